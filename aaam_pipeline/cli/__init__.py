@@ -1,0 +1,1 @@
+"""Floor 6: the command line. Commands import what they need when they run, so that `--help` and `search` are quick."""

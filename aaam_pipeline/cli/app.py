@@ -1,0 +1,57 @@
+"""`aaam-pipe`: annotate photographs, index them, search them by keyword."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from aaam_pipeline import __version__
+from aaam_pipeline.cli import annotate, doctor, index, search
+
+app = typer.Typer(
+    name="aaam-pipe",
+    help="Annotate folders of photographs with keywords, and search them.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage or unknown word, 3 more failures than --max-failure-rate, 4 integrity, "
+    "130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"aaam-pipe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.", envvar="AAAM_DEBUG")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Annotate folders of photographs with keywords, and search them."""
+    if debug:
+        os.environ["AAAM_DEBUG"] = "1"
+
+
+app.command("annotate")(annotate.annotate)
+app.command("index")(index.index)
+app.command("search")(search.search)
+app.command("similar")(search.similar)
+app.command("labels")(search.labels)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

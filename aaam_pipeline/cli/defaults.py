@@ -1,0 +1,55 @@
+"""Options that several commands share, and which model or index is meant when none is named."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aaam_pipeline.cli.render import near
+from aaam_pipeline.core.artifacts import newest
+from aaam_pipeline.core.errors import UsageError
+
+MODELS = ("models/*/*/bundle.json", "models/*/bundle.json")
+INDEXES = ("index/manifest.json", "*/index/manifest.json", "retrieval/*/index/manifest.json")
+
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:N. auto takes a GPU where there is one.", envvar="AAAM_DEVICE")
+]
+Model = Annotated[
+    Path | None,
+    typer.Option(help="Model bundle, a folder. Default: the newest below ./models.", envvar="AAAM_MODEL"),
+]
+Index = Annotated[
+    Path | None,
+    typer.Option(help="Index, a folder. Default: the newest made in this folder.", envvar="AAAM_INDEX"),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks on stderr.")]
+
+
+def model(named: Path | None) -> Path:
+    """Return the bundle named, or the newest that this project made.
+
+    Raises:
+        UsageError: none is named and there is none.
+    """
+    found = named or newest(Path.cwd(), MODELS)
+    if found is None:
+        raise UsageError("no model below ./models: make one with `dvc repro`, or name one with --model")
+    return near(found)
+
+
+def index(named: Path | None, quiet: bool) -> Path:
+    """Return the index named, or the newest that was made here; say on stderr which one was chosen.
+
+    Raises:
+        UsageError: none is named and there is none.
+    """
+    if named:
+        return named
+    found = newest(Path.cwd(), INDEXES)
+    if found is None:
+        raise UsageError("no index here: make one with `aaam-pipe index annotations`, or name one with --index")
+    if not quiet:
+        print(f"index: {near(found)}", file=sys.stderr)
+    return near(found)

@@ -1,0 +1,77 @@
+"""`aaam-pipe doctor`."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aaam_pipeline.cli import defaults
+from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.core.artifacts import newest
+from aaam_pipeline.core.errors import AaamError
+
+PACKAGES = ("aaam-pipe", "torch", "torchvision", "duckdb", "faiss-cpu", "faiss-gpu", "pyarrow", "pillow", "dvc")
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, nothing else on stdout.")] = False,
+    device: defaults.Device = "auto",
+    model: defaults.Model = None,
+    index: defaults.Index = None,
+) -> None:
+    """Say which device, versions, model and index would be used."""
+    with guard():
+        facts = {"device": _device(device), "cores": str(os.cpu_count()), "python": platform.python_version()}
+        facts |= {name: installed for name in PACKAGES if (installed := _version(name))}
+        facts["model"] = _model(model or newest(Path.cwd(), defaults.MODELS))
+        facts["index"] = _index(index or newest(Path.cwd(), defaults.INDEXES))
+        if as_json:
+            import json
+
+            print(json.dumps(facts))
+        else:
+            for name, fact in facts.items():
+                print(f"{name:12s} {fact}")
+
+
+def _device(name: str) -> str:
+    import torch
+
+    from aaam_pipeline.models.bundle import choose_device
+
+    device = choose_device(name)
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else f"{device} (no GPU in use)"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _model(folder: Path | None) -> str:
+    from aaam_pipeline.models.bundle import read_info
+
+    if folder is None:
+        return "none (make one with `dvc repro`)"
+    try:
+        info = read_info(folder)
+    except AaamError as error:
+        return f"unusable: {error}"
+    return f"{folder} ({info.model_id}: {info.architecture.backbone}, {len(info.vocabulary)} labels)"
+
+
+def _index(folder: Path | None) -> str:
+    from aaam_pipeline.index import manifest
+
+    if folder is None:
+        return "none (make one with `aaam-pipe index annotations`)"
+    try:
+        read = manifest.read(folder)
+    except AaamError as error:
+        return f"unusable: {error}"
+    return f"{folder} ({read.images} images, {read.model_id})"

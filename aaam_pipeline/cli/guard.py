@@ -1,0 +1,50 @@
+"""How errors become one line and an exit code, the same for commands and for stages.
+
+0 ok - 1 failed - 2 usage or unknown word - 3 finished with more failures than --max-failure-rate - 4 integrity -
+130 interrupted.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+from aaam_pipeline.core.errors import AaamError
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def guard(debug: bool | None = None) -> Iterator[None]:
+    """Run a command: what a user can cause ends in one line on stderr; `debug` (or AAAM_DEBUG) shows the traceback."""
+    debug = bool(os.environ.get("AAAM_DEBUG")) if debug is None else debug
+    try:
+        yield
+        sys.stdout.flush()
+    except (typer.Exit, SystemExit):
+        raise
+    except KeyboardInterrupt:
+        _fail(INTERRUPTED, "interrupted; what was finished is kept, run the same command again to go on", debug)
+    except BrokenPipeError:
+        # the reader went away (`| head`): not an error, and Python must not complain about it while it shuts down
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except AaamError as error:
+        _fail(error.exit_code, str(error), debug)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(1, f"{place}{error.strerror or error}", debug)
+    except Exception as error:
+        _fail(1, f"unexpected {type(error).__name__}: {error} (a defect: --debug shows where)", debug)
+
+
+def _fail(code: int, message: str, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    prefix = "" if code == INTERRUPTED else "error: "
+    print(prefix + " ".join(message.split()), file=sys.stderr)
+    raise typer.Exit(code) from None

@@ -1,0 +1,108 @@
+"""What people see: progress on stderr, hits and tables on stdout. The only user of rich.
+
+On a terminal there are bars, colours and tables; elsewhere plain lines, one a fact, and no bars.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from aaam_pipeline.search import Hit
+
+
+class PlainReporter(NullReporter):
+    """For logs and pipes: keeps the lines, leaves out the bars."""
+
+    def say(self, text: str) -> None:
+        """Print a line on stderr."""
+        print(text, file=sys.stderr, flush=True)
+
+
+class TerminalReporter:
+    """For people: a bar with rate and time left, and lines above it."""
+
+    def __init__(self, progress: "Progress") -> None:
+        """Use a rich progress display that is running."""
+        self._progress = progress
+
+    @contextmanager
+    def task(self, title: str, total: int) -> Iterator[Advance]:
+        """Show a bar while the block runs; it goes when the work is done."""
+        id = self._progress.add_task(title, total=total)
+        try:
+            yield lambda count: self._progress.advance(id, count)
+        finally:
+            self._progress.remove_task(id)
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def reporter(quiet: bool = False) -> Iterator[Reporter]:
+    """Yield the reporter that fits stderr: bars on a terminal, lines elsewhere, nothing when `quiet`."""
+    if quiet:
+        yield NullReporter()
+    elif not sys.stderr.isatty():
+        yield PlainReporter()
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            yield TerminalReporter(progress)
+
+
+def hits(found: "Sequence[Hit]", *, as_json: bool, paths: bool) -> None:
+    """Print hits, best first: JSON objects, bare paths, a table on a terminal, or tab-separated lines."""
+    if as_json:
+        for hit in found:
+            print(json.dumps(hit._asdict(), ensure_ascii=False))
+    elif paths:
+        for hit in found:
+            print(hit.file)
+    elif sys.stdout.isatty():
+        table(["score", "image", "labels"], [[f"{hit.score:.3f}", str(near(hit.file)), _labels(hit)] for hit in found])
+    else:
+        for hit in found:
+            print(f"{hit.score:.3f}", near(hit.file), _labels(hit), sep="\t")
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on stdout; numbers to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(names):
+        number = bool(rows) and rows[0][place].replace(".", "").isdigit()
+        shown.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    Console().print(shown)
+
+
+def near(file: Path) -> Path:
+    """Return a path as a person would type it here: relative where it is below this folder."""
+    try:
+        return file.relative_to(Path.cwd())
+    except ValueError:
+        return file
+
+
+def _labels(hit: "Hit") -> str:
+    """Return the query's labels with their scores, then the others that were assigned."""
+    asked = [f"{label} {score:.2f}" for label, score in hit.label_scores.items()]
+    return ", ".join([*asked, *(label for label in hit.labels if label not in hit.label_scores)])

@@ -1,0 +1,95 @@
+"""`aaam-pipe search`, `similar` and `labels`: all that reads an index."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aaam_pipeline.cli import defaults
+from aaam_pipeline.cli.guard import guard
+
+if TYPE_CHECKING:
+    from aaam_pipeline.search import Embed
+
+Top = Annotated[int, typer.Option("--top", "-t", min=1, help="How many images to show.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, nothing else on stdout.")]
+Paths = Annotated[bool, typer.Option("--paths", help="Paths only, one a line.")]
+
+
+def search(
+    query: Annotated[list[str], typer.Argument(help='Labels, all of which must hold: "football grass".')],
+    top: Top = 20,
+    as_json: Json = False,
+    paths: Paths = False,
+    index: defaults.Index = None,
+    quiet: defaults.Quiet = False,
+) -> None:
+    """Find images by keywords, best first."""
+    with guard():
+        _one_format(as_json, paths)
+        import aaam_pipeline.search as engine
+        from aaam_pipeline.cli import render
+
+        with engine.open(defaults.index(index, quiet)) as opened:
+            found = opened.query(" ".join(query), top)
+            render.hits(found, as_json=as_json, paths=paths)
+            if not found and not quiet:
+                render.PlainReporter().say(f"none of {opened.manifest.images} images holds all of these labels")
+
+
+def similar(
+    photo: Annotated[Path, typer.Argument(help="A photograph, in the index or not.")],
+    top: Top = 20,
+    as_json: Json = False,
+    paths: Paths = False,
+    index: defaults.Index = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model bundle for a photograph that is not in the index. Default: the index's own."),
+    ] = None,
+    device: defaults.Device = "auto",
+    quiet: defaults.Quiet = False,
+) -> None:
+    """Find images that look like a photograph, most like first."""
+    with guard():
+        _one_format(as_json, paths)
+        import aaam_pipeline.search as engine
+        from aaam_pipeline.cli import render
+
+        folder = defaults.index(index, quiet)
+        with engine.open(folder) as opened:
+            own = model or Path(opened.manifest.model_path)
+        with engine.open(folder, _embedder(own, device)) as opened:
+            render.hits(opened.similar(photo, top), as_json=as_json, paths=paths)
+
+
+def labels(
+    index: defaults.Index = None,
+    as_json: Json = False,
+    quiet: defaults.Quiet = False,
+) -> None:
+    """List the labels one can search for, with how many images were assigned each."""
+    with guard():
+        import json
+
+        from aaam_pipeline.index import manifest
+
+        read = manifest.read(defaults.index(index, quiet))
+        for label, count in zip(read.vocabulary, read.label_counts, strict=True):
+            print(json.dumps({"label": label, "images": count}) if as_json else f"{count:8d}  {label}")
+
+
+def _embedder(model: Path, device: str) -> "Embed":
+    """Return a function that loads the model only when a photograph needs it."""
+
+    def embed(photo: Path):  # type: ignore[no-untyped-def]
+        from aaam_pipeline.annotate import runner
+
+        return runner.embed(model, device, photo)
+
+    return embed
+
+
+def _one_format(as_json: bool, paths: bool) -> None:
+    if as_json and paths:
+        raise typer.BadParameter("--json and --paths exclude each other")

@@ -1,0 +1,1 @@
+"""Floor 1: what every room shares. Knows no other room, and neither torch nor ray."""

@@ -1,0 +1,128 @@
+"""Files that are whole or not there: atomic writes, folders published by one rename, manifests, fingerprints."""
+
+import ctypes
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from aaam_pipeline.core.errors import IntegrityError, UsageError
+
+Manifest = TypeVar("Manifest")
+
+
+def fingerprint(content: Any) -> str:
+    """Return the SHA-256 of JSON-able content, equal for equal content whatever the order of keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sources_fingerprint(folders: Iterable[Path]) -> str:
+    """Return the SHA-256 of all Python sources below `folders`: resumed work must come from the same code."""
+    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
+    return fingerprint([[path.name, file_sha256(path)] for path in files])
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that `path` holds either what it held before or all of `content`, whatever happens meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write content (structs allowed) as indented JSON, atomically."""
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+
+
+def read_json(path: Path, kind: type[Manifest], what: str) -> Manifest:
+    """Read and check a JSON file; `what` names it in messages ("a model bundle").
+
+    Raises:
+        UsageError: the file is not there, so its folder is not `what`.
+        IntegrityError: it is there and damaged, or of another schema.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{path.parent} is not {what}: it has no {path.name}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise IntegrityError(f"{path} is damaged: {error}") from None
+
+
+def work_folder(final: Path, *, resume: bool = False) -> Path:
+    """Return the folder beside `final` in which it is built; emptied first unless `resume`.
+
+    Raises:
+        UsageError: the place cannot be written to.
+    """
+    work = final.parent / f"{final.name}.partial"
+    try:
+        if work.exists() and not resume:
+            shutil.rmtree(work)
+        work.mkdir(parents=True, exist_ok=True)
+        # mkdir is content with a folder that is there already, also with a read-only one
+        probe = work / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"cannot write to {final.parent}: {error.strerror}; choose another --out") from None
+    return work
+
+
+def publish(work: Path, final: Path) -> None:
+    """Put the finished folder `work` in the place of `final`; a reader sees the old one or the new one, never a mix."""
+    _sync(work)
+    if not final.exists():
+        work.rename(final)
+    elif _exchange(work, final):
+        shutil.rmtree(work)
+    else:
+        old = final.with_name(f"{final.name}.replaced")
+        shutil.rmtree(old, ignore_errors=True)
+        final.rename(old)
+        work.rename(final)
+        shutil.rmtree(old)
+
+
+def newest(folder: Path, patterns: Iterable[str]) -> Path | None:
+    """Return the parent of the most recently written match (`models/*/*/bundle.json`), or None."""
+    matches = [match for pattern in patterns for match in folder.glob(pattern)]
+    return max(matches, key=lambda match: match.stat().st_mtime_ns).parent if matches else None
+
+
+def _sync(folder: Path) -> None:
+    """Flush a folder's files and names to disk, so that a power cut cannot publish names without their bytes."""
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step (Linux renameat2 with RENAME_EXCHANGE); False where that is not to be had."""
+    if not sys.platform.startswith("linux"):
+        return False
+    at_cwd, rename_exchange = -100, 2
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    return bool(renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), rename_exchange) == 0)

@@ -1,0 +1,71 @@
+"""Every error that a user can cause or meet, with the exit code it ends in.
+
+    AaamError (1: the work failed)
+    |-- UsageError (2: a wrong option, path or value)
+    |   |-- ParamsError          params.yaml holds an unknown or unfit value
+    |   |-- UnknownLabelError    a query word that is not in the vocabulary
+    |   `-- DeviceError          a device was asked for that is not there
+    |-- FailureRateError (3: finished, with more failures than --max-failure-rate)
+    |-- IntegrityError (4: a file is not what its manifest says, or not of this kind at all)
+    |-- DatasetError             a data set's files are missing or damaged
+    |-- TrainingError            training cannot go on (not a number, no examples)
+    `-- ImageError               one image cannot be decoded: becomes a `failed` row, never an exit
+
+Anything else that escapes is a defect of this program (exit code 1, traceback with `--debug`). Ctrl-C ends in 130.
+"""
+
+
+class AaamError(Exception):
+    """The base: its text is one line that says what is wrong and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(AaamError):
+    """A wrong option, path or value on the command line."""
+
+    exit_code = 2
+
+
+class ParamsError(UsageError):
+    """`params.yaml` holds an unknown or unfit value."""
+
+
+class UnknownLabelError(UsageError):
+    """A query word is not a label."""
+
+
+class DeviceError(UsageError):
+    """The device asked for is not there."""
+
+
+class FailureRateError(AaamError):
+    """The run finished, but more images failed than the budget allows."""
+
+    exit_code = 3
+
+
+class IntegrityError(AaamError):
+    """A file is damaged, or not what it is taken for."""
+
+    exit_code = 4
+
+
+class DatasetError(AaamError):
+    """A data set's files are missing or damaged."""
+
+
+class TrainingError(AaamError):
+    """Training cannot go on."""
+
+
+class ImageError(AaamError):
+    """One image cannot be decoded.
+
+    `kind` is the `error_type` of its annotation row: one of `empty_file`, `not_an_image`, `truncated`, `too_large`,
+    `unreadable`.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind

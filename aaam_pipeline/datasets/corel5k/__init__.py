@@ -1,0 +1,124 @@
+"""Corel-5k in its usual layout: 5,000 stock photographs, 1 to 5 of 374 words each (Duygulu et al. 2002).
+
+    images/<folder>/<id>.jpeg      labels/words            one word a line, the first is number 1
+                                   labels/training_label   `id word word ...`, likewise test_label
+
+It is never fetched: the photographs may not be redistributed. Kept are the words that occur both in training and in
+test (260 with the official files). Validation images are held out of the training list.
+"""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from aaam_pipeline.core.errors import DatasetError
+from aaam_pipeline.core.params import Struct
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.seeding import derive
+from aaam_pipeline.datasets.listing import Example, Listing
+
+FILES = ("words", "training_label", "test_label")
+
+
+class Params(Struct, frozen=True):
+    """`corel5k.data` of params.yaml: where the data set lies, and how many training images validate."""
+
+    root: str | None = None
+    val: Annotated[int, Meta(ge=1)] = 400
+    seed: int = 7
+
+
+def download(params: Params, out: Path, report: Reporter) -> None:
+    """Describe the user's copy: its label files, and a list of its images. Copies no photograph.
+
+    Raises:
+        DatasetError: the copy is not found, or lacks a file.
+    """
+    root = find_root(params)
+    (out / "labels").mkdir()
+    for name in FILES:
+        if not (root / "labels" / name).is_file():
+            raise DatasetError(f"{root} is not Corel-5k in its usual layout: no labels/{name}")
+        shutil.copyfile(root / "labels" / name, out / "labels" / name)
+    images = sorted(path for path in (root / "images").glob("*/*.jp*g"))
+    if not images:
+        raise DatasetError(f"{root} is not Corel-5k in its usual layout: no images/<folder>/<id>.jpeg")
+    with (out / "images.csv").open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["id", "path", "bytes"])
+        rows.writerows([path.stem, path, path.stat().st_size] for path in images)
+    report.say(f"corel5k: {len(images)} images found in {root}")
+
+
+def find_root(params: Params) -> Path:
+    """Return the folder of the user's copy: `corel5k.data.root`, else AAAM_DATA_DIR or its subfolder corel5k.
+
+    Raises:
+        DatasetError: neither leads to a folder.
+    """
+    if params.root:
+        root = Path(params.root).expanduser()
+        if root.is_dir():
+            return root.resolve()
+        raise DatasetError(f"corel5k.data.root: no folder {root}")
+    base = os.environ.get("AAAM_DATA_DIR")
+    for root in (Path(base) / "corel5k", Path(base)) if base else ():
+        if (root / "labels").is_dir():
+            return root.resolve()
+    raise DatasetError(
+        "Corel-5k is never downloaded: set corel5k.data.root or AAAM_DATA_DIR to the folder of your copy"
+    )
+
+
+def read(raw: Path, params: Params) -> Listing:
+    """Read the label files and the list of images.
+
+    Raises:
+        DatasetError: a line is damaged, or images that the labels name are missing.
+    """
+    words = [line.strip() for line in (raw / "labels" / "words").read_text().splitlines() if line.strip()]
+    with (raw / "images.csv").open(newline="") as stream:
+        paths = {row["id"]: Path(row["path"]) for row in csv.DictReader(stream)}
+    training = _read_labels(raw / "labels" / "training_label", words)
+    test = _read_labels(raw / "labels" / "test_label", words)
+    missing = [image for image in (*training, *test) if image not in paths]
+    if missing:
+        raise DatasetError(f"Corel-5k: {len(missing)} images are missing, the first is {missing[0]}; check your copy")
+    if params.val >= len(training):
+        raise DatasetError(f"corel5k.data.val: {params.val} of {len(training)} training images leaves none to train on")
+
+    def used(labels: dict[str, list[str]]) -> set[str]:
+        return {word for words_of_image in labels.values() for word in words_of_image}
+
+    kept = used(training) & used(test)
+    order = np.random.default_rng(derive(params.seed, "corel5k", "val")).permutation(len(training))
+    held_out = {list(training)[place] for place in order[: params.val]}
+
+    def examples(labels: dict[str, list[str]]) -> list[Example]:
+        return [Example(image, paths[image], tuple(w for w in of if w in kept)) for image, of in labels.items()]
+
+    splits = {
+        "train": examples({image: of for image, of in training.items() if image not in held_out}),
+        "val": examples({image: of for image, of in training.items() if image in held_out}),
+        "test": examples(test),
+    }
+    return Listing(tuple(word for word in words if word in kept), splits)
+
+
+def _read_labels(path: Path, words: list[str]) -> dict[str, list[str]]:
+    labels: dict[str, list[str]] = {}
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip():
+            continue
+        image, *ids = line.split()
+        if not all(id.isdigit() and 1 <= int(id) <= len(words) for id in ids):
+            raise DatasetError(f"{path}, line {number}: word numbers must be 1 to {len(words)}: {line.strip()!r}")
+        if image in labels:
+            raise DatasetError(f"{path}, line {number}: image {image} is listed twice")
+        labels[image] = [words[int(id) - 1] for id in ids]
+    return labels

@@ -1,0 +1,15 @@
+"""Stage `download`: put a data set, or a description of where it lies, into a folder of its own."""
+
+from pathlib import Path
+
+from aaam_pipeline.core.artifacts import publish, work_folder
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets import registry
+
+
+def download(name: str, params_path: Path, out: Path, report: Reporter) -> None:
+    """Obtain the data set `name` into `out`, which appears only when it is whole."""
+    params = registry.load_params(name, params_path)
+    work = work_folder(out)
+    registry.get(name).download(params, work, report)
+    publish(work, out)

@@ -1,0 +1,62 @@
+"""The FAISS half of an index: unit embeddings in half precision, compared by inner product (cosine).
+
+Shapes: B vectors, D embedding. A flat index is exact, needs no training and its file is what its rows are; row = id.
+"""
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline.core.errors import IntegrityError
+
+
+class VectorsBuilder:
+    """Collects vectors batch by batch and writes the index."""
+
+    def __init__(self, dim: int) -> None:
+        """Make an empty index for vectors of `dim`."""
+        self._index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        self._index.is_trained = True
+
+    def add(self, embedding_BD: NDArray[np.floating]) -> None:
+        """Add embeddings in the order of their ids."""
+        self._index.add(unit(embedding_BD))
+
+    def write(self, path: Path) -> None:
+        """Write the index file."""
+        faiss.write_index(self._index, str(path))
+
+
+class Vectors:
+    """Reads an index written by `VectorsBuilder`, without loading it into memory twice."""
+
+    def __init__(self, path: Path, count: int, dim: int) -> None:
+        """Open the file.
+
+        Raises:
+            IntegrityError: it is damaged, or does not hold `count` vectors of `dim`.
+        """
+        try:
+            self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+        except RuntimeError as error:
+            raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[-1]}") from None
+        if (self._index.ntotal, self._index.d) != (count, dim):
+            raise IntegrityError(f"{path} holds {self._index.ntotal} vectors of {self._index.d}, not {count} of {dim}")
+
+    def get(self, id: int) -> NDArray[np.float32]:
+        """Return the stored unit vector (D,) of an image."""
+        return np.asarray(self._index.reconstruct(id), dtype=np.float32)
+
+    def nearest(self, vector_D: NDArray[np.floating], top: int) -> list[tuple[int, float]]:
+        """Return (id, cosine) of the `top` nearest images, nearest first, ties by id."""
+        cosines, ids = self._index.search(unit(vector_D[None]), min(top, self._index.ntotal))
+        found = [(int(id), float(cosine)) for id, cosine in zip(ids[0], cosines[0], strict=True) if id >= 0]
+        return sorted(found, key=lambda hit: (-hit[1], hit[0]))
+
+
+def unit(vectors_BD: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the vectors scaled to length 1; a zero vector stays zero."""
+    wide = np.asarray(vectors_BD, dtype=np.float32)
+    return np.ascontiguousarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12), dtype=np.float32)

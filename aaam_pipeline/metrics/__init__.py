@@ -1,0 +1,7 @@
+"""Floor 2: the field's metrics (NOTES.md, "Metrics"), pure functions of NumPy arrays."""
+
+from aaam_pipeline.metrics.annotation import average_precision, evaluate, per_label
+from aaam_pipeline.metrics.retrieval import PairQueries, pair_queries
+from aaam_pipeline.metrics.thresholds import best_f1_thresholds
+
+__all__ = ["PairQueries", "average_precision", "best_f1_thresholds", "evaluate", "pair_queries", "per_label"]

@@ -1,0 +1,32 @@
+"""From which score on a label is assigned: one threshold a label, chosen on validation.
+
+Shapes: N images, L labels.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNSEEN = 0.5
+
+
+def best_f1_thresholds(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return for each label the threshold with the highest F1, (L,); 0.5 for a label without a positive image.
+
+    The threshold lies half-way between the last score that is in and the first that is out, so that small differences
+    between devices do not move an image across it. Of equal F1 the higher threshold wins.
+    """
+    return np.array([_best(scores_NL[:, i], targets_NL[:, i] > 0) for i in range(scores_NL.shape[1])], np.float64)
+
+
+def _best(scores_N: NDArray[np.floating], relevant_N: NDArray[np.bool_]) -> float:
+    if not relevant_N.any():
+        return UNSEEN
+    order = np.argsort(-scores_N, kind="stable")
+    sorted_N = scores_N[order].astype(np.float64)
+    hits_N = relevant_N[order].cumsum()
+    f1_N = 2 * hits_N / (np.arange(1, len(hits_N) + 1) + relevant_N.sum())
+    # a cut between equal scores does not exist: only the last of a run of ties can be a cut
+    f1_N[:-1][sorted_N[:-1] == sorted_N[1:]] = -1
+    cut = int(np.argmax(f1_N))
+    below = sorted_N[cut + 1] if cut + 1 < len(sorted_N) else 0.0
+    return float((sorted_N[cut] + below) / 2)

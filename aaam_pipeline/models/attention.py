@@ -1,0 +1,55 @@
+"""The self-attention layer of AAAM (section 4.4, Fig. 3, Eq. 7).
+
+Shapes: B batch, C channels, H x W the feature map.
+
+    p'     = conv(p)                       the same number of channels
+    alpha  = filters over the whole map    H x W kernels on p', C weights of 1 x 1
+    p_att  = p + alpha * p'                skip connection (Eq. 7), fed to the first fully connected layer
+
+The paper gives no activation on alpha ("enhance or weaken"), so `none` is the default. The filters start at zero:
+alpha is then 0 and p_att = p, so that a pre-trained backbone is not disturbed before the layer has learned anything.
+"""
+
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+from aaam_pipeline.core.params import Struct
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+
+
+class AttentionParams(Struct, frozen=True):
+    """`model.attention` of params.yaml.
+
+    `filters`: `dense` (each filter sees all channels: C*C*H*W weights), `depthwise` (each its own channel: C*H*W; for
+    wide maps), or `none` (no attention at all: the paper's ablation). `kernel_size`: of the convolution p -> p'.
+    """
+
+    filters: Literal["dense", "depthwise", "none"] = "dense"
+    activation: Literal["none", "sigmoid", "tanh"] = "none"
+    kernel_size: Annotated[int, Meta(ge=1, le=7)] = 3
+
+
+class SelfAttention(nn.Module):
+    """Weigh every channel of a feature map by what its filter sees on the whole map (Eq. 7)."""
+
+    def __init__(self, channels: int, size: tuple[int, int], params: AttentionParams) -> None:
+        """Make the layer for maps of (channels, *size)."""
+        super().__init__()
+        groups = channels if params.filters == "depthwise" else 1
+        self.conv = nn.Conv2d(channels, channels, params.kernel_size, padding="same")
+        self.filters = nn.Conv2d(channels, channels, size, groups=groups)
+        self.activation = ACTIVATIONS[params.activation]()
+        nn.init.zeros_(self.filters.weight)
+        bias = self.filters.bias
+        assert bias is not None
+        nn.init.zeros_(bias)
+
+    def forward(self, p_BCHW: Tensor) -> Tensor:
+        """Return p_att, (B, C, H, W)."""
+        mapped_BCHW = self.conv(p_BCHW)
+        alpha_BC11 = self.activation(self.filters(mapped_BCHW))
+        return torch.addcmul(p_BCHW, alpha_BC11, mapped_BCHW)

@@ -1,0 +1,147 @@
+"""Any torchvision classification CNN by name, taken apart where AAAM puts its attention.
+
+A classification CNN is `features -> pool -> neck -> last layer`: `features` ends in the last feature map p, `neck` is
+what its authors put between pooling and the 1,000 ImageNet outputs (VGG16: fc6, ReLU, dropout, fc7, ReLU, dropout).
+The last layer is dropped: AAAM has its own. Besides torchvision's names there is `vgg_small`, a VGG for small pictures.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from aaam_pipeline.core.errors import IntegrityError, ParamsError, UsageError
+
+SMALL_VGG = (24, "pool", 48, "pool", 96, "pool", 128, "pool", 160)
+# children of a torchvision model at which the feature map ends
+HEADS = ("avgpool", "classifier", "fc", "head", "norm")
+
+
+class Backbone(NamedTuple):
+    """The parts of a CNN: images (B, 3, S, S) -> features (B, C, H, W) -> pool -> neck (B, D)."""
+
+    features: nn.Module
+    pool: nn.Module
+    neck: nn.Module
+
+
+class SmallVgg(nn.Module):
+    """A VGG with batch norm for pictures of about 100 px (Simonyan and Zisserman 2015, configuration cut down)."""
+
+    def __init__(self, num_classes: int = 1000, dropout: float = 0.5) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for item in SMALL_VGG:
+            if isinstance(item, str):
+                layers.append(nn.MaxPool2d(2))
+            else:
+                layers += [nn.Conv2d(channels, item, 3, padding=1, bias=False), nn.BatchNorm2d(item), nn.ReLU(True)]
+                channels = item
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d(3)
+        self.classifier = nn.Sequential(
+            nn.Linear(channels * 9, 256), nn.ReLU(True), nn.Dropout(dropout), nn.Linear(256, num_classes)
+        )
+
+
+def load(name: str, weights: str, dropout: float) -> Backbone:
+    """Make the backbone `name` with `weights`: `imagenet` (torchvision's download), `none`, or a .safetensors file.
+
+    Raises:
+        ParamsError: there is no such backbone, or no ImageNet weights for it.
+        UsageError: the weights file is not there, or the download failed.
+        IntegrityError: the weights file does not fit the backbone.
+    """
+    model = _build(name, weights)
+    if weights not in ("imagenet", "none"):
+        _load_file(model, Path(weights), name)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
+    return _take_apart(name, model)
+
+
+def _build(name: str, weights: str) -> nn.Module:
+    if name == "vgg_small":
+        if weights == "imagenet":
+            raise ParamsError("vgg_small has no ImageNet weights; use weights: none, or a torchvision backbone")
+        return SmallVgg()
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise ParamsError(f"no backbone {name!r}; vgg_small or one of torchvision's: {', '.join(known)}")
+    try:
+        model: nn.Module = torchvision.models.get_model(
+            name, weights="IMAGENET1K_V1" if weights == "imagenet" else None, **_plain_head(name)
+        )
+    except OSError as error:
+        raise UsageError(f"cannot download ImageNet weights for {name}: {error}; give a .safetensors file") from None
+    return model
+
+
+def _plain_head(name: str) -> dict[str, Any]:
+    """Turn off what is only there for ImageNet training: auxiliary outputs, and a slow initialisation."""
+    return {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+
+
+def _load_file(model: nn.Module, path: Path, name: str) -> None:
+    if not path.is_file():
+        raise UsageError(f"no weights file {path}")
+    try:
+        model.load_state_dict(load_file(path), strict=True)
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise IntegrityError(f"{path} does not hold the weights of {name}: {reason}") from None
+
+
+def _take_apart(name: str, model: nn.Module) -> Backbone:
+    parts = dict(model.named_children())
+    head = next((part for part in parts if part in HEADS), None)
+    spatial = [parts[part] for part in _until(list(parts), head) if not part.lower().startswith("aux")]
+    if head is None or head == "norm" or not spatial or isinstance(spatial[-1], nn.TransformerEncoder | nn.LayerNorm):
+        raise ParamsError(f"{name} has no convolutional feature map for the attention; choose a CNN such as vgg16")
+    if name.startswith(("vit_", "swin_", "maxvit_")):
+        raise ParamsError(f"{name} is a transformer without the feature map AAAM needs; choose a CNN such as vgg16")
+    if name.startswith("densenet"):
+        spatial.append(nn.ReLU(inplace=True))
+    features = spatial[0] if len(spatial) == 1 else nn.Sequential(*spatial)
+    classifier = parts.get("classifier")
+    neck = list(classifier.children())[:-1] if isinstance(classifier, nn.Sequential) else []
+    pool = parts.get("avgpool", nn.AdaptiveAvgPool2d(1))
+    if name.startswith("squeezenet"):
+        # its classifier is dropout, a 1 x 1 convolution to the classes, and the pooling after it
+        neck, pool = neck[:1], nn.AdaptiveAvgPool2d(1)
+    flat = any(isinstance(layer, nn.Flatten) for layer in neck)
+    return Backbone(features, pool, nn.Sequential(*([] if flat else [nn.Flatten()]), *neck))
+
+
+def _until(names: Sequence[str], end: str | None) -> Sequence[str]:
+    return names[: names.index(end)] if end in names else names
+
+
+def shapes(backbone: Backbone, size: int) -> tuple[int, tuple[int, int], int]:
+    """Return channels C, the map's (H, W) and the embedding's D for images of size x size.
+
+    Raises:
+        ParamsError: the image is too small for the backbone.
+    """
+    modules = [part for part in backbone if isinstance(part, nn.Module)]
+    training = [part.training for part in modules]
+    try:
+        with torch.no_grad():
+            for part in modules:
+                part.eval()
+            p_BCHW = backbone.features(torch.zeros(1, 3, size, size))
+            embedding_BD = backbone.neck(backbone.pool(p_BCHW))
+    except RuntimeError:
+        raise ParamsError(f"preprocess.size {size} is too small for this backbone") from None
+    finally:
+        for part, mode in zip(modules, training, strict=True):
+            part.train(mode)
+    _, channels, height, width = p_BCHW.shape
+    return channels, (height, width), embedding_BD.shape[1]

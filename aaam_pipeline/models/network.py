@@ -1,0 +1,104 @@
+"""The whole AAAM network (section 4, Fig. 1): backbone -> self-attention -> fully connected layers -> labels.
+
+Shapes: B batch, S image side, C channels, H x W feature map, D embedding, L labels.
+
+References: the AAAM paper, Eq. 7 and Fig. 3 for the attention; VGG16 (Simonyan and Zisserman 2015) for its backbone.
+"p" is the output of the backbone's features: for VGG16 the 7 x 7 x 512 map after the last convolution's pooling,
+since Eq. 7 feeds p_att to the first fully connected layer.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+from aaam_pipeline.core.params import Struct
+from aaam_pipeline.models import backbone as backbones
+from aaam_pipeline.models.attention import AttentionParams, SelfAttention
+
+
+class ModelParams(Struct, frozen=True):
+    """`model` of params.yaml.
+
+    `batch_norm: frozen` keeps the backbone's batch norm in evaluation mode while training, as weights with folded
+    statistics need and as small batches like.
+    """
+
+    backbone: str = "vgg16"
+    weights: str = "imagenet"
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+    batch_norm: Literal["train", "frozen"] = "frozen"
+    attention: AttentionParams = AttentionParams()
+
+
+class Network(nn.Module):
+    """AAAM: `forward` gives logits, `embed` the penultimate embedding of which a label's logit is a linear function."""
+
+    def __init__(self, params: ModelParams, num_labels: int, size: int) -> None:
+        """Build for square images of `size` pixels, and load the backbone's weights."""
+        super().__init__()
+        backbone = backbones.load(params.backbone, params.weights, params.dropout)
+        channels, map_size, self.embedding_dim = backbones.shapes(backbone, size)
+        self.frozen_norm = params.batch_norm == "frozen"
+        self.features = backbone.features
+        self.attention: nn.Module = (
+            nn.Identity() if params.attention.filters == "none" else SelfAttention(channels, map_size, params.attention)
+        )
+        self.pool = backbone.pool
+        self.neck = backbone.neck
+        self.classifier = nn.Linear(self.embedding_dim, num_labels)
+
+    def embed(self, images_B3SS: Tensor) -> Tensor:
+        """Return the penultimate embedding, (B, D)."""
+        embedding_BD: Tensor = self.neck(self.pool(self.attention(self.features(images_B3SS))))
+        return embedding_BD
+
+    def forward(self, images_B3SS: Tensor) -> Tensor:
+        """Return logits, (B, L); the sigmoid is in the losses and in `predict`."""
+        logits_BL: Tensor = self.classifier(self.embed(images_B3SS))
+        return logits_BL
+
+    @torch.inference_mode()
+    def predict(self, images_B3SS: Tensor) -> tuple[Tensor, Tensor]:
+        """Return probabilities (B, L) and embeddings (B, D), both float32."""
+        embedding_BD = self.embed(images_B3SS)
+        return self.classifier(embedding_BD).float().sigmoid(), embedding_BD.float()
+
+    def train(self, mode: bool = True) -> "Network":
+        """Switch dropout, and batch norm unless it is frozen."""
+        super().train(mode)
+        if self.frozen_norm:
+            for module in self.features.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def groups(self) -> dict[str, Iterator[nn.Parameter]]:
+        """Return the parameters that share a learning rate: `features`, `attention`, `classifier` (with the neck)."""
+        head = nn.ModuleList([self.neck, self.classifier])
+        return {
+            "features": self.features.parameters(),
+            "attention": self.attention.parameters(),
+            "classifier": head.parameters(),
+        }
+
+
+def create(
+    backbone: str = "vgg16",
+    attention: str = "dense",
+    num_labels: int = 80,
+    *,
+    size: int = 224,
+    weights: str = "none",
+    dropout: float = 0.5,
+) -> Network:
+    """Make an AAAM network from plain arguments.
+
+    `attention` is `dense`, `depthwise` or `none`; see `ModelParams` for the rest, `backbone.load` for what is raised.
+    """
+    filters = AttentionParams(filters=attention)  # type: ignore[arg-type]
+    return Network(
+        ModelParams(backbone=backbone, weights=weights, dropout=dropout, attention=filters), num_labels, size
+    )

@@ -1,0 +1,175 @@
+"""An open index: keyword queries from DuckDB's score columns, similar images from FAISS.
+
+Shapes: D embedding.
+
+The score of a query is the product of its labels' probabilities as the index stores them (`core.ranking`); ties go to
+the image that was annotated first, that is by root and path. Top 5 is therefore always the beginning of top 15.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline.core import ranking
+from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.vocabulary import Vocabulary
+from aaam_pipeline.index import manifest as manifests
+from aaam_pipeline.index.vectors import Vectors
+from aaam_pipeline.search import query
+
+Embed = Callable[[Path], tuple[str, NDArray[np.float32]]]
+"""Turns a photograph into (model id, embedding (D,)): how an index gets at photographs it does not hold."""
+
+
+class Hit(NamedTuple):
+    """One image found. `score`: of the query in [0, 1], or the cosine for similar images; `labels`: those assigned."""
+
+    path: str
+    root: str
+    score: float
+    labels: list[str]
+    label_scores: dict[str, float]
+
+    @property
+    def file(self) -> Path:
+        """Where the image lay when it was annotated."""
+        return Path(self.root) / self.path
+
+
+class Index:
+    """An index opened for reading; several processes may read one, also while it is rebuilt."""
+
+    def __init__(self, folder: Path, embed: Embed | None = None) -> None:
+        """Open the index in `folder`; `embed` serves `similar` with photographs that are not in it.
+
+        Raises:
+            UsageError: `folder` is no index.
+            IntegrityError: it is damaged.
+        """
+        self.folder = folder
+        self.manifest = manifests.read(folder)
+        self.vocabulary = Vocabulary(self.manifest.vocabulary)
+        self._embed = embed
+        self._vectors: Vectors | None = None
+        try:
+            self._database = duckdb.connect(str(folder / manifests.SCORES), read_only=True)
+        except duckdb.Error as error:
+            raise IntegrityError(f"{folder / manifests.SCORES} is damaged: {str(error).splitlines()[0]}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._database.close()
+
+    def query(self, text: str, top: int = 20) -> list[Hit]:
+        """Return the `top` best images for a query (see `search.query`), best first.
+
+        Raises:
+            UsageError, UnknownLabelError: the query cannot be understood.
+            IntegrityError: the index is damaged.
+        """
+        ids = query.parse(text, self.vocabulary)
+        _check_top(top)
+        # labels are column numbers here: nothing a user typed is ever part of the statement
+        product = " * ".join(f"s{id}::DOUBLE" for id in ids)
+        held = " AND ".join(f"s{id} > 0" for id in ids)
+        rows = self._select(
+            f"SELECT id, {product} AS product, {', '.join(f's{id}' for id in ids)} FROM scores WHERE {held} "
+            f"ORDER BY product DESC, id LIMIT {int(top)}"
+        )
+        names = [self.vocabulary.labels[id] for id in ids]
+        scores = {
+            row[0]: (row[1] / ranking.LEVELS ** len(ids), dict(zip(names, [code / ranking.LEVELS for code in row[2:]], strict=True)))
+            for row in rows
+        }
+        return self._hits(scores)
+
+    def similar(self, path_or_vector: "str | os.PathLike[str] | NDArray[Any]", top: int = 20) -> list[Hit]:
+        """Return the `top` images most like a photograph or an embedding (D,), most like first, by cosine.
+
+        A photograph that is in the index is not found as its own likeness.
+
+        Raises:
+            UsageError: the photograph is not in the index and cannot be embedded, or the vector is not (D,).
+            IntegrityError: the index is damaged, or the model at hand is not the one it was built with.
+        """
+        _check_top(top)
+        own: int | None = None
+        if isinstance(path_or_vector, np.ndarray):
+            vector_D = path_or_vector
+            if vector_D.shape != (self.manifest.embedding_dim,):
+                raise UsageError(f"a vector must have shape ({self.manifest.embedding_dim},), not {vector_D.shape}")
+        else:
+            photo = Path(path_or_vector)
+            own = self._find(photo)
+            vector_D = self._embedded(photo) if own is None else self.vectors.get(own)
+        found = self.vectors.nearest(vector_D, top + (own is not None))
+        return self._hits({id: (cosine, {}) for id, cosine in found if id != own}, top)
+
+    @property
+    def vectors(self) -> Vectors:
+        """The FAISS half, opened when first needed."""
+        if self._vectors is None:
+            path = self.folder / manifests.VECTORS
+            self._vectors = Vectors(path, self.manifest.images, self.manifest.embedding_dim)
+        return self._vectors
+
+    def _find(self, photo: Path) -> int | None:
+        place = photo.absolute()
+        parents = [str(parent) for parent in place.parents]
+        rows = self._select(
+            "SELECT id, root, path FROM images WHERE root IN (SELECT unnest(?)) AND suffix(?, path)",
+            [parents, str(place)],
+        )
+        return next((id for id, root, path in rows if Path(root) / path == place), None)
+
+    def _embedded(self, photo: Path) -> NDArray[np.float32]:
+        if not photo.is_file():
+            raise UsageError(f"no photograph {photo}, neither as a file nor in the index {self.folder}")
+        if self._embed is None:
+            raise UsageError(f"{photo} is not in the index {self.folder}, and no model is at hand to embed it")
+        model_id, vector_D = self._embed(photo)
+        if model_id != self.manifest.model_id:
+            raise IntegrityError(f"the index {self.folder} was built with {self.manifest.model_id}, not {model_id}")
+        return vector_D
+
+    def _hits(self, scores: dict[int, tuple[float, dict[str, float]]], top: int | None = None) -> list[Hit]:
+        """Return hits in the order of `scores` (id -> score, label scores) with the images' facts."""
+        rows = self._select("SELECT id, path, root, labels FROM images WHERE id IN (SELECT unnest(?))", [list(scores)])
+        facts = {row[0]: row[1:] for row in rows}
+        if len(facts) != len(scores):
+            raise IntegrityError(f"{self.folder} is damaged: scores without images; build the index again")
+        hits = [
+            Hit(facts[id][0], facts[id][1], score, facts[id][2], label_scores)
+            for id, (score, label_scores) in scores.items()
+        ]
+        return hits[:top]
+
+    def _select(self, statement: str, values: list[Any] | None = None) -> list[tuple[Any, ...]]:
+        try:
+            return self._database.execute(statement, values).fetchall()
+        except duckdb.Error as error:
+            raise IntegrityError(f"{self.folder} is damaged: {str(error).splitlines()[0]}") from None
+
+
+def open(folder: "str | os.PathLike[str]", embed: Embed | None = None) -> Index:
+    """Open an index for queries; see `Index`."""
+    return Index(Path(folder), embed)
+
+
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise UsageError(f"top must be at least 1, not {top}")

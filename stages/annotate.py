@@ -1,0 +1,22 @@
+"""Stage `annotate`: annotate a data set's test images, as `aaam-pipe annotate` does people's own."""
+
+from pathlib import Path
+
+import typer
+
+from aaam_pipeline.annotate.runner import Options, annotate
+from aaam_pipeline.annotate.sources import source
+from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.render import reporter
+from aaam_pipeline.datasets.prepare import read_split
+
+
+def main(prepared: Path, model: Path, out: Path) -> None:
+    """Annotate the test images of `prepared` with the bundle `model` into `out`."""
+    with guard(), reporter() as report:
+        files = [path.absolute() for path in read_split(prepared, "test").paths]
+        annotate([source(file, file.parent) for file in files], model, out, Options(on_existing="overwrite"), report)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,19 @@
+"""Stage `download`: obtain a data set into data/raw."""
+
+from pathlib import Path
+
+import typer
+
+from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.render import reporter
+from aaam_pipeline.datasets.download import download
+
+
+def main(dataset: str, out: Path, params: Path = Path("params.yaml")) -> None:
+    """Obtain `dataset` into `out`."""
+    with guard(), reporter() as report:
+        download(dataset, params, out, report)
+
+
+if __name__ == "__main__":
+    typer.run(main)

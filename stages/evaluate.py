@@ -1,0 +1,20 @@
+"""Stage `evaluate`: the test split's scores of every phase -> metrics and plots."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.evaluation.report import evaluate
+
+
+def main(scores: list[Path], out: Annotated[Path, typer.Option()]) -> None:
+    """Evaluate scores files, each named after its method, into the folder `out`."""
+    with guard():
+        methods = {path.stem: path for path in scores}
+        evaluate(methods, out / "metrics.json", out / "per_label.csv", out / "queries.csv")
+
+
+if __name__ == "__main__":
+    typer.run(main)

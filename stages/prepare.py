@@ -1,0 +1,24 @@
+"""Stage `prepare`: decode a data set once, with the model's own preprocessing."""
+
+from pathlib import Path
+
+import typer
+
+from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.render import reporter
+from aaam_pipeline.core.params import load
+from aaam_pipeline.datasets import registry
+from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.models.preprocess import Preprocess
+
+
+def main(dataset: str, raw: Path, out: Path, params: Path = Path("params.yaml")) -> None:
+    """Prepare `dataset`, downloaded to `raw`, into `out`."""
+    with guard(), reporter() as report:
+        preprocess = load(params, f"{dataset}.preprocess", Preprocess)
+        listing = registry.get(dataset).read(raw, registry.load_params(dataset, params))
+        prepare(listing, out, lambda content: preprocess.decode(content).pixels_SS3, preprocess.size, report)
+
+
+if __name__ == "__main__":
+    typer.run(main)
