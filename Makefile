@@ -1,0 +1,48 @@
+# make install | demo | test | lint | bench | docs
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+# stages are started by `dvc repro` as `python -m stages...`: the environment's python must come first
+export PATH := $(BIN):$(PATH)
+READY := $(VENV)/.installed
+
+.PHONY: install demo test lint bench docs clean
+
+install: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "aaam-pipe needs Python 3.11 or newer, set PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: install
+	dvc repro
+	aaam-pipe annotate data/raw/scenes/images/test --out demo/annotations --on-existing overwrite
+	aaam-pipe index demo/annotations --out demo/index
+	@echo; echo '$$ aaam-pipe search "football grass" --top 10'
+	@aaam-pipe search "football grass" --top 10
+	@echo; echo 'What to type next (first: . $(VENV)/bin/activate):'
+	@echo '  aaam-pipe labels                          the words this model knows'
+	@echo '  aaam-pipe search "kite sea"               other words'
+	@echo '  aaam-pipe similar PHOTO                   pictures that look like one'
+	@echo '  aaam-pipe annotate ~/Pictures && aaam-pipe index     your own photographs'
+	@echo '  dvc metrics show; dvc plots show          how good the model is, phase by phase'
+
+test: install
+	python -m pytest
+
+lint: install
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+bench: install
+	python -m benchmarks
+
+docs: install
+	python -m docs.cli > docs/cli.md
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
