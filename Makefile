@@ -42,7 +42,7 @@ bench: install
 	python -m benchmarks
 
 docs: install
-	python -m docs.cli > docs/cli.md
+	python docs/generate.py
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

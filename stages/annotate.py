@@ -1,5 +1,6 @@
 """Stage `annotate`: annotate a data set's test images, as `aaam-pipe annotate` does people's own."""
 
+import os
 from pathlib import Path
 
 import typer
@@ -15,7 +16,8 @@ def main(prepared: Path, model: Path, out: Path) -> None:
     """Annotate the test images of `prepared` with the bundle `model` into `out`."""
     with guard(), reporter() as report:
         files = [path.absolute() for path in read_split(prepared, "test").paths]
-        annotate([source(file, file.parent) for file in files], model, out, Options(on_existing="overwrite"), report)
+        root = Path(os.path.commonpath([file.parent for file in files]))
+        annotate([source(file, root) for file in files], model, out, Options(on_existing="overwrite"), report)
 
 
 if __name__ == "__main__":

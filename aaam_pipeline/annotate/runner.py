@@ -129,14 +129,15 @@ def _finished(out: Path, plan: AnnotationsManifest, on_existing: OnExisting) -> 
 def _open_work(out: Path, plan: AnnotationsManifest, report: Reporter) -> Path:
     """Return the work folder, with the parts of an interrupted run where they are of this very work."""
     work = work_folder(out, resume=True)
-    if (work / "plan.json").is_file():
-        before = read_json(work / "plan.json", AnnotationsManifest, "an annotations folder")
+    if (work / "manifest.json").is_file():
+        before = read_json(work / "manifest.json", AnnotationsManifest, "an annotations folder")
         if not _difference(before, plan):
             done = sum(part.count for part in writer.finished_parts(work))
             report.say(f"going on with an interrupted run: {done} of {plan.inputs} images are done")
             return work
     work = work_folder(out)
-    write_json(work / "plan.json", plan)
+    # says that there are no parts: nobody can take the work folder for finished annotations
+    write_json(work / "manifest.json", plan)
     return work
 
 
@@ -166,7 +167,6 @@ def _fill(work: Path, inputs: Sequence[Source], mapper: Mapper, options: Options
             rows.add(mapper(batch))
             advance(len(batch))
     rows.close()
-    (work / "plan.json").unlink()
 
 
 def _batches(images: Iterator[Image], size: int) -> Iterator[list[Image]]:

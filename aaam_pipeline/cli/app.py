@@ -14,6 +14,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 failed, 2 usage or unknown word, 3 more failures than --max-failure-rate, 4 integrity, "
     "130 interrupted.",
     no_args_is_help=True,
+    # plain help: rich would cost half of the time that --help takes
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,12 +48,3 @@ app.command("search")(search.search)
 app.command("similar")(search.similar)
 app.command("labels")(search.labels)
 app.command("doctor")(doctor.doctor)
-
-
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

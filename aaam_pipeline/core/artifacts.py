@@ -15,6 +15,7 @@ import msgspec
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 
 Manifest = TypeVar("Manifest")
+PARTIAL = ".partial"
 
 
 def fingerprint(content: Any) -> str:
@@ -37,7 +38,7 @@ def sources_fingerprint(folders: Iterable[Path]) -> str:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that `path` holds either what it held before or all of `content`, whatever happens meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}{PARTIAL}")
     with partial.open("wb") as stream:
         stream.write(content)
         stream.flush()
@@ -71,7 +72,7 @@ def work_folder(final: Path, *, resume: bool = False) -> Path:
     Raises:
         UsageError: the place cannot be written to.
     """
-    work = final.parent / f"{final.name}.partial"
+    work = final.parent / f"{final.name}{PARTIAL}"
     try:
         if work.exists() and not resume:
             shutil.rmtree(work)
@@ -101,8 +102,12 @@ def publish(work: Path, final: Path) -> None:
 
 
 def newest(folder: Path, patterns: Iterable[str]) -> Path | None:
-    """Return the parent of the most recently written match (`models/*/*/bundle.json`), or None."""
-    matches = [match for pattern in patterns for match in folder.glob(pattern)]
+    """Return the parent of the most recently written match (`models/*/*/bundle.json`), or None.
+
+    Work folders do not count: what is in them may not be whole.
+    """
+    found = (match for pattern in patterns for match in folder.glob(pattern))
+    matches = [match for match in found if not match.parent.name.endswith(PARTIAL)]
     return max(matches, key=lambda match: match.stat().st_mtime_ns).parent if matches else None
 
 

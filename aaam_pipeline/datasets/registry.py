@@ -1,4 +1,4 @@
-"""Data sets by name: each a package with `Params`, `download` and `read`, of which only the one asked for is imported."""
+"""Data sets by name: packages with `Params`, `download` and `read`, imported only when they are asked for."""
 
 from importlib import import_module
 from pathlib import Path

@@ -1,0 +1,18 @@
+"""`aaam-pipe`, also as `python -m aaam_pipeline`."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends quietly even while modules are still being loaded."""
+    try:
+        from aaam_pipeline.cli.app import app
+
+        app(prog_name="aaam-pipe")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""One thin script for each stage of dvc.yaml: paths on the command line, the same functions as the commands."""
+
+import signal
+import sys
+from types import FrameType
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    print("interrupted; what was finished is kept, run `dvc repro` again to go on", file=sys.stderr)
+    sys.exit(130)
+
+
+# Ctrl-C while a stage is still loading torch shall not end in a traceback
+signal.signal(signal.SIGINT, _stop)
