@@ -1,6 +1,7 @@
 """Reads and decodes images in threads, in order, a bounded number ahead of the model."""
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -48,9 +49,13 @@ def read(sources: Sequence[Source], preprocess: Preprocess, workers: int, ahead:
 def read_one(source: Source, preprocess: Preprocess) -> Image:
     """Read and decode one file; whatever is wrong with it becomes an `ImageError` in its place."""
     try:
+        # a named pipe would be waited for without end
+        if not source.file.is_file():
+            source.file.stat()
+            return Image(source, None, None, None, ImageError("unreadable", "not a regular file"))
         with source.file.open("rb") as stream:
             content = stream.read()
-            modified = datetime.fromtimestamp(source.file.stat().st_mtime, UTC)
+            modified = _modified(os.fstat(stream.fileno()).st_mtime)
     except OSError as error:
         return Image(source, None, None, None, ImageError("unreadable", error.strerror or str(error)))
     digest = hashlib.sha256(content).hexdigest()
@@ -61,3 +66,11 @@ def read_one(source: Source, preprocess: Preprocess) -> Image:
     except MemoryError:
         picture = ImageError("too_large", "not enough memory to decode it")
     return Image(source, digest, len(content), modified, picture)
+
+
+def _modified(timestamp: float) -> datetime | None:
+    """Return a modification time; None where the file system's value is no date (a year after 9999)."""
+    try:
+        return datetime.fromtimestamp(timestamp, UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -19,7 +19,7 @@ from aaam_pipeline.annotate import reader, sources, writer
 from aaam_pipeline.annotate.mapper import Assignment, Mapper
 from aaam_pipeline.annotate.reader import Image
 from aaam_pipeline.annotate.sources import Source
-from aaam_pipeline.core.artifacts import fingerprint, publish, read_json, work_folder, write_json
+from aaam_pipeline.core.artifacts import fingerprint, foreign, publish, read_json, work_folder, write_json
 from aaam_pipeline.core.errors import FailureRateError, ImageError, UsageError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.schema import VERSION, AnnotationsManifest
@@ -114,7 +114,7 @@ def _finished(out: Path, plan: AnnotationsManifest, on_existing: OnExisting) -> 
     """Tell whether `out` already holds just this work; refuse to touch other work unless told to overwrite it."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    if not (out / "manifest.json").is_file():
+    if not (out / "manifest.json").is_file() or foreign(out, "manifest.json", "part-*"):
         raise UsageError(f"{out} exists and is not an annotations folder; choose another --out")
     if on_existing == "overwrite":
         return False
@@ -145,6 +145,8 @@ def _difference(before: AnnotationsManifest, plan: AnnotationsManifest) -> str:
     """Say in words how two pieces of work differ; empty where they do not."""
     if before.model_id != plan.model_id:
         return f"model {before.model_id}, not {plan.model_id}"
+    if (before.vocabulary, before.thresholds) != (plan.vocabulary, plan.thresholds):
+        return "labels or thresholds that the model had before"
     if before.settings_hash != plan.settings_hash:
         return f"settings {before.settings}, not {plan.settings}"
     if before.roots != plan.roots:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from aaam_pipeline.core.artifacts import fingerprint
+from aaam_pipeline.core.artifacts import absolute, fingerprint
+from aaam_pipeline.core.artifacts import path_text as text
 from aaam_pipeline.core.errors import UsageError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -30,11 +31,11 @@ def find(inputs: Sequence[Path]) -> list[Source]:
     found: dict[str, Source] = {}
     for given in inputs:
         if given.is_dir():
-            root = given.absolute()
+            root = absolute(given)
             for file in _walk(root):
                 found.setdefault(str(file), source(file, root))
         elif given.exists():
-            file = given.absolute()
+            file = absolute(given)
             found.setdefault(str(file), source(file, file.parent))
         else:
             raise UsageError(f"no file or folder {text(given)}")
@@ -47,11 +48,6 @@ def find(inputs: Sequence[Path]) -> list[Source]:
 def source(file: Path, root: Path) -> Source:
     """Return the input for a file below a root."""
     return Source(file, text(root), text(file.relative_to(root).as_posix()))
-
-
-def text(path: Path | str) -> str:
-    r"""Return a path as text that any file can hold: bytes that are not UTF-8 are written as \xNN."""
-    return os.fsencode(path).decode("utf8", "backslashreplace")
 
 
 def inputs_hash(sources: Iterable[Source]) -> str:

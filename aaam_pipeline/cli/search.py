@@ -7,6 +7,7 @@ import typer
 
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
     from aaam_pipeline.search import Embed
@@ -92,4 +93,4 @@ def _embedder(model: Path, device: str) -> "Embed":
 
 def _one_format(as_json: bool, paths: bool) -> None:
     if as_json and paths:
-        raise typer.BadParameter("--json and --paths exclude each other")
+        raise UsageError("--json and --paths exclude each other")

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,6 +67,16 @@ def read_json(path: Path, kind: type[Manifest], what: str) -> Manifest:
         raise IntegrityError(f"{path} is damaged: {error}") from None
 
 
+def absolute(path: Path) -> Path:
+    """Return where a path leads, without `..`; symbolic links stay as they were named wherever that is possible."""
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
+def path_text(path: Path | str) -> str:
+    r"""Return a path as text that any file can hold: bytes that are not UTF-8 are written as \xNN."""
+    return os.fsencode(path).decode("utf8", "backslashreplace")
+
+
 def work_folder(final: Path, *, resume: bool = False) -> Path:
     """Return the folder beside `final` in which it is built; emptied first unless `resume`.
 
@@ -99,6 +110,12 @@ def publish(work: Path, final: Path) -> None:
         final.rename(old)
         work.rename(final)
         shutil.rmtree(old)
+
+
+def foreign(folder: Path, *ours: str) -> bool:
+    """Tell whether a folder holds files of other names than `ours` (patterns): then it must not be replaced."""
+    harmless = (*ours, f".*{PARTIAL}", ".DS_Store")
+    return any(not any(fnmatchcase(path.name, pattern) for pattern in harmless) for path in folder.iterdir())
 
 
 def newest(folder: Path, patterns: Iterable[str]) -> Path | None:

@@ -12,6 +12,7 @@
 Every room declares the struct of its own section; this module only finds, checks and names what is wrong.
 """
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -49,7 +50,7 @@ def load(path: Path, section: str, kind: type[Section]) -> Section:
     try:
         return msgspec.convert({} if node is None else node, kind)
     except msgspec.ValidationError as error:
-        raise ParamsError(f"{path}: in {section}: {error}") from None
+        raise ParamsError(f"{path}: in {section}: {error}{_known_fields(str(error), kind)}") from None
 
 
 def to_dict(section: Struct) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} is not there; run this in the project's folder") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, Mapping):
         raise ParamsError(f"{path} holds no settings")
@@ -76,10 +77,18 @@ def _check_names(path: Path, dataset: str, tree: Mapping[str, Any]) -> None:
     if not isinstance(block, Mapping):
         raise ParamsError(f"{path}: no block for the data set {dataset!r}{_closest(dataset, tree)}")
     phases = block.get("phases") or {}
+    if not isinstance(phases, Mapping):
+        raise ParamsError(f"{path}: {dataset}.phases must hold {', '.join(PHASES)}, not {phases!r}")
     for place, names, known in ((dataset, block, SECTIONS), (f"{dataset}.phases", phases, PHASES)):
         for name in names:
             if name not in known:
                 raise ParamsError(f"{path}: unknown parameter {place}.{name}{_closest(name, known)}")
+
+
+def _known_fields(message: str, kind: Any) -> str:
+    """Return the likeliest meant name for the unknown field that a validation error names, if it names one."""
+    unknown = re.search(r"unknown field `([^`]*)`$", message)
+    return _closest(unknown[1], tuple(kind.__struct_fields__)) if unknown else ""
 
 
 def _closest(name: object, known: object) -> str:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aaam_pipeline.core import schema
-from aaam_pipeline.core.artifacts import fingerprint, publish, read_json, work_folder, write_json
+from aaam_pipeline.core.artifacts import fingerprint, foreign, publish, read_json, work_folder, write_json
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.index import manifest as manifests
@@ -79,7 +79,7 @@ def _check_source(annotations: Path, source: schema.AnnotationsManifest, out: Pa
         raise IntegrityError(f"{annotations}/manifest.json: the vocabulary was changed; annotate again")
     if source.successes == 0:
         raise UsageError(f"{annotations} holds no annotated image: {source.inputs} of {source.inputs} failed")
-    if out.exists() and not (out / "manifest.json").is_file() and (out.is_file() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or foreign(out, "manifest.json", f"{SCORES}*", VECTORS)):
         raise UsageError(f"{out} exists and is not an index; choose another --out")
 
 

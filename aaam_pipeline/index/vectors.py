@@ -4,6 +4,7 @@ Shapes: B vectors, D embedding. A flat index is exact, needs no training and its
 """
 
 from pathlib import Path
+from typing import BinaryIO
 
 import faiss
 import numpy as np
@@ -32,14 +33,17 @@ class VectorsBuilder:
 class Vectors:
     """Reads an index written by `VectorsBuilder`, without loading it into memory twice."""
 
-    def __init__(self, path: Path, count: int, dim: int) -> None:
-        """Open the file.
+    def __init__(self, file: BinaryIO, count: int, dim: int) -> None:
+        """Read from an open file, which may have been replaced by another since.
 
         Raises:
             IntegrityError: it is damaged, or does not hold `count` vectors of `dim`.
         """
+        path, handle = file.name, f"/dev/fd/{file.fileno()}"
         try:
-            self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+            self._index = faiss.read_index(
+                handle if Path(handle).exists() else path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
+            )
         except RuntimeError as error:
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[-1]}") from None
         if (self._index.ntotal, self._index.d) != (count, dim):

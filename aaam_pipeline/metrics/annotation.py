@@ -26,8 +26,8 @@ def evaluate(scores_NL: Scores, targets_NL: Targets, k: int) -> dict[str, float]
         ValueError: the shapes differ, k < 1, or a score is not a number.
 
     >>> scores = np.array([[0.9, 0.2, 0.8], [0.1, 0.7, 0.6]])
-    >>> evaluate(scores, np.array([[1, 0, 1], [0, 1, 0]]), k=1)["precision_at_k"].item()
-    0.6666666666666666
+    >>> round(evaluate(scores, np.array([[1, 0, 1], [0, 1, 0]]), k=1)["precision_at_k"], 3)
+    0.667
     """
     _check(scores_NL, targets_NL, k)
     table = per_label(scores_NL, targets_NL, k)

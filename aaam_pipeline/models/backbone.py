@@ -5,7 +5,6 @@ what its authors put between pooling and the 1,000 ImageNet outputs (VGG16: fc6,
 The last layer is dropped: AAAM has its own. Besides torchvision's names there is `vgg_small`, a VGG for small pictures.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,8 @@ from aaam_pipeline.core.errors import IntegrityError, ParamsError, UsageError
 
 SMALL_VGG = (24, "pool", 48, "pool", 96, "pool", 128, "pool", 160)
 # children of a torchvision model at which the feature map ends
-HEADS = ("avgpool", "classifier", "fc", "head", "norm")
+HEADS = ("avgpool", "classifier", "fc")
+TRANSFORMERS = ("maxvit", "swin", "vit")
 
 
 class Backbone(NamedTuple):
@@ -72,7 +72,10 @@ def _build(name: str, weights: str) -> nn.Module:
         if weights == "imagenet":
             raise ParamsError("vgg_small has no ImageNet weights; use weights: none, or a torchvision backbone")
         return SmallVgg()
-    known = torchvision.models.list_models(module=torchvision.models)
+    every = torchvision.models.list_models(module=torchvision.models)
+    known = [each for each in every if not each.startswith(TRANSFORMERS)]
+    if name in every and name not in known:
+        raise ParamsError(f"{name} is a transformer, without the feature map that AAAM needs; use a CNN such as vgg16")
     if name not in known:
         raise ParamsError(f"no backbone {name!r}; vgg_small or one of torchvision's: {', '.join(known)}")
     try:
@@ -100,28 +103,22 @@ def _load_file(model: nn.Module, path: Path, name: str) -> None:
 
 
 def _take_apart(name: str, model: nn.Module) -> Backbone:
+    """Split a torchvision CNN, whose forward pass runs its children in order, at the end of its feature map."""
     parts = dict(model.named_children())
-    head = next((part for part in parts if part in HEADS), None)
-    spatial = [parts[part] for part in _until(list(parts), head) if not part.lower().startswith("aux")]
-    if head is None or head == "norm" or not spatial or isinstance(spatial[-1], nn.TransformerEncoder | nn.LayerNorm):
-        raise ParamsError(f"{name} has no convolutional feature map for the attention; choose a CNN such as vgg16")
-    if name.startswith(("vit_", "swin_", "maxvit_")):
-        raise ParamsError(f"{name} is a transformer without the feature map AAAM needs; choose a CNN such as vgg16")
-    if name.startswith("densenet"):
-        spatial.append(nn.ReLU(inplace=True))
-    features = spatial[0] if len(spatial) == 1 else nn.Sequential(*spatial)
+    head = next(part for part in parts if part in HEADS)
+    spatial = [parts[part] for part in list(parts)[: list(parts).index(head)] if not part.lower().startswith("aux")]
     classifier = parts.get("classifier")
     neck = list(classifier.children())[:-1] if isinstance(classifier, nn.Sequential) else []
     pool = parts.get("avgpool", nn.AdaptiveAvgPool2d(1))
+    # two families do in their forward pass what the others do in a module
+    if name.startswith("densenet"):
+        spatial.append(nn.ReLU(inplace=True))
     if name.startswith("squeezenet"):
         # its classifier is dropout, a 1 x 1 convolution to the classes, and the pooling after it
-        neck, pool = neck[:1], nn.AdaptiveAvgPool2d(1)
-    flat = any(isinstance(layer, nn.Flatten) for layer in neck)
-    return Backbone(features, pool, nn.Sequential(*([] if flat else [nn.Flatten()]), *neck))
-
-
-def _until(names: Sequence[str], end: str | None) -> Sequence[str]:
-    return names[: names.index(end)] if end in names else names
+        neck = neck[:1]
+    if not any(isinstance(layer, nn.Flatten) for layer in neck):
+        neck = [nn.Flatten(), *neck]
+    return Backbone(spatial[0] if len(spatial) == 1 else nn.Sequential(*spatial), pool, nn.Sequential(*neck))
 
 
 def shapes(backbone: Backbone, size: int) -> tuple[int, tuple[int, int], int]:
@@ -130,18 +127,14 @@ def shapes(backbone: Backbone, size: int) -> tuple[int, tuple[int, int], int]:
     Raises:
         ParamsError: the image is too small for the backbone.
     """
-    modules = [part for part in backbone if isinstance(part, nn.Module)]
-    training = [part.training for part in modules]
+    parts = nn.ModuleList(backbone).eval()
     try:
         with torch.no_grad():
-            for part in modules:
-                part.eval()
             p_BCHW = backbone.features(torch.zeros(1, 3, size, size))
             embedding_BD = backbone.neck(backbone.pool(p_BCHW))
     except RuntimeError:
         raise ParamsError(f"preprocess.size {size} is too small for this backbone") from None
     finally:
-        for part, mode in zip(modules, training, strict=True):
-            part.train(mode)
+        parts.train()
     _, channels, height, width = p_BCHW.shape
     return channels, (height, width), embedding_BD.shape[1]

@@ -114,7 +114,9 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
-            raise DeviceError(f"--device {name}: this machine has {count or 'no'} CUDA device(s) that torch can use")
+            raise DeviceError(
+                f"--device {name}: torch finds {count or 'no'} CUDA device(s) here; use --device cpu or auto"
+            )
     elif device.type != "cpu":
         raise DeviceError(f"no device {name!r}; choose auto, cpu, cuda or cuda:N")
     return device

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core import ranking
+from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.vocabulary import Vocabulary
 from aaam_pipeline.index import manifest as manifests
@@ -59,10 +60,17 @@ class Index:
         self.vocabulary = Vocabulary(self.manifest.vocabulary)
         self._embed = embed
         self._vectors: Vectors | None = None
+        # held open, so that vectors first needed after a rebuild are still those of this index
+        self._vectors_file = (folder / manifests.VECTORS).open("rb")
+        # attached to a database of its own: connecting to the file would share one with an older reader in this process
+        self._database = duckdb.connect(":memory:")
+        path = str(folder / manifests.SCORES)
         try:
-            self._database = duckdb.connect(str(folder / manifests.SCORES), read_only=True)
+            self._database.execute("ATTACH '{}' AS index (READ_ONLY)".format(path.replace("'", "''")))
+            self._database.execute("USE index")
         except duckdb.Error as error:
-            raise IntegrityError(f"{folder / manifests.SCORES} is damaged: {str(error).splitlines()[0]}") from None
+            self.close()
+            raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +83,7 @@ class Index:
     def close(self) -> None:
         """Close the files."""
         self._database.close()
+        self._vectors_file.close()
 
     def query(self, text: str, top: int = 20) -> list[Hit]:
         """Return the `top` best images for a query (see `search.query`), best first.
@@ -131,24 +140,25 @@ class Index:
             # faiss is a third of the time that a keyword query takes as a process
             from aaam_pipeline.index.vectors import Vectors
 
-            path = self.folder / manifests.VECTORS
-            self._vectors = Vectors(path, self.manifest.images, self.manifest.embedding_dim)
+            self._vectors = Vectors(self._vectors_file, self.manifest.images, self.manifest.embedding_dim)
         return self._vectors
 
     def _find(self, photo: Path) -> int | None:
-        place = photo.absolute()
-        parents = [str(parent) for parent in place.parents]
+        place = absolute(photo)
+        parents = [path_text(parent) for parent in place.parents]
         rows = self._select(
             "SELECT id, root, path FROM images WHERE root IN (SELECT unnest(?)) AND suffix(?, path)",
-            [parents, str(place)],
+            [parents, path_text(place)],
         )
-        return next((id for id, root, path in rows if Path(root) / path == place), None)
+        return next((id for id, root, path in rows if str(Path(root, path)) == path_text(place)), None)
 
     def _embedded(self, photo: Path) -> NDArray[np.float32]:
         if not photo.is_file():
-            raise UsageError(f"no photograph {photo}, neither as a file nor in the index {self.folder}")
+            raise UsageError(f"no photograph {path_text(photo)}, neither as a file nor in the index {self.folder}")
         if self._embed is None:
-            raise UsageError(f"{photo} is not in the index {self.folder}, and no model is at hand to embed it")
+            raise UsageError(
+                f"{path_text(photo)} is not in the index {self.folder}, and no model is at hand to embed it"
+            )
         model_id, vector_D = self._embed(photo)
         if model_id != self.manifest.model_id:
             raise IntegrityError(f"the index {self.folder} was built with {self.manifest.model_id}, not {model_id}")

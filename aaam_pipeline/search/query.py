@@ -29,8 +29,11 @@ def parse(text: str, vocabulary: Vocabulary) -> list[int]:
     if not words:
         raise UsageError('the query is empty; name one or more labels, as in "football grass"')
     ids, unknown = [], []
+    longest = max(len(label.split()) for label in vocabulary)
     while words:
-        taken = next((count for count in range(len(words), 0, -1) if " ".join(words[:count]) in vocabulary), 1)
+        taken = next(
+            (count for count in range(min(longest, len(words)), 0, -1) if " ".join(words[:count]) in vocabulary), 1
+        )
         try:
             ids.append(vocabulary.id(" ".join(words[:taken])))
         except UnknownLabelError as error:

@@ -74,7 +74,7 @@ def _spot(canvas: Canvas, rng: np.random.Generator, place: Place, thing: str) ->
         low = min(max(horizon + 0.012 * size, 0), high - 1)
     elif place.ground == "shore" and thing != "football":
         low = min(place.shore + 1, size * 0.95)
-    near = 1.7 if thing in ("boat", "tree") else 0.75 if thing in ("bicycle", "dog", "flower") else 1.15
+    near = 1.7 if thing in ("boat", "tree") else 0.6 if thing in ("bicycle", "dog", "flower") else 1.15
     y = low + (high - low) * float(rng.random()) ** near
     far = 1 / (1 + 9 * max(0.0, y - horizon) / size)
     return _Spot(x, y, canvas.scale(x, y), far**2)
@@ -100,7 +100,7 @@ def _put(canvas: Canvas, rng: np.random.Generator, place: Place, spot: _Spot, th
     elif thing == "umbrella":
         _hold_umbrella(canvas, rng, spot)
     elif thing == "flower":
-        near = min(max(2.2, spot.px * float(rng.uniform(0.06, 0.16))), 13.0) * canvas.size / 128
+        near = min(max(2.8, spot.px * float(rng.uniform(0.07, 0.18))), 13.0) * canvas.size / 128
         _stand(canvas, places.flowers(rng, max(spot.px, 1), near), spot, "flower")
     elif thing == "fence":
         sprite = places.fence(rng, spot.px, min(canvas.size * float(rng.uniform(0.5, 2.4)) / spot.px, 60))
@@ -140,10 +140,10 @@ def _float(canvas: Canvas, sprite: Sprite, spot: _Spot, label: str) -> None:
 
 
 def _put_ball(canvas: Canvas, rng: np.random.Generator, spot: _Spot, thing: str) -> None:
-    """Put something round on the ground: half of them plain to see, the others tiny, blurred or half hidden."""
+    """Put something round on the ground: most footballs plain to see, the others tiny, blurred or half hidden."""
     size = canvas.size
-    plain = rng.random() < 0.55
-    across = float(np.exp(rng.uniform(np.log(8.5), np.log(22))) if plain else rng.uniform(3.5, 7.5)) * size / 128
+    plain = rng.random() < (0.62 if thing == "football" else 0.3)
+    across = float(np.exp(rng.uniform(np.log(10), np.log(28))) if plain else rng.uniform(3.5, 7.5)) * size / 128
     x = min(max(spot.x, across), size - across)
     # As far away as a ball of this size would be: larger than life, but never larger than the people around it.
     true = canvas.horizon_at(x) + canvas.eye * across / float(rng.uniform(0.2, 0.5))
@@ -186,7 +186,7 @@ def _smear(sprite: Sprite, length: int) -> Sprite:
 def _fly_kite(canvas: Canvas, rng: np.random.Generator, spot: _Spot) -> None:
     """Put a kite into the air, and now and then whoever holds its string."""
     size = canvas.size
-    px = float(np.exp(rng.uniform(np.log(3.6), np.log(20)))) * size / 128
+    px = float(np.exp(rng.uniform(np.log(4.2), np.log(24)))) * size / 128
     roof = max(0.2 * size, canvas.horizon_at(spot.x) * 0.85)
     x, y = float(rng.uniform(0.08, 0.92)) * size, float(rng.uniform(0.3, 1.0)) * roof
     sprite = toys.kite(rng, px)
@@ -202,7 +202,7 @@ def _put_bird(canvas: Canvas, rng: np.random.Generator, place: Place, spot: _Spo
         px = min(max(spot.px, 9 * size / 128), 48 * size / 128) * float(rng.uniform(0.8, 1.25))
         _stand(canvas, living.standing_bird(rng, px), spot, "bird")
         return
-    across = float(np.exp(rng.uniform(np.log(4.0), np.log(32)))) * size / 128
+    across = float(np.exp(rng.uniform(np.log(4.5), np.log(38)))) * size / 128
     y = float(rng.uniform(0.06, 0.95)) * max(canvas.horizon_at(spot.x), 0.2 * size)
     canvas.stamp(living.flying_bird(rng, across), spot.x, y, "bird", 0.2)
 

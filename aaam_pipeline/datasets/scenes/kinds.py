@@ -36,7 +36,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "match": Kind(0.14, "pitch", 0.45, 0.05, {"trees": 0.5, "houses": 0.15, "blocks": 0.1, "ridge": 0.05}, (
-        Some("person", 0.93, 6), Some("football", 0.72), Some("fence", 0.3), Some("white_blob", 0.12),
+        Some("person", 0.93, 6), Some("football", 0.84), Some("fence", 0.3), Some("white_blob", 0.12),
         Some("bird", 0.07, 2), Some("flag", 0.15), Some("beach_ball", 0.04), Some("dog", 0.03))),
     "park": Kind(0.16, "grass", 0.55, 0.08, {"trees": 0.55, "houses": 0.15, "blocks": 0.15}, (
         Some("tree", 0.7, 4), Some("person", 0.62, 3), Some("dog", 0.32), Some("flower", 0.34, 6), Some("lamp", 0.2, 2),
