@@ -84,6 +84,8 @@ def work_folder(final: Path, *, resume: bool = False) -> Path:
         UsageError: the place cannot be written to.
     """
     work = final.parent / f"{final.name}{PARTIAL}"
+    if final.exists() and not final.is_dir():
+        raise UsageError(f"{final} is a file, not a folder; choose another --out")
     try:
         if work.exists() and not resume:
             shutil.rmtree(work)

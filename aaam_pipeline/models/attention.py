@@ -10,10 +10,9 @@ The paper gives no activation on alpha ("enhance or weaken"), so `none` is the d
 alpha is then 0 and p_att = p, so that a pre-trained backbone is not disturbed before the layer has learned anything.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 
 from aaam_pipeline.core.params import Struct
@@ -30,7 +29,7 @@ class AttentionParams(Struct, frozen=True):
 
     filters: Literal["dense", "depthwise", "none"] = "dense"
     activation: Literal["none", "sigmoid", "tanh"] = "none"
-    kernel_size: Annotated[int, Meta(ge=1, le=7)] = 3
+    kernel_size: Literal[1, 3, 5, 7] = 3
 
 
 class SelfAttention(nn.Module):

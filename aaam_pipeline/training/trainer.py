@@ -106,7 +106,7 @@ def _epoch(network: Network, task: Task, optimizer: torch.optim.Optimizer, epoch
                 group["lr"] = group["base_lr"] * factor
             loss, parts = _losses(network, task, batch, miner)
             if not math.isfinite(loss.item()):
-                raise TrainingError(f"{task.name}: the loss is not a number in epoch {epoch}; lower the learning rates")
+                raise _not_a_number(task, epoch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -135,6 +135,9 @@ def _losses(network: Network, task: Task, batch: Batch, miner: torch.Generator) 
 def _validate(network: Network, task: Task, progress: Progress, measured: Row) -> dict[str, Tensor]:
     """Add an epoch's row to the history; return a copy of the weights where they are the best so far, else nothing."""
     scores_NL = predict(network, task.preprocess, task.val.pixels_NSS3, task.device)
+    if np.isnan(scores_NL).any():
+        # the last step of an epoch can ruin weights that no loss was computed with yet
+        raise _not_a_number(task, progress.epoch)
     figures = metrics.evaluate(scores_NL, task.val.targets_NL, task.k)
     row: Row = {"epoch": progress.epoch} | measured
     progress.history.append(row | {f"val_{name}": value for name, value in figures.items()})
@@ -142,6 +145,10 @@ def _validate(network: Network, task: Task, progress: Progress, measured: Row) -
         return {}
     progress.best_map, progress.best_epoch = figures["map"], progress.epoch
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def _not_a_number(task: Task, epoch: int) -> TrainingError:
+    return TrainingError(f"{task.name}: the loss is not a number in epoch {epoch}; lower the learning rates")
 
 
 def predict(

@@ -1,0 +1,56 @@
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+CODE = sorted((REPOSITORY / "aaam_pipeline").rglob("*.py"))
+MAX_FILE, MAX_FUNCTION = 300, 60
+# hosts and paths of package registries and their mirrors, in an address
+REGISTRY = re.compile(
+    r"://[^\s/'\"]*(?:pypi|pythonhosted|nexus|artifactory|devpi|\banaconda\b)|://\S*/(?:simple|pypi)\b"
+)
+PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
+
+
+def tracked() -> Iterator[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    yield from (REPOSITORY / name for name in listed.stdout.split("\0") if name and (REPOSITORY / name).is_file())
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+def test_files_and_functions_stay_readable(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION, node.name
+
+
+def test_the_pattern_knows_a_registry_when_it_sees_one() -> None:
+    for host in (
+        "py" + "pi.org/project/torch",
+        "files.python" + "hosted.org/x",
+        "10.0.0.1:8081/repository/py/" + "simple",
+    ):
+        assert REGISTRY.search(f"https://{host}")
+    assert not REGISTRY.search("https://pytorch.org/vision/stable/models.html and https://dvc.org/doc")
+
+
+def test_no_tracked_file_holds_the_address_of_a_package_registry() -> None:
+    for path in tracked():
+        found = REGISTRY.search(path.read_bytes().decode("utf8", errors="replace"))
+        assert not found, (path, found)
+
+
+def test_constraints_hold_only_exact_versions() -> None:
+    path = REPOSITORY / "constraints.txt"
+    if not path.is_file():
+        pytest.skip("no constraints.txt")
+    lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
+    assert [line for line in lines if line and not PINNED.fullmatch(line)] == []

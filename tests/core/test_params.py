@@ -1,0 +1,170 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import yaml
+from msgspec import Meta
+
+from aaam_pipeline.core.errors import ParamsError
+from aaam_pipeline.core.params import load, to_dict
+from aaam_pipeline.datasets import registry
+from aaam_pipeline.models import ModelParams
+from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.training.phases import PhaseParams
+from aaam_pipeline.training.trainer import TrainParams
+
+REPOSITORY = Path(__file__).parents[2]
+AtLeastOne = Annotated[int, Meta(ge=1)]
+Tree = dict[str, Any]
+
+
+def block() -> Tree:
+    return {
+        "k": 3,
+        "preprocess": {"size": 32},
+        "model": {"backbone": "vgg_small", "weights": "none", "attention": {"filters": "dense"}},
+        "train": {"batch_size": 8, "augment": {"flip": 0.5}},
+        "phases": {"bce": {"epochs": 2, "lr": {"features": 1e-3}}, "joint": {}, "hard": None},
+    }
+
+
+def changed(where: str, value: object) -> Tree:
+    """Return a sound file's content with the value at a dotted place replaced or added."""
+    tree: Tree = {"datasets": ["toy"], "toy": block()}
+    node = tree
+    *path, last = where.split(".")
+    for name in path:
+        node = node[name]
+    node[last] = value
+    return tree
+
+
+def written(folder: Path, tree: object) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def load_all(path: Path, dataset: str = "toy") -> None:
+    load(path, f"{dataset}.k", AtLeastOne)
+    load(path, f"{dataset}.preprocess", Preprocess)
+    load(path, f"{dataset}.model", ModelParams)
+    load(path, f"{dataset}.train", TrainParams)
+    for phase in ("bce", "joint", "hard"):
+        load(path, f"{dataset}.phases.{phase}", PhaseParams)
+
+
+def complaint(action: Callable[[], object]) -> str:
+    with pytest.raises(ParamsError) as caught:
+        action()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("dataset", registry.NAMES)
+def test_the_projects_own_file_loads_in_all_sections(dataset: str) -> None:
+    load_all(REPOSITORY / "params.yaml", dataset)
+    registry.load_params(dataset, REPOSITORY / "params.yaml")
+
+
+def test_a_section_becomes_its_struct_with_defaults_for_what_is_not_given(tmp_path: Path) -> None:
+    phase = load(written(tmp_path, changed("toy.k", 3)), "toy.phases.bce", PhaseParams)
+    assert (phase.epochs, phase.lr.features) == (2, 1e-3)
+    assert (phase.patience, phase.lr.attention) == (PhaseParams().patience, PhaseParams().lr.attention)
+
+
+def test_an_empty_section_has_the_defaults(tmp_path: Path) -> None:
+    assert load(written(tmp_path, changed("toy.k", 3)), "toy.phases.hard", PhaseParams) == PhaseParams()
+
+
+@pytest.mark.parametrize(
+    ("where", "suggested"),
+    [
+        ("toy.modle", "model"),
+        ("toy.phases.joined", "joint"),
+        ("toy.preprocess.sise", None),
+        ("toy.model.backbon", None),
+        ("toy.model.attention.filter", None),
+        ("toy.train.batchsize", None),
+        ("toy.train.augment.flips", None),
+        ("toy.phases.bce.epoch", None),
+        ("toy.phases.bce.lr.feature", None),
+    ],
+)
+def test_an_unknown_key_is_named_at_every_level(where: str, suggested: str | None, tmp_path: Path) -> None:
+    path = written(tmp_path, changed(where, 1))
+    text = complaint(lambda: load_all(path))
+    assert where.rsplit(".", maxsplit=1)[-1] in text
+    assert str(path) in text
+    if suggested:
+        assert f"did you mean {suggested!r}" in text
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("toy.k", 0),
+        ("toy.k", "three"),
+        ("toy.preprocess.size", 8),
+        ("toy.preprocess.size", 32.5),
+        ("toy.preprocess.mean", [0.5]),
+        ("toy.model.dropout", 1.0),
+        ("toy.model.batch_norm", "sometimes"),
+        ("toy.model.attention.activation", "relu"),
+        ("toy.model.attention.kernel_size", 9),
+        ("toy.train.batch_size", 1),
+        ("toy.train.precision", "fp16"),
+        ("toy.train.augment.zoom", 1.0),
+        ("toy.phases.bce.epochs", -1),
+        ("toy.phases.bce.patience", 0),
+        ("toy.phases.bce.lr.features", -1.0),
+        ("toy.phases.joint", {"margin": 0}),
+        ("toy.phases.bce", [1, 2]),
+        ("toy.phases", "all"),
+        ("toy.phases", 3),
+    ],
+)
+def test_an_unfit_value_is_refused(where: str, value: object, tmp_path: Path) -> None:
+    path = written(tmp_path, changed(where, value))
+    assert str(path) in complaint(lambda: load_all(path))
+
+
+def test_an_unfit_value_is_located(tmp_path: Path) -> None:
+    text = complaint(lambda: load_all(written(tmp_path, changed("toy.phases.bce.lr.features", "fast"))))
+    assert "toy.phases.bce" in text
+    assert "lr.features" in text
+
+
+def test_a_missing_file_is_said_with_the_way_out(tmp_path: Path) -> None:
+    text = complaint(lambda: load(tmp_path / "params.yaml", "toy.k", int))
+    assert "is not there" in text
+    assert "project" in text
+
+
+def test_a_misspelt_data_set_is_suggested(tmp_path: Path) -> None:
+    text = complaint(lambda: load(written(tmp_path, {"scenes": block()}), "scene.k", int))
+    assert "did you mean 'scenes'" in text
+
+
+def test_a_missing_section_is_named(tmp_path: Path) -> None:
+    text = complaint(lambda: load(written(tmp_path, {"toy": {"k": 3}}), "toy.preprocess", Preprocess))
+    assert "toy.preprocess" in text
+
+
+@pytest.mark.parametrize("content", [b"k: [1, 2", b"a: b: c", b"- 1\n- 2", b"", b"\xff\xfe\x00k", b"just words"])
+def test_what_is_no_settings_file_is_refused_in_one_line(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    assert str(path) in complaint(lambda: load(path, "toy.k", int))
+
+
+def test_sections_cannot_be_changed(tmp_path: Path) -> None:
+    section = load(written(tmp_path, changed("toy.k", 3)), "toy.preprocess", Preprocess)
+    with pytest.raises(AttributeError):
+        section.size = 64  # type: ignore[misc]
+
+
+def test_a_section_becomes_plain_values() -> None:
+    assert to_dict(PhaseParams())["lr"] == {"features": 1e-3, "attention": 1e-4, "classifier": 1e-4}

@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aaam_pipeline.core import schema
+from aaam_pipeline.core.errors import IntegrityError
+
+
+def split(images: int = 4) -> schema.ScoredSplit:
+    rng = np.random.default_rng(3)
+    scores = rng.random((images, 3), dtype=np.float32)
+    targets = (rng.random((images, 3)) < 0.5).astype(np.uint8)
+    return schema.ScoredSplit([f"bild {i}" for i in range(images)], scores, targets, ["sky", "é", "traffic light"], 2)
+
+
+def test_scores_survive_a_round_trip(tmp_path: Path) -> None:
+    schema.write_scores(tmp_path / "a" / "scores.parquet", split())
+    read = schema.read_scores(tmp_path / "a" / "scores.parquet")
+    assert (read.image_ids, read.labels, read.k) == (split().image_ids, split().labels, 2)
+    np.testing.assert_array_equal(read.scores_NL, split().scores_NL)
+    np.testing.assert_array_equal(read.targets_NL, split().targets_NL)
+    assert (read.scores_NL.dtype, read.targets_NL.dtype) == (np.float32, np.uint8)
+
+
+def test_the_file_is_as_the_design_says(tmp_path: Path) -> None:
+    schema.write_scores(tmp_path / "scores.parquet", split())
+    written = pq.read_schema(tmp_path / "scores.parquet")
+    assert written.types == [pa.string(), pa.list_(pa.float32(), 3), pa.list_(pa.uint8(), 3)]
+    assert written.names == ["image_id", "scores", "targets"]
+    assert written.metadata[b"k"] == b"2"
+
+
+def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
+    schema.write_scores(tmp_path / "one", split())
+    schema.write_scores(tmp_path / "other", split())
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_float64_scores_and_strided_arrays_are_stored_row_by_row(tmp_path: Path) -> None:
+    wide = np.arange(24, dtype=np.float64).reshape(3, 8).T[::2] / 24
+    odd = split()._replace(scores_NL=wide, targets_NL=np.asfortranarray(wide > 0.5))  # type: ignore[arg-type]
+    schema.write_scores(tmp_path / "scores.parquet", odd)
+    np.testing.assert_array_equal(schema.read_scores(tmp_path / "scores.parquet").scores_NL, wide.astype(np.float32))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PAR1" + bytes(100) + b"PAR1"])
+def test_a_file_that_is_no_parquet_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "scores.parquet").write_bytes(content)
+    with pytest.raises(IntegrityError, match="is not a scores file"):
+        schema.read_scores(tmp_path / "scores.parquet")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match=r"nowhere\.parquet"):
+        schema.read_scores(tmp_path / "nowhere.parquet")
+
+
+def test_a_truncated_file_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
+    schema.write_scores(tmp_path / "whole", split())
+    content = (tmp_path / "whole").read_bytes()
+    for length in range(1, len(content), 97):
+        (tmp_path / "cut").write_bytes(content[:length])
+        with pytest.raises(IntegrityError):
+            schema.read_scores(tmp_path / "cut")
+
+
+FLOATS = pa.array([[0.5, 0.5]], pa.list_(pa.float32(), 2))
+BITS = pa.array([[1, 0]], pa.list_(pa.uint8(), 2))
+SOUND = {"labels": '["a", "b"]', "k": "2"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "metadata"),
+    [
+        ({"name": pa.array(["a"])}, {}),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, {}),
+        ({"image_id": ["a"], "scores": FLOATS}, SOUND),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"labels": '["a"'}),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"labels": '["a"]'}),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"k": "two"}),
+        ({"image_id": ["a"], "scores": pa.array([[0.5, 0.5]]), "targets": BITS}, SOUND),
+        ({"image_id": ["a"], "scores": pa.array([0.5]), "targets": BITS}, SOUND),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": pa.array([[1]], pa.list_(pa.uint8(), 1))}, SOUND),
+        ({"image_id": ["a"], "scores": pa.array([None], pa.list_(pa.float32(), 2)), "targets": BITS}, SOUND),
+    ],
+)
+def test_a_parquet_file_of_another_kind_is_refused(
+    columns: dict[str, pa.Array], metadata: dict[str, str], tmp_path: Path
+) -> None:
+    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), tmp_path / "scores.parquet")
+    with pytest.raises(IntegrityError):
+        schema.read_scores(tmp_path / "scores.parquet")
+
+
+def test_a_table_of_no_rows_keeps_its_width() -> None:
+    empty = schema.fixed_list(np.zeros((0, 3), dtype=np.float32))
+    assert schema.rows(empty).shape == (0, 3)

@@ -1,0 +1,54 @@
+import pytest
+
+from aaam_pipeline.core.errors import IntegrityError, UnknownLabelError
+from aaam_pipeline.core.vocabulary import Vocabulary
+
+WORDS = Vocabulary(["sky", "Traffic Light", "football", "person", "sports ball", "dog"])
+
+
+def test_ids_are_the_places_of_the_labels() -> None:
+    assert [WORDS.id(label) for label in WORDS] == list(range(len(WORDS))) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("word", ["traffic light", "TRAFFIC LIGHT", "Traffic Light"])
+def test_case_is_ignored(word: str) -> None:
+    assert WORDS.id(word) == 1
+    assert word in WORDS
+
+
+def test_what_is_no_label_is_not_contained() -> None:
+    assert "traffic" not in WORDS
+    assert 1 not in WORDS
+
+
+@pytest.mark.parametrize(
+    ("word", "label"),
+    [
+        ("footbal", "football"),
+        ("persn", "person"),
+        ("light", "Traffic Light"),
+        ("ball", "sports ball"),
+        ("TRAFFIC", "Traffic Light"),
+        ("big dog", "dog"),
+    ],
+)
+def test_the_nearest_label_comes_first_in_the_message(word: str, label: str) -> None:
+    assert WORDS.nearest(word)[0] == label
+    with pytest.raises(UnknownLabelError, match=f"{word!r} is not a label; nearest: {label!r}, "):
+        WORDS.id(word)
+
+
+def test_as_many_nearest_labels_as_asked_for() -> None:
+    assert len(WORDS.nearest("x", 2)) == 2
+    assert len(WORDS.nearest("x", 99)) == len(WORDS)
+
+
+@pytest.mark.parametrize("labels", [[], ["sky", "sea", "sky"], ["sky", "SKY"], ["straße", "STRASSE"]])
+def test_no_labels_or_one_twice_is_refused(labels: list[str]) -> None:
+    with pytest.raises(IntegrityError):
+        Vocabulary(labels)
+
+
+def test_the_hash_depends_on_labels_and_order() -> None:
+    assert Vocabulary(["a", "b"]).hash == Vocabulary(["a", "b"]).hash
+    assert len({Vocabulary(each).hash for each in (["a", "b"], ["b", "a"], ["a"], ["ab"])}) == 4

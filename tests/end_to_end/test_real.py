@@ -1,0 +1,166 @@
+"""The learning and the retrieval wing on real photographs, with a real backbone; skips where there are none."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import aaam_pipeline.search as search
+from aaam_pipeline import metrics
+from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.core.params import load
+from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.datasets import prepare, registry
+from aaam_pipeline.datasets.download import download
+from aaam_pipeline.evaluation.report import evaluate
+from aaam_pipeline.index.build import build
+from aaam_pipeline.models.bundle import read_info
+from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.training.phases import PHASES
+from aaam_pipeline.training.run import Places, run_phase
+
+pytestmark = pytest.mark.slow
+TRAIN, VAL, TEST, SIDE = 160, 40, 60, 96
+
+
+def small_corel(whole: Path, copy: Path) -> Path:
+    """Link a few hundred photographs of the most frequent words into the usual layout."""
+    words = (whole / "labels" / "words").read_text().splitlines()
+    lines = [line.split() for line in (whole / "labels" / "training_label").read_text().splitlines() if line.strip()]
+    common = {number for number, _ in Counter(number for _, *numbers in lines for number in numbers).most_common(15)}
+    rich = [(image, [n for n in numbers if n in common]) for image, *numbers in lines]
+    rich = sorted((each for each in rich if len(each[1]) >= 2), key=lambda each: each[0])
+    chosen = [rich[place] for place in np.random.default_rng(1).permutation(len(rich))[: TRAIN + VAL + TEST]]
+    files = {path.stem: path for path in (whole / "images").glob("*/*.jp*g")}
+    (copy / "labels").mkdir(parents=True)
+    (copy / "labels" / "words").write_text("\n".join(words) + "\n")
+    for name, part in (("training_label", chosen[: TRAIN + VAL]), ("test_label", chosen[TRAIN + VAL :])):
+        (copy / "labels" / name).write_text("".join(f"{image} {' '.join(numbers)}\n" for image, numbers in part))
+    for image, _ in chosen:
+        link = copy / "images" / files[image].parent.name / files[image].name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(files[image])
+    return copy
+
+
+def write_params(path: Path, root: Path, weights: Path) -> Path:
+    rates = {"features": 0, "attention": 1e-3, "classifier": 3e-3}
+    corel = {
+        "k": 3,
+        "data": {"root": str(root), "val": VAL, "seed": 7},
+        "preprocess": {"size": SIDE},
+        "model": {
+            "backbone": "mobilenet_v2",
+            "weights": str(weights),
+            "dropout": 0.2,
+            "batch_norm": "frozen",
+            "attention": {"filters": "depthwise", "activation": "none", "kernel_size": 1},
+        },
+        "train": {"seed": 1, "batch_size": 8},
+        "phases": {name: {"epochs": 1, "lr": rates} for name in PHASES},
+    }
+    path.write_text(yaml.safe_dump({"datasets": ["corel5k"], "corel5k": corel}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder laid out as the pipeline's, after download, prepare, and the three phases."""
+    folder = tmp_path_factory.mktemp("real")
+    weights = shared / "weights" / "mobilenet_v2_imagenet.safetensors"
+    params = write_params(folder / "params.yaml", small_corel(shared / "data" / "corel5k", folder / "corel"), weights)
+    download("corel5k", params, folder / "raw", NullReporter())
+    listing = registry.get("corel5k").read(folder / "raw", registry.load_params("corel5k", params))
+    preprocess = load(params, "corel5k.preprocess", Preprocess)
+    prepare.prepare(
+        listing, folder / "prepared", lambda content: preprocess.decode(content).pixels_SS3, SIDE, NullReporter()
+    )
+    for phase in PHASES.values():
+        places = Places(
+            prepared=folder / "prepared",
+            start=folder / "models" / phase.after if phase.after else None,
+            bundle=folder / "models" / phase.name,
+            scores=folder / "scores" / f"{phase.name}.parquet",
+            history=folder / "plots" / f"{phase.name}.csv",
+            work=folder / "work" / phase.name,
+        )
+        run_phase("corel5k", phase.name, params, places, "cpu", NullReporter())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(trained: Path, shared: Path) -> Path:
+    """Annotations and an index of the COCO photographs, beside the model."""
+    photos = sources.find([shared / "data" / "coco128"])
+    runner.annotate(photos, trained / "models" / "hard", trained / "annotations", runner.Options(), NullReporter())
+    build(trained / "annotations", trained / "index", NullReporter())
+    return trained
+
+
+def test_the_model_learns_more_than_how_frequent_each_label_is(trained: Path) -> None:
+    train, val = (prepare.read_split(trained / "prepared", split) for split in ("train", "val"))
+    prior_NL = np.broadcast_to(train.targets_NL.mean(axis=0, dtype=np.float32), val.targets_NL.shape)
+    chance = metrics.evaluate(prior_NL, val.targets_NL, 3)
+    for phase in PHASES:
+        ours = read_info(trained / "models" / phase).metrics["val"]
+        assert ours["map"] > chance["map"] + 0.15
+        assert ours["map_at_10"] > chance["map_at_10"]
+
+
+def test_no_phase_makes_validation_worse(trained: Path) -> None:
+    scores = [read_info(trained / "models" / phase).metrics["val"]["map"] for phase in PHASES]
+    assert scores == sorted(scores)
+
+
+def test_the_test_split_is_evaluated_for_every_phase(trained: Path) -> None:
+    out = trained / "reports"
+    scores = {phase: trained / "scores" / f"{phase}.parquet" for phase in PHASES}
+    figures = evaluate(scores, out / "metrics.json", out / "per_label.csv", out / "queries.csv")
+    assert set(figures) == set(PHASES)
+    assert figures["hard"]["n_plus"] >= 8
+    assert json.loads((out / "metrics.json").read_text()) == figures
+
+
+def test_every_photograph_is_annotated(found: Path) -> None:
+    (part,) = found.glob("annotations/part-*.parquet")
+    rows = pq.read_table(part).to_pylist()
+    assert len(rows) == 128
+    assert {row["status"] for row in rows} == {"ok"}
+    assert sum(bool(row["labels"]) for row in rows) > 64
+
+
+def test_a_query_of_two_labels_finds_photographs(found: Path) -> None:
+    with search.open(found / "index") as index:
+        labels = index.manifest.vocabulary
+        assert {"water", "sky", "grass"} <= set(labels)
+        hits = index.query("grass tree", top=10)
+        assert len(hits) == 10
+        assert all(hit.file.is_file() for hit in hits)
+        assert all(set(hit.label_scores) == {"grass", "tree"} for hit in hits)
+        scores = [hit.score for hit in hits]
+        assert scores == sorted(scores, reverse=True)
+        assert scores[0] > 2 * index.query("grass tree", top=128)[-1].score
+
+
+def test_similar_photographs_are_found_by_photograph(found: Path, shared: Path) -> None:
+    with search.open(found / "index", lambda photo: runner.embed(found / "models" / "hard", "cpu", photo)) as index:
+        one = index.query("water", top=1)[0].file
+        likes = index.similar(one, top=5)
+        assert len({hit.file for hit in likes} - {one}) == 5
+        # a photograph of another collection goes through the model
+        outside = next((shared / "data" / "corel5k" / "images").glob("*/*.jp*g"))
+        assert len(index.similar(outside, top=5)) == 5
+
+
+def test_a_photograph_scores_the_same_in_annotate_as_in_training(trained: Path) -> None:
+    test = prepare.read_split(trained / "prepared", "test")
+    inputs = [sources.source(path, path.parent) for path in test.paths]
+    runner.annotate(inputs, trained / "models" / "hard", trained / "again", runner.Options(), NullReporter())
+    (part,) = trained.glob("again/part-*.parquet")
+    annotated = np.array(pq.read_table(part)["scores"].to_pylist(), dtype=np.float32)
+    scored = np.array(pq.read_table(trained / "scores" / "hard.parquet")["scores"].to_pylist(), dtype=np.float32)
+    np.testing.assert_allclose(annotated, scored, atol=0.005)

@@ -1,0 +1,100 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aaam_pipeline import metrics
+from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.schema import ScoredSplit, write_scores
+from aaam_pipeline.evaluation.report import evaluate
+
+LABELS = ["sky", "sea", "traffic light", "never"]
+
+
+def split(seed: int, images: int = 60) -> ScoredSplit:
+    """Make scores of a method; all methods have the same images and truth."""
+    targets = (np.random.default_rng(0).random((images, 4)) < [0.6, 0.5, 0.1, 0]).astype(np.uint8)
+    scores = np.random.default_rng(seed).random((images, 4), dtype=np.float32)
+    return ScoredSplit([f"{n}.jpg" for n in range(images)], scores, targets, LABELS, 2)
+
+
+def report(folder: Path, **methods: ScoredSplit) -> dict[str, dict[str, float]]:
+    for name, each in methods.items():
+        write_scores(folder / f"{name}.parquet", each)
+    places = {name: folder / f"{name}.parquet" for name in methods}
+    return evaluate(places, folder / "metrics.json", folder / "per_label.csv", folder / "queries.csv")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_the_metrics_are_those_of_the_metrics_room(tmp_path: Path) -> None:
+    figures = report(tmp_path, bce=split(1), joint=split(2))
+    assert json.loads((tmp_path / "metrics.json").read_text()) == figures
+    assert list(figures) == ["bce", "joint"]
+    for name, seed in (("bce", 1), ("joint", 2)):
+        for key, value in metrics.evaluate(split(seed).scores_NL, split(seed).targets_NL, 2).items():
+            assert figures[name][key] == pytest.approx(value, abs=1e-6)
+
+
+def test_there_is_a_row_for_every_method_and_label(tmp_path: Path) -> None:
+    report(tmp_path, bce=split(1), joint=split(2))
+    table = rows(tmp_path / "per_label.csv")
+    assert [(row["method"], row["label"]) for row in table] == [
+        (m, label) for m in ("bce", "joint") for label in LABELS
+    ]
+    expected = metrics.per_label(split(2).scores_NL, split(2).targets_NL, 2)
+    for name, column in expected.items():
+        assert [float(row[name]) for row in table[4:]] == pytest.approx(column.tolist(), abs=1e-6)
+
+
+def test_there_is_a_row_for_every_pair_that_occurs(tmp_path: Path) -> None:
+    figures = report(tmp_path, bce=split(1))["bce"]
+    table = rows(tmp_path / "queries.csv")
+    ids, relevant, precision = metrics.pair_queries(split(1).scores_NL, split(1).targets_NL, 10)
+    assert [row["query"] for row in table] == [f"{LABELS[one]} {LABELS[other]}" for one, other in ids.tolist()]
+    assert [int(row["relevant"]) for row in table] == relevant.tolist()
+    assert [float(row["precision_at_10"]) for row in table] == precision.tolist()
+    enough = relevant >= 10
+    assert 0 < enough.sum() < len(enough), "the example must tell the two apart"
+    assert figures["pair_queries"] == enough.sum()
+    assert figures["pair_precision_at_10"] == pytest.approx(precision[enough].mean(), abs=1e-6)
+
+
+def test_equal_scores_give_equal_files(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        report(tmp_path / name, bce=split(1))
+    for file in ("metrics.json", "per_label.csv", "queries.csv"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
+
+
+def test_no_pair_at_all_is_no_error(tmp_path: Path) -> None:
+    alone = split(1)._replace(targets_NL=np.eye(4, dtype=np.uint8).repeat(15, axis=0))
+    assert report(tmp_path, bce=alone)["bce"]["pair_precision_at_10"] == 0
+    assert rows(tmp_path / "queries.csv") == []
+
+
+@pytest.mark.parametrize("other", ["images", "order", "labels", "k", "truth", "count"])
+def test_methods_scored_on_something_else_are_refused(other: str, tmp_path: Path) -> None:
+    one = split(1)
+    two = {
+        "images": one._replace(image_ids=["other.jpg", *one.image_ids[1:]]),
+        "order": one._replace(image_ids=one.image_ids[::-1]),
+        "labels": one._replace(labels=LABELS[::-1]),
+        "k": one._replace(k=3),
+        "truth": one._replace(targets_NL=1 - one.targets_NL),
+        "count": split(1, images=59),
+    }[other]
+    with pytest.raises(IntegrityError, match="joint was scored on other images, labels or k than bce"):
+        report(tmp_path, bce=one, joint=two)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_damaged_scores_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bce.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(IntegrityError, match=r"bce\.parquet"):
+        evaluate({"bce": tmp_path / "bce.parquet"}, tmp_path / "m", tmp_path / "l", tmp_path / "q")

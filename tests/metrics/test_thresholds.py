@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from metrics import reference
+
+from aaam_pipeline.metrics import best_f1_thresholds
+
+scored = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.4, 0.5, 0.75, 0.9, 1.0]), st.sampled_from([0, 1])),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(scored)
+def test_no_threshold_has_a_better_f1(pairs: list[tuple[float, int]]) -> None:
+    scores, targets = [score for score, _ in pairs], [target for _, target in pairs]
+    threshold = float(best_f1_thresholds(np.array(scores)[:, None], np.array(targets)[:, None])[0])
+    candidates = [*scores, 2.0]
+    best = max(reference.f1(scores, targets, each) for each in candidates)
+    if not any(targets):
+        assert threshold == 0.5
+    else:
+        assert reference.f1(scores, targets, threshold) == pytest.approx(best)
+        higher = [each for each in candidates if each > threshold and reference.f1(scores, targets, each) == best]
+        same = {tuple(score >= each for score in scores) for each in higher}
+        assert same <= {tuple(score >= threshold for score in scores)}, "of equal F1 the higher threshold wins"
+
+
+def test_a_threshold_lies_half_way_between_in_and_out() -> None:
+    scores = np.array([[0.9], [0.8], [0.3], [0.1]])
+    assert best_f1_thresholds(scores, np.array([[1], [1], [0], [0]]))[0] == pytest.approx(0.55)
+
+
+def test_a_label_on_every_image_is_assigned_from_half_its_lowest_score() -> None:
+    assert best_f1_thresholds(np.array([[0.9], [0.4]]), np.array([[1], [1]]))[0] == pytest.approx(0.2)
+
+
+def test_labels_do_not_influence_each_other() -> None:
+    rng = np.random.default_rng(0)
+    scores, targets = rng.random((30, 4), dtype=np.float32), rng.random((30, 4)) < 0.3
+    alone = [best_f1_thresholds(scores[:, [i]], targets[:, [i]])[0] for i in range(4)]
+    assert best_f1_thresholds(scores, targets).tolist() == alone

@@ -1,0 +1,151 @@
+import ast
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import LABELS, make_bundle
+
+import aaam_pipeline
+from aaam_pipeline.core.errors import DeviceError, IntegrityError, UsageError
+from aaam_pipeline.models import bundle
+
+CPU = torch.device("cpu")
+PACKAGE = Path(aaam_pipeline.__file__).parent
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """Return a bundle that a test may damage."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+def edit(folder: Path, **changes: object) -> None:
+    content = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(content | changes))
+
+
+def test_a_loaded_bundle_predicts_what_the_saved_network_did(tiny_bundle: Path, tmp_path: Path) -> None:
+    images = torch.randn(2, 3, 32, 32)
+    first = bundle.load(tiny_bundle, CPU)
+    info = bundle.save(first.network, first.info, tmp_path / "again")
+    second = bundle.load(tmp_path / "again", CPU)
+    for one, other in zip(first.network.predict(images), second.network.predict(images), strict=True):
+        assert torch.equal(one, other)
+    assert info == second.info == first.info
+    assert not second.network.training
+
+
+def test_a_bundle_holds_exactly_two_files_and_all_that_belongs_to_the_model(tiny_bundle: Path) -> None:
+    assert sorted(path.name for path in tiny_bundle.iterdir()) == ["bundle.json", "model.safetensors"]
+    info = bundle.read_info(tiny_bundle)
+    assert info.vocabulary == LABELS
+    assert info.model_id == f"toy-bce-{info.weights_sha256[:12]}"
+
+
+def test_equal_training_gives_equal_bytes(tiny_bundle: Path, tmp_path: Path) -> None:
+    again = make_bundle(tmp_path / "models" / "toy" / "bce")
+    for name in ("bundle.json", "model.safetensors"):
+        assert (again / name).read_bytes() == (tiny_bundle / name).read_bytes()
+    other = make_bundle(tmp_path / "other", seed=2)
+    assert bundle.read_info(other).model_id != bundle.read_info(tiny_bundle).model_id
+
+
+def test_saving_replaces_a_bundle_as_a_whole(copy: Path, tmp_path: Path) -> None:
+    (copy / "stale").touch()
+    make_bundle(copy, seed=3)
+    assert sorted(path.name for path in copy.iterdir()) == ["bundle.json", "model.safetensors"]
+    assert bundle.load(copy, CPU).info.model_id == bundle.read_info(make_bundle(tmp_path / "same", seed=3)).model_id
+
+
+def test_weights_are_never_fetched_when_a_bundle_is_loaded(copy: Path) -> None:
+    architecture = json.loads((copy / "bundle.json").read_text())["architecture"]
+    edit(copy, architecture=architecture | {"weights": "/nowhere/imagenet.safetensors"})
+    assert bundle.load(copy, CPU).info.vocabulary == LABELS
+
+
+@pytest.mark.parametrize("place", [0, 100, -1])
+def test_one_flipped_byte_in_the_weights_is_an_integrity_error(place: int, copy: Path) -> None:
+    content = bytearray((copy / "model.safetensors").read_bytes())
+    content[place] ^= 1
+    (copy / "model.safetensors").write_bytes(content)
+    with pytest.raises(IntegrityError, match="missing or damaged"):
+        bundle.load(copy, CPU)
+
+
+def test_missing_weights_are_an_integrity_error(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(IntegrityError, match="missing or damaged"):
+        bundle.load(copy, CPU)
+
+
+def test_a_truncated_description_is_an_integrity_error(copy: Path) -> None:
+    content = (copy / "bundle.json").read_bytes()
+    for length in range(0, len(content), 61):
+        (copy / "bundle.json").write_bytes(content[:length])
+        with pytest.raises(IntegrityError, match="is damaged"):
+            bundle.load(copy, CPU)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"version": 2}, "version 2"),
+        ({"format": "something else"}, "something else"),
+        ({"thresholds": [0.5]}, "1 thresholds"),
+        ({"k": "two"}, "is damaged"),
+        ({"vocabulary": ["a"], "thresholds": [0.5]}, "does not fit"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_an_integrity_error(
+    changes: dict[str, object], said: str, copy: Path
+) -> None:
+    edit(copy, **changes)
+    with pytest.raises(IntegrityError, match=said) as caught:
+        bundle.load(copy, CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_or_file_that_is_no_bundle_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
+        with pytest.raises(UsageError, match="is not a model bundle"):
+            bundle.load(place, CPU)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "meta", "cuda:99", "cuda:-1", "mps"])
+def test_a_device_that_is_not_there_is_one_line(name: str) -> None:
+    with pytest.raises(DeviceError) as caught:
+        bundle.choose_device(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused() -> None:
+    assert bundle.choose_device("auto").type == "cpu"
+    with pytest.raises(DeviceError, match="no CUDA device"):
+        bundle.choose_device("cuda")
+
+
+def test_the_cpu_can_be_chosen() -> None:
+    assert bundle.choose_device("cpu") == CPU
+
+
+UNSAFE = {"torch.load", "pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal", "eval", "exec"}
+
+
+def names_used(source: str) -> set[str]:
+    """Return what a module imports and calls, dotted; `np.load` appears as `allow_pickle` where it is given that."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
+        elif isinstance(node, ast.Call):
+            found |= {ast.unparse(node.func), *(keyword.arg or "" for keyword in node.keywords)}
+    return found
+
+
+def test_no_module_unpickles_anything() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert not names_used(path.read_text()) & (UNSAFE | {"allow_pickle"}), path

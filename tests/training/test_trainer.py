@@ -1,0 +1,287 @@
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from training import toy_blocks
+from training.toy_blocks import make_prepared, places, train, write_params
+
+from aaam_pipeline.core.errors import DeviceError, IntegrityError, ParamsError, TrainingError, UsageError
+from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.schema import read_scores
+from aaam_pipeline.models import bundle
+from aaam_pipeline.training.run import run_phase
+
+ZERO = {"features": 0, "attention": 0, "classifier": 0}
+RATES = {"features": 1e-3, "attention": 1e-3, "classifier": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_prepared(tmp_path_factory.mktemp("blocks") / "prepared")
+
+
+@pytest.fixture(scope="module")
+def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which `bce` has run undisturbed. Read only."""
+    root = tmp_path_factory.mktemp("trained")
+    train(root, "bce", prepared)
+    return root
+
+
+def weights(root: Path, phase: str = "bce") -> dict[str, torch.Tensor]:
+    return load_file(root / "models" / phase / "model.safetensors")
+
+
+def weights_bytes(root: Path, phase: str = "bce") -> bytes:
+    return (root / "models" / phase / "model.safetensors").read_bytes()
+
+
+def curve(root: Path, phase: str = "bce") -> list[dict[str, str]]:
+    with (root / "plots" / f"{phase}.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_phase_leaves_a_bundle_scores_and_a_curve(trained: Path, prepared: Path) -> None:
+    loaded = bundle.load(trained / "models" / "bce", torch.device("cpu"))
+    assert (loaded.info.phase, loaded.info.k, loaded.info.dataset) == ("bce", 2, "toy")
+    assert loaded.info.vocabulary == list(toy_blocks.COLOURS)
+    split = read_scores(trained / "scores" / "bce.parquet")
+    assert split.image_ids == [f"test_{number:02d}" for number in range(12)]
+    assert split.labels == loaded.info.vocabulary
+    assert [row["epoch"] for row in curve(trained)] == ["0", "1", "2"]
+    assert curve(trained)[0]["loss"] == ""
+    assert float(curve(trained)[1]["loss"]) > 0
+
+
+def test_the_work_folder_is_empty_when_a_phase_is_over(trained: Path) -> None:
+    assert list((trained / "work" / "bce").iterdir()) == []
+
+
+def test_equal_training_gives_equal_files(trained: Path, prepared: Path, tmp_path: Path) -> None:
+    train(tmp_path, "bce", prepared)
+    for place in ("models/bce/model.safetensors", "models/bce/bundle.json", "scores/bce.parquet", "plots/bce.csv"):
+        assert (tmp_path / place).read_bytes() == (trained / place).read_bytes(), place
+
+
+def test_training_learns(prepared: Path, tmp_path: Path) -> None:
+    train(tmp_path, "bce", prepared, epochs=8, patience=9, schedule="one_cycle", lr=dict.fromkeys(RATES, 2e-3))
+    rows = curve(tmp_path)
+    # knowing only how frequent each label is gives 5 labels * log 2 = 3.4
+    assert float(rows[-1]["bce"]) < 2.8
+    assert max(float(row["val_map"]) for row in rows) > float(rows[0]["val_map"]) + 0.05
+
+
+def test_the_later_phases_start_from_the_one_before_and_mine_triplets(
+    trained: Path, prepared: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / "models", tmp_path / "models")
+    for phase, before in (("joint", "bce"), ("hard", "joint")):
+        train(tmp_path, phase, prepared)
+        first, second, _ = curve(tmp_path, phase)
+        best = max(float(row["val_map"]) for row in curve(trained if before == "bce" else tmp_path, before))
+        assert float(first["val_map"]) == pytest.approx(best)
+        assert float(second["triplets_per_image"]) > 0.5
+        assert float(second["loss"]) == pytest.approx(float(second["bce"]) + float(second["triplet_margin"]), rel=1e-5)
+
+
+def test_the_weight_of_the_margin_loss_is_lambda(trained: Path, prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "models", tmp_path / "models")
+    train(tmp_path, "joint", prepared, epochs=1, weight=3.0)
+    row = curve(tmp_path, "joint")[1]
+    assert float(row["triplet_margin"]) > 0
+    assert float(row["loss"]) == pytest.approx(float(row["bce"]) + 3 * float(row["triplet_margin"]), rel=1e-5)
+
+
+def test_no_improvement_for_patience_epochs_ends_a_phase(trained: Path, prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "models", tmp_path / "models")
+    # a rate so small that the validation ranking does not change
+    tiny = dict.fromkeys(RATES, 1e-12)
+    changes: dict[str, Any] = {"epochs": 6, "patience": 2, "lr": tiny | {"features": 0}}
+    network = bundle.load(tmp_path / "models" / "bce", torch.device("cpu"))
+    bundle.save(network.network, network.info, tmp_path / "models" / "bce")
+    train(tmp_path, "joint", prepared, **changes)
+    rows = curve(tmp_path, "joint")
+    best = max(range(len(rows)), key=lambda epoch: (float(rows[epoch]["val_map"]), -epoch))
+    assert len(rows) - 1 == best + 2 < 6
+
+
+@pytest.mark.parametrize("lr", [1e-3, 1.0])
+def test_a_phase_never_ends_worse_than_it_began(lr: float, trained: Path, prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "models", tmp_path / "models")
+    train(tmp_path, "joint", prepared, lr=dict.fromkeys(RATES, lr))
+    maps = [float(row["val_map"]) for row in curve(tmp_path, "joint")]
+    info = bundle.read_info(tmp_path / "models" / "joint")
+    assert info.metrics["val"]["map"] == pytest.approx(max(maps))
+    assert info.metrics["val"]["map"] >= maps[0]
+    assert info.metrics["best_epoch"] == maps.index(max(maps))
+    if lr == 1.0:
+        # such a rate ruins the network, so the best epoch is the start and the weights are the ones it came with
+        assert min(maps[1:]) < maps[0]
+
+
+def test_no_epochs_leave_the_weights_as_they_came(trained: Path, prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "models", tmp_path / "models")
+    train(tmp_path, "joint", prepared, epochs=0)
+    assert weights_bytes(tmp_path, "joint") == weights_bytes(tmp_path, "bce")
+
+
+@pytest.mark.parametrize("frozen", list(RATES))
+def test_rate_0_keeps_the_weights_of_a_group_bit_for_bit(
+    frozen: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path, "bce", prepared, epochs=0)
+    before = weights(tmp_path)
+    # the best epoch may be the start: ask for the last one, by taking every epoch for better than the one before
+    monkeypatch.setattr("aaam_pipeline.metrics.evaluate", rising())
+    train(tmp_path, "bce", prepared, epochs=1, lr=RATES | {frozen: 0})
+    after, prefixes = weights(tmp_path), ("neck", "classifier") if frozen == "classifier" else (frozen,)
+    learned = {name for name in before if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))}
+    changed = {name for name in learned if not torch.equal(before[name], after[name])}
+    assert not {name for name in changed if name.startswith(prefixes)}
+    assert {name.split(".")[0] for name in changed} == {name.split(".")[0] for name in learned} - set(prefixes)
+
+
+def rising() -> Any:
+    calls = iter(range(1, 100))
+    return lambda *_: {"map": next(calls) / 100}
+
+
+def test_all_rates_0_is_refused(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="all learning rates are 0"):
+        train(tmp_path, "bce", prepared, lr=ZERO)
+
+
+@pytest.mark.parametrize("batch_size", [16, 48])
+def test_a_loss_that_is_no_number_ends_training_in_one_line(batch_size: int, prepared: Path, tmp_path: Path) -> None:
+    # with one batch an epoch it is validation that meets the ruined weights first
+    tree = toy_blocks.params(lr=dict.fromkeys(RATES, 1e30), epochs=3)
+    tree["toy"]["train"]["batch_size"] = batch_size
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
+    with pytest.raises(TrainingError, match=r"not a number.*learning rate") as caught:
+        run_phase("toy", "bce", tmp_path / "params.yaml", places(tmp_path, "bce", prepared), "cpu", NullReporter())
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "models" / "bce").exists()
+
+
+def driver(root: Path) -> "subprocess.Popen[str]":
+    script = Path(toy_blocks.__file__)
+    return subprocess.Popen(
+        [sys.executable, script, root, "bce", "1"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": ""},
+    )
+
+
+def test_training_killed_in_the_middle_of_an_epoch_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    undisturbed, root = tmp_path / "undisturbed", tmp_path / "killed"
+    for place in (undisturbed, root):
+        make_prepared(place / "prepared")
+        write_params(place, epochs=3)
+    with driver(root) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step toy bce epoch 2/3 16/"):
+                process.kill()
+                break
+    assert process.returncode == -9
+    assert not (root / "models").exists()
+    assert not (root / "scores").exists()
+    assert (root / "work" / "bce" / "checkpoint.safetensors").is_file()
+
+    said = train(root, "bce", epochs=3)
+    assert said[0] == "toy bce: goes on after epoch 1, as left by an earlier run"
+    assert [line.split(":")[0] for line in said[1:3]] == ["toy bce epoch 2/3", "toy bce epoch 3/3"]
+    fresh = train(undisturbed, "bce", epochs=3)
+    assert not any("goes on" in line for line in fresh)
+    assert weights_bytes(root) == weights_bytes(undisturbed)
+    for place in ("models/bce/bundle.json", "scores/bce.parquet", "plots/bce.csv"):
+        assert (root / place).read_bytes() == (undisturbed / place).read_bytes(), place
+
+
+class PowerCutError(Exception):
+    """Stands for a power cut in tests that need no process of their own."""
+
+
+class StopAfterEpoch(NullReporter):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+        if " epoch 1/" in text:
+            raise PowerCutError
+
+
+@pytest.fixture
+def stopped(prepared: Path, tmp_path: Path) -> Path:
+    """Return a folder in which `bce` was stopped after its first epoch."""
+    with pytest.raises(PowerCutError), toy_blocks.threads(1):
+        run_phase("toy", "bce", write_params(tmp_path), places(tmp_path, "bce", prepared), "cpu", StopAfterEpoch())
+    assert (tmp_path / "work" / "bce" / "checkpoint.safetensors").is_file()
+    return tmp_path
+
+
+def goes_on(lines: list[str]) -> bool:
+    return any("goes on after epoch 1" in line for line in lines)
+
+
+def test_a_stopped_phase_goes_on_with_the_same_result(stopped: Path, trained: Path, prepared: Path) -> None:
+    assert goes_on(train(stopped, "bce", prepared))
+    assert weights_bytes(stopped) == weights_bytes(trained)
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(stopped: Path, prepared: Path) -> None:
+    assert not goes_on(train(stopped, "bce", prepared, weight_decay=1e-4))
+
+
+def test_a_checkpoint_of_other_data_is_not_used(stopped: Path, trained: Path, tmp_path: Path) -> None:
+    assert not goes_on(train(stopped, "bce", make_prepared(tmp_path / "other" / "prepared", seed=9)))
+    assert weights_bytes(stopped) != weights_bytes(trained)
+
+
+def test_a_checkpoint_of_other_code_is_not_used(
+    stopped: Path, trained: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aaam_pipeline.core.artifacts.sources_fingerprint", lambda folders: "other")
+    assert not goes_on(train(stopped, "bce", prepared))
+    assert weights_bytes(stopped) == weights_bytes(trained)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
+def test_a_damaged_checkpoint_is_ignored(damage: str, stopped: Path, trained: Path, prepared: Path) -> None:
+    checkpoint = stopped / "work" / "bce" / "checkpoint.safetensors"
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "text": b"hello" * 99}[damage])
+    assert not goes_on(train(stopped, "bce", prepared))
+    assert weights_bytes(stopped) == weights_bytes(trained)
+
+
+def test_a_phase_without_the_one_before_is_a_usage_error(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a model bundle"):
+        train(tmp_path, "joint", prepared)
+
+
+def test_a_phase_refuses_a_start_of_another_architecture(trained: Path, prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "models", tmp_path / "models")
+    tree = toy_blocks.params()
+    tree["toy"]["model"]["dropout"] = 0.1
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
+    with pytest.raises(IntegrityError, match="another model section"):
+        run_phase("toy", "joint", tmp_path / "params.yaml", places(tmp_path, "joint", prepared), "cpu", NullReporter())
+
+
+def test_unfit_settings_and_devices_are_said_before_any_work(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError):
+        train(tmp_path, "bce", prepared, epochz=2)
+    with pytest.raises(DeviceError):
+        run_phase("toy", "bce", write_params(tmp_path), places(tmp_path, "bce", prepared), "cuda:77", NullReporter())
+    assert not (tmp_path / "models").exists()
