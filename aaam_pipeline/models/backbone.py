@@ -34,7 +34,8 @@ class Backbone(NamedTuple):
 class SmallVgg(nn.Module):
     """A VGG with batch norm for pictures of about 100 px (Simonyan and Zisserman 2015, configuration cut down).
 
-    Pooling comes before normalisation and ReLU, not after: nearly the same function on a quarter of the values.
+    Pooling comes before normalisation and ReLU, not after: nearly the same function on a quarter of the values. The
+    last pooling takes the maximum over the whole map: a small thing anywhere in the picture counts.
     """
 
     def __init__(self, num_classes: int = 1000, dropout: float = 0.5) -> None:
@@ -48,9 +49,9 @@ class SmallVgg(nn.Module):
             layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width
         self.features = nn.Sequential(*layers)
-        self.avgpool = nn.AdaptiveAvgPool2d(3)
+        self.avgpool = nn.AdaptiveMaxPool2d(1)
         self.classifier = nn.Sequential(
-            nn.Linear(channels * 9, 256), nn.ReLU(True), nn.Dropout(dropout), nn.Linear(256, num_classes)
+            nn.Linear(channels, 256), nn.ReLU(True), nn.Dropout(dropout), nn.Linear(256, num_classes)
         )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core import ranking
 from aaam_pipeline.core.artifacts import absolute, path_text
-from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.vocabulary import Vocabulary
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.search import query
@@ -184,8 +184,32 @@ class Index:
 
 
 def open(folder: "str | os.PathLike[str]", embed: Embed | None = None) -> Index:
-    """Open an index for queries; see `Index`."""
-    return Index(Path(folder), embed)
+    """Open an index for queries; see `Index`.
+
+    An index that is replaced while its files are being opened is opened again: its manifest, scores and vectors are
+    always of one build.
+    """
+    place = Path(folder)
+    while True:
+        before = _build_of(place)
+        try:
+            index = Index(place, embed)
+        except AaamError:
+            if _build_of(place) == before:
+                raise
+        else:
+            if _build_of(place) == before:
+                return index
+            index.close()
+
+
+def _build_of(folder: Path) -> tuple[int, int] | None:
+    """Identify the build that lies in a folder at this moment; None where there is none."""
+    try:
+        status = (folder / "manifest.json").stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _check_top(top: int) -> None:
