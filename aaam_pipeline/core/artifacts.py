@@ -83,6 +83,7 @@ def work_folder(final: Path, *, resume: bool = False) -> Path:
     Raises:
         UsageError: the place cannot be written to.
     """
+    final = _target(final)
     work = final.parent / f"{final.name}{PARTIAL}"
     if final.exists() and not final.is_dir():
         raise UsageError(f"{final} is a file, not a folder; choose another --out")
@@ -102,6 +103,7 @@ def work_folder(final: Path, *, resume: bool = False) -> Path:
 def publish(work: Path, final: Path) -> None:
     """Put the finished folder `work` in the place of `final`; a reader sees the old one or the new one, never a mix."""
     _sync(work)
+    final = _target(final)
     if not final.exists():
         work.rename(final)
     elif _exchange(work, final):
@@ -128,6 +130,11 @@ def newest(folder: Path, patterns: Iterable[str]) -> Path | None:
     found = (match for pattern in patterns for match in folder.glob(pattern))
     matches = [match for match in found if not match.parent.name.endswith(PARTIAL)]
     return max(matches, key=lambda match: match.stat().st_mtime_ns).parent if matches else None
+
+
+def _target(folder: Path) -> Path:
+    """Return where a link leads, so that the folder behind it is replaced and the link stays."""
+    return folder.resolve() if folder.is_symlink() else folder
 
 
 def _sync(folder: Path) -> None:

@@ -167,3 +167,16 @@ def test_the_sources_fingerprint_changes_with_any_line_of_code(tmp_path: Path) -
     assert artifacts.sources_fingerprint([tmp_path]) == before
     (tmp_path / "below" / "code.py").write_text("a = 2\n")
     assert artifacts.sources_fingerprint([tmp_path]) != before
+
+
+def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    real, link = tmp_path / "disk" / "index", tmp_path / "index"
+    real.mkdir(parents=True)
+    (real / "old").touch()
+    link.symlink_to(real)
+    work = artifacts.work_folder(link)
+    (work / "new").touch()
+    artifacts.publish(work, link)
+    assert link.is_symlink()
+    assert [path.name for path in real.iterdir()] == ["new"]
+    assert not work.exists()
