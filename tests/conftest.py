@@ -1,14 +1,21 @@
-"""What tests of several rooms need: a tiny model bundle, a folder of photographs, a finished annotations folder."""
+"""What several test files need: a tiny model bundle, photographs, finished annotations, indexes, a command line."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from search.toy_index import EMBEDDING_ND, SCORES_NL, write_annotations
+from typer.testing import CliRunner
 
+from aaam_pipeline import search
 from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate.mapper import Assignment
+from aaam_pipeline.cli.app import app
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models import ModelParams, Network, bundle
@@ -16,6 +23,9 @@ from aaam_pipeline.models.attention import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
 
 LABELS = ["grass", "football", "traffic light", "person", "dog"]
+
+Result = Any  # typer brings a click of its own, which has no public name
+Invoke = Callable[..., Result]
 
 
 def make_bundle(folder: Path, labels: list[str] = LABELS, seed: int = 1, threshold: float = 0.5) -> Path:
@@ -26,8 +36,7 @@ def make_bundle(folder: Path, labels: list[str] = LABELS, seed: int = 1, thresho
     )
     preprocess = Preprocess(size=32)
     network = Network(model, len(labels), preprocess.size)
-    # outputs of an untrained network hardly differ: spread them, so that rankings mean something
-    torch.nn.init.normal_(network.classifier.weight, std=20.0)
+    spread(network.eval(), preprocess)
     info = bundle.BundleInfo(
         format=bundle.FORMAT,
         version=bundle.VERSION,
@@ -42,8 +51,23 @@ def make_bundle(folder: Path, labels: list[str] = LABELS, seed: int = 1, thresho
         metrics={},
         weights_sha256="",
     )
-    bundle.save(network.eval(), info, folder)
+    bundle.save(network, info, folder)
     return folder
+
+
+def spread(network: Network, preprocess: Preprocess) -> None:
+    """Give the outputs of the linear layers mean 0 and deviation 1 or 2: an untrained network's hardly differ."""
+    blocks = torch.nn.functional.interpolate(torch.rand(64, 3, 6, 6), size=preprocess.size, mode="bicubic")
+    pixels_BSS3 = (blocks.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1)
+    with torch.no_grad():
+        values = network.pool(network.features(preprocess.normalise(pixels_BSS3))).flatten(1)
+        hidden = network.neck[1]
+        for layer, deviation in ((hidden, 1.0), (network.classifier, 2.0)):
+            outputs = layer(values)
+            scale = deviation / outputs.std(0)
+            layer.weight.mul_(scale[:, None])
+            layer.bias.sub_(outputs.mean(0)).mul_(scale)
+            values = layer(values).relu()
 
 
 def make_photo(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> Path:
@@ -77,10 +101,49 @@ def annotated(tiny_bundle: Path, photos: Path, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
+def partly_failed(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Annotations of which every third row failed, in parts of 2: some parts hold only failed rows."""
+    folder = tmp_path_factory.mktemp("partly")
+    for number in range(12):
+        make_photo(folder / "photos" / f"{number:02d}.jpg", number)
+        if number % 3 == 0 or number in (4, 5):
+            (folder / "photos" / f"{number:02d}.jpg").write_text("no image")
+    options = runner.Options(part_size=2, max_failure_rate=1, assignment=Assignment(top=2))
+    runner.annotate(sources.find([folder / "photos"]), tiny_bundle, folder / "annotations", options, NullReporter())
+    return folder / "annotations"
+
+
+@pytest.fixture(scope="session")
 def indexed(annotated: Path) -> Path:
     """An index of `annotated`. Read only: copy it to change it."""
     build(annotated, annotated.parent / "index", NullReporter())
     return annotated.parent / "index"
+
+
+@pytest.fixture(scope="session")
+def toy_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of the made-up images of search.toy_index. Read only: copy it to change it."""
+    place = tmp_path_factory.mktemp("synthetic")
+    build(write_annotations(place / "annotations", SCORES_NL, EMBEDDING_ND), place / "index", NullReporter())
+    return place / "index"
+
+
+@pytest.fixture(scope="session")
+def index(toy_index: Path) -> Iterator[search.Index]:
+    """`toy_index`, opened."""
+    with search.open(toy_index) as opened:
+        yield opened
+
+
+@pytest.fixture
+def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Run a command in an empty folder, with no setting from outside."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("AAAM_DEBUG", "AAAM_MODEL", "AAAM_INDEX", "AAAM_DEVICE", "AAAM_BATCH_SIZE", "AAAM_NUM_WORKERS"):
+        # set and removed, so that what a command itself sets is taken back afterwards too
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
 
 
 @pytest.fixture(scope="session")

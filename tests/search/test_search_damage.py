@@ -1,0 +1,104 @@
+"""Folders that are no index, a damaged or a newer one; and that reading an index changes nothing in it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from search.toy_index import EMBEDDING_ND
+
+import aaam_pipeline.search as search
+from aaam_pipeline.core.artifacts import write_json
+from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.index import manifest as manifests
+
+
+@pytest.fixture
+def copied(toy_index: Path, tmp_path: Path) -> Path:
+    shutil.copytree(toy_index, tmp_path / "index")
+    return tmp_path / "index"
+
+
+def test_no_index_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not an index"):
+        search.open(tmp_path)
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+
+    return damage
+
+
+def overwrite(name: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        size = (folder / name).stat().st_size
+        (folder / name).write_bytes(b"\xa5" * size)
+
+    return damage
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / name).unlink()
+
+    return damage
+
+
+def lose_images(folder: Path) -> None:
+    """Take rows out of one table only, and make the manifest believe the file."""
+    with duckdb.connect(str(folder / manifests.SCORES)) as database:
+        database.execute("DELETE FROM images WHERE id < 400")
+    trust(folder)
+
+
+def lose_columns(folder: Path) -> None:
+    with duckdb.connect(str(folder / manifests.SCORES)) as database:
+        database.execute("ALTER TABLE scores DROP COLUMN s4")
+    trust(folder)
+
+
+def trust(folder: Path) -> None:
+    read = manifests.msgspec.json.decode((folder / "manifest.json").read_bytes())
+    read["files"] = {name: (folder / name).stat().st_size for name in read["files"]}
+    write_json(folder / "manifest.json", read)
+
+
+DAMAGES = {
+    f"{how.__name__} {name}": how(name)
+    for how in (cut, overwrite, remove)
+    for name in ("manifest.json", manifests.SCORES, manifests.VECTORS)
+    if (how, name) != (remove, "manifest.json")
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES.values(), lose_images, lose_columns], ids=[*DAMAGES, "rows", "columns"])
+def test_a_damaged_index_is_an_integrity_error_of_one_line(damage: Callable[[Path], None], copied: Path) -> None:
+    def use() -> None:
+        with search.open(copied) as index:
+            index.query("boat", 400)
+            index.similar(EMBEDDING_ND[0])
+
+    use()
+    damage(copied)
+    with pytest.raises(IntegrityError) as caught:
+        use()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_newer_index_is_refused(copied: Path) -> None:
+    manifest = manifests.read(copied)
+    write_json(copied / "manifest.json", manifests.msgspec.structs.replace(manifest, schema_version=2))
+    with pytest.raises(IntegrityError, match="build it again"):
+        search.open(copied)
+
+
+def test_opening_and_asking_writes_nothing(copied: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in copied.iterdir()}
+    with search.open(copied) as index:
+        index.query("boat")
+        index.similar("/photos/0003.jpg")
+    assert {path.name: path.stat().st_mtime_ns for path in copied.iterdir()} == before

@@ -1,0 +1,70 @@
+"""An index of made-up images, written without a model: what its annotations hold, and how to read its hits."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from aaam_pipeline.core import schema
+from aaam_pipeline.core.artifacts import fingerprint, write_json
+from aaam_pipeline.search import Hit
+
+LABELS = ["grass", "sky", "traffic light", "person", "boat", "never"]
+IMAGES, DIM = 500, 8
+
+
+def write_annotations(folder: Path, scores_NL: NDArray[np.float16], embedding_ND: NDArray[np.float16]) -> Path:
+    """Write an annotations folder by hand, as the contract says and without a model."""
+    count = len(scores_NL)
+    shape = schema.annotations(len(LABELS), DIM)
+    assigned = [[label for label, score in zip(LABELS, row, strict=True) if score >= 0.5] for row in scores_NL]
+    columns = {
+        "path": [f"{number:04d}.jpg" for number in range(count)],
+        "root": ["/photos"] * count,
+        "status": ["ok"] * count,
+        "model_id": ["toy"] * count,
+        "labels": assigned,
+        "scores": schema.fixed_list(scores_NL),
+        "embedding": schema.fixed_list(embedding_ND),
+    }
+    arrays = [pa.array(columns.get(field.name, [None] * count), field.type) for field in shape]
+    folder.mkdir()
+    pq.write_table(pa.Table.from_arrays(arrays, schema=shape), folder / "part-00000.parquet")
+    manifest = schema.AnnotationsManifest(
+        schema_version=schema.VERSION,
+        model_id="toy",
+        model_path="/models/toy",
+        vocabulary=LABELS,
+        vocabulary_hash=fingerprint(LABELS),
+        thresholds=[0.5] * len(LABELS),
+        embedding_dim=DIM,
+        settings={},
+        settings_hash="",
+        roots=["/photos"],
+        inputs=count,
+        inputs_hash="",
+        parts=1,
+        successes=count,
+    )
+    write_json(folder / "manifest.json", manifest)
+    return folder
+
+
+def random_scores() -> NDArray[np.float16]:
+    """Scores with many ties: few different values, whole runs of equal rows, a label that no image holds."""
+    chance = np.random.default_rng(0)
+    scores_NL = chance.choice([0.0, 0.001, 0.2, 0.5, 0.501, 0.9, 1.0], (IMAGES, len(LABELS)))
+    scores_NL[100:160] = scores_NL[100]
+    scores_NL[:, LABELS.index("never")] = 0
+    scores_NL[:, LABELS.index("boat")] = chance.random(IMAGES)
+    return scores_NL.astype(np.float16)
+
+
+SCORES_NL = random_scores()
+EMBEDDING_ND = np.random.default_rng(1).normal(size=(IMAGES, DIM)).astype(np.float16)
+
+
+def ids_of(hits: list[Hit]) -> list[int]:
+    return [int(hit.path[:4]) for hit in hits]
