@@ -12,8 +12,7 @@ from aaam_pipeline.evaluation.report import evaluate
 def main(scores: list[Path], out: Annotated[Path, typer.Option()]) -> None:
     """Evaluate scores files, each named after its method, into the folder `out`."""
     with guard():
-        methods = {path.stem: path for path in scores}
-        evaluate(methods, out / "metrics.json", out / "per_label.csv", out / "queries.csv")
+        evaluate({path.stem: path for path in scores}, out)
 
 
 if __name__ == "__main__":

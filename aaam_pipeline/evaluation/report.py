@@ -1,8 +1,8 @@
 """Stage `evaluate`: the metrics of NOTES.md on the test split, overall, per label and per two-label query.
 
-metrics.json      per method: the seven metrics, and how well two-label queries are answered
-per_label.csv     method, label, positives, assigned, precision, recall, ap
-queries.csv       method, query, relevant, precision_at_10: one row for every pair of labels that occurs
+metrics.json               per method: the seven metrics, and how well two-label queries are answered
+per_label/<method>.csv     label, positives, assigned, precision, recall, ap
+queries/<method>.csv       query, relevant, precision_at_10: one row for every pair of labels that occurs
 """
 
 import csv
@@ -20,10 +20,8 @@ QUERY_DEPTH = 10
 DIGITS = 6
 
 
-def evaluate(
-    scores: Mapping[str, Path], metrics_file: Path, per_label_file: Path, queries_file: Path
-) -> dict[str, Any]:
-    """Evaluate methods, given as name -> scores.parquet, into three files; return what `metrics_file` holds.
+def evaluate(scores: Mapping[str, Path], out: Path) -> dict[str, Any]:
+    """Evaluate methods, given as name -> scores.parquet, into the folder `out`; return what its metrics.json holds.
 
     Raises:
         IntegrityError: a scores file is damaged, or the methods were not scored on the same images and labels.
@@ -31,23 +29,21 @@ def evaluate(
     splits = {method: read_scores(path) for method, path in scores.items()}
     _check_alike(splits)
     figures: dict[str, Any] = {}
-    label_rows: list[list[Any]] = []
-    query_rows: list[list[Any]] = []
     for method, split in splits.items():
         table = metrics.per_label(split.scores_NL, split.targets_NL, split.k)
-        label_rows += [
-            [method, label, *(round(float(column[i]), DIGITS) for column in table.values())]
+        pairs = metrics.pair_queries(split.scores_NL, split.targets_NL, QUERY_DEPTH)
+        figures[method] = _rounded(metrics.evaluate(split.scores_NL, split.targets_NL, split.k)) | _queries(pairs)
+        label_rows = [
+            [label, *(round(float(column[i]), DIGITS) for column in table.values())]
             for i, label in enumerate(split.labels)
         ]
-        pairs = metrics.pair_queries(split.scores_NL, split.targets_NL, QUERY_DEPTH)
-        query_rows += [
-            [method, f"{split.labels[one]} {split.labels[other]}", int(relevant), float(precision)]
+        query_rows = [
+            [f"{split.labels[one]} {split.labels[other]}", int(relevant), float(precision)]
             for (one, other), relevant, precision in zip(*pairs, strict=True)
         ]
-        figures[method] = _rounded(metrics.evaluate(split.scores_NL, split.targets_NL, split.k)) | _queries(pairs)
-    write_json(metrics_file, figures)
-    _write_csv(per_label_file, ["method", "label", *table], label_rows)
-    _write_csv(queries_file, ["method", "query", "relevant", "precision_at_10"], query_rows)
+        _write_csv(out / "per_label" / f"{method}.csv", ["label", *table], label_rows)
+        _write_csv(out / "queries" / f"{method}.csv", ["query", "relevant", "precision_at_10"], query_rows)
+    write_json(out / "metrics.json", figures)
     return figures
 
 

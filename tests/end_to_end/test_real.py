@@ -119,7 +119,7 @@ def test_no_phase_makes_validation_worse(trained: Path) -> None:
 def test_the_test_split_is_evaluated_for_every_phase(trained: Path) -> None:
     out = trained / "reports"
     scores = {phase: trained / "scores" / f"{phase}.parquet" for phase in PHASES}
-    figures = evaluate(scores, out / "metrics.json", out / "per_label.csv", out / "queries.csv")
+    figures = evaluate(scores, out)
     assert set(figures) == set(PHASES)
     assert figures["hard"]["n_plus"] >= 8
     assert json.loads((out / "metrics.json").read_text()) == figures

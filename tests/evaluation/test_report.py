@@ -24,7 +24,7 @@ def report(folder: Path, **methods: ScoredSplit) -> dict[str, dict[str, float]]:
     for name, each in methods.items():
         write_scores(folder / f"{name}.parquet", each)
     places = {name: folder / f"{name}.parquet" for name in methods}
-    return evaluate(places, folder / "metrics.json", folder / "per_label.csv", folder / "queries.csv")
+    return evaluate(places, folder)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -43,18 +43,16 @@ def test_the_metrics_are_those_of_the_metrics_room(tmp_path: Path) -> None:
 
 def test_there_is_a_row_for_every_method_and_label(tmp_path: Path) -> None:
     report(tmp_path, bce=split(1), joint=split(2))
-    table = rows(tmp_path / "per_label.csv")
-    assert [(row["method"], row["label"]) for row in table] == [
-        (m, label) for m in ("bce", "joint") for label in LABELS
-    ]
-    expected = metrics.per_label(split(2).scores_NL, split(2).targets_NL, 2)
-    for name, column in expected.items():
-        assert [float(row[name]) for row in table[4:]] == pytest.approx(column.tolist(), abs=1e-6)
+    for method, seed in (("bce", 1), ("joint", 2)):
+        table = rows(tmp_path / "per_label" / f"{method}.csv")
+        assert [row["label"] for row in table] == LABELS
+        for name, column in metrics.per_label(split(seed).scores_NL, split(seed).targets_NL, 2).items():
+            assert [float(row[name]) for row in table] == pytest.approx(column.tolist(), abs=1e-6)
 
 
 def test_there_is_a_row_for_every_pair_that_occurs(tmp_path: Path) -> None:
     figures = report(tmp_path, bce=split(1))["bce"]
-    table = rows(tmp_path / "queries.csv")
+    table = rows(tmp_path / "queries" / "bce.csv")
     ids, relevant, precision = metrics.pair_queries(split(1).scores_NL, split(1).targets_NL, 10)
     assert [row["query"] for row in table] == [f"{LABELS[one]} {LABELS[other]}" for one, other in ids.tolist()]
     assert [int(row["relevant"]) for row in table] == relevant.tolist()
@@ -68,14 +66,14 @@ def test_there_is_a_row_for_every_pair_that_occurs(tmp_path: Path) -> None:
 def test_equal_scores_give_equal_files(tmp_path: Path) -> None:
     for name in ("one", "other"):
         report(tmp_path / name, bce=split(1))
-    for file in ("metrics.json", "per_label.csv", "queries.csv"):
+    for file in ("metrics.json", "per_label/bce.csv", "queries/bce.csv"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
 
 
 def test_no_pair_at_all_is_no_error(tmp_path: Path) -> None:
     alone = split(1)._replace(targets_NL=np.eye(4, dtype=np.uint8).repeat(15, axis=0))
     assert report(tmp_path, bce=alone)["bce"]["pair_precision_at_10"] == 0
-    assert rows(tmp_path / "queries.csv") == []
+    assert rows(tmp_path / "queries" / "bce.csv") == []
 
 
 @pytest.mark.parametrize("other", ["images", "order", "labels", "k", "truth", "count"])
@@ -97,4 +95,4 @@ def test_methods_scored_on_something_else_are_refused(other: str, tmp_path: Path
 def test_a_damaged_scores_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bce.parquet").write_bytes(b"PAR1 and then nothing")
     with pytest.raises(IntegrityError, match=r"bce\.parquet"):
-        evaluate({"bce": tmp_path / "bce.parquet"}, tmp_path / "m", tmp_path / "l", tmp_path / "q")
+        evaluate({"bce": tmp_path / "bce.parquet"}, tmp_path)
