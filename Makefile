@@ -12,7 +12,7 @@ install: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "aaam-pipe needs Python 3.11 or newer, set PYTHON=...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo 'installing into $(VENV): about 6 GB, most of it torch'
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@

@@ -37,7 +37,7 @@ class Options(NamedTuple):
     assignment: Assignment = Assignment()
     on_existing: OnExisting = "resume"
     max_failure_rate: float = 0.1
-    part_size: int = 4096
+    part_size: int = 1024
 
 
 def annotate(
