@@ -58,8 +58,7 @@ def annotate(
         report.say(f"{out} is complete: {manifest.inputs} images, same model and settings; nothing to do")
         return _check_failures(read_json(out / "manifest.json", AnnotationsManifest, "an annotations folder"), options)
     work = _open_work(out, manifest, report)
-    device = mapper.device.type if mapper.device.index is None else f"{mapper.device.type}:{mapper.device.index}"
-    report.say(f"annotating {len(inputs)} images on {device} with {loaded.info.model_id} ({model})")
+    report.say(f"annotating {len(inputs)} images on {mapper.device} with {loaded.info.model_id} ({model})")
     _fill(work, inputs, mapper, options, report)
 
     parts = writer.finished_parts(work)
