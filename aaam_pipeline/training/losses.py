@@ -4,6 +4,8 @@ Shapes: B batch, L labels, T triplets. A triplet is a row `(row, i, j, k)`: the 
 labels i and j, an irrelevant label k.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -31,6 +33,16 @@ def triplet_margin(probs_BL: Tensor, triplets_T4: Tensor, margin: float, reducti
     return total / max(len(triplets_T4), 1) if reduction == "mean" else total
 
 
-def joint(logits_BL: Tensor, targets_BL: Tensor, triplets_T4: Tensor, margin: float, weight: float) -> Tensor:
+class Joint(NamedTuple):
+    """Eq. 6 and its terms, all scalars: `loss` = `bce` + lambda * `triplet_margin`."""
+
+    loss: Tensor
+    bce: Tensor
+    triplet_margin: Tensor
+
+
+def joint(logits_BL: Tensor, targets_BL: Tensor, triplets_T4: Tensor, margin: float, weight: float) -> Joint:
     """Return Eq. 6: L_BCE + lambda * L_TM, where `weight` is lambda and L_TM is averaged over the batch's triplets."""
-    return bce(logits_BL, targets_BL) + weight * triplet_margin(logits_BL.sigmoid(), triplets_T4, margin)
+    cross_entropy = bce(logits_BL, targets_BL)
+    margin_loss = triplet_margin(logits_BL.sigmoid(), triplets_T4, margin)
+    return Joint(cross_entropy + weight * margin_loss, cross_entropy, margin_loss)

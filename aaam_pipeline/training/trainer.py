@@ -104,32 +104,29 @@ def _epoch(network: Network, task: Task, optimizer: torch.optim.Optimizer, epoch
             factor = _schedule(task.params, (epoch - 1 + step / steps) / task.params.epochs)
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * factor
-            loss, parts = _losses(network, task, batch, miner)
-            if not math.isfinite(loss.item()):
+            joint, triplets = _loss(network, task, batch, miner)
+            if not math.isfinite(joint.loss.item()):
                 raise _not_a_number(task, epoch)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            joint.loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            for key, value in parts.items():
-                totals[key] += value * len(batch.images_B3SS) / images
+            for name, value in joint._asdict().items():
+                totals[name] += value.item() * len(batch.images_B3SS) / images
+            totals["triplets_per_image"] += triplets / images
             advance(len(batch.images_B3SS))
     return dict(totals)
 
 
-def _losses(network: Network, task: Task, batch: Batch, miner: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss of a batch (Eq. 1, or Eq. 6 where the phase mines triplets) and its parts as numbers."""
+def _loss(network: Network, task: Task, batch: Batch, miner: torch.Generator) -> tuple[losses.Joint, int]:
+    """Return the loss of a batch and how many triplets it looked at; without any it is the cross-entropy alone."""
     with autocast(task.common.precision, task.device):
         logits_BL = network(batch.images_B3SS)
     logits_BL = logits_BL.float()
-    loss = losses.bce(logits_BL, batch.targets_BL)
-    parts = {"bce": loss.item()}
+    triplets_T4 = torch.empty((0, 4), dtype=torch.int64, device=task.device)
     if task.phase.mine:
-        probs_BL = logits_BL.sigmoid()
-        triplets_T4 = task.phase.mine(probs_BL, batch.targets_BL, task.k, miner)
-        margin_loss = losses.triplet_margin(probs_BL, triplets_T4, task.params.margin)
-        loss = loss + task.params.weight * margin_loss
-        parts |= {"triplet_margin": margin_loss.item(), "triplets_per_image": len(triplets_T4) / len(logits_BL)}
-    return loss, parts | {"loss": loss.item()}
+        triplets_T4 = task.phase.mine(logits_BL.detach().sigmoid(), batch.targets_BL, task.k, miner)
+    loss = losses.joint(logits_BL, batch.targets_BL, triplets_T4, task.params.margin, task.params.weight)
+    return loss, len(triplets_T4)
 
 
 def _validate(network: Network, task: Task, progress: Progress, measured: Row) -> dict[str, Tensor]:

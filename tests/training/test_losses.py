@@ -101,8 +101,10 @@ def test_the_joint_loss_is_equation_6() -> None:
     logits, triplets = torch.randn(5, 7), example()[1]
     targets = torch.randint(0, 2, (5, 7)).float()
     expected = losses.bce(logits, targets) + 0.7 * losses.triplet_margin(logits.sigmoid(), triplets, MARGIN)
-    torch.testing.assert_close(losses.joint(logits, targets, triplets, MARGIN, 0.7), expected)
-    torch.testing.assert_close(losses.joint(logits, targets, triplets, MARGIN, 0), losses.bce(logits, targets))
+    found = losses.joint(logits, targets, triplets, MARGIN, 0.7)
+    torch.testing.assert_close(found.loss, expected)
+    torch.testing.assert_close(found.bce + 0.7 * found.triplet_margin, expected)
+    torch.testing.assert_close(losses.joint(logits, targets, triplets, MARGIN, 0).loss, losses.bce(logits, targets))
 
 
 def move(logits: Tensor, targets: Tensor, weight_of_bce: float) -> Tensor:
