@@ -1,12 +1,14 @@
 """One thin script for each stage of dvc.yaml: paths on the command line, the same functions as the commands."""
 
+import multiprocessing
 import signal
 import sys
 from types import FrameType
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    print("interrupted; what was finished is kept, run `dvc repro` again to go on", file=sys.stderr)
+    if multiprocessing.parent_process() is None:
+        print("interrupted; what was finished is kept, run `dvc repro` again to go on", file=sys.stderr)
     sys.exit(130)
 
 
