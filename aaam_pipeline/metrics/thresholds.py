@@ -7,15 +7,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNSEEN = 0.5
+ENOUGH = 10
 
 
-def best_f1_thresholds(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return for each label the threshold with the highest F1, (L,); 0.5 for a label without a positive image.
+def best_f1_thresholds(
+    scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], enough: int = ENOUGH
+) -> NDArray[np.float64]:
+    """Return for each label the threshold with the highest F1, (L,).
+
+    A label with fewer than `enough` positive images gets the threshold that is best over all labels together: one of
+    its own, fitted to a handful of images, would be an accident and assign the label to nearly everything or nothing.
 
     The threshold lies half-way between the last score that is in and the first that is out, so that small differences
-    between devices do not move an image across it. Of equal F1 the higher threshold wins.
+    between devices do not move an image across it. Of equal F1 the higher threshold wins. Without any positive: 0.5.
     """
-    return np.array([_best(scores_NL[:, i], targets_NL[:, i] > 0) for i in range(scores_NL.shape[1])], np.float64)
+    relevant_NL = targets_NL > 0
+    overall = _best(scores_NL.ravel(), relevant_NL.ravel())
+    return np.array(
+        [
+            _best(scores_N, relevant_N) if relevant_N.sum() >= enough else overall
+            for scores_N, relevant_N in zip(scores_NL.T, relevant_NL.T, strict=True)
+        ],
+        np.float64,
+    )
 
 
 def _best(scores_N: NDArray[np.floating], relevant_N: NDArray[np.bool_]) -> float:

@@ -38,8 +38,22 @@ def test_a_label_on_every_image_is_assigned_from_half_its_lowest_score() -> None
     assert best_f1_thresholds(np.array([[0.9], [0.4]]), np.array([[1], [1]]))[0] == pytest.approx(0.2)
 
 
-def test_labels_do_not_influence_each_other() -> None:
+def test_labels_with_enough_images_do_not_influence_each_other() -> None:
     rng = np.random.default_rng(0)
-    scores, targets = rng.random((30, 4), dtype=np.float32), rng.random((30, 4)) < 0.3
+    scores, targets = rng.random((90, 4), dtype=np.float32), rng.random((90, 4)) < 0.3
+    assert targets.sum(0).min() >= 10
     alone = [best_f1_thresholds(scores[:, [i]], targets[:, [i]])[0] for i in range(4)]
     assert best_f1_thresholds(scores, targets).tolist() == alone
+
+
+def test_a_rare_label_gets_the_threshold_that_is_best_over_all() -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.random((200, 3)) < [0.4, 0.3, 0]
+    scores = np.where(targets, rng.uniform(0.5, 1, targets.shape), rng.uniform(0, 0.4, targets.shape))
+    # its only image lies below hundreds of others: a threshold of its own would assign it to all of them
+    scores[7, 2], targets[7, 2] = 0.001, True
+    scores[:, 2] += 0.0005
+    found = best_f1_thresholds(scores, targets)
+    assert found[2] == best_f1_thresholds(scores.reshape(-1, 1), targets.reshape(-1, 1))[0]
+    assert found[2] > 0.4
+    assert best_f1_thresholds(scores, targets, enough=1)[2] < 0.01
