@@ -25,7 +25,7 @@ demo: install
 	@aaam-pipe search "football grass" --top 10
 	@echo; echo 'What to type next (first: . $(VENV)/bin/activate):'
 	@echo '  aaam-pipe labels                          the words this model knows'
-	@echo '  aaam-pipe search "kite sea"               other words'
+	@echo '  aaam-pipe search "boat sea"               other words'
 	@echo '  aaam-pipe similar PHOTO                   pictures that look like one'
 	@echo '  aaam-pipe annotate ~/Pictures && aaam-pipe index     your own photographs'
 	@echo '  dvc metrics show; dvc plots show          how good the model is, phase by phase'
