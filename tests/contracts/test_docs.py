@@ -5,6 +5,7 @@ import runpy
 import shlex
 from pathlib import Path
 
+import pytest
 import typer
 
 from aaam_pipeline.cli.app import app
@@ -34,3 +35,15 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_python_in_the_documentation_runs(
+    annotated: Path, indexed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(annotated.parent)
+    assert {annotated.name, indexed.name} == {"annotations", "index"}
+    blocks = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+    assert len(blocks) >= 3
+    for block in blocks:
+        exec(compile(block, "documentation", "exec"), {})
+        assert capsys.readouterr().out, block
