@@ -23,6 +23,7 @@ from aaam_pipeline.core.artifacts import fingerprint, foreign, publish, read_jso
 from aaam_pipeline.core.errors import FailureRateError, ImageError, UsageError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.schema import VERSION, AnnotationsManifest
+from aaam_pipeline.core.vocabulary import Vocabulary
 from aaam_pipeline.models import bundle
 
 OnExisting = Literal["resume", "overwrite", "error"]
@@ -98,7 +99,7 @@ def _plan(inputs: Sequence[Source], mapper: Mapper, options: Options) -> Annotat
         model_id=info.model_id,
         model_path=str(mapper.bundle.folder.absolute()),
         vocabulary=info.vocabulary,
-        vocabulary_hash=fingerprint(info.vocabulary),
+        vocabulary_hash=Vocabulary(info.vocabulary).hash,
         thresholds=info.thresholds,
         embedding_dim=mapper.bundle.network.embedding_dim,
         settings=settings,

@@ -19,11 +19,11 @@ def encode(scores_NL: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 def conjunction(codes_NQ: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return each image's score, (N,) in [0, 1], for the query that wants all Q labels."""
-    product: NDArray[np.float64] = np.prod(codes_NQ / LEVELS, axis=1, dtype=np.float64)
-    return product
+    product: NDArray[np.float64] = np.prod(codes_NQ, axis=1, dtype=np.float64)
+    return product / float(LEVELS ** codes_NQ.shape[1])
 
 
 def rank(codes_NQ: NDArray[np.uint8], top: int) -> NDArray[np.intp]:
     """Return the ids of the `top` best images, best first, ties by id."""
-    order: NDArray[np.intp] = np.argsort(-np.prod(codes_NQ.astype(np.float64), axis=1), kind="stable")
+    order: NDArray[np.intp] = np.argsort(-conjunction(codes_NQ), kind="stable")
     return order[:top]

@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aaam_pipeline.core import schema
-from aaam_pipeline.core.artifacts import fingerprint, foreign, publish, read_json, work_folder, write_json
+from aaam_pipeline.core.artifacts import foreign, publish, read_json, work_folder, write_json
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.vocabulary import Vocabulary
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.manifest import SCORES, VECTORS, IndexManifest
 from aaam_pipeline.index.scores import ScoresBuilder
@@ -75,7 +76,7 @@ def build(annotations: Path, out: Path, report: Reporter) -> IndexManifest:
 def _check_source(annotations: Path, source: schema.AnnotationsManifest, out: Path) -> None:
     if source.schema_version != schema.VERSION:
         raise IntegrityError(f"{annotations}: annotations version {source.schema_version} is not known; annotate again")
-    if fingerprint(source.vocabulary) != source.vocabulary_hash:
+    if Vocabulary(source.vocabulary).hash != source.vocabulary_hash:
         raise IntegrityError(f"{annotations}/manifest.json: the vocabulary was changed; annotate again")
     if source.successes == 0:
         raise UsageError(f"{annotations} holds no annotated image: {source.inputs} of {source.inputs} failed")

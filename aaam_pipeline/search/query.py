@@ -10,12 +10,15 @@ import shlex
 from aaam_pipeline.core.errors import UnknownLabelError, UsageError
 from aaam_pipeline.core.vocabulary import Vocabulary
 
+# the product of more bytes than this would leave the range of a double
+MOST_LABELS = 100
+
 
 def parse(text: str, vocabulary: Vocabulary) -> list[int]:
     """Return the ids of the labels that a query names, each once, in the order named.
 
     Raises:
-        UsageError: the query is empty or a quote is not closed.
+        UsageError: the query is empty, a quote is not closed, or it names more than 100 labels.
         UnknownLabelError: words are not labels; the message names them all, with the nearest labels.
     """
     lexer = shlex.shlex(text, posix=True)
@@ -41,4 +44,7 @@ def parse(text: str, vocabulary: Vocabulary) -> list[int]:
         words = words[taken:]
     if unknown:
         raise UnknownLabelError("; ".join(dict.fromkeys(unknown)))
-    return list(dict.fromkeys(ids))
+    ids = list(dict.fromkeys(ids))
+    if len(ids) > MOST_LABELS:
+        raise UsageError(f"the query names {len(ids)} labels; at most {MOST_LABELS} can be asked for at once")
+    return ids

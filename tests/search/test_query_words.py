@@ -85,3 +85,10 @@ def test_a_long_query_is_answered_at_once(text: str) -> None:
         with pytest.raises(UnknownLabelError):
             parse(text, VOCABULARY)
     assert time.perf_counter() - started < 5
+
+
+def test_more_labels_than_a_score_can_hold_are_a_usage_error() -> None:
+    words = [f"l{number}" for number in range(101)]
+    assert len(parse(" ".join(words[:100]), Vocabulary(words))) == 100
+    with pytest.raises(UsageError, match="101 labels"):
+        parse(" ".join(words), Vocabulary(words))
