@@ -56,10 +56,10 @@ def similar(
         _one_format(as_json, paths)
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
+        from aaam_pipeline.index import manifest
 
         folder = defaults.index(index, quiet)
-        with engine.open(folder) as opened:
-            own = model or Path(opened.manifest.model_path)
+        own = model or Path(manifest.read(folder).model_path)
         with engine.open(folder, _embedder(own, device)) as opened:
             render.hits(opened.similar(photo, top), as_json=as_json, paths=paths)
 
