@@ -1,4 +1,4 @@
-# make install | demo | test | lint | bench | docs
+# make install | demo | test | chaos | lint | bench | docs
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -6,7 +6,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 READY := $(VENV)/.installed
 
-.PHONY: install demo test lint bench docs clean
+.PHONY: install demo test chaos lint bench docs clean
 
 install: $(READY)
 
@@ -32,6 +32,13 @@ demo: install
 
 test: install
 	python -m pytest
+
+# the tests that kill annotating runs, 200 times, at other moments every time: AAAM_SEED=... for the same ones again
+chaos: export AAAM_CHAOS ?= 200
+chaos: export AAAM_SEED ?= $(shell date +%s)
+chaos: install
+	@echo AAAM_CHAOS=$$AAAM_CHAOS AAAM_SEED=$$AAAM_SEED
+	python -m pytest tests/annotate/test_annotate_killed.py
 
 lint: install
 	ruff check .

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import torch
 
-from benchmarks import annotate, search
+from benchmarks import annotate, backends, decode, search
 
-SUITES = {"annotate": annotate.run, "search": search.run}
+SUITES = {"annotate": annotate.run, "backends": backends.run, "decode": decode.run, "search": search.run}
 
 
 def main() -> None:

@@ -1,64 +1,143 @@
-"""How fast `annotate` is beside what decoding alone and the model alone allow, in the same run.
+"""How fast `annotate` is beside what decoding alone and the model alone allow, and beside a plain DataLoader loop.
 
-The limit on a CPU is that both share the cores: 1 / (1/decode + 1/forward). On a GPU it is the slower of the two.
-Pictures are photographs of ../shared where they are, else generated ones, 640 pixels wide.
+The limit on a CPU is that both share the cores: 1 / (1/decode + 1/forward). On a GPU it is the slower of the two. What
+is done once (loading the model, starting processes, publishing) is measured with a single image and left out.
+Pictures are photographs of ../shared where they are, else generated ones, 640 pixels wide; a list names them again and
+again. The loop is what one would write without this program: the same decoding, no facts, no failures, no files.
 """
 
 import os
 import tempfile
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from aaam_pipeline.annotate import reader, runner, sources
-from aaam_pipeline.annotate.mapper import Mapper
+from aaam_pipeline.annotate import backends, runner, sources
+from aaam_pipeline.annotate.backends import Backend, BackendName
+from aaam_pipeline.annotate.decoder import Setup
+from aaam_pipeline.annotate.decoders import Decoders
+from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import scenes
 from aaam_pipeline.models import ModelParams, Network, bundle
-from aaam_pipeline.models.attention import AttentionParams
-from aaam_pipeline.models.preprocess import Decoded, Preprocess
+from aaam_pipeline.models.architecture import AttentionParams
+from aaam_pipeline.models.export import Whole
+from aaam_pipeline.models.preprocess import MAX_PIXELS, Decoded, Preprocess
+from aaam_pipeline.models.runtimes import installed
 from benchmarks.table import best, show
 
-BACKBONES = {"vgg_small": 96, "mobilenet_v2": 224, "resnet50": 224}
-BATCH = 32
+GPU = torch.cuda.is_available()
+BATCH = 128 if GPU else 32
+WORKERS = os.cpu_count() or 1
 REPEATS = 3
+# about as long for each model, but never so few images that what is done once would weigh
+SECONDS, FEWEST, MOST = 8, 512, 16384
+
+
+class Case(NamedTuple):
+    """A model to measure: its backbone, its input's side, what runs it."""
+
+    backbone: str
+    size: int
+    backend: BackendName = "torch"
+
+
+CASES = [Case("vgg_small", 96), Case("mobilenet_v2", 224), Case("resnet50", 224)]
+if installed("openvino") and not GPU:
+    CASES.append(Case("mobilenet_v2", 224, "openvino"))
 
 
 def run() -> None:
-    """Measure every backbone and print the table."""
+    """Measure every case and print the table."""
     with tempfile.TemporaryDirectory() as folder:
         photos = _photos(Path(folder))
-        rows = [_measure(name, size, photos, Path(folder)) for name, size in BACKBONES.items()]
-    names = ["backbone", "input", "images", "decode only", "forward only", "limit", "annotate", "annotate / limit"]
-    show("annotate, images/s", names, rows)
+        rows = [_measure(case, photos, Path(folder)) for case in CASES]
+    limit = "limit: the slower" if GPU else "limit: both share the cores"
+    names = ["backbone", "backend", "images", "decode only", "forward only", limit, "DataLoader loop", "annotate"]
+    show("annotate, images/s", [*names, "annotate / limit", "annotate / loop"], rows)
 
 
-def _measure(name: str, size: int, photos: Path, folder: Path) -> list[str]:
-    inputs = sources.find([photos])
-    model = _bundle(name, size, folder / name)
-    loaded = bundle.load(model, bundle.choose_device("auto"))
-    mapper, workers = Mapper(loaded), os.cpu_count() or 1
+def _measure(case: Case, photos: Path, folder: Path) -> list[str]:
+    model = make_bundle(case.backbone, case.size, folder / case.backbone)
+    backend = backends.create(case.backend, model, "auto")
+    few = list(sources.find([photos]))
+    with Decoders(Setup(Preprocess(size=case.size), MAX_PIXELS), WORKERS, 60) as pool:
+        pictures = [image.picture for image in pool.read(few, 2 * BATCH)]
+        pixels_NSS3 = np.stack([picture.pixels_SS3 for picture in pictures if isinstance(picture, Decoded)])
+        pixels_NSS3 = np.resize(pixels_NSS3, (max(len(pixels_NSS3), 4 * BATCH), *pixels_NSS3.shape[1:]))
+        _forward(backend, pixels_NSS3[:BATCH])
+        forward_rate = len(pixels_NSS3) / best(lambda: _forward(backend, pixels_NSS3), REPEATS)
+        listed = _repeated(few, min(max(int(forward_rate * SECONDS), FEWEST), MOST), folder / "list.txt")
+        decode_rate = len(listed) / best(lambda: [None for _ in pool.read(listed, 2 * BATCH)], REPEATS)
 
-    def decode() -> list[reader.Image]:
-        return list(reader.read(inputs, loaded.info.preprocess, workers, ahead=2 * BATCH))
+    def annotate(inputs: list[Source]) -> object:
+        options = runner.Options(batch_size=BATCH, num_workers=WORKERS, backend=case.backend, on_existing="overwrite")
+        return runner.annotate(inputs, model, folder / "out", options, NullReporter())
 
-    pixels = [image.picture.pixels_SS3 for image in decode() if isinstance(image.picture, Decoded)]
-    batches = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
-    options = runner.Options(batch_size=BATCH, on_existing="overwrite")
-    mapper.predict(batches[0])
-
-    decode_rate = len(inputs) / best(decode, REPEATS)
-    forward_rate = len(inputs) / best(lambda: [mapper.predict(batch) for batch in batches], REPEATS)
-    load = best(lambda: bundle.load(model, mapper.device), REPEATS)
-    whole = best(lambda: runner.annotate(inputs, model, folder / "out" / name, options, NullReporter()), REPEATS)
-    rate = len(inputs) / (whole - load)
-    shared = mapper.device.type == "cpu"
-    limit = 1 / (1 / decode_rate + 1 / forward_rate) if shared else min(decode_rate, forward_rate)
-    rates = [f"{value:.1f}" for value in (decode_rate, forward_rate, limit, rate)]
-    return [name, f"{size} px", str(len(inputs)), *rates, f"{rate / limit:.2f}"]
+    rate = _rate(annotate, listed)
+    loop = _rate(lambda inputs: _plain_loop(inputs, model), listed) if case.backend == "torch" else None
+    limit = min(decode_rate, forward_rate) if GPU else 1 / (1 / decode_rate + 1 / forward_rate)
+    rates = [f"{value:.1f}" if value else "" for value in (decode_rate, forward_rate, limit, loop, rate)]
+    ratios = [f"{rate / limit:.2f}", f"{rate / loop:.2f}" if loop else ""]
+    return [f"{case.backbone}, {case.size} px", backend.title, str(len(listed)), *rates, *ratios]
 
 
-def _bundle(name: str, size: int, folder: Path) -> Path:
+def _rate(work: Callable[[list[Source]], object], inputs: list[Source]) -> float:
+    """Return images/s, without what one image takes alone."""
+    once = best(lambda: work(inputs[:1]), REPEATS)
+    return (len(inputs) - 1) / (best(lambda: work(inputs), REPEATS) - once)
+
+
+def _forward(backend: Backend, pixels_NSS3: NDArray[np.uint8]) -> None:
+    """Run all batches as `annotate` does: the next one is begun before the answer of one is taken."""
+    begun: list[Callable[[], object]] = []
+    for first in range(0, len(pixels_NSS3), BATCH):
+        begun.append(backend.start(pixels_NSS3[first : first + BATCH]))
+        if len(begun) > 1:
+            begun.pop(0)()
+    for finish in begun:
+        finish()
+
+
+class _Photos(Dataset[Tensor]):
+    """Decoded photographs, as torch wants them."""
+
+    def __init__(self, inputs: list[Source], preprocess: Preprocess) -> None:
+        self._locations, self._preprocess = [source.location for source in inputs], preprocess
+
+    def __len__(self) -> int:
+        return len(self._locations)
+
+    def __getitem__(self, place: int) -> Tensor:
+        return torch.tensor(self._preprocess.decode(Path(self._locations[place]).read_bytes()).pixels_SS3)
+
+
+def _plain_loop(inputs: list[Source], model: Path) -> list[Tensor]:
+    device = bundle.choose_device("auto")
+    loaded = bundle.load(model, device)
+    whole = Whole(loaded.network, loaded.info.preprocess)
+    photos = _Photos(inputs, loaded.info.preprocess)
+    found: list[Tensor] = []
+    with torch.inference_mode():
+        for pixels_BSS3 in DataLoader(photos, BATCH, num_workers=WORKERS, pin_memory=GPU):
+            found += [answer.cpu() for answer in whole(pixels_BSS3.to(device, non_blocking=True))]
+    return found
+
+
+def _repeated(few: list[Source], count: int, path: Path) -> list[Source]:
+    """Return the images of a list that names a few files again and again."""
+    path.write_text("".join(f"{few[number % len(few)].location}\n" for number in range(count)))
+    return list(islice(sources.find([path]), count))
+
+
+def make_bundle(name: str, size: int, folder: Path) -> Path:
     """Save an untrained model: speed does not depend on what the weights are."""
     torch.manual_seed(1)
     model = ModelParams(backbone=name, weights="none", attention=AttentionParams(filters="depthwise", kernel_size=1))
@@ -73,7 +152,7 @@ def _bundle(name: str, size: int, folder: Path) -> Path:
 def _photos(folder: Path) -> Path:
     real = Path(os.environ.get("AAAM_SHARED", "../shared")) / "data" / "coco128" / "train2017"
     if real.is_dir():
-        return real
+        return real.absolute()
     generated = folder / "photos"
     generated.mkdir()
     scenes.download(scenes.Params(train=1, val=1, test=126, size=640), generated, NullReporter())

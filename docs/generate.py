@@ -19,13 +19,23 @@ traceback of an error.
 """
 
 
+def names() -> list[str]:
+    """Return the commands, and those of a group as `group command`."""
+    found = []
+    for name, command in typer.main.get_group(app).commands.items():
+        inner = getattr(command, "commands", {})
+        found += [f"{name} {each}" for each in inner] or [name]
+    return found
+
+
 def text() -> str:
     """Return the reference of all commands as Markdown."""
     sections = [INTRODUCTION]
-    for name in [None, *(command.name for command in app.registered_commands)]:
-        arguments = [name, "--help"] if name else ["--help"]
-        shown = CliRunner().invoke(app, arguments, prog_name="aaam-pipe", terminal_width=100, max_content_width=100)
-        title = f"aaam-pipe {name}" if name else "aaam-pipe"
+    for name in ["", *names()]:
+        shown = CliRunner().invoke(
+            app, [*name.split(), "--help"], prog_name="aaam-pipe", terminal_width=100, max_content_width=100
+        )
+        title = f"aaam-pipe {name}".strip()
         sections.append(f"## {title}\n\n```\n{shown.output.strip()}\n```\n")
     return "\n".join(sections)
 

@@ -17,7 +17,9 @@ def main(prepared: Path, model: Path, out: Path) -> None:
     with guard(), reporter() as report:
         files = [path.absolute() for path in read_split(prepared, "test").paths]
         root = Path(os.path.commonpath([file.parent for file in files]))
-        annotate([source(file, root) for file in files], model, out, Options(on_existing="overwrite"), report)
+        # torch, also where OpenVINO is installed: the same rows everywhere
+        options = Options(backend="torch", on_existing="overwrite")
+        annotate([source(file, root) for file in files], model, out, options, report)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from aaam_pipeline.cli.app import app
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models import ModelParams, Network, bundle
-from aaam_pipeline.models.attention import AttentionParams
+from aaam_pipeline.models.architecture import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
 
 LABELS = ["grass", "football", "traffic light", "person", "dog"]
@@ -139,7 +139,15 @@ def index(toy_index: Path) -> Iterator[search.Index]:
 def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run a command in an empty folder, with no setting from outside."""
     monkeypatch.chdir(tmp_path)
-    for name in ("AAAM_DEBUG", "AAAM_MODEL", "AAAM_INDEX", "AAAM_DEVICE", "AAAM_BATCH_SIZE", "AAAM_NUM_WORKERS"):
+    for name in (
+        "AAAM_DEBUG",
+        "AAAM_MODEL",
+        "AAAM_INDEX",
+        "AAAM_DEVICE",
+        "AAAM_BACKEND",
+        "AAAM_BATCH_SIZE",
+        "AAAM_NUM_WORKERS",
+    ):
         # set and removed, so that what a command itself sets is taken back afterwards too
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)

@@ -1,20 +1,20 @@
 """The role that holds the model: a batch of read images -> their rows. Every engine calls the same object.
 
-Shapes: B batch, G decoded images of it, S side, L labels, D embedding.
+Shapes: B batch, S side, L labels, D embedding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import torch
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from aaam_pipeline.annotate.backends import Backend, Predicted
 from aaam_pipeline.annotate.reader import Image
 from aaam_pipeline.core import schema
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.models.bundle import Bundle
 from aaam_pipeline.models.preprocess import Decoded
 
 HALF = float(np.finfo(np.float16).max)
@@ -33,24 +33,49 @@ class Assignment(NamedTuple):
 class Mapper:
     """Annotates batches with one model. Not for several threads at once."""
 
-    def __init__(self, bundle: Bundle, assignment: Assignment | None = None) -> None:
-        """Take a loaded bundle, on whatever device it is."""
-        self.bundle = bundle
+    def __init__(self, backend: Backend, assignment: Assignment | None = None) -> None:
+        """Use a model that is loaded already."""
+        self.backend, self.info = backend, backend.info
         self.assignment = assignment = assignment or Assignment()
-        self.device = next(bundle.network.parameters()).device
-        self.schema = schema.annotations(len(bundle.info.vocabulary), bundle.network.embedding_dim)
-        limits = bundle.info.thresholds if assignment.threshold is None else assignment.threshold
-        self._limits_L = np.broadcast_to(np.asarray(limits, dtype=np.float32), (len(bundle.info.vocabulary),))
+        self.schema = schema.annotations(len(self.info.vocabulary), backend.embedding_dim)
+        limits = self.info.thresholds if assignment.threshold is None else assignment.threshold
+        self._limits_L = np.broadcast_to(np.asarray(limits, dtype=np.float32), (len(self.info.vocabulary),))
         if assignment.top is not None and assignment.threshold is None:
             self._limits_L = np.zeros_like(self._limits_L)
 
     def __call__(self, images: Sequence[Image]) -> pa.RecordBatch:
         """Return one row for every image, in order; a failed image's row holds nulls and does not touch the others."""
+        return self.start(images)()
+
+    def start(self, images: Sequence[Image]) -> Callable[[], pa.RecordBatch]:
+        """Begin a batch; the function returned waits for the model and returns the rows.
+
+        So a GPU works on one batch while the rows of the one before are made.
+        """
+        if all(isinstance(image.picture, ImageError) for image in images):
+            labels, dim = len(self.info.vocabulary), self.backend.embedding_dim
+            nothing = Predicted(np.zeros((len(images), labels), np.float32), np.zeros((len(images), dim), np.float32))
+            return lambda: self._rows(images, nothing)
+        predicted = self.backend.start(self._pixels(images))
+        return lambda: self._rows(images, predicted())
+
+    def _pixels(self, images: Sequence[Image]) -> NDArray[np.uint8]:
+        """Return the batch, (B, S, S, 3). A failed image is black in it, so that it changes nothing for the others.
+
+        (A batch of another size may be computed in another order, and end in other last digits.)
+        """
+        side = self.info.preprocess.size
+        pixels_BSS3 = np.zeros((len(images), side, side, 3), np.uint8)
+        for pixels_SS3, image in zip(pixels_BSS3, images, strict=True):
+            if isinstance(image.picture, Decoded):
+                pixels_SS3[:] = image.picture.pixels_SS3
+        return pixels_BSS3
+
+    def _rows(self, images: Sequence[Image], predicted: Predicted) -> pa.RecordBatch:
         pictures = [image.picture for image in images]
-        good = [row for row, picture in enumerate(pictures) if isinstance(picture, Decoded)]
-        scores_GL, embedding_GD = self.predict([p.pixels_SS3 for p in pictures if isinstance(p, Decoded)])
-        labels, label_scores = self._assign(scores_GL)
         errors = [picture if isinstance(picture, ImageError) else None for picture in pictures]
+        failed = pa.array([error is not None for error in errors])
+        labels, label_scores = self._assign(predicted.scores_BL)
         facts: dict[str, list[Any]] = {
             "path": [image.source.path for image in images],
             "root": [image.source.root for image in images],
@@ -62,45 +87,26 @@ class Mapper:
             "status": ["failed" if error else "ok" for error in errors],
             "error_type": [error.kind if error else None for error in errors],
             "error_message": [str(error) if error else None for error in errors],
-            "model_id": [self.bundle.info.model_id] * len(images),
+            "model_id": [self.info.model_id] * len(images),
+            "labels": [None if error else given for error, given in zip(errors, labels, strict=True)],
+            "label_scores": [None if error else given for error, given in zip(errors, label_scores, strict=True)],
         }
-        answers = pa.table(
-            {
-                "labels": pa.array(labels, pa.list_(pa.string())),
-                "label_scores": pa.array(label_scores, pa.list_(pa.float32())),
-                "scores": schema.fixed_list(scores_GL.astype(np.float16)),
-                "embedding": schema.fixed_list(embedding_GD.clip(-HALF, HALF).astype(np.float16)),
-            }
-        )
-        places: list[int | None] = [None] * len(images)
-        for place, row in enumerate(good):
-            places[row] = place
-        answers = answers.take(pa.array(places, pa.int32()))
+        embedding_BD = predicted.embedding_BD.clip(-HALF, HALF).astype(np.float16)
+        vectors = {"scores": predicted.scores_BL.astype(np.float16), "embedding": embedding_BD}
         columns = [
-            pa.array(facts[field.name], field.type)
-            if field.name in facts
-            else answers[field.name].combine_chunks().cast(field.type)
+            pc.if_else(failed, pa.scalar(None, field.type), schema.fixed_list(vectors[field.name]))
+            if field.name in vectors
+            else pa.array(facts[field.name], field.type)
             for field in self.schema
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
-    def predict(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return scores (G, L) and embeddings (G, D) of decoded pictures, each uint8 (S, S, 3); G may be 0."""
-        info, network = self.bundle.info, self.bundle.network
-        if not pixels:
-            empty = np.zeros((0, 1), np.float32)
-            return empty.repeat(len(info.vocabulary), 1), empty.repeat(network.embedding_dim, 1)
-        batch = torch.from_numpy(np.stack(pixels)).to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
-            scores_GL, embedding_GD = network.predict(info.preprocess.normalise(batch))
-        return scores_GL.cpu().numpy(), embedding_GD.cpu().numpy()
-
-    def _assign(self, scores_GL: NDArray[np.float32]) -> tuple[list[list[str]], list[list[float]]]:
+    def _assign(self, scores_BL: NDArray[np.float32]) -> tuple[list[list[str]], list[list[float]]]:
         """Return each image's labels and their scores, best first, ties by label order."""
-        vocabulary = self.bundle.info.vocabulary
-        order_GL = np.argsort(-scores_GL, axis=1, kind="stable")
+        vocabulary = self.info.vocabulary
+        order_BL = np.argsort(-scores_BL, axis=1, kind="stable")
         labels, label_scores = [], []
-        for scores_L, order_L in zip(scores_GL, order_GL, strict=True):
+        for scores_L, order_L in zip(scores_BL, order_BL, strict=True):
             chosen = [i for i in order_L if scores_L[i] >= self._limits_L[i]][: self.assignment.top]
             labels.append([vocabulary[i] for i in chosen])
             label_scores.append([float(scores_L[i]) for i in chosen])

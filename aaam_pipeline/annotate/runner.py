@@ -1,183 +1,284 @@
-"""`aaam-pipe annotate` and the stage `annotate`: sources -> reader -> mapper -> writer -> a published folder.
+"""`aaam-pipe annotate` and the stage `annotate`: inputs -> what is to be done -> parts -> a published folder.
 
-The work lies in `<out>.partial` until it is whole. What is there of the very same work is gone on with: a run that was
-killed loses at most the part it was writing.
+Nothing is done twice and nothing is lost: see `ledger` for what is to be done, `work` for the folder in which it is
+made, `parts` for the making, `engines` for who makes it.
 """
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import islice
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate import reader, sources, writer
-from aaam_pipeline.annotate.mapper import Assignment, Mapper
-from aaam_pipeline.annotate.reader import Image
+from aaam_pipeline.annotate import backends, engines, sources
+from aaam_pipeline.annotate.backends import Backend, BackendName
+from aaam_pipeline.annotate.ledger import Ledger, Tally
+from aaam_pipeline.annotate.mapper import Assignment
+from aaam_pipeline.annotate.parts import Job
+from aaam_pipeline.annotate.reader import read_one
 from aaam_pipeline.annotate.sources import Source
-from aaam_pipeline.core.artifacts import fingerprint, foreign, publish, read_json, work_folder, write_json
+from aaam_pipeline.annotate.work import Base, Plan, Work, count, writing
+from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
 from aaam_pipeline.core.errors import FailureRateError, ImageError, UsageError
+from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.schema import VERSION, AnnotationsManifest
 from aaam_pipeline.core.vocabulary import Vocabulary
-from aaam_pipeline.models import bundle
+from aaam_pipeline.models.exported import is_export
+from aaam_pipeline.models.info import BundleInfo
+from aaam_pipeline.models.preprocess import MAX_PIXELS
 
+NOTHING: Mapping[str, int] = {}
 OnExisting = Literal["resume", "overwrite", "error"]
 
 
 class Options(NamedTuple):
-    """How to annotate. `num_workers` None: one decoding thread a core."""
+    """How to annotate. `num_workers` None: one decoding process a core; `timeout`: seconds for one image.
+
+    `forget`: drop the rows of roots that are no longer among the inputs, instead of refusing.
+    """
 
     batch_size: int = 32
     num_workers: int | None = None
     device: str = "auto"
+    backend: BackendName = "auto"
+    engine: engines.Name = "local"
+    ray_address: str | None = None
     assignment: Assignment = Assignment()
     on_existing: OnExisting = "resume"
+    retry_failed: bool = False
+    forget: bool = False
     max_failure_rate: float = 0.1
     part_size: int = 1024
+    timeout: float = 60.0
+    max_pixels: int = MAX_PIXELS
 
 
 def annotate(
-    inputs: Sequence[Source], model: Path, out: Path, options: Options, report: Reporter
+    inputs: Iterable[Source],
+    model: Path,
+    out: Path,
+    options: Options,
+    report: Reporter,
+    skipped: Mapping[str, int] = NOTHING,
 ) -> AnnotationsManifest:
-    """Annotate every input with the bundle `model` into the folder `out`; return its manifest.
+    """Annotate every input with the model `model` into the folder `out`; return its manifest.
+
+    What is there already of the same work is kept: rows of inputs that have not changed, parts of an interrupted run.
+    `skipped` is what `sources.find` counts while `inputs` are listed: where they are not all there are, no row is
+    dropped because its image is not among them.
 
     Raises:
-        UsageError: `out` holds other work, or cannot be written; the model or the device is not there.
-        IntegrityError: the bundle is damaged.
+        UsageError: `out` holds other work, is being written, or cannot be; the model or the device is not there.
+        IntegrityError: the model or the annotations are damaged.
+        AaamError: the disk is full.
         FailureRateError: all is written, but more than `max_failure_rate` of the images failed.
     """
-    # the bundle is read before anything is written: a wrong --model leaves nothing behind
-    loaded = bundle.load(model, bundle.choose_device(options.device))
-    mapper = Mapper(loaded, options.assignment)
-    manifest = _plan(inputs, mapper, options)
-    if _finished(out, manifest, options.on_existing):
-        report.say(f"{out} is complete: {manifest.inputs} images, same model and settings; nothing to do")
-        return _check_failures(read_json(out / "manifest.json", AnnotationsManifest, "an annotations folder"), options)
-    work = _open_work(out, manifest, report)
-    report.say(f"annotating {len(inputs)} images on {mapper.device} with {loaded.info.model_id} ({model})")
-    _fill(work, inputs, mapper, options, report)
+    info = backends.model_info(options.backend, model, options.device)
+    with writing(out), exclusive(out), _scratch() as scratch, Ledger(Path(scratch)) as ledger:
+        ledger.record(inputs)
+        manifest = _identity(info, model, ledger, options)
+        work = Work(out)
+        bases = _bases(work, manifest, options)
+        backend = None
+        if _resumable(work, ledger, manifest, options):
+            done = count(work.rows).count
+            report.say(f"going on with an interrupted run: {done} of {manifest.inputs} images are done")
+        else:
+            tally = _compare(ledger, bases, options, report, skipped)
+            if bases and bases[0].rows == work.out and not tally.todo and not ledger.stale():
+                work.discard()
+                report.say(f"{out} is complete: {manifest.inputs} images, same model and settings; nothing to do")
+                return _check_failures(bases[0].manifest, options)
+            if tally.todo:
+                # before anything is written: a model or a device that is not there leaves nothing behind
+                backend = _load(model, options, report)
+            report.say(f"{manifest.inputs} images: {tally}")
+            work.begin(_plan(manifest, ledger, bases, work, options), ledger, bases)
+        _make(work, model, backend, options, report)
+        return _check_failures(work.publish(), options)
 
-    parts = writer.finished_parts(work)
-    failures: Counter[str] = Counter()
-    for part in parts:
-        failures.update(part.failures)
-    manifest = msgspec.structs.replace(
-        manifest,
-        parts=len(parts),
-        successes=sum(part.successes for part in parts),
-        failures=dict(sorted(failures.items())),
-    )
-    write_json(work / "manifest.json", manifest)
-    publish(work, out)
-    return _check_failures(manifest, options)
+
+def preview(
+    inputs: Iterable[Source],
+    model: Path,
+    out: Path,
+    options: Options,
+    report: Reporter,
+    skipped: Mapping[str, int] = NOTHING,
+) -> Tally:
+    """Return what `annotate` would do, and do nothing.
+
+    Raises:
+        UsageError, IntegrityError: as `annotate`.
+    """
+    info = backends.model_info(options.backend, model, options.device)
+    with _scratch() as scratch, Ledger(Path(scratch)) as ledger:
+        ledger.record(inputs)
+        work = Work(out)
+        bases = _bases(work, _identity(info, model, ledger, options), options)
+        return _compare(ledger, bases, options, report, skipped)
 
 
-def embed(model: Path, device: str, photo: Path) -> tuple[str, NDArray[np.float32]]:
+def embed(model: Path, device: str, photo: Path, model_id: str | None = None) -> tuple[str, NDArray[np.float32]]:
     """Return the model's id and the embedding (D,) of one photograph.
+
+    `model_id`: the id that is wanted, where the model can be run with more than one (`...-int8`).
 
     Raises:
         UsageError: the photograph cannot be read.
     """
-    mapper = Mapper(bundle.load(model, bundle.choose_device(device)))
-    picture = reader.read_one(sources.source(photo.absolute(), photo.absolute().parent), mapper.bundle.info.preprocess)
-    if isinstance(picture.picture, ImageError):
-        raise UsageError(f"{photo}: {picture.picture}")
-    return mapper.bundle.info.model_id, mapper.predict([picture.picture.pixels_SS3])[1][0]
+    # torch first: for one image, converting a bundle for OpenVINO takes longer than it saves
+    names: tuple[BackendName, ...] = ("auto",) if is_export(model) else ("torch", "auto", "torch-bf16")
+    fitting = (name for name in names if backends.model_info(name, model, device).model_id == model_id)
+    backend = backends.create(next(fitting, names[0]), model, device)
+    image = read_one(sources.source(photo.absolute(), photo.absolute().parent), backend.info.preprocess)
+    if isinstance(image.picture, ImageError):
+        raise UsageError(f"{photo}: {image.picture}")
+    return backend.info.model_id, backend.start(image.picture.pixels_SS3[None])().embedding_BD[0]
 
 
-def _plan(inputs: Sequence[Source], mapper: Mapper, options: Options) -> AnnotationsManifest:
-    """Return the manifest as far as it is known before the work: it identifies the work."""
-    info = mapper.bundle.info
-    settings: dict[str, Any] = {**options.assignment._asdict(), "part_size": options.part_size}
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="aaam-")
+
+
+def _identity(info: BundleInfo, model: Path, ledger: Ledger, options: Options) -> AnnotationsManifest:
+    """Return the manifest as far as it is known before the work: two that are alike in it may be mixed."""
+    settings: dict[str, Any] = options.assignment._asdict()
     return AnnotationsManifest(
         schema_version=VERSION,
         model_id=info.model_id,
-        model_path=str(mapper.bundle.folder.absolute()),
+        model_path=str(model.absolute()),
         vocabulary=info.vocabulary,
         vocabulary_hash=Vocabulary(info.vocabulary).hash,
         thresholds=info.thresholds,
-        embedding_dim=mapper.bundle.network.embedding_dim,
+        embedding_dim=0,
         settings=settings,
         settings_hash=fingerprint([VERSION, info.model_id, settings]),
-        roots=list(dict.fromkeys(source.root for source in inputs)),
-        inputs=len(inputs),
-        inputs_hash=sources.inputs_hash(inputs),
+        roots=ledger.roots(),
+        inputs=ledger.inputs,
+        repeated=ledger.repeated(),
     )
 
 
-def _finished(out: Path, plan: AnnotationsManifest, on_existing: OnExisting) -> bool:
-    """Tell whether `out` already holds just this work; refuse to touch other work unless told to overwrite it."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    if not (out / "manifest.json").is_file() or foreign(out, "manifest.json", "part-*"):
+def _bases(work: Work, manifest: AnnotationsManifest, options: Options) -> list[Base]:
+    """Return the annotations to build on, newest first; refuse those of another model or other settings."""
+    out = work.out
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a folder; choose another --out")
+    whole = (out / "manifest.json").is_file()
+    if out.exists() and any(out.iterdir()) and (not whole or foreign(out, "manifest.json", "part-*")):
         raise UsageError(f"{out} exists and is not an annotations folder; choose another --out")
-    if on_existing == "overwrite":
-        return False
-    if on_existing == "error":
+    published = work.published()
+    if options.on_existing == "overwrite":
+        return []
+    if published and options.on_existing == "error":
         raise UsageError(f"{out} exists; choose another --out, or --on-existing resume or overwrite")
-    difference = _difference(read_json(out / "manifest.json", AnnotationsManifest, "an annotations folder"), plan)
-    if difference:
+    interrupted = work.interrupted()
+    if interrupted and (difference := _difference(interrupted.manifest, manifest)):
+        raise UsageError(
+            f"an interrupted run of other work lies in {work.folder} ({difference}); finish it, choose another --out, "
+            "or drop it with --on-existing overwrite"
+        )
+    if interrupted and published and _difference(published.manifest, manifest):
+        # it is being replaced
+        return [interrupted]
+    if published and (difference := _difference(published.manifest, manifest)):
         raise UsageError(f"{out} holds other work ({difference}); choose another --out or --on-existing overwrite")
-    return True
+    return [base for base in (interrupted, published) if base]
 
 
-def _open_work(out: Path, plan: AnnotationsManifest, report: Reporter) -> Path:
-    """Return the work folder, with the parts of an interrupted run where they are of this very work."""
-    work = work_folder(out, resume=True)
-    if (work / "manifest.json").is_file():
-        before = read_json(work / "manifest.json", AnnotationsManifest, "an annotations folder")
-        if not _difference(before, plan):
-            done = sum(part.count for part in writer.finished_parts(work))
-            report.say(f"going on with an interrupted run: {done} of {plan.inputs} images are done")
-            return work
-    work = work_folder(out)
-    # says that there are no parts: nobody can take the work folder for finished annotations
-    write_json(work / "manifest.json", plan)
-    return work
+def _resumable(work: Work, ledger: Ledger, manifest: AnnotationsManifest, options: Options) -> bool:
+    """Tell whether an interrupted run was just this one: the same inputs, unchanged, and the same wish."""
+    plan = work.plan
+    if plan is None or plan.listing_hash != ledger.listing_hash or _difference(plan.manifest, manifest):
+        return False
+    if options.on_existing == "overwrite":
+        return plan.fresh
+    return plan.retry_failed == options.retry_failed or (plan.fresh and not options.retry_failed)
 
 
-def _difference(before: AnnotationsManifest, plan: AnnotationsManifest) -> str:
+def _compare(
+    ledger: Ledger, bases: Sequence[Base], options: Options, report: Reporter, skipped: Mapping[str, int]
+) -> Tally:
+    tally = ledger.compare([base.parts for base in bases], options.retry_failed, report)
+    forgotten = ledger.forgotten_roots()
+    if forgotten and not options.forget:
+        names = ", ".join(forgotten[:3]) + (" ..." if len(forgotten) > 3 else "")
+        raise UsageError(
+            f"rows of {names} are there, but no image of it is among the inputs; name it too, choose another --out, "
+            "or drop its rows with --forget"
+        )
+    incomplete = [f"{skipped[kind]} {kind}" for kind in sources.INCOMPLETE if skipped.get(kind)]
+    if tally.deleted and incomplete and not options.forget:
+        raise UsageError(
+            f"{tally.deleted} rows have no image among the inputs, but these are not all ({', '.join(incomplete)}); "
+            "choose another --out, or drop the rows with --forget"
+        )
+    return tally
+
+
+def _plan(manifest: AnnotationsManifest, ledger: Ledger, bases: Sequence[Base], work: Work, options: Options) -> Plan:
+    there = work.out / "manifest.json"
+    return Plan(
+        manifest=manifest,
+        listing_hash=ledger.listing_hash,
+        fresh=not bases,
+        retry_failed=options.retry_failed,
+        part_size=options.part_size,
+        base=file_sha256(there) if there.is_file() else "",
+    )
+
+
+def _load(model: Path, options: Options, report: Reporter) -> Backend | None:
+    """Load the model; on a cluster the actors do."""
+    if options.engine == "ray":
+        return None
+    return backends.create(options.backend, model, options.device, report.say)
+
+
+def _make(work: Work, model: Path, backend: Backend | None, options: Options, report: Reporter) -> None:
+    """Make the parts that are missing."""
+    assert work.plan is not None
+    job = Job(
+        rows=work.rows,
+        todo=work.todo,
+        first=work.plan.kept_parts,
+        model=model.absolute(),
+        backend=options.backend,
+        device=options.device,
+        assignment=options.assignment,
+        batch_size=options.batch_size,
+        num_workers=(os.cpu_count() or 1) if options.num_workers is None else options.num_workers,
+        timeout=options.timeout,
+        max_pixels=options.max_pixels,
+    )
+    missing = job.missing()
+    if missing:
+        backend = backend or _load(model, options, report)
+        with report.task("annotate", work.plan.manifest.inputs, count(work.rows).count) as advance:
+            engines.run(options.engine, job, missing, advance, report, backend, options.ray_address)
+
+
+def _difference(before: AnnotationsManifest, now: AnnotationsManifest) -> str:
     """Say in words how two pieces of work differ; empty where they do not."""
-    if before.model_id != plan.model_id:
-        return f"model {before.model_id}, not {plan.model_id}"
-    if (before.vocabulary, before.thresholds) != (plan.vocabulary, plan.thresholds):
+    if before.schema_version != now.schema_version:
+        return f"version {before.schema_version} of the files, not {now.schema_version}"
+    if before.model_id != now.model_id:
+        return f"model {before.model_id}, not {now.model_id}"
+    if (before.vocabulary, before.thresholds) != (now.vocabulary, now.thresholds):
         return "labels or thresholds that the model had before"
-    if before.settings_hash != plan.settings_hash:
-        return f"settings {before.settings}, not {plan.settings}"
-    if before.roots != plan.roots:
-        return f"images of {', '.join(before.roots)}"
-    if before.inputs_hash != plan.inputs_hash:
-        return f"{before.inputs} images, now {plan.inputs}, or some of them have changed"
+    if before.settings_hash != now.settings_hash:
+        names = [name for name in now.settings if now.settings[name] != before.settings.get(name)]
+        return "; ".join(f"--{name} was {before.settings.get(name)}, not {now.settings[name]}" for name in names)
     return ""
 
 
-def _fill(work: Path, inputs: Sequence[Source], mapper: Mapper, options: Options, report: Reporter) -> None:
-    """Annotate what the finished parts in `work` do not hold yet."""
-    finished = writer.finished_parts(work)
-    remaining = inputs[sum(part.count for part in finished) :]
-    workers = (os.cpu_count() or 1) if options.num_workers is None else options.num_workers
-    rows = writer.Writer(work, mapper.schema, options.part_size, first_part=len(finished))
-    images = reader.read(remaining, mapper.bundle.info.preprocess, workers, ahead=2 * options.batch_size + workers)
-    with report.task("annotate", len(inputs)) as advance:
-        advance(len(inputs) - len(remaining))
-        for batch in _batches(images, options.batch_size):
-            rows.add(mapper(batch))
-            advance(len(batch))
-    rows.close()
-
-
-def _batches(images: Iterator[Image], size: int) -> Iterator[list[Image]]:
-    while batch := list(islice(images, size)):
-        yield batch
-
-
 def _check_failures(manifest: AnnotationsManifest, options: Options) -> AnnotationsManifest:
-    failed = sum(manifest.failures.values())
+    failed = manifest.inputs - manifest.successes
     if failed > options.max_failure_rate * manifest.inputs:
         kinds = ", ".join(f"{count} {kind}" for kind, count in manifest.failures.items())
         raise FailureRateError(

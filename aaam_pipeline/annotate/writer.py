@@ -1,8 +1,8 @@
-"""Writes rows into parts of a fixed size; a part counts only once its stats file stands beside it."""
+"""The role that writes: rows -> parts of a folder; a part counts only once its stats file stands beside it."""
 
 import hashlib
-import time
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,65 +12,71 @@ import pyarrow.parquet as pq
 from aaam_pipeline.core.artifacts import read_json, write_bytes, write_json
 from aaam_pipeline.core.schema import PartStats
 
-
-class Writer:
-    """Collects record batches and writes `part-NNNNN.parquet` whenever `part_size` rows are together."""
-
-    def __init__(self, folder: Path, schema: pa.Schema, part_size: int, first_part: int) -> None:
-        """Write into `folder`, numbering parts from `first_part`."""
-        self.folder, self.schema, self.part_size = folder, schema, part_size
-        self.part = first_part
-        self._rows: list[pa.RecordBatch] = []
-        self._started = time.perf_counter()
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Take rows; write as many full parts as they complete."""
-        self._rows.append(batch)
-        while (waiting := sum(each.num_rows for each in self._rows)) >= self.part_size:
-            table = pa.Table.from_batches(self._rows, self.schema)
-            self._write(table.slice(0, self.part_size))
-            self._rows = table.slice(self.part_size).to_batches() if waiting > self.part_size else []
-
-    def close(self) -> None:
-        """Write the rows that are left as the last, smaller part."""
-        if self._rows:
-            self._write(pa.Table.from_batches(self._rows, self.schema))
-            self._rows = []
-
-    def _write(self, table: pa.Table) -> None:
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        content = sink.getvalue()
-        write_bytes(part_path(self.folder, self.part), content)
-        now = time.perf_counter()
-        failures = Counter(table["error_type"].drop_null().to_pylist())
-        write_json(
-            stats_path(self.folder, self.part),
-            PartStats(
-                count=table.num_rows,
-                successes=pc.sum(pc.equal(table["status"], "ok")).as_py(),
-                failures=dict(sorted(failures.items())),
-                seconds=round(now - self._started, 3),
-                sha256=hashlib.sha256(content).hexdigest(),
-            ),
-        )
-        self._started = now
-        self.part += 1
+# scores and embeddings hardly repeat: a dictionary of them would cost time and save nothing
+REPEATING = ["path", "root", "status", "error_type", "error_message", "labels.list.element", "model_id"]
 
 
-def part_path(folder: Path, part: int) -> Path:
-    """Return where part number `part` lies."""
-    return folder / f"part-{part:05d}.parquet"
-
-
-def stats_path(folder: Path, part: int) -> Path:
-    """Return where the stats of part number `part` lie."""
-    return folder / f"part-{part:05d}_stats.json"
-
-
-def finished_parts(folder: Path) -> list[PartStats]:
-    """Return the stats of the parts that are whole, from part 0 up to the first gap."""
-    stats: list[PartStats] = []
-    while stats_path(folder, len(stats)).is_file() and part_path(folder, len(stats)).is_file():
-        stats.append(read_json(stats_path(folder, len(stats)), PartStats, "an annotations folder"))
+def write_part(path: Path, rows: pa.Table, seconds: float) -> PartStats:
+    """Write a part and, when it is whole, its stats; `seconds`: how long the rows took to make."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd", use_dictionary=REPEATING)
+    content = sink.getvalue()
+    write_bytes(path, content)
+    failures = Counter(rows["error_type"].drop_null().to_pylist())
+    stats = PartStats(
+        count=rows.num_rows,
+        successes=pc.sum(pc.equal(rows["status"], "ok")).as_py(),
+        failures=dict(sorted(failures.items())),
+        seconds=round(seconds, 3),
+        sha256=hashlib.sha256(content).hexdigest(),
+        inputs_hash=f"{inputs_hash(rows):032x}",
+    )
+    write_json(stats_path(path), stats)
     return stats
+
+
+def regroup(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
+    """Yield the rows of batches in tables of exactly `size`; the last may be smaller."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        while (count := sum(each.num_rows for each in waiting)) >= size:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, size)
+            waiting = table.slice(size).to_batches() if count > size else []
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def inputs_hash(rows: pa.Table | pa.RecordBatch) -> int:
+    """Identify rows by the inputs they stand for, whatever their order: the hashes of two sets add up (mod 2^128)."""
+    columns = (rows["root"], rows["path"], rows["bytes"], rows["mtime"].cast(pa.int64()))
+    facts: Sequence[tuple[str, str, int | None, int | None]] = list(
+        zip(*(column.to_pylist() for column in columns), strict=True)
+    )
+    hashes = (hashlib.blake2b(repr(row).encode(), digest_size=16).digest() for row in facts)
+    return sum(int.from_bytes(digest) for digest in hashes) % 2**128
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """Return where part number `number` lies."""
+    return folder / f"part-{number:05d}.parquet"
+
+
+def stats_path(part: Path) -> Path:
+    """Return where the stats of a part lie."""
+    return part.with_name(f"{part.stem}_stats.json")
+
+
+def is_finished(part: Path) -> bool:
+    """Tell whether a part is whole."""
+    return stats_path(part).is_file() and part.is_file()
+
+
+def read_stats(part: Path) -> PartStats:
+    """Read the stats of a part.
+
+    Raises:
+        UsageError, IntegrityError: they are not there, or damaged.
+    """
+    return read_json(stats_path(part), PartStats, "an annotations folder")

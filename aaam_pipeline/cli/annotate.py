@@ -1,81 +1,127 @@
-"""`aaam-pipe annotate`."""
+"""`aaam-pipe annotate`. Each option that is a field of `runner.Options` or `sources.Selection` has its name."""
 
-from enum import StrEnum
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
+from typer import Option
 
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.guard import guard
 
+Images = Annotated[
+    list[str],
+    typer.Argument(
+        help="Folders, image files, globs ('photos/**/*.jpg'), lists of paths or URLs (.txt .csv .parquet, - for "
+        "standard input), WebDataset shards (.tar); also on s3://, gs://, http(s)://."
+    ),
+]
+BatchSize = Annotated[int, Option(min=1, help="Images that the model sees at once.", envvar="AAAM_BATCH_SIZE")]
+NumWorkers = Annotated[
+    int | None,
+    Option(min=0, help="Decoding processes; 0: none of their own. Default: one a core.", envvar="AAAM_NUM_WORKERS"),
+]
+Backend = Annotated[
+    Literal["auto", "torch", "torch-bf16", "openvino"],
+    Option(help="What runs the model. auto: OpenVINO on a CPU where it is installed.", envvar="AAAM_BACKEND"),
+]
+Top = Annotated[int | None, Option("--top", "-t", min=1, help="At most K labels an image; alone: its K best ones.")]
+Threshold = Annotated[
+    float | None, Option(min=0, max=1, help="Assign labels from this score on. Default: the model's own, one a label.")
+]
+Recursive = Annotated[bool, Option(help="Search the folders in a folder.")]
+Hidden = Annotated[bool, Option("--hidden", help="Take names that begin with a dot, too.")]
+Exclude = Annotated[
+    list[str] | None,
+    Option(help="Leave out what matches: a name, or a path below the folder ('*.gif', 'raw/*'). Repeatable."),
+]
+Column = Annotated[
+    str | None, Option(help="Column of a CSV or Parquet list that holds the paths. Default: path, file, url, ...")
+]
+Limit = Annotated[int | None, Option(min=1, help="Only the first N images.")]
+OnExisting = Annotated[
+    Literal["resume", "overwrite", "error"],
+    Option(help="If --out is there: go on with it and bring it up to date, replace it, or stop."),
+]
+RetryFailed = Annotated[bool, Option("--retry-failed", help="Try images again that failed before.")]
+Forget = Annotated[bool, Option("--forget", help="Drop the rows of folders that are no longer among the inputs.")]
+MaxFailureRate = Annotated[float, Option(min=0, max=1, help="Exit with 3 when a larger share of the images failed.")]
+Timeout = Annotated[float, Option(min=0.1, help="Seconds to read and decode one image.")]
+MaxPixels = Annotated[
+    int | None, Option(min=1, help="Refuse larger pictures. Default: about 179 million pixels.", show_default=False)
+]
+PartSize = Annotated[int, Option(min=1, help="Rows of one Parquet file.")]
+Engine = Annotated[Literal["local", "ray"], Option(help="This machine, or a Ray cluster.")]
+RayAddress = Annotated[str | None, Option(help="Address of the Ray cluster. Default: one is started on this machine.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Say what would be done, and do nothing.")]
 
-class OnExisting(StrEnum):
-    """What to do with an output folder that is there already."""
-
-    RESUME = "resume"
-    OVERWRITE = "overwrite"
-    ERROR = "error"
+Kind = TypeVar("Kind")
 
 
 def annotate(
-    images: Annotated[list[Path], typer.Argument(help="Folders (searched recursively) and image files.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the annotations to.")] = Path("annotations"),
+    context: typer.Context,
+    images: Images,
+    out: Annotated[Path, Option(help="Folder to write the annotations to.")] = Path("annotations"),
     model: defaults.Model = None,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Images that the model sees at once.", envvar="AAAM_BATCH_SIZE")
-    ] = 32,
-    num_workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Decoding threads. Default: one a core.", envvar="AAAM_NUM_WORKERS"),
-    ] = None,
+    batch_size: BatchSize = 32,
+    num_workers: NumWorkers = None,
     device: defaults.Device = "auto",
-    top: Annotated[
-        int | None, typer.Option("--top", "-t", min=1, help="At most K labels an image; alone: its K best ones.")
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Assign labels from this score on. Default: the model's own, one a label."),
-    ] = None,
-    on_existing: Annotated[
-        OnExisting, typer.Option(help="If --out is there: go on with the same work, replace it, or stop.")
-    ] = OnExisting.RESUME,
-    max_failure_rate: Annotated[
-        float, typer.Option(min=0, max=1, help="Exit with 3 when a larger share of the images failed.")
-    ] = 0.1,
+    backend: Backend = "auto",
+    top: Top = None,
+    threshold: Threshold = None,
+    recursive: Recursive = True,
+    hidden: Hidden = False,
+    exclude: Exclude = None,
+    column: Column = None,
+    limit: Limit = None,
+    on_existing: OnExisting = "resume",
+    retry_failed: RetryFailed = False,
+    forget: Forget = False,
+    max_failure_rate: MaxFailureRate = 0.1,
+    timeout: Timeout = 60.0,
+    max_pixels: MaxPixels = None,
+    part_size: PartSize = 1024,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    dry_run: DryRun = False,
     quiet: defaults.Quiet = False,
 ) -> None:
     """Annotate photographs: one row with labels and scores for every image, as Parquet.
 
-    Every input gets a row; one that cannot be decoded is a row that says why. A run that was stopped goes on where it
-    was when the same command is given again.
+    Every input gets a row; one that cannot be decoded is a row that says why. Given again, the same command goes on
+    where it was stopped, or brings the annotations up to date: new, changed and deleted images.
     """
     with guard():
-        # what needs no torch is checked first: a wrong path is answered at once
-        chosen = defaults.model(model)
-        from aaam_pipeline.annotate import sources
-
-        inputs = sources.find(images)
-        from aaam_pipeline.annotate import runner
+        from aaam_pipeline.annotate import runner, sources
         from aaam_pipeline.annotate.mapper import Assignment
         from aaam_pipeline.cli.render import reporter
 
-        options = runner.Options(
-            batch_size=batch_size,
-            num_workers=num_workers,
-            device=device,
-            assignment=Assignment(top, threshold),
-            on_existing=on_existing.value,
-            max_failure_rate=max_failure_rate,
-        )
+        given = context.params
+        options = _fill(runner.Options, given)._replace(assignment=_fill(Assignment, given))
+        selection = _fill(sources.Selection, given)
+        skipped: Counter[str] = Counter()
+        bundle = defaults.model(model)
+        found = sources.find(images, selection, skipped)
         with reporter(quiet) as report:
-            manifest = runner.annotate(inputs, chosen, out, options, report)
-            report.say(
-                f"{out}: {manifest.successes} of {manifest.inputs} images annotated, {_failed(manifest.failures)}"
-            )
+            if dry_run:
+                tally = runner.preview(found, bundle, out, options, report, skipped)
+                print(tally if tally.todo or tally.deleted else "nothing to do")
+                return
+            made = runner.annotate(found, bundle, out, options, report, skipped)
+            report.say(f"{out}: {made.successes} of {made.inputs} images annotated, {_counts(made.failures, 'failed')}")
+            if skipped:
+                report.say(f"left out of the inputs: {_counts(skipped, 'names')}")
             report.say(f"next: aaam-pipe index {out}")
 
 
-def _failed(failures: dict[str, int]) -> str:
-    kinds = ", ".join(f"{count} {kind}" for kind, count in failures.items())
-    return f"{sum(failures.values())} failed ({kinds})" if failures else "none failed"
+def _fill(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
+    """Make a named tuple of the options that have its fields' names; None leaves a field as it is by default."""
+    fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+    return kind(**{name: given[name] for name in fields if given.get(name) is not None})
+
+
+def _counts(counts: Mapping[str, int], what: str) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    return f"{sum(counts.values())} {what} ({kinds})" if counts else f"none {what}"

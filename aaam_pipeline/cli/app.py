@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline import __version__
-from aaam_pipeline.cli import annotate, doctor, index, search
+from aaam_pipeline.cli import annotate, doctor, index, model, search, verify
 
 app = typer.Typer(
     name="aaam-pipe",
@@ -43,8 +43,10 @@ def root(
 
 
 app.command("annotate")(annotate.annotate)
+app.command("verify")(verify.verify)
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("similar")(search.similar)
 app.command("labels")(search.labels)
 app.command("doctor")(doctor.doctor)
+app.add_typer(model.app, name="model")

@@ -5,6 +5,7 @@ On a terminal there are bars, colours and tables; elsewhere plain lines, one a f
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,11 +35,20 @@ class TerminalReporter:
         self._progress = progress
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
+    def task(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
         """Show a bar while the block runs; it goes when the work is done."""
-        id = self._progress.add_task(title, total=total)
+        id = self._progress.add_task(title, total=total, completed=done, rate="", failed="")
+        started, finished, failures = time.monotonic(), 0, 0
+
+        def advance(count: int, failed: int = 0) -> None:
+            nonlocal finished, failures
+            finished, failures = finished + count, failures + failed
+            rate = finished / max(time.monotonic() - started, 1e-9)
+            shown = f"{failures} failed" if failures else ""
+            self._progress.update(id, advance=count, rate=f"{rate:.{0 if rate > 100 else 1}f}/s", failed=shown)
+
         try:
-            yield lambda count: self._progress.advance(id, count)
+            yield advance
         finally:
             self._progress.remove_task(id)
 
@@ -58,7 +68,14 @@ def reporter(quiet: bool = False) -> Iterator[Reporter]:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("[red]{task.fields[failed]}"),
+        ]
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             yield TerminalReporter(progress)
 
@@ -70,12 +87,12 @@ def hits(found: "Sequence[Hit]", *, as_json: bool, paths: bool) -> None:
             print(json.dumps(hit._asdict(), ensure_ascii=False))
     elif paths:
         for hit in found:
-            print(hit.file)
+            print(hit.location)
     elif sys.stdout.isatty():
-        table(["score", "image", "labels"], [[f"{hit.score:.3f}", str(near(hit.file)), _labels(hit)] for hit in found])
+        table(["score", "image", "labels"], [[f"{hit.score:.3f}", _near(hit), _labels(hit)] for hit in found])
     else:
         for hit in found:
-            print(f"{hit.score:.3f}", near(hit.file), _labels(hit), sep="\t")
+            print(f"{hit.score:.3f}", _near(hit), _labels(hit), sep="\t")
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -100,6 +117,10 @@ def near(file: Path) -> Path:
         return file.relative_to(Path.cwd())
     except ValueError:
         return file
+
+
+def _near(hit: "Hit") -> str:
+    return hit.location if "://" in hit.root else str(near(hit.file))
 
 
 def _labels(hit: "Hit") -> str:

@@ -39,7 +39,7 @@ def search(
 
 
 def similar(
-    photo: Annotated[Path, typer.Argument(help="A photograph, in the index or not.")],
+    photo: Annotated[str, typer.Argument(help="A photograph, in the index or not; a URL that is in it.")],
     top: Top = 20,
     as_json: Json = False,
     paths: Paths = False,
@@ -59,8 +59,9 @@ def similar(
         from aaam_pipeline.index import manifest
 
         folder = defaults.index(index, quiet)
-        own = model or Path(manifest.read(folder).model_path)
-        with engine.open(folder, _embedder(own, device)) as opened:
+        read = manifest.read(folder)
+        own = model or Path(read.model_path)
+        with engine.open(folder, _embedder(own, device, read.model_id)) as opened:
             render.hits(opened.similar(photo, top), as_json=as_json, paths=paths)
 
 
@@ -80,13 +81,13 @@ def labels(
             print(json.dumps({"label": label, "images": count}) if as_json else f"{count:8d}  {label}")
 
 
-def _embedder(model: Path, device: str) -> "Embed":
+def _embedder(model: Path, device: str, model_id: str) -> "Embed":
     """Return a function that loads the model only when a photograph needs it."""
 
     def embed(photo: Path):  # type: ignore[no-untyped-def]
         from aaam_pipeline.annotate import runner
 
-        return runner.embed(model, device, photo)
+        return runner.embed(model, device, photo, model_id)
 
     return embed
 

@@ -1,6 +1,7 @@
 """Files that are whole or not there: atomic writes, folders published by one rename, manifests, fingerprints."""
 
 import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -102,7 +103,7 @@ def work_folder(final: Path, *, resume: bool = False) -> Path:
 
 def publish(work: Path, final: Path) -> None:
     """Put the finished folder `work` in the place of `final`; a reader sees the old one or the new one, never a mix."""
-    _sync(work)
+    sync(work)
     final = _target(final)
     if not final.exists():
         work.rename(final)
@@ -112,7 +113,11 @@ def publish(work: Path, final: Path) -> None:
         old = final.with_name(f"{final.name}.replaced")
         shutil.rmtree(old, ignore_errors=True)
         final.rename(old)
-        work.rename(final)
+        try:
+            work.rename(final)
+        except OSError:
+            old.rename(final)
+            raise
         shutil.rmtree(old)
 
 
@@ -137,7 +142,7 @@ def _target(folder: Path) -> Path:
     return folder.resolve() if folder.is_symlink() else folder
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Flush a folder's files and names to disk, so that a power cut cannot publish names without their bytes."""
     for path in [*folder.rglob("*"), folder]:
         handle = os.open(path, os.O_RDONLY)
@@ -148,7 +153,11 @@ def _sync(folder: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step (Linux renameat2 with RENAME_EXCHANGE); False where that is not to be had."""
+    """Swap two folders in one step (Linux renameat2 with RENAME_EXCHANGE); False where that is not to be had.
+
+    Raises:
+        OSError: it is to be had, and failed.
+    """
     if not sys.platform.startswith("linux"):
         return False
     at_cwd, rename_exchange = -100, 2
@@ -156,4 +165,9 @@ def _exchange(one: Path, other: Path) -> bool:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
         return False
-    return bool(renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), rename_exchange) == 0)
+    if renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), rename_exchange) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        raise OSError(code, os.strerror(code), str(other))
+    return False

@@ -1,29 +1,38 @@
 """How long-running work tells what it is doing, without knowing who shows it (`cli/render.py` does)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Tells that `count` steps are finished, and how many of them failed."""
+
+    def __call__(self, count: int, failed: int = 0) -> None:
+        """Move the bar on."""
 
 
 class Reporter(Protocol):
     """Shows progress to a person, or to a log."""
 
-    def task(self, title: str, total: int) -> AbstractContextManager[Advance]:
-        """Open a bar of `total` steps; the yielded function is called with how many were just finished."""
+    def task(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Advance]:
+        """Open a bar of `total` steps, `done` of them in an earlier run; the yielded function moves it on."""
 
     def say(self, text: str) -> None:
         """Show one line and keep it."""
+
+
+def ignore(count: int, failed: int = 0) -> None:
+    """Be told of steps, and forget them."""
 
 
 class NullReporter:
     """Shows nothing: for tests and for use as a library."""
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
+    def task(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
         """Accept steps and forget them."""
-        yield lambda count: None
+        yield ignore
 
     def say(self, text: str) -> None:
         """Forget the line."""

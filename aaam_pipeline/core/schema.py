@@ -32,17 +32,25 @@ class ScoredSplit(NamedTuple):
 
 
 class PartStats(msgspec.Struct, frozen=True):
-    """`part-00000_stats.json`: written after its part was closed, so its presence says that the part is whole."""
+    """`part-00000_stats.json`: written after its part was closed, so its presence says that the part is whole.
+
+    `inputs_hash` (hex) stands for the root, path, size and time of every row; those of several parts add up mod 2^128.
+    """
 
     count: int
     successes: int
     failures: dict[str, int]
     seconds: float
     sha256: str
+    inputs_hash: str
 
 
 class AnnotationsManifest(msgspec.Struct, frozen=True):
-    """`annotations/manifest.json`: what was annotated, with which model and settings. Equal for equal work."""
+    """`annotations/manifest.json`: what was annotated, with which model and settings.
+
+    `inputs_hash`: the sum of the parts' (`PartStats`); `repeated`: inputs that a list names once more; `plan`: the run
+    that wrote it.
+    """
 
     schema_version: int
     model_id: str
@@ -55,7 +63,9 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     settings_hash: str
     roots: list[str]
     inputs: int
-    inputs_hash: str
+    inputs_hash: str = ""
+    repeated: int = 0
+    plan: str = ""
     parts: int = 0
     successes: int = 0
     failures: dict[str, int] = {}

@@ -1,5 +1,18 @@
 """Floor 2: the AAAM network, its preprocessing and its files."""
 
-from aaam_pipeline.models.network import ModelParams, Network, create
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aaam_pipeline.models.architecture import ModelParams
+    from aaam_pipeline.models.network import Network, create
 
 __all__ = ["ModelParams", "Network", "create"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the network, and torch with it, when it is first asked for (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from aaam_pipeline.models import network
+
+    return getattr(network, name)

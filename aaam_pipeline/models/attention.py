@@ -10,26 +10,12 @@ The paper gives no activation on alpha ("enhance or weaken"), so `none` is the d
 alpha is then 0 and p_att = p, so that a pre-trained backbone is not disturbed before the layer has learned anything.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
-from aaam_pipeline.core.params import Struct
+from aaam_pipeline.models.architecture import AttentionParams
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
-
-
-class AttentionParams(Struct, frozen=True):
-    """`model.attention` of params.yaml.
-
-    `filters`: `dense` (each filter sees all channels: C*C*H*W weights), `depthwise` (each its own channel: C*H*W; for
-    wide maps), or `none` (no attention at all: the paper's ablation). `kernel_size`: of the convolution p -> p'.
-    """
-
-    filters: Literal["dense", "depthwise", "none"] = "dense"
-    activation: Literal["none", "sigmoid", "tanh"] = "none"
-    kernel_size: Literal[1, 3, 5, 7] = 3
 
 
 class SelfAttention(nn.Module):

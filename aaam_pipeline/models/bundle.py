@@ -5,38 +5,19 @@ is equal, byte for byte, for equal training, so it carries no date.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from aaam_pipeline.core.artifacts import file_sha256, publish, read_json, work_folder, write_json
+from aaam_pipeline.core.artifacts import file_sha256, publish, work_folder, write_json
 from aaam_pipeline.core.errors import DeviceError, IntegrityError
-from aaam_pipeline.models.network import ModelParams, Network
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.models.info import FORMAT, VERSION, BundleInfo, read_info
+from aaam_pipeline.models.network import Network
 
-FORMAT = "aaam-bundle"
-VERSION = 1
-
-
-class BundleInfo(msgspec.Struct, frozen=True):
-    """`bundle.json`. `thresholds`: per label, the score from which it is assigned; `metrics`: on validation."""
-
-    format: str
-    version: int
-    model_id: str
-    architecture: ModelParams
-    preprocess: Preprocess
-    vocabulary: list[str]
-    thresholds: list[float]
-    k: int
-    dataset: str
-    phase: str
-    metrics: dict[str, Any]
-    weights_sha256: str
-    calibration: dict[str, Any] | None = None
+__all__ = ["FORMAT", "VERSION", "Bundle", "BundleInfo", "choose_device", "load", "read_info", "save"]
 
 
 class Bundle(NamedTuple):
@@ -62,21 +43,6 @@ def save(network: Network, info: BundleInfo, folder: Path) -> BundleInfo:
     )
     write_json(work / "bundle.json", info)
     publish(work, folder)
-    return info
-
-
-def read_info(folder: Path) -> BundleInfo:
-    """Read `bundle.json` alone.
-
-    Raises:
-        UsageError: `folder` is no bundle.
-        IntegrityError: it is damaged, or of a version this program does not know.
-    """
-    info = read_json(folder / "bundle.json", BundleInfo, "a model bundle")
-    if info.format != FORMAT or info.version != VERSION:
-        raise IntegrityError(f"{folder}: bundle format {info.format!r} version {info.version}, but {VERSION} is known")
-    if len(info.thresholds) != len(info.vocabulary):
-        raise IntegrityError(f"{folder}: {len(info.thresholds)} thresholds for {len(info.vocabulary)} labels")
     return info
 
 

@@ -8,29 +8,13 @@ since Eq. 7 feeds p_att to the first fully connected layer.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
 
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 
-from aaam_pipeline.core.params import Struct
 from aaam_pipeline.models import backbone as backbones
-from aaam_pipeline.models.attention import AttentionParams, SelfAttention
-
-
-class ModelParams(Struct, frozen=True):
-    """`model` of params.yaml.
-
-    `batch_norm: frozen` keeps the backbone's batch norm in evaluation mode while training, as weights with folded
-    statistics need and as small batches like.
-    """
-
-    backbone: str = "vgg16"
-    weights: str = "imagenet"
-    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.5
-    batch_norm: Literal["train", "frozen"] = "frozen"
-    attention: AttentionParams = AttentionParams()
+from aaam_pipeline.models.architecture import AttentionParams, ModelParams
+from aaam_pipeline.models.attention import SelfAttention
 
 
 class Network(nn.Module):

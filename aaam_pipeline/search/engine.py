@@ -40,8 +40,13 @@ class Hit(NamedTuple):
     label_scores: dict[str, float]
 
     @property
+    def location(self) -> str:
+        """Where the image lay when it was annotated: a path or a URL."""
+        return f"{self.root.rstrip('/')}/{self.path}"
+
+    @property
     def file(self) -> Path:
-        """Where the image lay when it was annotated."""
+        """`location` as a path; for an image behind a URL, use that instead."""
         return Path(self.root) / self.path
 
 
@@ -127,8 +132,8 @@ class Index:
             if vector_D.shape != (self.manifest.embedding_dim,):
                 raise UsageError(f"a vector must have shape ({self.manifest.embedding_dim},), not {vector_D.shape}")
         else:
-            photo = Path(path_or_vector)
-            own = self._find(photo)
+            photo = os.fspath(path_or_vector)
+            own = self._find_url(photo) if "://" in photo else self._find(Path(photo))
             vector_D = self._embedded(photo) if own is None else self.vectors.get(own)
         found = self.vectors.nearest(vector_D, top + (own is not None))
         return self._hits({id: (cosine, {}) for id, cosine in found if id != own}, top)
@@ -152,14 +157,18 @@ class Index:
         )
         return next((id for id, root, path in rows if str(Path(root, path)) == path_text(place)), None)
 
-    def _embedded(self, photo: Path) -> NDArray[np.float32]:
-        if not photo.is_file():
+    def _find_url(self, url: str) -> int | None:
+        rows = self._select("SELECT id FROM images WHERE rtrim(root, '/') || '/' || path = ? ORDER BY id", [url])
+        return rows[0][0] if rows else None
+
+    def _embedded(self, photo: str) -> NDArray[np.float32]:
+        if not Path(photo).is_file():
             raise UsageError(f"no photograph {path_text(photo)}, neither as a file nor in the index {self.folder}")
         if self._embed is None:
             raise UsageError(
                 f"{path_text(photo)} is not in the index {self.folder}, and no model is at hand to embed it"
             )
-        model_id, vector_D = self._embed(photo)
+        model_id, vector_D = self._embed(Path(photo))
         if model_id != self.manifest.model_id:
             raise IntegrityError(f"the index {self.folder} was built with {self.manifest.model_id}, not {model_id}")
         return vector_D

@@ -2,7 +2,7 @@ import hashlib
 import io
 import os
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from conftest import LABELS, make_bundle, make_photo
 from PIL import Image
 
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import runner, sources, work, writer
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core import schema
@@ -29,10 +29,11 @@ FAILED = {
     "text.jpg": "not_an_image",
     "zero.png": "empty_file",
 }
+CPU = Options(backend="torch", device="cpu", num_workers=0, max_failure_rate=1)
 
 
 def annotate(folder: Path, model: Path, out: Path, **options: Any) -> pa.Table:
-    runner.annotate(sources.find([folder]), model, out, Options(max_failure_rate=1, **options), NullReporter())
+    runner.annotate(sources.find([folder]), model, out, CPU._replace(**options), NullReporter())
     return read(out)
 
 
@@ -105,7 +106,9 @@ def test_facts_of_the_files_are_true(mixed: Path, mixed_rows: pa.Table) -> None:
             continue
         assert row["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
         assert row["bytes"] == file.stat().st_size
-        assert row["mtime"] == datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        assert row["mtime"] == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
+            microseconds=file.stat().st_mtime_ns // 1000
+        )
 
 
 def test_an_unreadable_time_of_a_file_is_null_and_stops_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -121,7 +124,7 @@ def test_a_bad_image_leaves_the_scores_of_its_batch_as_they_were(
     mixed: Path, mixed_rows: pa.Table, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     good = [source for source in sources.find([mixed]) if source.path not in FAILED]
-    runner.annotate(good, tiny_bundle, tmp_path / "out", Options(batch_size=4), NullReporter())
+    runner.annotate(good, tiny_bundle, tmp_path / "out", CPU._replace(batch_size=4), NullReporter())
     alone = read(tmp_path / "out")
     beside = mixed_rows.filter(pa.compute.equal(mixed_rows["status"], "ok"))
     assert alone["path"].to_pylist() == beside["path"].to_pylist()
@@ -207,10 +210,8 @@ def test_nothing_found_is_an_empty_list_and_not_null(photos: Path, tmp_path: Pat
 
 def test_parts_and_their_stats_tell_the_same(mixed: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    runner.annotate(
-        sources.find([mixed]), tiny_bundle, out, Options(part_size=4, batch_size=3, max_failure_rate=1), NullReporter()
-    )
-    stats = runner.writer.finished_parts(out)
+    runner.annotate(sources.find([mixed]), tiny_bundle, out, CPU._replace(part_size=4, batch_size=3), NullReporter())
+    stats = [writer.read_stats(writer.part_path(out, number)) for number in work.finished_parts(out)]
     assert [part.count for part in stats] == [4, 4, 4, 1]
     for number, part in enumerate(stats):
         path = out / f"part-{number:05d}.parquet"
@@ -225,9 +226,7 @@ def test_parts_and_their_stats_tell_the_same(mixed: Path, tiny_bundle: Path, tmp
 
 
 def test_the_manifest_counts_what_the_rows_hold(mixed: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    manifest = runner.annotate(
-        sources.find([mixed]), tiny_bundle, tmp_path / "out", Options(max_failure_rate=1), NullReporter()
-    )
+    manifest = runner.annotate(sources.find([mixed]), tiny_bundle, tmp_path / "out", CPU, NullReporter())
     assert (manifest.inputs, manifest.successes, manifest.parts) == (13, 8, 1)
     assert manifest.failures == {"empty_file": 1, "not_an_image": 1, "truncated": 1, "unreadable": 2}
     assert manifest.roots == [str(mixed)]
@@ -238,14 +237,14 @@ def test_the_manifest_counts_what_the_rows_hold(mixed: Path, tiny_bundle: Path, 
 def test_too_many_failures_are_an_error_after_everything_was_written(
     rate: float, fails: bool, mixed: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
-    inputs, options = sources.find([mixed]), Options(max_failure_rate=rate)
+    options = CPU._replace(max_failure_rate=rate)
     # the second time there is nothing to do, and the answer is the same
     for _ in range(2):
         if fails:
             with pytest.raises(FailureRateError, match=r"5 of 13 images failed \(1 empty_file, 1 not_an_image"):
-                runner.annotate(inputs, tiny_bundle, tmp_path / "out", options, NullReporter())
+                runner.annotate(sources.find([mixed]), tiny_bundle, tmp_path / "out", options, NullReporter())
         else:
-            runner.annotate(inputs, tiny_bundle, tmp_path / "out", options, NullReporter())
+            runner.annotate(sources.find([mixed]), tiny_bundle, tmp_path / "out", options, NullReporter())
         assert read(tmp_path / "out").num_rows == 13
 
 

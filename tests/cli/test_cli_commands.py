@@ -17,7 +17,10 @@ from aaam_pipeline.cli.app import app
 
 def commands() -> list[tuple[str, Any]]:
     group = typer.main.get_group(app)
-    return [("", group), *group.commands.items()]
+    found = [("", group), *group.commands.items()]
+    for name, command in group.commands.items():
+        found += [(f"{name} {inner}", each) for inner, each in getattr(command, "commands", {}).items()]
+    return found
 
 
 @pytest.mark.parametrize(("name", "command"), commands(), ids=lambda value: value if isinstance(value, str) else "")
@@ -28,8 +31,9 @@ def test_every_command_and_every_option_has_help(name: str, command: Any) -> Non
         assert getattr(parameter, "help", None), f"{name}: {parameter.name}"
 
 
-def test_the_commands_are_those_that_the_issue_names() -> None:
-    assert {name for name, _ in commands()} == {"", "annotate", "index", "search", "similar", "labels", "doctor"}
+def test_the_commands_are_those_that_the_issues_name() -> None:
+    named = {"annotate", "verify", "index", "search", "similar", "labels", "doctor", "model", "model export"}
+    assert {name for name, _ in commands()} == {"", *named}
 
 
 @pytest.mark.parametrize("name", [name for name, _ in commands()])
@@ -51,7 +55,8 @@ def test_from_a_folder_to_hits(photos: Path, tiny_bundle: Path, tmp_path: Path, 
     first = invoke("annotate", photos, "--model", tiny_bundle, "--top", 2)
     assert first.exit_code == 0, first.stderr
     assert first.stdout == ""
-    assert "annotating 24 images on" in first.stderr
+    assert "24 images: 24 new" in first.stderr
+    assert " on cpu" in first.stderr
     assert str(tiny_bundle) in first.stderr
     assert "24 of 24 images annotated, none failed" in first.stderr
     second = invoke("index")
@@ -126,7 +131,7 @@ def test_the_newest_model_is_taken_and_named(photos: Path, tmp_path: Path, invok
         os.utime(tmp_path / place / "bundle.json", (number, number))
     result = invoke("annotate", photos)
     assert result.exit_code == 0
-    assert "(models/scenes/bce)" in result.stderr
+    assert "models/scenes/bce)" in result.stderr
 
 
 @pytest.mark.parametrize("command", [("search", "grass"), ("labels",)])

@@ -73,7 +73,7 @@ def test_labels_into_a_closed_pipe_are_quiet_too(project: Path) -> None:
 
 
 def start_annotating(out: Path, project: Path, batch_size: int) -> subprocess.Popen[str]:
-    words = ["annotate", "photos", "--out", str(out), "--batch-size", str(batch_size)]
+    words = ["annotate", "photos", "--out", str(out), "--batch-size", str(batch_size), "--backend", "torch"]
     return subprocess.Popen(
         [*COMMAND, *words],
         cwd=project,
@@ -89,8 +89,8 @@ def start_annotating(out: Path, project: Path, batch_size: int) -> subprocess.Po
 def test_ctrl_c_while_annotating_exits_130_and_the_same_command_goes_on(project: Path, tmp_path: Path) -> None:
     process = start_annotating(tmp_path / "out", project, batch_size=1)
     assert process.stderr is not None
-    first = process.stderr.readline()
-    assert first.startswith("annotating 400 images on")
+    assert process.stderr.readline() == "400 images: 400 new\n"
+    assert process.stderr.readline().startswith("annotating with")
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -194,7 +194,7 @@ def test_without_a_terminal_there_are_no_bars(project: Path, tmp_path: Path) -> 
     done = run("annotate", "photos", "--out", tmp_path / "out", cwd=project, TERM="xterm-256color")
     assert done.returncode == 0
     assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 3
+    assert len(done.stderr.splitlines()) == 4
     assert "\x1b" not in done.stderr
     assert "\r" not in done.stderr
 

@@ -27,7 +27,9 @@ def test_commands_and_options_in_the_documentation_exist() -> None:
             if not words or words[0].startswith("-"):
                 continue
             assert words[0] in commands, f"{page.name}: {line}"
-            known = {name for parameter in commands[words[0]].params for name in parameter.opts}
+            command = commands[words[0]]
+            command = getattr(command, "commands", {}).get(words[1], command) if words[1:] else command
+            known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
             assert {word for word in words[1:] if word.startswith("-")} <= known | {"--help"}, f"{page.name}: {line}"
 
 

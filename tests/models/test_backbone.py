@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from aaam_pipeline.core.errors import AaamError, IntegrityError, ParamsError, UsageError
 from aaam_pipeline.models import backbone
-from aaam_pipeline.models.attention import AttentionParams
-from aaam_pipeline.models.network import ModelParams, Network
+from aaam_pipeline.models.architecture import AttentionParams, ModelParams
+from aaam_pipeline.models.network import Network
 
 FAMILIES = [
     ("alexnet", 64), ("vgg11", 64), ("squeezenet1_1", 64), ("densenet121", 64), ("mobilenet_v2", 64),

@@ -1,0 +1,88 @@
+"""Ways to run a model behind one interface: torch on a CPU or a GPU, OpenVINO on a CPU. Which one is chosen, and when.
+
+Shapes: B batch, S side, L labels, D embedding.
+
+`torch` (fp32), OpenVINO fp32 and a GPU's fp32 give scores equal within 0.005, so their annotations may be mixed: they
+are marked with the same model id. bf16 and int8 change a score by up to 0.3 and carry a model id of their own; they
+are used only where someone asked for them, by exporting the model or by naming `torch-bf16`.
+
+`auto` takes torch on a GPU where there is one; else OpenVINO where it is installed, with the fastest export of the very
+same weights that lies beside the bundle (int8, bf16, fp32) or else the bundle itself in fp32; else torch.
+
+Neither torch nor OpenVINO is imported before a backend is made of it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline.models.info import BundleInfo
+
+BackendName = Literal["auto", "torch", "torch-bf16", "openvino"]
+Say = Callable[[str], None]
+
+
+class Predicted(NamedTuple):
+    """The answer for a batch: probabilities (B, L) and embeddings (B, D). The caller's own: never written to again."""
+
+    scores_BL: NDArray[np.float32]
+    embedding_BD: NDArray[np.float32]
+
+
+class Backend(Protocol):
+    """A loaded model. Not for several threads at once.
+
+    `title`: for people. `info`: of the model, its `model_id` is what annotations are marked with.
+    """
+
+    title: str
+    info: BundleInfo
+    embedding_dim: int
+
+    def start(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], Predicted]:
+        """Begin a batch; calling the result waits for it. Until then the pixels must stay as they are.
+
+        Several batches may be under way; they are worked off in order.
+        """
+
+
+def create(name: BackendName, folder: Path, device: str, say: Say = lambda text: None) -> Backend:
+    """Load the bundle or export `folder` for use; `say` hears what a person should know (memory ran short).
+
+    Raises:
+        UsageError: `folder` is no model; the backend is not installed, or cannot do what is asked.
+        DeviceError: the device is not there.
+        IntegrityError: the model is damaged.
+    """
+    from aaam_pipeline.annotate.backends import choice
+
+    chosen = choice.choose(name, folder, device)
+    if chosen.on_gpu and choice.has_gpu():
+        chosen = chosen.on_gpu
+    if chosen.runtime == "openvino":
+        from aaam_pipeline.annotate.backends import openvino_backend
+
+        return openvino_backend.load(chosen.folder, chosen.info)
+    from aaam_pipeline.annotate.backends import torch_backend
+
+    return torch_backend.load(chosen.folder, chosen.info, device, chosen.precision, say)
+
+
+def model_info(name: BackendName, folder: Path, device: str) -> BundleInfo:
+    """Return the info that `create` would give the backend, in milliseconds: nothing is loaded.
+
+    Only where an export of another precision lies beside the bundle, and this machine has a GPU's driver, and the
+    device is `auto`, torch is asked whether it can use the GPU.
+
+    Raises:
+        UsageError, IntegrityError: as `create`, as far as it can be known without loading the model.
+    """
+    from aaam_pipeline.annotate.backends import choice
+
+    chosen = choice.choose(name, folder, device)
+    if chosen.on_gpu and chosen.on_gpu.info.model_id != chosen.info.model_id and choice.has_gpu():
+        return chosen.on_gpu.info
+    return chosen.info

@@ -1,0 +1,129 @@
+"""The work on parts, the same for every engine: sources -> reader -> mapper -> writer.
+
+A part is the unit of work: its inputs are one row group of `todo.parquet`, its rows are one file, its stats say that it
+is done. So any engine, on any machine that sees the work folder, can make any part, and none is made twice.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby, islice
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aaam_pipeline.annotate import backends, ledger, reader, writer
+from aaam_pipeline.annotate.backends import Backend, BackendName
+from aaam_pipeline.annotate.decoder import Setup
+from aaam_pipeline.annotate.decoders import Decoders
+from aaam_pipeline.annotate.mapper import Assignment, Mapper
+from aaam_pipeline.annotate.reader import Image
+from aaam_pipeline.annotate.sources import Source
+from aaam_pipeline.core.progress import Advance
+from aaam_pipeline.core.schema import PartStats
+
+
+class Job(NamedTuple):
+    """All that an engine needs to make parts, wherever it runs. `first`: the number of the part of row group 0."""
+
+    rows: Path
+    todo: Path
+    first: int
+    model: Path
+    backend: BackendName
+    device: str
+    assignment: Assignment
+    batch_size: int
+    num_workers: int
+    timeout: float
+    max_pixels: int
+
+    def parts(self) -> int:
+        """Return how many parts there are to make in all."""
+        return int(pq.read_metadata(self.todo).num_row_groups)
+
+    def missing(self) -> list[int]:
+        """Return the numbers of the parts that are still to be made."""
+        numbers = range(self.first, self.first + self.parts())
+        return [number for number in numbers if not writer.is_finished(writer.part_path(self.rows, number))]
+
+
+class PartMaker:
+    """Holds a model and decoding processes, and makes parts with them; a context manager."""
+
+    def __init__(self, job: Job, backend: Backend | None = None) -> None:
+        """Use the model `backend`, or load the job's.
+
+        Raises:
+            AaamError: as `backends.create`.
+        """
+        self.job = job
+        self.mapper = Mapper(backend or backends.create(job.backend, job.model, job.device), job.assignment)
+        self._todo = pq.ParquetFile(job.todo)
+        self._decoders: Decoders | None = None
+        if job.num_workers:
+            setup = Setup(self.mapper.info.preprocess, job.max_pixels)
+            self._decoders = Decoders(setup, job.num_workers, job.timeout)
+
+    def __enter__(self) -> Self:
+        if self._decoders:
+            self._decoders.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._decoders:
+            self._decoders.__exit__(kind, error, trace)
+        self._todo.close()
+
+    def make(self, numbers: Sequence[int], advance: Advance) -> Iterator[PartStats]:
+        """Make parts; yield the stats of each when it is written. The next one is begun before."""
+        started = time.perf_counter()
+        written: Future[PartStats] | None = None
+        with ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
+            for number, batches in groupby(self._mapped(self._batches(numbers)), key=lambda item: item[0]):
+                rows = []
+                for _, batch in batches:
+                    rows.append(batch)
+                    advance(batch.num_rows, batch.num_rows - batch["error_type"].null_count)
+                if written:
+                    yield written.result()
+                now = time.perf_counter()
+                table = pa.Table.from_batches(rows)
+                written = pool.submit(writer.write_part, writer.part_path(self.job.rows, number), table, now - started)
+                started = now
+            if written:
+                yield written.result()
+
+    def _batches(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[Image]]]:
+        """Yield (part, images of one batch). A batch never reaches beyond its part: a part's rows are its own."""
+        size = self.job.batch_size
+        images = self._images(source for number in numbers for source in self._sources(number))
+        for number in numbers:
+            count = self._todo.metadata.row_group(number - self.job.first).num_rows
+            for start in range(0, count, size):
+                yield number, list(islice(images, min(size, count - start)))
+
+    def _images(self, sources: Iterable[Source]) -> Iterator[Image]:
+        if self._decoders is None:
+            return reader.read(sources, self.mapper.info.preprocess, self.job.max_pixels)
+        return self._decoders.read(sources, 2 * self.job.batch_size)
+
+    def _sources(self, number: int) -> Iterator[Source]:
+        return ledger.to_sources(self._todo.read_row_group(number - self.job.first))
+
+    def _mapped(self, batches: Iterable[tuple[int, list[Image]]]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield (part, rows of one batch), with the next batch already begun."""
+        begun: deque[tuple[int, Callable[[], pa.RecordBatch]]] = deque()
+        for number, images in batches:
+            begun.append((number, self.mapper.start(images)))
+            if len(begun) > 1:
+                part, finish = begun.popleft()
+                yield part, finish()
+        for part, finish in begun:
+            yield part, finish()

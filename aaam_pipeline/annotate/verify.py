@@ -1,0 +1,222 @@
+"""`aaam-pipe verify`: are annotations what their manifest says? Reads every byte of them, loads no model."""
+
+import hashlib
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from aaam_pipeline.annotate import writer
+from aaam_pipeline.annotate.work import read_manifest
+from aaam_pipeline.core import schema
+from aaam_pipeline.core.artifacts import fingerprint
+from aaam_pipeline.core.errors import AaamError, IntegrityError
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.schema import AnnotationsManifest
+from aaam_pipeline.core.vocabulary import Vocabulary
+
+ALWAYS = ("path", "root", "status", "model_id")
+ANSWERS = ("width", "height", "labels", "label_scores", "scores", "embedding")
+SHOWN = 10
+# scores are kept as float16, assigned labels' scores as float32
+ROUNDING = 0.001
+
+
+def verify(folder: Path, report: Reporter) -> AnnotationsManifest:
+    """Check annotations: inputs = ok + failed, hashes, schema, rows, no duplicates; return their manifest.
+
+    Raises:
+        UsageError: `folder` holds no annotations.
+        IntegrityError: they are not what their manifest says; names the first things found.
+    """
+    manifest = read_manifest(folder)
+    problems = [*_manifest_problems(folder, manifest)]
+    if not problems:
+        with report.task("verify", manifest.inputs) as advance, Totals() as totals:
+            for number in range(manifest.parts):
+                found, count = _part_problems(folder, number, manifest, totals)
+                problems += found
+                advance(count, len(found))
+            # without a part that could not be read the sums are others anyway
+            if totals.parts == manifest.parts:
+                problems += totals.problems(manifest)
+    if problems:
+        shown = "; ".join(problems[:SHOWN]) + (f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else "")
+        raise IntegrityError(f"{folder} is damaged: {shown}")
+    return manifest
+
+
+class Totals:
+    """Sums over the parts, to be compared with the manifest; a context manager."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self.parts = self.rows = self.successes = self.inputs_hash = 0
+        self.failures: Counter[str] = Counter()
+        self.roots: set[str] = set()
+        # hashes of names only, which DuckDB counts within bounded memory, and else in this folder
+        self._scratch = tempfile.TemporaryDirectory(prefix="aaam-")
+        self._names = duckdb.connect(str(Path(self._scratch.name) / "names.duckdb"))
+        self._names.execute("SET memory_limit = '1GB'; CREATE TABLE names (name UBIGINT)")
+
+    def __enter__(self) -> "Totals":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._names.close()
+        self._scratch.cleanup()
+
+    def add(self, rows: pa.Table, inputs_hash: int, failures: dict[str, int]) -> None:
+        """Count the rows of a part."""
+        self.parts += 1
+        self.rows += rows.num_rows
+        self.successes += pc.sum(pc.equal(rows["status"], "ok")).as_py() or 0
+        self.failures.update(failures)
+        self.roots.update(pc.unique(rows["root"]).to_pylist())
+        self.inputs_hash = (self.inputs_hash + inputs_hash) % 2**128
+        self._names.register("incoming", rows.select(["root", "path"]))
+        self._names.execute("INSERT INTO names SELECT hash(root, path) FROM incoming")
+        self._names.unregister("incoming")
+
+    def problems(self, manifest: AnnotationsManifest) -> Iterator[str]:
+        """Yield how the sums differ from the manifest's."""
+        repeated = self._names.execute("SELECT count(*) - count(DISTINCT name) FROM names").fetchall()[0][0]
+        sums: list[tuple[str, Any, Any]] = [
+            ("rows", self.rows, manifest.inputs),
+            ("annotated rows", self.successes, manifest.successes),
+            ("failures", dict(sorted(self.failures.items())), manifest.failures),
+            ("rows of an input that has one already", repeated, manifest.repeated),
+            ("roots", sorted(self.roots), sorted(manifest.roots)),
+        ]
+        different = [f"{name}: {now}, the manifest says {said}" for name, now, said in sums if now != said]
+        yield from different
+        if not different and f"{self.inputs_hash:032x}" != manifest.inputs_hash:
+            yield "the rows are not those of the inputs: names, sizes or times were changed"
+
+
+def _manifest_problems(folder: Path, manifest: AnnotationsManifest) -> Iterator[str]:
+    if manifest.schema_version != schema.VERSION:
+        yield f"version {manifest.schema_version} of the files, but {schema.VERSION} is known"
+        return
+    try:
+        if Vocabulary(manifest.vocabulary).hash != manifest.vocabulary_hash:
+            yield "manifest.json: the vocabulary was changed"
+    except IntegrityError as error:
+        yield f"manifest.json: {error}"
+    if len(manifest.thresholds) != len(manifest.vocabulary):
+        yield f"manifest.json: {len(manifest.thresholds)} thresholds for {len(manifest.vocabulary)} labels"
+    if manifest.settings_hash != fingerprint([schema.VERSION, manifest.model_id, manifest.settings]):
+        yield "manifest.json: the model or the settings were changed"
+    yield from _missing_and_foreign(folder, manifest)
+
+
+def _missing_and_foreign(folder: Path, manifest: AnnotationsManifest) -> Iterator[str]:
+    there = {path.name for path in folder.iterdir()}
+    expected = {"manifest.json"}
+    # a manifest that was tampered with may say anything
+    for number in range(min(manifest.parts, len(there))):
+        part = writer.part_path(folder, number)
+        expected |= {part.name, writer.stats_path(part).name}
+    yield from (f"{name} is missing" for name in sorted(expected - there))
+    if manifest.parts > len(there):
+        yield f"manifest.json: {manifest.parts} parts, more than there are files"
+    # anything that a reader of *.parquet would take for rows
+    foreign = sorted(name for name in there - expected if re.fullmatch(r"part-.*|.*\.parquet", name, re.DOTALL))
+    yield from (f"{name} does not belong here" for name in foreign)
+
+
+def _part_problems(folder: Path, number: int, manifest: AnnotationsManifest, totals: Totals) -> tuple[list[str], int]:
+    """Return what is wrong with a part, and how many rows it has."""
+    path = writer.part_path(folder, number)
+    try:
+        stats = writer.read_stats(path)
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != stats.sha256:
+            return [f"{path.name} was changed: its SHA-256 is not that of its stats"], stats.count
+        rows = pq.ParquetFile(pa.BufferReader(content)).read()
+    except (OSError, pa.ArrowException, AaamError) as error:
+        return [f"{path.name}: {' '.join(str(error).split())}"], 0
+    expected = schema.annotations(len(manifest.vocabulary), manifest.embedding_dim)
+    # a reader of Parquet may add metadata of its own
+    version = (rows.schema.metadata or {}).get(b"aaam_schema_version")
+    if not rows.schema.equals(expected) or version != expected.metadata[b"aaam_schema_version"]:
+        return [f"{path.name} has another schema than its manifest says"], len(rows)
+    inputs_hash = writer.inputs_hash(rows)
+    failures = dict(sorted(Counter(rows["error_type"].drop_null().to_pylist()).items()))
+    totals.add(rows, inputs_hash, failures)
+    # values can be compared where each row has what it should have
+    problems = [*_row_problems(rows, manifest)] or [*_value_problems(rows, manifest)]
+    if (stats.count, stats.count - stats.successes, stats.failures) != (len(rows), sum(failures.values()), failures):
+        problems.append("its stats count other rows")
+    if stats.inputs_hash != f"{inputs_hash:032x}":
+        problems.append("its stats stand for other inputs")
+    return [f"{path.name}: {problem}" for problem in problems], len(rows)
+
+
+def _row_problems(rows: pa.Table, manifest: AnnotationsManifest) -> Iterator[str]:
+    """Yield what rows lack, or hold too much."""
+    ok = pc.equal(rows["status"], "ok")
+    failed = pc.equal(rows["status"], "failed")
+    if not pc.all(pc.or_(ok, failed)).as_py():
+        yield "a status is neither ok nor failed"
+    if any(rows[name].null_count for name in ALWAYS):
+        yield f"one of {', '.join(ALWAYS)} is null"
+    for name in ANSWERS:
+        if not rows[name].is_valid().equals(ok):
+            yield f"{name} is not null exactly where the image failed"
+    if not rows["error_type"].is_valid().equals(failed) or not rows["error_message"].is_valid().equals(failed):
+        yield "an error is not given exactly where the image failed"
+    if any(rows[name].filter(ok).null_count for name in ("sha256", "bytes")):
+        yield "the SHA-256 or the size of an annotated image is not known"
+    if pc.any(pc.not_equal(rows["model_id"], manifest.model_id)).as_py():
+        yield f"rows of another model than {manifest.model_id}"
+    labels = pc.unique(pc.list_flatten(rows["labels"]))
+    unknown = pc.filter(labels, pc.invert(pc.is_in(labels, pa.array(manifest.vocabulary, pa.string()))))
+    if len(unknown):
+        yield f"labels that are not in the vocabulary: {', '.join(map(str, unknown.to_pylist()[:3]))}"
+    if not pc.list_value_length(rows["labels"]).equals(pc.list_value_length(rows["label_scores"])):
+        yield "not one score for every label"
+
+
+def _value_problems(rows: pa.Table, manifest: AnnotationsManifest) -> Iterator[str]:
+    """Yield what is wrong with scores, embeddings and labels. Shapes: N annotated rows, L labels, A labels assigned."""
+    annotated = rows.filter(pc.equal(rows["status"], "ok")).combine_chunks()
+    if not len(annotated):
+        return
+    if not np.isfinite(schema.rows(annotated["embedding"])).all():
+        yield "embeddings that are not finite"
+    scores_NL = schema.rows(annotated["scores"]).astype(np.float32)
+    if not ((scores_NL >= 0) & (scores_NL <= 1)).all():
+        yield "scores that are no probabilities"
+        return
+    counts_N = pc.list_value_length(annotated["labels"]).to_numpy()
+    row_A = np.repeat(np.arange(len(annotated)), counts_N)
+    vocabulary = pa.array(manifest.vocabulary, pa.string())
+    label_A = pc.index_in(pc.list_flatten(annotated["labels"]), vocabulary).to_numpy()
+    given_A = pc.list_flatten(annotated["label_scores"]).to_numpy()
+    # not (<=): what is not a number is no score
+    if not (np.abs(given_A - scores_NL[row_A, label_A]) <= ROUNDING).all():
+        yield "scores of labels that are not those of the row"
+    if (
+        len(np.unique(row_A * len(vocabulary) + label_A)) < len(row_A)
+        or (np.diff(given_A)[np.diff(row_A) == 0] > 0).any()
+    ):
+        yield "labels that come twice or are not in the order of their scores"
+    top, threshold = manifest.settings.get("top"), manifest.settings.get("threshold")
+    limits_L = np.asarray(manifest.thresholds if threshold is None else threshold, np.float32)
+    if top is not None and threshold is None:
+        limits_L = np.zeros_like(limits_L)
+    largest = len(vocabulary) if top is None else top
+    # scores on the limit may have been rounded to its other side
+    fewest_N = (scores_NL >= limits_L + ROUNDING).sum(1).clip(max=largest)
+    most_N = (scores_NL >= limits_L - ROUNDING).sum(1).clip(max=largest)
+    if ((counts_N < fewest_N) | (counts_N > most_N)).any():
+        yield "labels that are not those which the thresholds and settings give"

@@ -1,0 +1,258 @@
+"""The work folder `<out>.partial`: where annotations are made until they are whole.
+
+    plan.json        what is being made, and from what; written last of all, so that without it there is no plan
+    todo.parquet     the inputs to be annotated, one row group for each part that they will make
+    rows/            the folder that will be published: parts that were kept come first, then those that are made
+
+A run that is killed leaves a plan and some parts; the same command goes on there. When the inputs are others by then, a
+new plan is made on top of those parts (the work folder is called `<out>.partial.old` meanwhile).
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from aaam_pipeline.annotate import writer
+from aaam_pipeline.annotate.ledger import Ledger
+from aaam_pipeline.core.artifacts import PARTIAL, fingerprint, publish, read_json, sync, work_folder, write_json
+from aaam_pipeline.core.errors import AaamError, IntegrityError
+from aaam_pipeline.core.schema import AnnotationsManifest, PartStats
+
+PLAN = "plan.json"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """`plan.json`. `manifest`: as far as it is known before; `base`: the annotations built on or replaced, by hash.
+
+    `fresh`: no earlier rows were used; `retry_failed`: rows that had failed were not kept.
+    """
+
+    manifest: AnnotationsManifest
+    listing_hash: str
+    fresh: bool
+    retry_failed: bool
+    part_size: int
+    base: str
+    kept_parts: int = 0
+
+    @property
+    def id(self) -> str:
+        """Identify the plan: the manifest of what it makes names it."""
+        return fingerprint(msgspec.to_builtins(self))
+
+
+class Base(NamedTuple):
+    """Annotations that a plan can build on: a folder of parts, which of them are whole, and what they are."""
+
+    rows: Path
+    numbers: list[int]
+    manifest: AnnotationsManifest
+
+    @property
+    def parts(self) -> list[Path]:
+        """Where the parts lie."""
+        return [writer.part_path(self.rows, number) for number in self.numbers]
+
+
+class Work:
+    """The work folder of one output. Whoever uses it holds the output's lock."""
+
+    def __init__(self, out: Path) -> None:
+        """Look at what an earlier run left beside `out`; nothing is made yet."""
+        self.out = out.resolve() if out.is_symlink() or out.name in ("", "..") else out
+        self.folder = self.out.with_name(f"{self.out.name}{PARTIAL}")
+        self.old = self.out.with_name(f"{self.out.name}{PARTIAL}.old")
+        self.rows, self.todo = self.folder / "rows", self.folder / "todo.parquet"
+        self.plan = _read_plan(self.folder)
+        # killed between publishing and cleaning up
+        self._is_published = self.plan is not None and _published_plan(self.out) == self.plan.id
+        if self._is_published:
+            self.plan = None
+
+    def interrupted(self) -> Base | None:
+        """Return what an interrupted run finished; None where there is none."""
+        if self.plan:
+            return Base(self.rows, finished_parts(self.rows), self.plan.manifest)
+        before = None if self._is_published else _read_plan(self.old)
+        return Base(self.old / "rows", finished_parts(self.old / "rows"), before.manifest) if before else None
+
+    def published(self) -> Base | None:
+        """Return the annotations that are there, whole; None where there are none."""
+        if not (self.out / "manifest.json").is_file():
+            return None
+        manifest = read_manifest(self.out)
+        return Base(self.out, list(range(manifest.parts)), manifest)
+
+    def discard(self) -> None:
+        """Remove what earlier runs left."""
+        # the plan in `folder` is what tells that nobody needs `old`
+        _remove(self.old)
+        _remove(self.folder)
+        self.plan = None
+
+    def begin(self, plan: Plan, ledger: Ledger, bases: Sequence[Base]) -> None:
+        """Put the rows of `bases` that stay into a new work folder, then what is to be done, then the plan."""
+        if not bases or bases[0].rows != self.old / "rows":
+            _remove(self.old)
+        if bases and bases[0].rows == self.rows:
+            self.folder.rename(self.old)
+            bases = [bases[0]._replace(rows=self.old / "rows"), *bases[1:]]
+        _remove(self.folder)
+        work_folder(self.out)
+        self.rows.mkdir()
+        kept = _keep([part for base in bases for part in base.parts], ledger, self.rows, plan.part_size)
+        ledger.write_todo(self.todo, plan.part_size)
+        # a plan that outlives a power cut must not name files that did not
+        sync(self.folder)
+        self.plan = msgspec.structs.replace(plan, kept_parts=kept)
+        write_json(self.folder / PLAN, self.plan)
+        _remove(self.old)
+
+    def publish(self) -> AnnotationsManifest:
+        """Write the manifest and put the rows in the place of the output.
+
+        Raises:
+            IntegrityError: there is not one row for every input.
+        """
+        assert self.plan is not None
+        total = count(self.rows)
+        if total.count != self.plan.manifest.inputs:
+            raise IntegrityError(
+                f"{self.rows} holds {total.count} rows for {self.plan.manifest.inputs} inputs; "
+                "annotate again with --on-existing overwrite"
+            )
+        schema = pq.read_schema(writer.part_path(self.rows, 0))
+        manifest = msgspec.structs.replace(
+            self.plan.manifest,
+            embedding_dim=schema.field("embedding").type.list_size,
+            inputs_hash=total.inputs_hash,
+            plan=self.plan.id,
+            parts=len(finished_parts(self.rows)),
+            successes=total.successes,
+            failures=total.failures,
+        )
+        write_json(self.rows / "manifest.json", manifest)
+        publish(self.rows, self.out)
+        self.discard()
+        return manifest
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Say where the disk was full: the error of a write itself names no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            again = "what was finished is kept, run the same command again to go on"
+            raise AaamError(f"cannot write {out}: {error.strerror or error}; {again}") from error
+        raise
+
+
+def read_manifest(folder: Path) -> AnnotationsManifest:
+    """Read the manifest of annotations.
+
+    Raises:
+        UsageError: `folder` holds none.
+        IntegrityError: it is damaged.
+    """
+    return read_json(folder / "manifest.json", AnnotationsManifest, "an annotations folder")
+
+
+def finished_parts(rows: Path) -> list[int]:
+    """Return the numbers of the parts that are whole, in order."""
+    numbers = (int(path.stem.removeprefix("part-")) for path in rows.glob("part-*.parquet"))
+    return sorted(number for number in numbers if writer.is_finished(writer.part_path(rows, number)))
+
+
+def count(rows: Path) -> PartStats:
+    """Return the sums over the parts that are whole; there is no sum of the hashes of files."""
+    parts = [writer.read_stats(writer.part_path(rows, number)) for number in finished_parts(rows)]
+    failures: Counter[str] = Counter()
+    for part in parts:
+        failures.update(part.failures)
+    return PartStats(
+        count=sum(part.count for part in parts),
+        successes=sum(part.successes for part in parts),
+        failures=dict(sorted(failures.items())),
+        seconds=sum(part.seconds for part in parts),
+        sha256="",
+        inputs_hash=f"{sum(int(part.inputs_hash, 16) for part in parts) % 2**128:032x}",
+    )
+
+
+def _remove(folder: Path) -> None:
+    """Remove a work folder, its plan first: a plan never stands over parts that are half gone."""
+    if folder.exists():
+        (folder / PLAN).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+
+
+def _read_plan(folder: Path) -> Plan | None:
+    try:
+        return read_json(folder / PLAN, Plan, "a work folder")
+    except AaamError:
+        # there is none, or it is of another version of this program
+        return None
+
+
+def _published_plan(out: Path) -> str:
+    try:
+        return read_manifest(out).plan
+    except AaamError:
+        return ""
+
+
+def _keep(parts: Sequence[Path], ledger: Ledger, rows: Path, part_size: int) -> int:
+    """Put the rows of `parts` that stay into new parts from 0 on; return how many these are.
+
+    A part that stays as it is becomes a hard link. The others are written anew, small ones together: a folder that is
+    brought up to date every night does not end in a thousand small parts.
+    """
+    linked = 0
+    rewritten: list[tuple[Path, pa.Table]] = []
+    for place, part in enumerate(parts):
+        kept = ledger.kept(place)
+        stats = writer.stats_path(part)
+        before = writer.read_stats(part).count
+        whole = len(kept) == before and kept["mtime"].null_count == before
+        if whole and 2 * before >= part_size:
+            _link(part, writer.part_path(rows, linked))
+            _link(stats, writer.stats_path(writer.part_path(rows, linked)))
+            linked += 1
+        elif len(kept):
+            rewritten.append((part, kept))
+    made = linked
+    for table in writer.regroup(_revised(rewritten), part_size):
+        writer.write_part(writer.part_path(rows, made), table, 0.0)
+        made += 1
+    return made
+
+
+def _revised(parts: Sequence[tuple[Path, pa.Table]]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of parts that stay, with the modification times that they have now."""
+    for path, kept in parts:
+        try:
+            rows = pq.ParquetFile(path).read().take(kept["row"])
+        except (OSError, pa.ArrowException) as error:
+            raise IntegrityError(f"{path} is missing or damaged: {error}") from None
+        field = rows.schema.field("mtime")
+        mtime = pc.coalesce(kept["mtime"].cast(field.type), rows["mtime"])
+        yield from rows.set_column(rows.schema.get_field_index("mtime"), field, mtime).to_batches()
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system knows no links. Parts are never written in place."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,119 @@
+"""`aaam-pipe model`: what is done with a trained model besides using it."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aaam_pipeline.cli import defaults
+from aaam_pipeline.cli.guard import guard
+
+if TYPE_CHECKING:
+    from aaam_pipeline.models.exported import ExportInfo
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Convert a trained model for other runtimes.")
+
+
+class Format(StrEnum):
+    """The runtime to export for."""
+
+    OPENVINO = "openvino"
+    ONNX = "onnx"
+
+
+class Precision(StrEnum):
+    """What the exported model computes in."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
+class Split(StrEnum):
+    """The split of the prepared data to measure on."""
+
+    VAL = "val"
+    TEST = "test"
+
+
+@app.callback()
+def group() -> None:
+    """Convert a trained model for other runtimes."""
+
+
+@app.command("export")
+def export(
+    format: Annotated[
+        Format,
+        typer.Option(help="openvino: used by annotate when it lies beside its bundle. onnx: for other programs."),
+    ] = Format.OPENVINO,
+    precision: Annotated[
+        Precision, typer.Option(help="fp32: the model's own scores. bf16, int8: faster, other scores.")
+    ] = Precision.FP32,
+    model: defaults.Model = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to. Default: beside the bundle, BUNDLE-FORMAT-PRECISION.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Prepared data set to calibrate int8 and to measure on. Default: data/prepared/ and the model's own."
+        ),
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Its split to measure on.")] = Split.VAL,
+    max_map_loss: Annotated[
+        float, typer.Option(min=0, help="Refuse an export that loses more mAP than this, in points of 100.")
+    ] = 0.5,
+    calibration_images: Annotated[int, typer.Option(min=1, help="Training images that int8 is calibrated on.")] = 300,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, nothing else on stdout.")] = False,
+    quiet: defaults.Quiet = False,
+) -> None:
+    """Export a model, and measure what that costs: mAP and speed beside torch fp32, on labelled images.
+
+    An export that loses too much is refused, and nothing is left of it.
+    """
+    with guard():
+        bundle = defaults.model(model)
+        from aaam_pipeline.models import exported
+        from aaam_pipeline.models.info import read_info
+
+        info = read_info(bundle)
+        prepared = data or Path("data/prepared") / info.dataset
+        target = out or exported.place(bundle, format.value, precision.value)
+        from aaam_pipeline.annotate.backends import exporting
+        from aaam_pipeline.cli import render
+
+        request = exporting.Request(
+            runtime=format.value,
+            precision=precision.value,
+            data=prepared if data or prepared.is_dir() else None,
+            split=split.value,
+            max_map_loss=max_map_loss,
+            calibration_images=calibration_images,
+        )
+        with render.reporter(quiet) as report:
+            made = exporting.run(bundle, target, request, report)
+            _show(made, target, as_json)
+            report.say(f"exported {made.info.model_id} to {render.near(target)}")
+
+
+def _show(made: "ExportInfo", target: Path, as_json: bool) -> None:
+    import msgspec
+
+    measured = made.measured
+    if as_json:
+        facts = msgspec.to_builtins(measured) | {"map_loss": measured.map_loss} if measured else {}
+        named = {"folder": str(target), "model_id": made.info.model_id, "precision": made.precision}
+        print(msgspec.json.encode(named | facts).decode())
+    elif measured:
+        from aaam_pipeline.cli import render
+
+        rows = [
+            ["torch fp32", f"{100 * measured.map_torch:.2f}", f"{measured.rate_torch:.1f}"],
+            [f"{made.runtime} {made.precision}", f"{100 * measured.map_export:.2f}", f"{measured.rate_export:.1f}"],
+        ]
+        render.table([f"{measured.split}, {measured.images} images", "mAP", "images/s"], rows)
+        speed = measured.rate_export / measured.rate_torch
+        print(f"mAP lost: {measured.map_loss:.2f} points; {speed:.1f} times as fast as torch fp32")
+        print(f"scores differ by {measured.max_difference:.4f} at most, {measured.mean_difference:.5f} on average")

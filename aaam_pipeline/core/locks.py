@@ -1,0 +1,63 @@
+"""One process at a time on one output; the next one is told who is there."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, SoftFileLock, Timeout
+
+from aaam_pipeline.core.errors import UsageError
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold an output folder while the block runs, by a lock file beside it.
+
+    The system gives the lock back when its process ends, however it ends: a stale file locks nobody out.
+
+    Raises:
+        UsageError: another process holds it, or the place cannot be written to.
+    """
+    # the folder that is written, whatever link or `..` it is named by
+    target = folder.resolve()
+    path = target.with_name(f".{target.name}.lock")
+    # not 0: a file that its last holder has just removed is looked for again
+    lock = FileLock(path, timeout=0.3)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        if not path.exists():
+            # file systems that refuse a new file with "no such file" look as if someone had just removed it
+            raise UsageError(
+                f"cannot write to {folder.parent}: no file can be made there; choose another --out"
+            ) from None
+        raise UsageError(f"{folder} is being written by another process{_holder(path)}; wait for it") from None
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder.parent}: {error.strerror}; choose another --out") from None
+    try:
+        # where the file system knows no locks, the file's own content is the lock
+        if not isinstance(lock, SoftFileLock):
+            path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}))
+        yield
+    finally:
+        # while it is still held: who waits for it sees that the file is another one by then
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text())
+        return f" (process {holder['pid']} on {holder['host']}, since {holder['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

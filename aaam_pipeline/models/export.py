@@ -1,0 +1,138 @@
+"""From a bundle to the files of another runtime: OpenVINO (fp32, bf16, int8) and ONNX (fp32).
+
+Shapes: B batch, S side, L labels, D embedding, N images to calibrate with.
+
+What is exported is `Whole`: preprocessing, network and sigmoid in one graph.
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from aaam_pipeline.core.artifacts import file_sha256, write_json
+from aaam_pipeline.models.bundle import Bundle
+from aaam_pipeline.models.exported import FORMAT, MANIFEST, VERSION, ExportInfo, Precision, Runtime, marked
+from aaam_pipeline.models.network import Network
+from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.models.runtimes import PACKAGES, load_openvino, need, quiet
+
+
+class Whole(nn.Module):
+    """Pixels, uint8 (B, S, S, 3) -> scores (B, L) and embeddings (B, D), float32."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: Network, preprocess: Preprocess) -> None:
+        """Wrap a network in evaluation mode."""
+        super().__init__()
+        self.network = network
+        device = network.classifier.weight.device
+        # buffers, not constants made in `forward`: a GPU would wait for them to be copied in every batch
+        self.register_buffer("mean", torch.tensor(preprocess.mean, device=device), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocess.std, device=device), persistent=False)
+        self.eval()
+
+    def forward(self, pixels_BSS3: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalise as `Preprocess.normalise` does, and predict."""
+        images_BSS3 = pixels_BSS3.float().div(255).sub(self.mean).div(self.std)
+        embedding_BD = self.network.embed(images_BSS3.permute(0, 3, 1, 2))
+        scores_BL: Tensor = self.network.classifier(embedding_BD).sigmoid()
+        return scores_BL, embedding_BD
+
+
+def to_openvino(network: Network, preprocess: Preprocess) -> Any:
+    """Return the whole model as an `openvino.Model` for any batch size."""
+    load_openvino()
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    with quiet():
+        from openvino._offline_transformations import apply_moc_transformations
+
+        # both must outlive `convert`, which reads through them
+        decoder = TorchFXPythonDecoder.from_exported_program(_program(network, preprocess))
+        loaded = frontend.load(decoder)
+        model = frontend.convert(loaded)
+        # batch norm goes into the convolutions: quantised apart from them it costs accuracy
+        apply_moc_transformations(model, cf=False, smart_reshape=False)
+    model.reshape([-1, preprocess.size, preprocess.size, 3])
+    return model
+
+
+def quantise(model: Any, pixels_NSS3: NDArray[np.uint8]) -> Any:
+    """Return an OpenVINO model in int8 (NNCF, post-training), its ranges taken from training images.
+
+    Chosen on MobileNetV2 for Corel-5k, by the mean difference of scores: depthwise convolutions stay in fp32 (their
+    channels differ too much to share a scale, and they are few multiplications), and biases are corrected layer after
+    layer on quantised inputs, not in the quick way.
+    """
+    need("openvino")
+    load_openvino()
+    with quiet():
+        import nncf
+
+        images = nncf.Dataset([pixels_NSS3[row : row + 1] for row in range(len(pixels_NSS3))])
+        return nncf.quantize(
+            model,
+            images,
+            subset_size=len(pixels_NSS3),
+            fast_bias_correction=False,
+            ignored_scope=nncf.IgnoredScope(types=["GroupConvolution"], validate=False),
+        )
+
+
+def write(bundle: Bundle, folder: Path, runtime: Runtime, precision: Precision, model: Any = None) -> ExportInfo:
+    """Write the export's files and its `export.json`, unmeasured, into `folder`.
+
+    `model`: the OpenVINO model where there is one already (quantised); else it is made of the bundle.
+
+    Raises:
+        UsageError: the runtime is not installed.
+    """
+    need(runtime)
+    if runtime == "onnx":
+        _write_onnx(bundle, folder / "model.onnx")
+    else:
+        model = model or to_openvino(bundle.network, bundle.info.preprocess)
+        # bf16 is what the processor computes in, not what is stored: the weights stay whole
+        load_openvino().save_model(model, folder / "model.xml", compress_to_fp16=False)
+    exported = ExportInfo(
+        format=FORMAT,
+        version=VERSION,
+        runtime=runtime,
+        precision=precision,
+        info=marked(bundle.info, precision),
+        embedding_dim=bundle.network.embedding_dim,
+        files={file.name: file_sha256(file) for file in sorted(folder.glob("model.*"))},
+        made_with={package: version(package) for package in ("torch", *PACKAGES[runtime])},
+    )
+    write_json(folder / MANIFEST, exported)
+    return exported
+
+
+def _write_onnx(bundle: Bundle, file: Path) -> None:
+    with quiet():
+        exported = torch.onnx.export(
+            _program(bundle.network, bundle.info.preprocess),
+            dynamo=True,
+            input_names=["pixels"],
+            output_names=["scores", "embedding"],
+            verbose=False,
+        )
+        assert exported is not None
+        exported.save(file, external_data=False)
+
+
+def _program(network: Network, preprocess: Preprocess) -> torch.export.ExportedProgram:
+    pixels_BSS3 = torch.zeros((2, preprocess.size, preprocess.size, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        return torch.export.export(
+            Whole(network, preprocess), (pixels_BSS3,), dynamic_shapes=({0: torch.export.Dim("batch")},)
+        )

@@ -1,0 +1,123 @@
+"""`export.json`: a model exported for another runtime, in a folder beside its bundle. Reading it loads no runtime.
+
+`openvino`: `model.xml` and `model.bin`; `onnx`: `model.onnx`. Either takes uint8 pixels (B, S, S, 3) and gives scores
+(B, L) and embeddings (B, D): preprocessing and sigmoid are inside. The folder is usable without the bundle.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from aaam_pipeline.core.artifacts import absolute, file_sha256, read_json
+from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.models.info import BundleInfo
+
+FORMAT = "aaam-export"
+VERSION = 1
+MANIFEST = "export.json"
+Runtime = Literal["openvino", "onnx"]
+Precision = Literal["fp32", "bf16", "int8"]
+# what marks the annotations of a precision whose scores differ from the model's own by more than 0.005
+SUFFIXES: dict[Precision, str] = {"fp32": "", "bf16": "-bf16", "int8": "-int8"}
+FASTEST_FIRST: tuple[Precision, ...] = ("int8", "bf16", "fp32")
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What an export loses and gains beside torch fp32, on a split: mAP in [0, 1], images/s, score differences."""
+
+    split: str
+    images: int
+    map_torch: float
+    map_export: float
+    rate_torch: float
+    rate_export: float
+    max_difference: float
+    mean_difference: float
+
+    @property
+    def map_loss(self) -> float:
+        """Return the mAP lost, in points of 100."""
+        return 100 * (self.map_torch - self.map_export)
+
+
+class ExportInfo(msgspec.Struct, frozen=True):
+    """`export.json`. `info` is the bundle's, its model id with the suffix of the precision.
+
+    `files`: the SHA-256 of each; `made_with`: versions; `measured`: None where there were no labelled images.
+    """
+
+    format: str
+    version: int
+    runtime: Runtime
+    precision: Precision
+    info: BundleInfo
+    embedding_dim: int
+    files: dict[str, str]
+    made_with: dict[str, str]
+    measured: Measured | None = None
+
+
+def is_export(folder: Path) -> bool:
+    """Tell whether a folder is an export, not a bundle."""
+    return (folder / MANIFEST).is_file()
+
+
+def read_exported(folder: Path) -> ExportInfo:
+    """Read `export.json` alone.
+
+    Raises:
+        UsageError: `folder` is no export.
+        IntegrityError: it is damaged, or of a version this program does not know.
+    """
+    exported = read_json(folder / MANIFEST, ExportInfo, "an exported model")
+    if exported.format != FORMAT or exported.version != VERSION:
+        raise IntegrityError(
+            f"{folder}: export format {exported.format!r} version {exported.version}, but {VERSION} is known"
+        )
+    return exported
+
+
+def check_files(folder: Path, exported: ExportInfo) -> None:
+    """Compare the model's files with their hashes.
+
+    Raises:
+        IntegrityError: one is missing or damaged.
+    """
+    for name, digest in exported.files.items():
+        file = folder / name
+        if not file.is_file() or file_sha256(file) != digest:
+            raise IntegrityError(f"{file} is missing or damaged: not what {folder / MANIFEST} names; export it again")
+
+
+def place(bundle: Path, runtime: Runtime, precision: Precision) -> Path:
+    """Return where an export lies by default: beside its bundle, which is an output of DVC and holds nothing else."""
+    bundle = absolute(bundle)
+    return bundle.with_name(f"{bundle.name}-{runtime}-{precision}")
+
+
+def fastest_beside(bundle: Path, info: BundleInfo) -> Path | None:
+    """Return the fastest OpenVINO export beside a bundle that is of the same weights, or None.
+
+    Raises:
+        IntegrityError: an export there is damaged.
+    """
+    for precision in FASTEST_FIRST:
+        folder = place(bundle, "openvino", precision)
+        if is_export(folder) and same_model(read_exported(folder).info, info):
+            return folder
+    return None
+
+
+def same_model(one: BundleInfo, other: BundleInfo) -> bool:
+    """Tell whether two infos are of the same weights on the same input; thresholds may have been chosen anew."""
+    return (one.weights_sha256, one.preprocess, one.vocabulary) == (
+        other.weights_sha256,
+        other.preprocess,
+        other.vocabulary,
+    )
+
+
+def marked(info: BundleInfo, precision: Precision) -> BundleInfo:
+    """Return a bundle's info as annotations made with a precision are marked."""
+    return msgspec.structs.replace(info, model_id=info.model_id + SUFFIXES[precision])

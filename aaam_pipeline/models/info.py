@@ -1,0 +1,47 @@
+"""`bundle.json`: all that is known of a model but its weights. Reading it loads no torch."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aaam_pipeline.core.artifacts import read_json
+from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.models.architecture import ModelParams
+from aaam_pipeline.models.preprocess import Preprocess
+
+FORMAT = "aaam-bundle"
+VERSION = 1
+
+
+class BundleInfo(msgspec.Struct, frozen=True):
+    """`bundle.json`. `thresholds`: per label, the score from which it is assigned; `metrics`: on validation."""
+
+    format: str
+    version: int
+    model_id: str
+    architecture: ModelParams
+    preprocess: Preprocess
+    vocabulary: list[str]
+    thresholds: list[float]
+    k: int
+    dataset: str
+    phase: str
+    metrics: dict[str, Any]
+    weights_sha256: str
+    calibration: dict[str, Any] | None = None
+
+
+def read_info(folder: Path) -> BundleInfo:
+    """Read `bundle.json` alone.
+
+    Raises:
+        UsageError: `folder` is no bundle.
+        IntegrityError: it is damaged, or of a version this program does not know.
+    """
+    info = read_json(folder / "bundle.json", BundleInfo, "a model bundle")
+    if info.format != FORMAT or info.version != VERSION:
+        raise IntegrityError(f"{folder}: bundle format {info.format!r} version {info.version}, but {VERSION} is known")
+    if len(info.thresholds) != len(info.vocabulary):
+        raise IntegrityError(f"{folder}: {len(info.thresholds)} thresholds for {len(info.vocabulary)} labels")
+    return info

@@ -1,0 +1,79 @@
+"""How fast the model alone is in each backend and precision on this CPU, as a ratio to torch fp32 in the same run.
+
+The networks are untrained: speed does not depend on what the weights are. VGG16 has the paper's attention (dense
+filters), the others the light one (depthwise). All take pictures of 224 px in batches of 32.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aaam_pipeline.annotate.backends.openvino_backend import OpenVinoBackend
+from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
+from aaam_pipeline.models import ModelParams, Network, bundle, export
+from aaam_pipeline.models.architecture import AttentionParams
+from aaam_pipeline.models.preprocess import Preprocess
+from benchmarks.table import best, show
+
+# images a measurement takes: about as long for each
+IMAGES = {"vgg16": 32, "resnet50": 96, "mobilenet_v2": 256}
+FILTERS = {"vgg16": "dense", "resnet50": "depthwise", "mobilenet_v2": "depthwise"}
+BATCH, SIZE, LABELS, CALIBRATION = 32, 224, 80, 16
+REPEATS = 3
+
+Predict = Callable[[NDArray[np.uint8]], object]
+
+
+def run() -> None:
+    """Measure every network and print the table."""
+    rows = [_measure(name, images) for name, images in IMAGES.items()]
+    names = ["backbone", "torch fp32", "torch bf16", "OpenVINO fp32", "OpenVINO bf16", "OpenVINO int8"]
+    show("backends, images/s (times torch fp32)", names, rows)
+
+
+def _measure(name: str, images: int) -> list[str]:
+    pixels_NSS3 = np.random.default_rng(1).integers(0, 256, (images, SIZE, SIZE, 3), dtype=np.uint8)
+    rates = [images / best(_all(predict, pixels_NSS3), REPEATS) for predict in _backends(name, pixels_NSS3)]
+    return [name, *(f"{rate:.1f} ({rate / rates[0]:.1f})" for rate in rates)]
+
+
+def _all(predict: Predict, pixels_NSS3: NDArray[np.uint8]) -> Callable[[], object]:
+    predict(pixels_NSS3[:BATCH])
+    return lambda: [predict(pixels_NSS3[first : first + BATCH]) for first in range(0, len(pixels_NSS3), BATCH)]
+
+
+def _backends(name: str, pixels_NSS3: NDArray[np.uint8]) -> list[Predict]:
+    torch.manual_seed(1)
+    architecture = ModelParams(
+        backbone=name,
+        weights="none",
+        attention=AttentionParams(filters=FILTERS[name]),  # type: ignore[arg-type]
+    )
+    network = Network(architecture, LABELS, SIZE).eval().to(memory_format=torch.channels_last)
+    preprocess = Preprocess(size=SIZE)
+    info = bundle.BundleInfo(
+        bundle.FORMAT,
+        bundle.VERSION,
+        "bench",
+        architecture,
+        preprocess,
+        [f"label {number}" for number in range(LABELS)],
+        [0.5] * LABELS,
+        3,
+        "bench",
+        "bce",
+        {},
+        "",
+    )
+    whole = export.Whole(network, preprocess)
+    quantised = export.quantise(export.to_openvino(network, preprocess), pixels_NSS3[:CALIBRATION])
+    made = [
+        TorchBackend(whole, info),
+        TorchBackend(whole, info, "bf16"),
+        OpenVinoBackend(export.to_openvino(network, preprocess), info, network.embedding_dim, "fp32"),
+        OpenVinoBackend(export.to_openvino(network, preprocess), info, network.embedding_dim, "bf16"),
+        OpenVinoBackend(quantised, info, network.embedding_dim, "int8"),
+    ]
+    return [lambda pixels, backend=backend: backend.start(pixels)() for backend in made]  # type: ignore[misc]

@@ -1,0 +1,91 @@
+"""What tests of whole runs share: a quick `annotate`, Ctrl-C at a chosen image, and looks at what lies on disk."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aaam_pipeline.annotate import runner, sources, verify
+from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.core.progress import Advance, NullReporter
+from aaam_pipeline.core.schema import AnnotationsManifest
+
+# one image a batch: scores are the same bits whatever an image's neighbours are
+PARTS = Options(part_size=6, batch_size=1, num_workers=0, backend="torch", device="cpu", max_failure_rate=1)
+
+States = dict[str, tuple[int, int]]
+
+
+class Watcher:
+    """Keeps what is said and how many images are annotated; presses Ctrl-C once `stop_after` of this run are done."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.said: list[str] = []
+        self.stop_after = stop_after
+        self.made = 0
+
+    @contextmanager
+    def task(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
+        def advance(count: int, failed: int = 0) -> None:
+            if title == "annotate":
+                self.made += count
+                if self.stop_after is not None and self.made >= self.stop_after:
+                    raise KeyboardInterrupt
+
+        yield advance
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.said)
+
+
+def annotate(
+    inputs: Path | Iterable[sources.Source],
+    model: Path,
+    out: Path,
+    options: Options = PARTS,
+    stop_after: int | None = None,
+) -> tuple[AnnotationsManifest, Watcher]:
+    watcher = Watcher(stop_after)
+    found = sources.find([inputs]) if isinstance(inputs, Path) else inputs
+    return runner.annotate(found, model, out, options, watcher), watcher
+
+
+def interrupted(
+    inputs: Path | Iterable[sources.Source], model: Path, out: Path, options: Options = PARTS, after: int = 13
+) -> Path:
+    """Press Ctrl-C when `after` images are done; return the work folder."""
+    with pytest.raises(KeyboardInterrupt):
+        annotate(inputs, model, out, options, stop_after=after)
+    return out.with_name(f"{out.name}.partial")
+
+
+def rows(out: Path) -> pa.Table:
+    return pa.concat_tables([pq.read_table(part) for part in sorted(out.glob("part-*.parquet"))])
+
+
+def by_name(out: Path) -> pa.Table:
+    """The rows in the order of their names: an update puts them into another one."""
+    return rows(out).sort_by([("root", "ascending"), ("path", "ascending")]).combine_chunks()
+
+
+def states(folder: Path) -> States:
+    """Which files lie below a folder: a file that is written anew has another time or another inode."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_ino) for path in files}
+
+
+def check(out: Path) -> AnnotationsManifest:
+    """Let `aaam-pipe verify` look at annotations."""
+    return verify.verify(out, NullReporter())
+
+
+def beside(out: Path) -> list[str]:
+    """What lies beside an output because of it."""
+    return sorted(path.name for path in out.parent.iterdir() if out.name in path.name and path != out)

@@ -1,0 +1,298 @@
+"""A folder kept annotated: what is new, changed or gone since the last run, and nothing else, is done."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import make_photo
+from runs import PARTS, annotate, beside, by_name, check, interrupted, rows, states
+
+from aaam_pipeline.annotate import reader, runner, sources
+from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.progress import NullReporter
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of 20 photographs, of which 03 and 13 cannot be read."""
+    for number in range(20):
+        make_photo(tmp_path / "photos" / f"{number:02d}.jpg", number)
+    for number in (3, 13):
+        (tmp_path / "photos" / f"{number:02d}.jpg").write_text("no image")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def out(folder: Path, tiny_bundle: Path) -> Path:
+    """Annotations of `folder`."""
+    out = folder.with_name("annotations")
+    annotate(folder, tiny_bundle, out)
+    return out
+
+
+@pytest.fixture
+def decoded(out: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the images that are decoded after `out` was made, in order."""
+    names: list[str] = []
+    decode = reader.decode
+
+    def noting(source: sources.Source, *rest: Any) -> reader.Image:
+        names.append(source.path)
+        return decode(source, *rest)
+
+    monkeypatch.setattr(reader, "decode", noting)
+    return names
+
+
+def same_as_from_scratch(folder: Path, model: Path, out: Path) -> bool:
+    fresh = out.with_name("fresh")
+    shutil.rmtree(fresh, ignore_errors=True)
+    annotate(folder, model, fresh)
+    check(out)
+    return bool(by_name(out).equals(by_name(fresh)) and not beside(out))
+
+
+def keep_size(photo: Path, seed: int) -> None:
+    """Write another picture of the same number of bytes."""
+    size = photo.stat().st_size
+    content = make_photo(photo.with_name("other.jpg"), seed, size=(24, 20)).read_bytes()
+    photo.with_name("other.jpg").unlink()
+    # decoders do not mind what follows the picture
+    photo.write_bytes(content + b"\0" * (size - len(content)))
+    assert photo.stat().st_size == size
+
+
+def list_of(folder: Path, *names: str) -> Path:
+    file = folder.with_name("list.txt")
+    file.write_text("".join(f"{folder / name}\n" for name in names))
+    return file
+
+
+def test_new_images_alone_are_annotated(folder: Path, tiny_bundle: Path, out: Path, decoded: list[str]) -> None:
+    make_photo(folder / "00a.jpg", 50)
+    make_photo(folder / "deeper" / "a.jpg", 51)
+    _, watched = annotate(folder, tiny_bundle, out)
+    assert "22 images: 2 new, 20 kept" in watched.text
+    assert sorted(decoded) == ["00a.jpg", "deeper/a.jpg"]
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+def test_changed_images_are_annotated_again(folder: Path, tiny_bundle: Path, out: Path, decoded: list[str]) -> None:
+    make_photo(folder / "05.jpg", 50, size=(90, 70))
+    keep_size(folder / "07.jpg", 51)
+    _, watched = annotate(folder, tiny_bundle, out)
+    assert "2 changed, 18 kept" in watched.text
+    assert decoded == ["05.jpg", "07.jpg"]
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+def test_touched_images_keep_their_rows_with_the_new_time(
+    folder: Path, tiny_bundle: Path, out: Path, decoded: list[str]
+) -> None:
+    before = by_name(out)
+    for name in ("01.jpg", "09.jpg"):
+        os.utime(folder / name, (5, 5))
+    annotate(folder, tiny_bundle, out)
+    assert decoded == []
+    after = by_name(out)
+    changed = [now["path"] for was, now in zip(before.to_pylist(), after.to_pylist(), strict=True) if was != now]
+    assert changed == ["01.jpg", "09.jpg"]
+    assert after.drop_columns("mtime").equals(before.drop_columns("mtime"))
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+    _, watched = annotate(folder, tiny_bundle, out)
+    assert "nothing to do" in watched.text
+
+
+def test_rows_of_deleted_images_go(folder: Path, tiny_bundle: Path, out: Path, decoded: list[str]) -> None:
+    for name in ("00.jpg", "03.jpg", "19.jpg"):
+        (folder / name).unlink()
+    manifest, watched = annotate(folder, tiny_bundle, out)
+    assert "17 kept, 3 deleted" in watched.text
+    assert decoded == []
+    assert manifest.failures == {"not_an_image": 1}
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+def test_a_renamed_image_is_a_new_one_and_a_deleted_one(
+    folder: Path, tiny_bundle: Path, out: Path, decoded: list[str]
+) -> None:
+    (folder / "04.jpg").rename(folder / "four.jpg")
+    _, watched = annotate(folder, tiny_bundle, out)
+    assert "1 new, 19 kept, 1 deleted" in watched.text
+    assert decoded == ["four.jpg"]
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+def test_a_failed_image_that_was_repaired_is_annotated(
+    folder: Path, tiny_bundle: Path, out: Path, decoded: list[str]
+) -> None:
+    make_photo(folder / "03.jpg", 3)
+    annotate(folder, tiny_bundle, out)
+    assert decoded == ["03.jpg"]
+    assert check(out).failures == {"not_an_image": 1}
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+def test_failed_rows_alone_are_tried_again_when_asked_for(
+    folder: Path, tiny_bundle: Path, out: Path, decoded: list[str]
+) -> None:
+    parts = states(out)
+    _, watched = annotate(folder, tiny_bundle, out)
+    assert "nothing to do" in watched.text
+    _, watched = annotate(folder, tiny_bundle, out, PARTS._replace(retry_failed=True))
+    assert "2 retried, 18 kept" in watched.text
+    assert decoded == ["03.jpg", "13.jpg"]
+    # parts without a failed row were not even copied
+    kept = set(parts.values()) & set(states(out).values())
+    assert len(kept) == 2
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+def test_an_interrupted_update_is_resumed(folder: Path, tiny_bundle: Path, out: Path, decoded: list[str]) -> None:
+    before = states(out)
+    for number in range(30, 45):
+        make_photo(folder / f"{number}.jpg", number)
+    interrupted(folder, tiny_bundle, out, after=8)
+    assert states(out) == before
+    _, watched = annotate(folder, tiny_bundle, out)
+    assert "going on with an interrupted run: 26 of 35" in watched.text
+    assert len(set(decoded)) == 15
+    assert watched.made == 9
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+def test_inputs_may_change_while_an_update_is_interrupted(
+    folder: Path, tiny_bundle: Path, out: Path, decoded: list[str]
+) -> None:
+    for number in range(30, 45):
+        make_photo(folder / f"{number}.jpg", number)
+    interrupted(folder, tiny_bundle, out, after=8)
+    make_photo(folder / "01.jpg", 60, size=(70, 30))
+    make_photo(folder / "31.jpg", 61, size=(70, 30))
+    (folder / "02.jpg").unlink()
+    (folder / "44.jpg").unlink()
+    _, watched = annotate(folder, tiny_bundle, out)
+    assert "33 images: 8 new, 2 changed, 23 kept, 1 deleted" in watched.text
+    assert watched.made == 10
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+def test_an_interrupted_first_run_serves_other_inputs_too(folder: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "first"
+    interrupted(folder, tiny_bundle, out, after=13)
+    (folder / "00.jpg").unlink()
+    make_photo(folder / "20.jpg", 20)
+    _, watched = annotate(folder, tiny_bundle, out)
+    assert watched.made == 20 - 11
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_rows_of_a_folder_that_was_not_named_again_are_not_dropped_unasked(
+    whole: bool, folder: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    other, out = tmp_path / "other", tmp_path / "both"
+    make_photo(other / "a.jpg", 70)
+    both = [*sources.find([other, folder])]
+    (annotate if whole else interrupted)(both, tiny_bundle, out)
+    before = states(tmp_path)
+    with pytest.raises(UsageError, match=f"rows of {other} are there, but no image of it is among the inputs"):
+        annotate(folder, tiny_bundle, out)
+    assert states(tmp_path) == before
+    _, watched = annotate(folder, tiny_bundle, out, PARTS._replace(forget=True))
+    assert watched.made == (0 if whole else 9)
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+def test_an_image_counts_as_deleted_only_where_the_listing_is_complete(
+    folder: Path, tiny_bundle: Path, out: Path
+) -> None:
+    before = states(out)
+    found = [*sources.find([folder])][:15]
+    for kind in sources.INCOMPLETE:
+        with pytest.raises(UsageError, match=f"5 rows have no image among the inputs, .* not all \\(1 {kind}\\)"):
+            runner.annotate(found, tiny_bundle, out, PARTS, NullReporter(), {kind: 1})
+        assert states(out) == before
+    # what drops no row does no harm
+    more = [*sources.find([folder, make_photo(folder.with_name("more.jpg"), 80)])]
+    runner.annotate(more, tiny_bundle, out, PARTS, NullReporter(), {sources.INCOMPLETE[0]: 1})
+    assert check(out).inputs == 21
+
+
+def test_a_list_may_name_an_image_more_often_or_less_often(
+    folder: Path, tiny_bundle: Path, tmp_path: Path, decoded: list[str]
+) -> None:
+    out, once = tmp_path / "listed", ["01.jpg", "02.jpg", "03.jpg"]
+    for names, todo in ([*once, *once, "01.jpg"], 7), ([*once, "01.jpg"], 0), ([*once, *once, *once], 5), (once, 0):
+        _, watched = annotate(list_of(folder, *names), tiny_bundle, out)
+        assert watched.made == todo
+        assert sorted(rows(out)["path"].to_pylist()) == sorted(f"photos/{name}" for name in names)
+        assert check(out).repeated == len(names) - 3
+    assert beside(out) == []
+
+
+def test_repeated_lines_beyond_a_limit_are_not_dropped_unasked(folder: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    file, out = list_of(folder, "01.jpg", "02.jpg", "01.jpg"), tmp_path / "listed"
+    annotate(file, tiny_bundle, out)
+    first_two = [*sources.find([file])][:2]
+    with pytest.raises(UsageError, match="1 rows have no image among the inputs"):
+        runner.annotate(first_two, tiny_bundle, out, PARTS, NullReporter(), {sources.INCOMPLETE[0]: 1})
+    assert rows(out).num_rows == 3
+
+
+def test_parts_that_do_not_change_are_linked_and_not_copied(folder: Path, tiny_bundle: Path, out: Path) -> None:
+    before = states(out)
+    (folder / "00.jpg").unlink()
+    annotate(folder, tiny_bundle, out)
+    after = states(out)
+    # parts of 6, 6, 6 and 2 rows: the first lost a row, the last is small
+    for was, now in (("part-00001", "part-00000"), ("part-00002", "part-00001")):
+        for end in (".parquet", "_stats.json"):
+            assert before[was + end] == after[now + end]
+    assert sorted(pq.read_metadata(part).num_rows for part in out.glob("*.parquet")) == [1, 6, 6, 6]
+
+
+def test_many_small_updates_do_not_end_in_many_parts(folder: Path, tiny_bundle: Path, out: Path) -> None:
+    for night in range(20):
+        make_photo(folder / f"night{night}.jpg", 100 + night)
+        annotate(folder, tiny_bundle, out)
+    sizes = [pq.read_metadata(part).num_rows for part in out.glob("*.parquet")]
+    assert sum(sizes) == 40
+    assert len(sizes) <= 2 * 40 / PARTS.part_size
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+@pytest.mark.parametrize("part_size", [1, 4, 1000])
+def test_the_size_of_parts_may_change_between_updates(
+    part_size: int, folder: Path, tiny_bundle: Path, out: Path
+) -> None:
+    make_photo(folder / "20.jpg", 20)
+    (folder / "07.jpg").unlink()
+    annotate(folder, tiny_bundle, out, PARTS._replace(part_size=part_size))
+    assert same_as_from_scratch(folder, tiny_bundle, out)
+
+
+@pytest.mark.parametrize("options", [PARTS, PARTS._replace(retry_failed=True), PARTS._replace(on_existing="overwrite")])
+@pytest.mark.parametrize("before", ["nothing", "interrupted", "whole", "interrupted update"])
+def test_a_dry_run_tells_what_is_to_be_done_and_does_nothing(
+    before: str, options: Options, folder: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "there" / "annotations"
+    if before == "interrupted":
+        interrupted(folder, tiny_bundle, out)
+    elif before != "nothing":
+        annotate(folder, tiny_bundle, out)
+        for number in range(30, 45):
+            make_photo(folder / f"{number}.jpg", number)
+        if before == "interrupted update":
+            interrupted(folder, tiny_bundle, out, after=8)
+    files, folders = states(tmp_path), sorted(tmp_path.rglob("*"))
+    tally = runner.preview(sources.find([folder]), tiny_bundle, out, options, NullReporter())
+    assert (states(tmp_path), sorted(tmp_path.rglob("*"))) == (files, folders)
+    _, watched = annotate(folder, tiny_bundle, out, options)
+    # to go on with a run is to do what was missing of it
+    assert watched.made == tally.todo or (before.startswith("interrupted") and options.on_existing == "overwrite")

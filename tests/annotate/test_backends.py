@@ -1,0 +1,146 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from aaam_pipeline.annotate import backends
+from aaam_pipeline.annotate.backends import Backend
+from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
+from aaam_pipeline.core.errors import AaamError, DeviceError, IntegrityError, UsageError
+from aaam_pipeline.models import bundle
+from aaam_pipeline.models.export import Whole
+
+EQUAL = 0.005
+
+
+def pictures(count: int) -> NDArray[np.uint8]:
+    blocks = np.random.default_rng(count).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
+    return blocks.repeat(8, 1).repeat(8, 2)
+
+
+@pytest.fixture(scope="module")
+def with_torch(tiny_bundle: Path) -> Backend:
+    return backends.create("torch", tiny_bundle, "cpu")
+
+
+@pytest.fixture(scope="module")
+def with_openvino(tiny_bundle: Path) -> Backend:
+    pytest.importorskip("openvino")
+    return backends.create("openvino", tiny_bundle, "cpu")
+
+
+@pytest.mark.parametrize("count", [1, 7, 32])
+def test_backends_give_the_same_scores_and_order(count: int, with_torch: Backend, with_openvino: Backend) -> None:
+    pixels = pictures(count)
+    one, other = with_torch.start(pixels)(), with_openvino.start(pixels)()
+    assert one.scores_BL.shape == (count, 5)
+    assert one.embedding_BD.shape == (count, with_torch.embedding_dim)
+    np.testing.assert_allclose(one.scores_BL, other.scores_BL, atol=EQUAL)
+    np.testing.assert_allclose(one.embedding_BD, other.embedding_BD, atol=0.01, rtol=0.01)
+    assert (one.scores_BL.argsort(1) == other.scores_BL.argsort(1)).all()
+    assert with_torch.info == with_openvino.info
+    assert with_torch.embedding_dim == with_openvino.embedding_dim
+
+
+@pytest.mark.parametrize("name", ["with_torch", "with_openvino"])
+def test_scores_do_not_depend_on_the_batch(name: str, request: pytest.FixtureRequest) -> None:
+    backend = request.getfixturevalue(name)
+    pixels = pictures(37)
+    whole = backend.start(pixels)()
+    pieces = [backend.start(pixels[first : first + 10]) for first in range(0, 37, 10)]
+    scores_NL = np.concatenate([piece().scores_BL for piece in pieces])
+    np.testing.assert_allclose(scores_NL, whole.scores_BL, atol=EQUAL)
+    assert whole.scores_BL.dtype == whole.embedding_BD.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["with_torch", "with_openvino"])
+def test_an_empty_batch_has_an_empty_answer(name: str, request: pytest.FixtureRequest) -> None:
+    answer = request.getfixturevalue(name).start(pictures(0))()
+    assert answer.scores_BL.shape == (0, 5)
+    assert answer.embedding_BD.shape[0] == 0
+
+
+@pytest.mark.parametrize("name", ["with_torch", "with_openvino"])
+def test_pixels_may_be_read_only_and_answers_are_the_callers_own(name: str, request: pytest.FixtureRequest) -> None:
+    backend, pixels = request.getfixturevalue(name), pictures(9)
+    pixels.flags.writeable = False
+    first = backend.start(pixels)()
+    kept = first.scores_BL.copy()
+    backend.start(pictures(9)[::-1].copy())()
+    np.testing.assert_array_equal(first.scores_BL, kept)
+
+
+def test_titles_are_for_people(with_torch: Backend, with_openvino: Backend) -> None:
+    assert (with_torch.title, with_openvino.title) == ("torch on cpu", "OpenVINO fp32 on cpu")
+
+
+def test_bf16_is_marked_as_another_model(tiny_bundle: Path, with_torch: Backend) -> None:
+    backend = backends.create("torch-bf16", tiny_bundle, "cpu")
+    assert backend.title == "torch on cpu (bf16)"
+    assert backend.info.model_id == f"{with_torch.info.model_id}-bf16"
+    scores_BL = backend.start(pictures(7))().scores_BL
+    assert scores_BL.dtype == np.float32
+    np.testing.assert_allclose(scores_BL, with_torch.start(pictures(7))().scores_BL, atol=0.1)
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_damaged_weights_are_an_integrity_error(name: Any, tiny_bundle: Path, tmp_path: Path) -> None:
+    if name == "openvino":
+        pytest.importorskip("openvino")
+    for file in tiny_bundle.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(IntegrityError, match="damaged"):
+        backends.create(name, tmp_path, "cpu")
+
+
+def test_a_device_that_is_not_there_is_named(tiny_bundle: Path) -> None:
+    with pytest.raises(DeviceError, match="cuda:77"):
+        backends.create("torch", tiny_bundle, "cuda:77")
+    with pytest.raises(UsageError, match="CPU, not on cuda"):
+        backends.create("openvino", tiny_bundle, "cuda")
+
+
+class Small(Whole):
+    """Runs out of memory above `largest` images."""
+
+    largest = 4
+    sizes: list[int]
+
+    def forward(self, pixels_BSS3: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.sizes.append(len(pixels_BSS3))
+        if len(pixels_BSS3) > self.largest:
+            raise torch.OutOfMemoryError
+        return super().forward(pixels_BSS3)
+
+
+def small(folder: Path) -> Small:
+    loaded = bundle.load(folder, torch.device("cpu"))
+    whole = Small(loaded.network, loaded.info.preprocess)
+    whole.sizes = []
+    return whole
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(tiny_bundle: Path, with_torch: Backend) -> None:
+    whole, said = small(tiny_bundle), list[str]()
+    backend = TorchBackend(whole, with_torch.info, say=said.append)
+    pixels = pictures(30)
+    np.testing.assert_allclose(backend.start(pixels)().scores_BL, with_torch.start(pixels)().scores_BL, atol=1e-4)
+    assert whole.sizes[:5] == [30, 15, 7, 3, 3]
+    assert said == ["cpu ran out of memory: going on with 3 images at once"]
+    whole.sizes.clear()
+    assert len(backend.start(pixels)().scores_BL) == 30
+    assert whole.sizes == [3] * 10
+    assert len(said) == 1
+
+
+def test_no_memory_for_one_image_is_one_clear_line(tiny_bundle: Path, with_torch: Backend) -> None:
+    whole = small(tiny_bundle)
+    whole.largest = 0
+    with pytest.raises(AaamError, match="no memory for even one image") as caught:
+        TorchBackend(whole, with_torch.info).start(pictures(8))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,133 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from aaam_pipeline.annotate import backends
+from aaam_pipeline.annotate.backends import choice
+from aaam_pipeline.core.artifacts import write_json
+from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.models import exported, runtimes
+from aaam_pipeline.models.exported import ExportInfo, Precision
+from aaam_pipeline.models.info import read_info
+
+
+@pytest.fixture
+def model(tiny_bundle: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "models" / "bce"
+    folder.mkdir(parents=True)
+    for file in tiny_bundle.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO is installed, and there is no GPU, whatever this machine has."""
+    monkeypatch.setattr(runtimes, "installed", lambda package: True)
+    monkeypatch.setattr(choice, "installed", lambda package: True)
+    monkeypatch.setattr(choice, "has_gpu", lambda: False)
+
+
+def pretend(model: Path, precision: Precision, **changes: Any) -> Path:
+    """Write an export's `export.json` beside a bundle, without the model."""
+    info = msgspec.structs.replace(exported.marked(read_info(model), precision), **changes)
+    folder = exported.place(model, "openvino", precision)
+    write_json(
+        folder / "export.json", ExportInfo(exported.FORMAT, exported.VERSION, "openvino", precision, info, 8, {}, {})
+    )
+    return folder
+
+
+def test_auto_takes_openvino_where_it_is_installed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choice.choose("auto", model, "auto").runtime == "openvino"
+    monkeypatch.setattr(choice, "installed", lambda package: False)
+    assert choice.choose("auto", model, "auto").runtime == "torch"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_auto_takes_torch_on_a_gpu(model: Path, device: str) -> None:
+    pretend(model, "int8")
+    assert choice.choose("auto", model, device) == choice.Choice("torch", model, "fp32", read_info(model))
+
+
+def test_the_fastest_export_beside_the_bundle_is_taken(model: Path) -> None:
+    for precision in ("fp32", "bf16", "int8"):
+        folder = pretend(model, precision)
+        chosen = choice.choose("auto", model, "cpu")
+        assert (chosen.folder, chosen.precision) == (folder, precision)
+        suffix = "" if precision == "fp32" else f"-{precision}"
+        assert chosen.info.model_id == read_info(model).model_id + suffix
+        assert backends.model_info("auto", model, "cpu") == chosen.info
+    assert choice.choose("openvino", model, "cpu").precision == "int8"
+    assert choice.choose("torch", model, "cpu").precision == "fp32"
+
+
+def test_an_export_of_other_weights_does_not_count(model: Path) -> None:
+    pretend(model, "int8", weights_sha256="0" * 64)
+    assert choice.choose("auto", model, "cpu").folder == model
+
+
+def test_thresholds_are_those_of_the_bundle(model: Path) -> None:
+    pretend(model, "int8", thresholds=[0.9] * 5)
+    assert choice.choose("auto", model, "cpu").info.thresholds == read_info(model).thresholds
+
+
+def test_a_gpu_wins_over_exports_but_not_over_one_that_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, own = pretend(model, "int8"), read_info(model)
+    monkeypatch.setattr(choice, "has_gpu", lambda: True)
+    assert backends.model_info("auto", model, "auto") == own
+    assert backends.model_info("auto", model, "cpu").model_id == f"{own.model_id}-int8"
+    assert backends.model_info("openvino", model, "auto").model_id == f"{own.model_id}-int8"
+    assert backends.model_info("auto", folder, "auto").model_id == f"{own.model_id}-int8"
+
+
+def test_the_gpu_is_not_asked_for_where_the_answer_does_not_matter(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "has_gpu", lambda: pytest.fail("asked"))
+    backends.model_info("auto", model, "auto")
+    pretend(model, "fp32")
+    backends.model_info("auto", model, "auto")
+
+
+def test_what_does_not_go_together_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = pretend(model, "int8")
+    with pytest.raises(UsageError, match="name the bundle"):
+        choice.choose("torch", folder, "cpu")
+    with pytest.raises(UsageError, match="not on cuda"):
+        choice.choose("auto", folder, "cuda")
+    with pytest.raises(UsageError, match="not a model bundle"):
+        choice.choose("auto", model.parent, "cpu")
+    monkeypatch.setattr(runtimes, "installed", lambda package: False)
+    with pytest.raises(UsageError, match=r"pip install 'aaam-pipe\[openvino\]'"):
+        choice.choose("openvino", model, "cpu")
+    with pytest.raises(UsageError, match=r"pip install 'aaam-pipe\[openvino\]'"):
+        choice.choose("auto", folder, "cpu")
+
+
+def test_a_damaged_export_is_an_integrity_error(model: Path) -> None:
+    folder = pretend(model, "int8")
+    manifest = folder / "export.json"
+    whole = json.loads(manifest.read_text())
+    for damage in ("{", json.dumps(whole | {"version": 99}), json.dumps(whole | {"files": {"model.xml": "0"}})):
+        manifest.write_text(damage)
+        with pytest.raises(IntegrityError):
+            backends.create("auto", model, "cpu")
+
+
+def test_the_info_of_a_model_is_known_without_loading_a_runtime(model: Path) -> None:
+    pretend(model, "int8")
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom aaam_pipeline.annotate import backends\n"
+        f"for name in ('torch', 'auto', 'openvino'): print(backends.model_info(name, Path({str(model)!r}), 'cpu'))\n"
+        "print({'torch', 'openvino'} & set(sys.modules))"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    if "not installed" in shown.stderr:
+        pytest.skip("needs openvino")
+    assert shown.stdout.splitlines()[-1] == "set()", shown.stderr
