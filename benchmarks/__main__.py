@@ -6,9 +6,15 @@ from datetime import UTC, datetime
 
 import torch
 
-from benchmarks import annotate, backends, decode, search
+from benchmarks import annotate, backends, decode, memory, search
 
-SUITES = {"annotate": annotate.run, "backends": backends.run, "decode": decode.run, "search": search.run}
+SUITES = {
+    "annotate": annotate.run,
+    "backends": backends.run,
+    "decode": decode.run,
+    "memory": memory.run,
+    "search": search.run,
+}
 
 
 def main() -> None:

@@ -25,12 +25,11 @@ from aaam_pipeline.annotate.decoder import Setup
 from aaam_pipeline.annotate.decoders import Decoders
 from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.datasets import scenes
-from aaam_pipeline.models import ModelParams, Network, bundle
-from aaam_pipeline.models.architecture import AttentionParams
+from aaam_pipeline.models import bundle
 from aaam_pipeline.models.export import Whole
 from aaam_pipeline.models.preprocess import MAX_PIXELS, Decoded, Preprocess
 from aaam_pipeline.models.runtimes import installed
+from benchmarks.material import photos, save_bundle
 from benchmarks.table import best, show
 
 GPU = torch.cuda.is_available()
@@ -57,20 +56,20 @@ if installed("openvino") and not GPU:
 def run() -> None:
     """Measure every case and print the table."""
     with tempfile.TemporaryDirectory() as folder:
-        photos = _photos(Path(folder))
-        rows = [_measure(case, photos, Path(folder)) for case in CASES]
+        pictures = photos(Path(folder))
+        rows = [_measure(case, pictures, Path(folder)) for case in CASES]
     limit = "limit: the slower" if GPU else "limit: both share the cores"
     names = ["backbone", "backend", "images", "decode only", "forward only", limit, "DataLoader loop", "annotate"]
     show("annotate, images/s", [*names, "annotate / limit", "annotate / loop"], rows)
 
 
-def _measure(case: Case, photos: Path, folder: Path) -> list[str]:
-    model = make_bundle(case.backbone, case.size, folder / case.backbone)
+def _measure(case: Case, pictures: Path, folder: Path) -> list[str]:
+    model = save_bundle(case.backbone, case.size, folder / case.backbone)
     backend = backends.create(case.backend, model, "auto")
-    few = list(sources.find([photos]))
+    few = list(sources.find([pictures]))
     with Decoders(Setup(Preprocess(size=case.size), MAX_PIXELS), WORKERS, 60) as pool:
-        pictures = [image.picture for image in pool.read(few, 2 * BATCH)]
-        pixels_NSS3 = np.stack([picture.pixels_SS3 for picture in pictures if isinstance(picture, Decoded)])
+        decoded = [image.picture for image in pool.read(few, 2 * BATCH)]
+        pixels_NSS3 = np.stack([picture.pixels_SS3 for picture in decoded if isinstance(picture, Decoded)])
         pixels_NSS3 = np.resize(pixels_NSS3, (max(len(pixels_NSS3), 4 * BATCH), *pixels_NSS3.shape[1:]))
         _forward(backend, pixels_NSS3[:BATCH])
         forward_rate = len(pixels_NSS3) / best(lambda: _forward(backend, pixels_NSS3), REPEATS)
@@ -135,25 +134,3 @@ def _repeated(few: list[Source], count: int, path: Path) -> list[Source]:
     """Return the images of a list that names a few files again and again."""
     path.write_text("".join(f"{few[number % len(few)].location}\n" for number in range(count)))
     return list(islice(sources.find([path]), count))
-
-
-def make_bundle(name: str, size: int, folder: Path) -> Path:
-    """Save an untrained model: speed does not depend on what the weights are."""
-    torch.manual_seed(1)
-    model = ModelParams(backbone=name, weights="none", attention=AttentionParams(filters="depthwise", kernel_size=1))
-    labels = [f"label {number}" for number in range(80)]
-    info = bundle.BundleInfo(
-        bundle.FORMAT, bundle.VERSION, "", model, Preprocess(size=size), labels, [0.5] * 80, 3, "bench", "bce", {}, ""
-    )
-    bundle.save(Network(model, 80, size).eval(), info, folder)
-    return folder
-
-
-def _photos(folder: Path) -> Path:
-    real = Path(os.environ.get("AAAM_SHARED", "../shared")) / "data" / "coco128" / "train2017"
-    if real.is_dir():
-        return real.absolute()
-    generated = folder / "photos"
-    generated.mkdir()
-    scenes.download(scenes.Params(train=1, val=1, test=126, size=640), generated, NullReporter())
-    return generated

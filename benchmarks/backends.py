@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.annotate.backends.openvino_backend import OpenVinoBackend
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
-from aaam_pipeline.models import ModelParams, Network, bundle, export
-from aaam_pipeline.models.architecture import AttentionParams
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.models import export
+from benchmarks.material import Filters, make_model
 from benchmarks.table import best, show
 
 # images a measurement takes: about as long for each
 IMAGES = {"vgg16": 32, "resnet50": 96, "mobilenet_v2": 256}
-FILTERS = {"vgg16": "dense", "resnet50": "depthwise", "mobilenet_v2": "depthwise"}
-BATCH, SIZE, LABELS, CALIBRATION = 32, 224, 80, 16
+FILTERS: dict[str, Filters] = {"vgg16": "dense"}
+BATCH, SIZE, CALIBRATION = 32, 224, 16
 REPEATS = 3
 
 Predict = Callable[[NDArray[np.uint8]], object]
@@ -45,28 +44,8 @@ def _all(predict: Predict, pixels_NSS3: NDArray[np.uint8]) -> Callable[[], objec
 
 
 def _backends(name: str, pixels_NSS3: NDArray[np.uint8]) -> list[Predict]:
-    torch.manual_seed(1)
-    architecture = ModelParams(
-        backbone=name,
-        weights="none",
-        attention=AttentionParams(filters=FILTERS[name]),  # type: ignore[arg-type]
-    )
-    network = Network(architecture, LABELS, SIZE).eval().to(memory_format=torch.channels_last)
-    preprocess = Preprocess(size=SIZE)
-    info = bundle.BundleInfo(
-        bundle.FORMAT,
-        bundle.VERSION,
-        "bench",
-        architecture,
-        preprocess,
-        [f"label {number}" for number in range(LABELS)],
-        [0.5] * LABELS,
-        3,
-        "bench",
-        "bce",
-        {},
-        "",
-    )
+    network, info = make_model(name, SIZE, FILTERS.get(name, "depthwise"))
+    network, preprocess = network.to(memory_format=torch.channels_last), info.preprocess
     whole = export.Whole(network, preprocess)
     quantised = export.quantise(export.to_openvino(network, preprocess), pixels_NSS3[:CALIBRATION])
     made = [

@@ -6,7 +6,7 @@ a camera's noise. The difference of scores is that of an ImageNet model in the c
 """
 
 import io
-import os
+import tempfile
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from aaam_pipeline.models.preprocess import Preprocess
+from benchmarks.material import SHARED, photos
 from benchmarks.table import show
 
 SIZE, PHOTOS, REPEATS = 224, 8, 3
-SHARED = Path(os.environ.get("AAAM_SHARED", "../shared"))
 WEIGHTS = SHARED / "weights" / "mobilenet_v2_imagenet.safetensors"
 # what a full decoder makes of a file's bytes: (H, W, 3) uint8
 Decoder = Callable[[bytes], NDArray[np.uint8]]
@@ -54,12 +54,9 @@ def run() -> None:
 
 
 def _photos() -> list[bytes]:
-    folder = SHARED / "data" / "coco128" / "train2017"
-    if folder.is_dir():
-        paths = sorted(folder.glob("*.jpg"))
+    with tempfile.TemporaryDirectory() as folder:
+        paths = sorted(photos(Path(folder)).rglob("*.jpg"))
         return [path.read_bytes() for path in paths[:: len(paths) // PHOTOS][:PHOTOS]]
-    blocks = np.random.default_rng(0).integers(0, 256, (PHOTOS, 12, 16, 3), dtype=np.uint8)
-    return [_jpeg(Image.fromarray(each).resize((640, 480), Image.Resampling.BICUBIC), {}) for each in blocks]
 
 
 def _enlarge(content: bytes, seed: int) -> Image.Image:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.annotate import make_bundle
+from benchmarks.material import save_bundle
 from benchmarks.table import show
 
 SIZES = (100_000, 1_000_000)
@@ -26,7 +26,7 @@ def run() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pictures = _pictures(folder / "pictures")
-        model = make_bundle("vgg_small", SIDE, folder / "model")
+        model = save_bundle("vgg_small", SIDE, folder / "model")
         found = [_measure(count, pictures, model, folder) for count in SIZES]
     first = found[0][1]
     rows = [
