@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.annotate import backends
 from aaam_pipeline.annotate.backends import Backend
+from aaam_pipeline.annotate.backends.graphs import Forward, Recorded, Recorder
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
 from aaam_pipeline.core.errors import AaamError, DeviceError, IntegrityError, UsageError
 from aaam_pipeline.models import bundle
@@ -144,3 +145,48 @@ def test_no_memory_for_one_image_is_one_clear_line(tiny_bundle: Path, with_torch
     with pytest.raises(AaamError, match="no memory for even one image") as caught:
         TorchBackend(whole, with_torch.info).start(pictures(8))
     assert "\n" not in str(caught.value)
+
+
+def doubled(pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return (pixels * 2,)
+
+
+def test_a_forward_pass_is_recorded_for_the_size_that_comes_twice_and_for_no_other() -> None:
+    recorded: list[int] = []
+
+    def record(forward: Forward, pixels: torch.Tensor) -> Forward:
+        recorded.append(len(pixels))
+        return lambda given: (forward(given)[0] + 1,)
+
+    run = Recorder(doubled, record)
+    answers = [run(torch.ones(size))[0] for size in (3, 8, 8, 8, 5, 8, 5, 5)]
+    assert recorded == [8]
+    # one more where the recording answered
+    assert [int(answer[0]) for answer in answers] == [2, 2, 3, 3, 2, 3, 2, 2]
+    run.forget()
+    assert [int(run(torch.ones(5))[0][0]) for _ in range(2)] == [2, 3]
+    assert recorded == [8, 5]
+
+
+def test_a_forward_pass_that_cannot_be_recorded_is_run_as_it_is_and_not_tried_again() -> None:
+    tried = []
+
+    def record(forward: Forward, pixels: torch.Tensor) -> Forward:
+        tried.append(pixels)
+        raise torch.OutOfMemoryError
+
+    run = Recorder(doubled, record)
+    assert [int(run(torch.ones(4))[0][0]) for _ in range(4)] == [2] * 4
+    assert len(tried) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_recording_gives_the_answers_of_every_batch(tiny_bundle: Path, with_torch: Backend) -> None:
+    backend = backends.create("torch", tiny_bundle, "cuda")
+    batches = [pictures(32)[place::8].repeat(2, 0) for place in range(8)]
+    # all begun before the first is asked for: none may overwrite another's answer
+    begun = [backend.start(batch) for batch in batches]
+    for batch, finish in zip(batches, begun, strict=True):
+        np.testing.assert_allclose(finish().scores_BL, with_torch.start(batch)().scores_BL, atol=EQUAL)
+    assert isinstance(backend, TorchBackend)
+    assert isinstance(backend._on_gpu._recorded, Recorded)

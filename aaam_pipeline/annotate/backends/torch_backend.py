@@ -1,4 +1,4 @@
-"""The model in torch: eager on a CPU; on a GPU enqueued, with pinned memory and copies that nobody waits for.
+"""The model in torch: eager on a CPU; on a GPU a CUDA graph, with pinned memory and copies that nobody waits for.
 
 Shapes: B batch, S side, L labels, D embedding.
 
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline.annotate.backends import Predicted, Say
+from aaam_pipeline.annotate.backends.graphs import Recorder
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.export import Whole
@@ -45,6 +46,7 @@ class TorchBackend:
         self._device = whole.mean.device
         self._gpu = self._device.type == "cuda"
         self._largest = 2**31
+        self._on_gpu = Recorder(self._forward)
         self.title = f"torch on {self._device}" + (" (bf16)" if precision == "bf16" else "")
         if self._gpu:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -79,6 +81,7 @@ class TorchBackend:
                 f"{self._device} has no memory for even one image: free some, or use --device cpu"
             ) from None
         if self._gpu:
+            self._on_gpu.forget()
             torch.cuda.empty_cache()
         self._largest = size // 2
 
@@ -86,12 +89,10 @@ class TorchBackend:
     def _enqueue(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], Predicted]:
         # a copy: the array may be read-only, and the caller may fill it anew before a GPU has read it
         pixels = torch.tensor(pixels_BSS3)
-        if self._gpu:
-            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._precision == "bf16"):
-            answers = self._whole(pixels)
         if not self._gpu:
-            return lambda: Predicted(*(answer.float().numpy() for answer in answers))
+            on_cpu = self._forward(pixels)
+            return lambda: Predicted(*(answer.float().numpy() for answer in on_cpu))
+        answers = self._on_gpu(pixels.pin_memory().to(self._device, non_blocking=True))
         pinned = [torch.empty(answer.shape, pin_memory=True) for answer in answers]
         for target, answer in zip(pinned, answers, strict=True):
             target.copy_(answer, non_blocking=True)
@@ -103,6 +104,14 @@ class TorchBackend:
             return Predicted(*(target.numpy() for target in pinned))
 
         return wait
+
+    def _forward(self, pixels_BSS3: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        # no cache: each weight is used once, and a CUDA graph cannot hold one
+        with torch.autocast(
+            self._device.type, dtype=torch.bfloat16, enabled=self._precision == "bf16", cache_enabled=False
+        ):
+            answers: tuple[torch.Tensor, ...] = self._whole(pixels_BSS3)
+        return answers
 
 
 def _joined(pieces: list[Predicted]) -> Predicted:
