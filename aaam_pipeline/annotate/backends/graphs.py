@@ -27,7 +27,7 @@ class Recorded:
         """
         self._pixels_BSS3 = pixels_BSS3.clone()
         device = pixels_BSS3.device
-        stream = torch.cuda.Stream(device)
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
