@@ -12,6 +12,7 @@ same weights that lies beside the bundle (int8, bf16, fp32) or else the bundle i
 Neither torch nor OpenVINO is imported before a backend is made of it.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -59,6 +60,8 @@ def create(name: BackendName, folder: Path, device: str, say: Say = lambda text:
     """
     from aaam_pipeline.annotate.backends import choice
 
+    # read by OpenMP when torch is loaded: threads that wait for each other must not take the cores from decoding
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     chosen = choice.choose(name, folder, device)
     if chosen.on_gpu and choice.has_gpu():
         chosen = chosen.on_gpu
