@@ -41,7 +41,7 @@ HASHING = 8
 FULL = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 
 TABLES = """
-SET TimeZone = 'UTC'; SET memory_limit = '1GB'; SET enable_progress_bar = false;
+SET TimeZone = 'UTC'; SET memory_limit = '256MB'; SET threads = 2; SET enable_progress_bar = false;
 CREATE TABLE listed (
     input BIGINT, location BLOB, root VARCHAR, path VARCHAR, bytes BIGINT, mtime BIGINT, "offset" BIGINT
 );

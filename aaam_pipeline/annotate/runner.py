@@ -10,24 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from aaam_pipeline.annotate import backends, engines, sources
 from aaam_pipeline.annotate.backends import Backend, BackendName
 from aaam_pipeline.annotate.ledger import Ledger, Tally
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.parts import Job
-from aaam_pipeline.annotate.reader import read_one
 from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.annotate.work import Base, Plan, Work, count, writing
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
-from aaam_pipeline.core.errors import FailureRateError, ImageError, UsageError
+from aaam_pipeline.core.errors import FailureRateError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.schema import VERSION, AnnotationsManifest
 from aaam_pipeline.core.vocabulary import Vocabulary
-from aaam_pipeline.models.exported import is_export
 from aaam_pipeline.models.info import BundleInfo
 from aaam_pipeline.models.preprocess import MAX_PIXELS
 
@@ -78,28 +73,46 @@ def annotate(
         FailureRateError: all is written, but more than `max_failure_rate` of the images failed.
     """
     info = backends.model_info(options.backend, model, options.device)
-    with writing(out), exclusive(out), _scratch() as scratch, Ledger(Path(scratch)) as ledger:
+    with writing(out), exclusive(out):
+        work = Work(out)
+        finished, backend = _prepare(inputs, info, model, work, options, report, skipped)
+        if finished is None:
+            _make(work, model, backend, options, report)
+            finished = work.publish()
+        return _check_failures(finished, options)
+
+
+def _prepare(
+    inputs: Iterable[Source],
+    info: BundleInfo,
+    model: Path,
+    work: Work,
+    options: Options,
+    report: Reporter,
+    skipped: Mapping[str, int],
+) -> tuple[AnnotationsManifest | None, Backend | None]:
+    """Find out what is to be done and begin the work folder; return the finished annotations where it is nothing.
+
+    The ledger lives here only: what it holds in memory is free again when the work itself begins.
+    """
+    with _scratch() as scratch, Ledger(Path(scratch)) as ledger:
         ledger.record(inputs)
         manifest = _identity(info, model, ledger, options)
-        work = Work(out)
         bases = _bases(work, manifest, options)
-        backend = None
         if _resumable(work, ledger, manifest, options):
             done = count(work.rows).count
             report.say(f"going on with an interrupted run: {done} of {manifest.inputs} images are done")
-        else:
-            tally = _compare(ledger, bases, options, report, skipped)
-            if bases and bases[0].rows == work.out and not tally.todo and not ledger.stale():
-                work.discard()
-                report.say(f"{out} is complete: {manifest.inputs} images, same model and settings; nothing to do")
-                return _check_failures(bases[0].manifest, options)
-            if tally.todo:
-                # before anything is written: a model or a device that is not there leaves nothing behind
-                backend = _load(model, options, report)
-            report.say(f"{manifest.inputs} images: {tally}")
-            work.begin(_plan(manifest, ledger, bases, work, options), ledger, bases)
-        _make(work, model, backend, options, report)
-        return _check_failures(work.publish(), options)
+            return None, None
+        tally = _compare(ledger, bases, options, report, skipped)
+        if bases and bases[0].rows == work.out and not tally.todo and not ledger.stale():
+            work.discard()
+            report.say(f"{work.out} is complete: {manifest.inputs} images, same model and settings; nothing to do")
+            return bases[0].manifest, None
+        # before anything is written: a model or a device that is not there leaves nothing behind
+        backend = _load(model, options, report) if tally.todo else None
+        report.say(f"{manifest.inputs} images: {tally}")
+        work.begin(_plan(manifest, ledger, bases, work, options), ledger, bases)
+        return None, backend
 
 
 def preview(
@@ -121,24 +134,6 @@ def preview(
         work = Work(out)
         bases = _bases(work, _identity(info, model, ledger, options), options)
         return _compare(ledger, bases, options, report, skipped)
-
-
-def embed(model: Path, device: str, photo: Path, model_id: str | None = None) -> tuple[str, NDArray[np.float32]]:
-    """Return the model's id and the embedding (D,) of one photograph.
-
-    `model_id`: the id that is wanted, where the model can be run with more than one (`...-int8`).
-
-    Raises:
-        UsageError: the photograph cannot be read.
-    """
-    # torch first: for one image, converting a bundle for OpenVINO takes longer than it saves
-    names: tuple[BackendName, ...] = ("auto",) if is_export(model) else ("torch", "auto", "torch-bf16")
-    fitting = (name for name in names if backends.model_info(name, model, device).model_id == model_id)
-    backend = backends.create(next(fitting, names[0]), model, device)
-    image = read_one(sources.source(photo.absolute(), photo.absolute().parent), backend.info.preprocess)
-    if isinstance(image.picture, ImageError):
-        raise UsageError(f"{photo}: {image.picture}")
-    return backend.info.model_id, backend.start(image.picture.pixels_SS3[None])().embedding_BD[0]
 
 
 def _scratch() -> tempfile.TemporaryDirectory[str]:

@@ -85,9 +85,9 @@ def _embedder(model: Path, device: str, model_id: str) -> "Embed":
     """Return a function that loads the model only when a photograph needs it."""
 
     def embed(photo: Path):  # type: ignore[no-untyped-def]
-        from aaam_pipeline.annotate import runner
+        from aaam_pipeline.annotate import embedding
 
-        return runner.embed(model, device, photo, model_id)
+        return embedding.embed(model, device, photo, model_id)
 
     return embed
 

@@ -11,7 +11,7 @@ import yaml
 
 import aaam_pipeline.search as search
 from aaam_pipeline import metrics
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import embedding, runner, sources
 from aaam_pipeline.core.params import load
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import prepare, registry
@@ -147,7 +147,7 @@ def test_a_query_of_two_labels_finds_photographs(found: Path) -> None:
 
 
 def test_similar_photographs_are_found_by_photograph(found: Path, shared: Path) -> None:
-    with search.open(found / "index", lambda photo: runner.embed(found / "models" / "hard", "cpu", photo)) as index:
+    with search.open(found / "index", lambda photo: embedding.embed(found / "models" / "hard", "cpu", photo)) as index:
         one = index.query("water", top=1)[0].file
         likes = index.similar(one, top=5)
         assert len({hit.file for hit in likes} - {one}) == 5
