@@ -24,6 +24,14 @@ Index = Annotated[
     Path | None,
     typer.Option(help="Index, a folder. Default: the newest made in this folder.", envvar="AAAM_INDEX"),
 ]
+WordsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--words",
+        help="File of synonyms and parents, as `labels --words` prints it, in place of the own.",
+        envvar="AAAM_WORDS",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks on stderr.")]
 
 

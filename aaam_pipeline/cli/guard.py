@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from aaam_pipeline.core.errors import AaamError
+from aaam_pipeline.core.errors import AaamError, QueryError
 
 INTERRUPTED = 130
 
@@ -33,6 +33,8 @@ def guard(debug: bool | None = None) -> Iterator[None]:
         # the reader went away (`| head`): not an error, and Python must not complain about it while it shuts down
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
+    except QueryError as error:
+        _fail(error.exit_code, str(error), debug, error.pointer())
     except AaamError as error:
         _fail(error.exit_code, str(error), debug)
     except OSError as error:
@@ -42,9 +44,11 @@ def guard(debug: bool | None = None) -> Iterator[None]:
         _fail(1, f"unexpected {type(error).__name__}: {error} (a defect: --debug shows where)", debug)
 
 
-def _fail(code: int, message: str, debug: bool) -> NoReturn:
+def _fail(code: int, message: str, debug: bool, more: str = "") -> NoReturn:
     if debug:
         traceback.print_exc()
     prefix = "" if code == INTERRUPTED else "error: "
     print(prefix + " ".join(message.split()), file=sys.stderr)
+    if more:
+        print(more, file=sys.stderr)
     raise typer.Exit(code) from None

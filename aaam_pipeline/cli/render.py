@@ -27,6 +27,11 @@ class PlainReporter(NullReporter):
         print(text, file=sys.stderr, flush=True)
 
 
+def reporter_of(quiet: bool) -> NullReporter:
+    """Return what remarks without a bar are said to."""
+    return NullReporter() if quiet else PlainReporter()
+
+
 class TerminalReporter:
     """For people: a bar with rate and time left, and lines above it."""
 
@@ -80,19 +85,23 @@ def reporter(quiet: bool = False) -> Iterator[Reporter]:
             yield TerminalReporter(progress)
 
 
-def hits(found: "Sequence[Hit]", *, as_json: bool, paths: bool) -> None:
+def hits(found: "Sequence[Hit]", *, as_json: bool, paths: bool, explain: bool = False) -> None:
     """Print hits, best first: JSON objects, bare paths, a table on a terminal, or tab-separated lines."""
     if as_json:
         for hit in found:
-            print(json.dumps(hit._asdict(), ensure_ascii=False))
+            shown = {name: value for name, value in hit._asdict().items() if name != "terms"}
+            print(json.dumps(shown | ({"terms": dict(hit.terms)} if explain else {}), ensure_ascii=False))
     elif paths:
         for hit in found:
             print(hit.location)
-    elif sys.stdout.isatty():
-        table(["score", "image", "labels"], [[f"{hit.score:.3f}", _near(hit), _labels(hit)] for hit in found])
     else:
-        for hit in found:
-            print(f"{hit.score:.3f}", _near(hit), _labels(hit), sep="\t")
+        names = ["score", "image", "labels", *(["terms"] if explain else [])]
+        rows = [[f"{hit.score:.3f}", _near(hit), _labels(hit), *([_terms(hit)] if explain else [])] for hit in found]
+        if sys.stdout.isatty():
+            table(names, rows)
+        else:
+            for row in rows:
+                print(*row, sep="\t")
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -127,3 +136,8 @@ def _labels(hit: "Hit") -> str:
     """Return the query's labels with their scores, then the others that were assigned."""
     asked = [f"{label} {score:.2f}" for label, score in hit.label_scores.items()]
     return ", ".join([*asked, *(label for label in hit.labels if label not in hit.label_scores)])
+
+
+def _terms(hit: "Hit") -> str:
+    """Return how the score comes about: the product of what the terms give."""
+    return " x ".join(f"{text} {value:.3f}" for text, value in hit.terms.items())

@@ -1,5 +1,6 @@
 """`aaam-pipe search`, `similar` and `labels`: all that reads an index."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,24 +19,38 @@ Paths = Annotated[bool, typer.Option("--paths", help="Paths only, one a line.")]
 
 
 def search(
-    query: Annotated[list[str], typer.Argument(help='Labels, all of which must hold: "football grass".')],
+    query: Annotated[
+        list[str], typer.Argument(help='What must hold: "football grass", "dog|cat -crowd", "person>=0.8 after:2024".')
+    ],
     top: Top = 20,
     as_json: Json = False,
     paths: Paths = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what each term of the query gives.")] = False,
+    words: defaults.WordsFile = None,
     index: defaults.Index = None,
     quiet: defaults.Quiet = False,
 ) -> None:
-    """Find images by keywords, best first."""
+    """Find images by keywords, best first.
+
+    Words side by side must all hold, a|b one of them, -a not. "traffic light" is one label. Filters: person>=0.8,
+    width>1000, path:holiday/*, after:2024-05-01. A query that begins with a minus comes after --.
+    """
     with guard():
         _one_format(as_json, paths)
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
+        from aaam_pipeline.core.words import Words
 
-        with engine.open(defaults.index(index, quiet)) as opened:
-            found = opened.query(" ".join(query), top)
-            render.hits(found, as_json=as_json, paths=paths)
-            if not found and not quiet:
-                render.PlainReporter().say(f"none of {opened.manifest.images} images holds all of these labels")
+        known = Words.read(words) if words else None
+        with engine.open(defaults.index(index, quiet), words=known) as opened:
+            text = " ".join(query)
+            say = render.reporter_of(quiet).say
+            for word, labels in opened.parse(text).taken.items():
+                say(f"{word} is searched as {labels}")
+            found = opened.query(text, top, explain)
+            render.hits(found, as_json=as_json, paths=paths, explain=explain)
+            if not found:
+                say(f"no image of {opened.manifest.images} fits this query")
 
 
 def similar(
@@ -68,12 +83,22 @@ def similar(
 def labels(
     index: defaults.Index = None,
     as_json: Json = False,
+    words: Annotated[
+        bool, typer.Option("--words", help="Print the file of synonyms and parents that is used, to edit it.")
+    ] = False,
     quiet: defaults.Quiet = False,
 ) -> None:
     """List the labels one can search for, with how many images were assigned each."""
     with guard():
         import json
 
+        if words:
+            from aaam_pipeline.core.words import SHIPPED, Words
+
+            used = Path(os.environ.get("AAAM_WORDS") or SHIPPED)
+            Words.read(used)
+            print(used.read_text(encoding="utf8"), end="")
+            return
         from aaam_pipeline.index import manifest
 
         read = manifest.read(defaults.index(index, quiet))

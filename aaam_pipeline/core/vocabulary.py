@@ -6,6 +6,9 @@ from difflib import SequenceMatcher
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import IntegrityError, UnknownLabelError
 
+# how alike letters must be to ask whether a label was meant: 'footbal' and 'football' are 0.93
+CLOSE = 0.8
+
 
 class Vocabulary:
     """An ordered set of labels; a label's place is its id, its column in `scores` and its row in the classifier."""
@@ -43,9 +46,16 @@ class Vocabulary:
         """
         place = self._ids.get(word.casefold())
         if place is None:
-            nearest = ", ".join(repr(label) for label in self.nearest(word))
-            raise UnknownLabelError(f"{word!r} is not a label; nearest: {nearest} (all of them: aaam-pipe labels)")
+            raise UnknownLabelError(self.unknown(word))
         return place
+
+    def unknown(self, word: str) -> str:
+        """Return what to tell someone who takes `word` for a label."""
+        nearest = self.nearest(word)
+        close = SequenceMatcher(None, word.casefold(), nearest[0].casefold()).ratio() >= CLOSE
+        meant = f"did you mean {nearest[0]!r}? " if close else ""
+        names = ", ".join(repr(label) for label in nearest)
+        return f"{word!r} is not a label; {meant}nearest: {names} (all of them: aaam-pipe labels)"
 
     def nearest(self, word: str, count: int = 3) -> list[str]:
         """Return the labels most like `word`: those that contain it first, then by how alike the letters are."""

@@ -49,6 +49,7 @@ def build(annotations: Path, out: Path, report: Reporter) -> IndexManifest:
                 f"{annotations} holds {images} annotated of {rows} rows, but its manifest says {source.successes} of "
                 f"{source.inputs}; annotate again"
             )
+        scores.sort()
         counts = scores.label_counts(source.vocabulary)
     except duckdb.Error as error:
         raise IntegrityError(f"cannot build the index: {str(error).splitlines()[0]}") from None

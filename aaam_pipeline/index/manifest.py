@@ -7,7 +7,7 @@ import msgspec
 from aaam_pipeline.core.artifacts import read_json
 from aaam_pipeline.core.errors import IntegrityError
 
-VERSION = 1
+VERSION = 2
 SCORES = "scores.duckdb"
 VECTORS = "vectors.faiss"
 

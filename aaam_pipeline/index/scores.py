@@ -6,7 +6,7 @@ DESIGN measured that a column a label answers a two-label ranking in millisecond
 labels' frequency, where a postings table with a join takes 20 to 300. Columns are named `s<label id>`: a label's text
 never becomes SQL.
 
-    scores(id, s0 .. s<L-1>)       UTINYINT, `core.ranking.encode` of the probability
+    scores(id, s0 .. s<L-1>, place)    UTINYINT, `core.ranking.encode` of the probability; `place`: the rank by path
     images(id, path, root, width, height, bytes, mtime, sha256, labels)
 """
 
@@ -29,7 +29,7 @@ class ScoresBuilder:
         self._database = duckdb.connect(str(path))
         self._database.execute("SET TimeZone = 'UTC'")
         columns = ", ".join(f"s{label} UTINYINT NOT NULL" for label in range(num_labels))
-        self._database.execute(f"CREATE TABLE scores (id INTEGER NOT NULL, {columns})")
+        self._database.execute(f"CREATE TABLE scores (id INTEGER NOT NULL, {columns}, place INTEGER NOT NULL)")
         self._database.execute(
             "CREATE TABLE images (id INTEGER NOT NULL, path VARCHAR NOT NULL, root VARCHAR NOT NULL, width INTEGER, "
             "height INTEGER, bytes BIGINT, mtime TIMESTAMP, sha256 VARCHAR, labels VARCHAR[])"
@@ -39,8 +39,9 @@ class ScoresBuilder:
         """Add annotated (not failed) rows, which get the ids from `first_id` on."""
         ids = pa.array(np.arange(first_id, first_id + batch.num_rows, dtype=np.int32))
         codes_BL = ranking.encode(schema.rows(batch["scores"]))
-        names = ["id", *(f"s{label}" for label in range(codes_BL.shape[1]))]
-        self._insert("scores", pa.table([ids, *(pa.array(np.ascontiguousarray(c)) for c in codes_BL.T)], names=names))
+        names = ["id", *(f"s{label}" for label in range(codes_BL.shape[1])), "place"]
+        columns = [ids, *(pa.array(np.ascontiguousarray(codes_B)) for codes_B in codes_BL.T), ids]
+        self._insert("scores", pa.table(columns, names=names))
         facts = {name: batch[name] for name in FACTS}
         facts["mtime"] = facts["mtime"].cast(pa.timestamp("us"))
         self._insert("images", pa.table({"id": ids, **facts}))
@@ -49,6 +50,13 @@ class ScoresBuilder:
         self._database.register("incoming", rows)
         self._database.execute(f"INSERT INTO {table} SELECT * FROM incoming")
         self._database.unregister("incoming")
+
+    def sort(self) -> None:
+        """Give every image its place: the rank of its path, then its root, then its id. Equal scores go by it."""
+        self._database.execute(
+            "UPDATE scores SET place = ranked.place FROM (SELECT id, row_number() OVER (ORDER BY path, root, id) - 1 "
+            "AS place FROM images) AS ranked WHERE scores.id = ranked.id"
+        )
 
     def label_counts(self, vocabulary: list[str]) -> list[int]:
         """Return how many images were assigned each label."""

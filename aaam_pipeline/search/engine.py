@@ -2,14 +2,14 @@
 
 Shapes: D embedding.
 
-The score of a query is the product of its labels' probabilities as the index stores them (`core.ranking`); ties go to
-the image that was annotated first, that is by root and path. Top 5 is therefore always the beginning of top 15.
+The score of a query is that of `search.planner`, of the probabilities as the index stores them (`core.ranking`); ties
+go by path. Top 5 is therefore always the beginning of top 15.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import duckdb
@@ -20,8 +20,10 @@ from aaam_pipeline.core import ranking
 from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.vocabulary import Vocabulary
+from aaam_pipeline.core.words import Words
 from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.search import query
+from aaam_pipeline.search import planner
+from aaam_pipeline.search.query import Query, parse
 
 if TYPE_CHECKING:
     from aaam_pipeline.index.vectors import Vectors
@@ -31,13 +33,17 @@ Embed = Callable[[Path], tuple[str, NDArray[np.float32]]]
 
 
 class Hit(NamedTuple):
-    """One image found. `score`: of the query in [0, 1], or the cosine for similar images; `labels`: those assigned."""
+    """One image found. `score`: of the query in [0, 1], or the cosine for similar images; `labels`: those assigned.
+
+    `label_scores`: of the query's labels; `terms`: what each term of the query gives, if that was asked for.
+    """
 
     path: str
     root: str
     score: float
     labels: list[str]
     label_scores: dict[str, float]
+    terms: Mapping[str, float] = MappingProxyType({})
 
     @property
     def location(self) -> str:
@@ -53,8 +59,10 @@ class Hit(NamedTuple):
 class Index:
     """An index opened for reading; several processes may read one, also while it is rebuilt."""
 
-    def __init__(self, folder: Path, embed: Embed | None = None) -> None:
+    def __init__(self, folder: Path, embed: Embed | None = None, words: Words | None = None) -> None:
         """Open the index in `folder`; `embed` serves `similar` with photographs that are not in it.
+
+        `words`: those that people use for labels; the shipped ones, unless others are given.
 
         Raises:
             UsageError: `folder` is no index.
@@ -63,6 +71,7 @@ class Index:
         self.folder = folder
         self.manifest = manifests.read(folder)
         self.vocabulary = Vocabulary(self.manifest.vocabulary)
+        self.words = words or Words.shipped()
         self._embed = embed
         self._vectors: Vectors | None = None
         # held open, so that vectors first needed after a rebuild are still those of this index
@@ -90,31 +99,42 @@ class Index:
         self._database.close()
         self._vectors_file.close()
 
-    def query(self, text: str, top: int = 20) -> list[Hit]:
-        """Return the `top` best images for a query (see `search.query`), best first.
+    def query(self, text: str, top: int = 20, explain: bool = False) -> list[Hit]:
+        """Return the `top` best images for a query (see `search.query`), best first; `explain`: with `Hit.terms`.
 
         Raises:
-            UsageError, UnknownLabelError: the query cannot be understood.
+            UsageError, QueryError, UnknownLabelError: the query cannot be understood.
             IntegrityError: the index is damaged.
         """
-        ids = query.parse(text, self.vocabulary)
+        asked = self.parse(text)
         _check_top(top)
-        # labels are column numbers here: nothing a user typed is ever part of the statement
-        product = " * ".join(f"s{id}::DOUBLE" for id in ids)
-        held = " AND ".join(f"s{id} > 0" for id in ids)
-        rows = self._select(
-            f"SELECT id, {product} AS product, {', '.join(f's{id}' for id in ids)} FROM scores WHERE {held} "
-            f"ORDER BY product DESC, id LIMIT {int(top)}"
-        )
-        names = [self.vocabulary.labels[id] for id in ids]
+        plan = planner.plan(asked, top)
+        names = [self.vocabulary.labels[id] for id in plan.labels]
         scores = {
             row[0]: (
-                row[1] / ranking.LEVELS ** len(ids),
+                row[1] / plan.top,
                 dict(zip(names, [code / ranking.LEVELS for code in row[2:]], strict=True)),
             )
-            for row in rows
+            for row in self._select(plan.sql, list(plan.values))
         }
-        return self._hits(scores)
+        hits = self._hits(scores)
+        if not explain:
+            return hits
+        sql, values, tops = planner.explain(asked, list(scores))
+        given = {row[0]: row[1:] for row in self._select(sql, list(values))}
+        texts = [text for text, _ in asked.terms]
+        return [
+            hit._replace(terms={text: value / top for text, value, top in zip(texts, given[id], tops, strict=True)})
+            for id, hit in zip(scores, hits, strict=True)
+        ]
+
+    def parse(self, text: str) -> Query:
+        """Understand a query with this index's labels and words.
+
+        Raises:
+            UsageError, QueryError, UnknownLabelError: as `search.query.parse`.
+        """
+        return parse(text, self.vocabulary, self.words)
 
     def similar(self, path_or_vector: "str | os.PathLike[str] | NDArray[Any]", top: int = 20) -> list[Hit]:
         """Return the `top` images most like a photograph or an embedding (D,), most like first, by cosine.
@@ -192,7 +212,7 @@ class Index:
             raise IntegrityError(f"{self.folder} is damaged: {str(error).splitlines()[0]}") from None
 
 
-def open(folder: "str | os.PathLike[str]", embed: Embed | None = None) -> Index:
+def open(folder: "str | os.PathLike[str]", embed: Embed | None = None, words: Words | None = None) -> Index:
     """Open an index for queries; see `Index`.
 
     An index that is replaced while its files are being opened is opened again: its manifest, scores and vectors are
@@ -202,7 +222,7 @@ def open(folder: "str | os.PathLike[str]", embed: Embed | None = None) -> Index:
     while True:
         before = _build_of(place)
         try:
-            index = Index(place, embed)
+            index = Index(place, embed, words)
         except AaamError:
             if _build_of(place) == before:
                 raise

@@ -34,7 +34,9 @@ def test_what_is_no_label_is_not_contained() -> None:
 )
 def test_the_nearest_label_comes_first_in_the_message(word: str, label: str) -> None:
     assert WORDS.nearest(word)[0] == label
-    with pytest.raises(UnknownLabelError, match=f"{word!r} is not a label; nearest: {label!r}, "):
+    with pytest.raises(
+        UnknownLabelError, match=f"{word!r} is not a label; (did you mean {label!r}\\? )?nearest: {label!r}, "
+    ):
         WORDS.id(word)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from aaam_pipeline.core.errors import UnknownLabelError, UsageError
 from aaam_pipeline.core.vocabulary import Vocabulary
+from aaam_pipeline.search.nodes import Label, labels
 from aaam_pipeline.search.query import parse
 
 LABELS = ["grass", "football", "traffic light", "person", "light", "traffic", "New York City", "Straße", "rock'n'roll"]
@@ -11,7 +12,9 @@ VOCABULARY = Vocabulary(LABELS)
 
 
 def named(text: str) -> list[str]:
-    return [LABELS[id] for id in parse(text, VOCABULARY)]
+    terms = parse(text, VOCABULARY).terms
+    assert all(isinstance(node, Label) for _, node in terms)
+    return [LABELS[id] for _, node in terms for id in labels(node)]
 
 
 @pytest.mark.parametrize(
@@ -24,7 +27,7 @@ def named(text: str) -> list[str]:
         ('"traffic light"', ["traffic light"]),
         ('person "traffic light" grass', ["person", "traffic light", "grass"]),
         ("person traffic light grass", ["person", "traffic light", "grass"]),
-        ('"traffic" "light"', ["traffic light"]),
+        ('"traffic" "light"', ["traffic", "light"]),
         ("light traffic", ["light", "traffic"]),
         ("traffic grass light", ["traffic", "grass", "light"]),
         ("new york city person", ["New York City", "person"]),
@@ -53,11 +56,11 @@ def test_an_unclosed_quote_is_a_usage_error(text: str) -> None:
 
 def test_every_unknown_word_is_named_with_the_nearest_labels() -> None:
     with pytest.raises(UnknownLabelError) as caught:
-        parse('footbal grass "big traffic" persons', VOCABULARY)
+        parse('footbal grass "big traffic" parson', VOCABULARY)
     message = str(caught.value)
-    assert "'footbal' is not a label; nearest: 'football'" in message
+    assert "'footbal' is not a label; did you mean 'football'? nearest: 'football'" in message
     assert "'big traffic' is not a label; nearest: 'traffic'" in message
-    assert "'persons' is not a label; nearest: 'person'" in message
+    assert "'parson' is not a label; did you mean 'person'? nearest: 'person'" in message
     assert "'grass' is not" not in message
     assert "\n" not in message
 
@@ -68,9 +71,7 @@ def test_an_unknown_word_is_named_once() -> None:
     assert str(caught.value).count("'zebra' is not a label") == 1
 
 
-@pytest.mark.parametrize(
-    "text", ['""', "-", "*", "+grass -person", "#grass", "a|b", "s0", "\\", "grass,football", "\x00"]
-)
+@pytest.mark.parametrize("text", ['""', "-", "*", "#grass", "a|b", "s0", "\\", "grass,football", "\x00"])
 def test_what_is_no_label_is_never_taken_for_one(text: str) -> None:
     with pytest.raises(UnknownLabelError):
         parse(text, VOCABULARY)
@@ -89,6 +90,6 @@ def test_a_long_query_is_answered_at_once(text: str) -> None:
 
 def test_more_labels_than_a_score_can_hold_are_a_usage_error() -> None:
     words = [f"l{number}" for number in range(101)]
-    assert len(parse(" ".join(words[:100]), Vocabulary(words))) == 100
+    assert len(parse(" ".join(words[:100]), Vocabulary(words)).terms) == 100
     with pytest.raises(UsageError, match="101 labels"):
         parse(" ".join(words), Vocabulary(words))

@@ -91,7 +91,9 @@ def test_a_damaged_index_is_an_integrity_error_of_one_line(damage: Callable[[Pat
 
 def test_a_newer_index_is_refused(copied: Path) -> None:
     manifest = manifests.read(copied)
-    write_json(copied / "manifest.json", manifests.msgspec.structs.replace(manifest, schema_version=2))
+    write_json(
+        copied / "manifest.json", manifests.msgspec.structs.replace(manifest, schema_version=manifests.VERSION + 1)
+    )
     with pytest.raises(IntegrityError, match="build it again"):
         search.open(copied)
 

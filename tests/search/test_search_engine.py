@@ -12,7 +12,7 @@ from search.toy_index import EMBEDDING_ND, IMAGES, LABELS, SCORES_NL, ids_of
 
 import aaam_pipeline.search as search
 from aaam_pipeline.core import ranking
-from aaam_pipeline.core.errors import UnknownLabelError, UsageError
+from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.search import Index
 
@@ -94,9 +94,9 @@ def test_top_must_be_positive(top: int, index: Index) -> None:
         "';'" * 3000,
     ],
 )
-def test_a_hostile_text_is_only_an_unknown_word(text: str, index: Index, toy_index: Path) -> None:
+def test_a_hostile_text_is_only_a_query_that_is_not_understood(text: str, index: Index, toy_index: Path) -> None:
     before = (toy_index / manifests.SCORES).read_bytes()
-    with pytest.raises(UnknownLabelError):
+    with pytest.raises(UsageError):
         index.query(text)
     assert (toy_index / manifests.SCORES).read_bytes() == before
     assert len(index.query("boat", 5)) == 5
