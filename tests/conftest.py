@@ -144,6 +144,7 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
         "AAAM_MODEL",
         "AAAM_INDEX",
         "AAAM_DEVICE",
+        "AAAM_WORDS",
         "AAAM_BACKEND",
         "AAAM_BATCH_SIZE",
         "AAAM_NUM_WORKERS",

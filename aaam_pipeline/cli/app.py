@@ -45,8 +45,7 @@ def root(
 app.command("annotate")(annotate.annotate)
 app.command("verify")(verify.verify)
 app.command("index")(index.index)
-# a query may begin with a minus, which is no option
-app.command("search", context_settings={"ignore_unknown_options": True})(search.search)
+app.command("search", cls=search.QueryCommand)(search.search)
 app.command("similar")(search.similar)
 app.command("labels")(search.labels)
 app.command("doctor")(doctor.doctor)

@@ -24,13 +24,10 @@ Index = Annotated[
     Path | None,
     typer.Option(help="Index, a folder. Default: the newest made in this folder.", envvar="AAAM_INDEX"),
 ]
-WordsFile = Annotated[
+WORDS = "AAAM_WORDS"
+Words = Annotated[
     Path | None,
-    typer.Option(
-        "--words",
-        help="File of synonyms and parents, as `labels --words` prints it, in place of the own.",
-        envvar="AAAM_WORDS",
-    ),
+    typer.Option(help="Words file: synonyms and parents, in place of those that are shipped.", envvar=WORDS),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks on stderr.")]
 

@@ -7,13 +7,13 @@
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
 
-from aaam_pipeline.core.errors import AaamError, QueryError
+from aaam_pipeline.core.errors import AaamError, QuerySyntaxError
 
 INTERRUPTED = 130
 
@@ -33,8 +33,9 @@ def guard(debug: bool | None = None) -> Iterator[None]:
         # the reader went away (`| head`): not an error, and Python must not complain about it while it shuts down
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
-    except QueryError as error:
-        _fail(error.exit_code, str(error), debug, error.pointer())
+    except QuerySyntaxError as error:
+        message, *lines = str(error).split("\n")
+        _fail(error.exit_code, message, debug, lines)
     except AaamError as error:
         _fail(error.exit_code, str(error), debug)
     except OSError as error:
@@ -44,11 +45,10 @@ def guard(debug: bool | None = None) -> Iterator[None]:
         _fail(1, f"unexpected {type(error).__name__}: {error} (a defect: --debug shows where)", debug)
 
 
-def _fail(code: int, message: str, debug: bool, more: str = "") -> NoReturn:
+def _fail(code: int, message: str, debug: bool, place: Sequence[str] = ()) -> NoReturn:
+    """End with a line, and where a caret shows a place with the lines of that."""
     if debug:
         traceback.print_exc()
     prefix = "" if code == INTERRUPTED else "error: "
-    print(prefix + " ".join(message.split()), file=sys.stderr)
-    if more:
-        print(more, file=sys.stderr)
+    print(prefix + " ".join(message.split()), *place, sep="\n", file=sys.stderr)
     raise typer.Exit(code) from None

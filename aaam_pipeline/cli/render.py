@@ -16,7 +16,10 @@ from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from aaam_pipeline.search import Hit
+    from aaam_pipeline.search import Explanation, Hit
+
+# labels of a query that are shown whatever their scores
+SHOWN = 5
 
 
 class PlainReporter(NullReporter):
@@ -25,11 +28,6 @@ class PlainReporter(NullReporter):
     def say(self, text: str) -> None:
         """Print a line on stderr."""
         print(text, file=sys.stderr, flush=True)
-
-
-def reporter_of(quiet: bool) -> NullReporter:
-    """Return what remarks without a bar are said to."""
-    return NullReporter() if quiet else PlainReporter()
 
 
 class TerminalReporter:
@@ -85,23 +83,40 @@ def reporter(quiet: bool = False) -> Iterator[Reporter]:
             yield TerminalReporter(progress)
 
 
-def hits(found: "Sequence[Hit]", *, as_json: bool, paths: bool, explain: bool = False) -> None:
+def hits(found: "Sequence[Hit]", *, as_json: bool, paths: bool) -> None:
     """Print hits, best first: JSON objects, bare paths, a table on a terminal, or tab-separated lines."""
     if as_json:
         for hit in found:
-            shown = {name: value for name, value in hit._asdict().items() if name != "terms"}
-            print(json.dumps(shown | ({"terms": dict(hit.terms)} if explain else {}), ensure_ascii=False))
+            print(json.dumps(hit._asdict(), ensure_ascii=False))
     elif paths:
         for hit in found:
             print(hit.location)
+    elif sys.stdout.isatty():
+        table(["score", "image", "labels"], [[f"{hit.score:.3f}", _near(hit), _labels(hit)] for hit in found])
     else:
-        names = ["score", "image", "labels", *(["terms"] if explain else [])]
-        rows = [[f"{hit.score:.3f}", _near(hit), _labels(hit), *([_terms(hit)] if explain else [])] for hit in found]
-        if sys.stdout.isatty():
-            table(names, rows)
-        else:
-            for row in rows:
-                print(*row, sep="\t")
+        for hit in found:
+            print(f"{hit.score:.3f}", _near(hit), _labels(hit), sep="\t")
+
+
+def explanations(found: "Sequence[Explanation]", *, as_json: bool) -> None:
+    """Print hits with the terms of their scores: JSON objects, a table on a terminal, or a line a term."""
+    if as_json:
+        for each in found:
+            terms = [term._asdict() for term in each.terms]
+            print(json.dumps({**each.hit._asdict(), "terms": terms}, ensure_ascii=False))
+        return
+    rows = [
+        [f"{hit.score:.3f}", _near(hit), term.query, f"{term.score:.3f}", _scores(term.label_scores)]
+        for hit, terms in found
+        for term in terms
+    ]
+    if sys.stdout.isatty():
+        for row, above in reversed(list(zip(rows[1:], rows, strict=False))):
+            row[:2] = ["", ""] if row[:2] == above[:2] else row[:2]
+        table(["score", "image", "term", "contributed", "labels"], rows)
+    else:
+        for row in rows:
+            print(*row, sep="\t")
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -134,10 +149,11 @@ def _near(hit: "Hit") -> str:
 
 def _labels(hit: "Hit") -> str:
     """Return the query's labels with their scores, then the others that were assigned."""
-    asked = [f"{label} {score:.2f}" for label, score in hit.label_scores.items()]
-    return ", ".join([*asked, *(label for label in hit.labels if label not in hit.label_scores)])
+    others = [label for label in hit.labels if label not in hit.label_scores]
+    return ", ".join([*filter(None, [_scores(hit.label_scores)]), *others])
 
 
-def _terms(hit: "Hit") -> str:
-    """Return how the score comes about: the product of what the terms give."""
-    return " x ".join(f"{text} {value:.3f}" for text, value in hit.terms.items())
+def _scores(label_scores: dict[str, float]) -> str:
+    """Return labels with their scores; of many, those that the image has nothing of are left out."""
+    shown = {label: score for label, score in label_scores.items() if score >= 0.005 or len(label_scores) <= SHOWN}
+    return ", ".join(f"{label} {score:.2f}" for label, score in shown.items())

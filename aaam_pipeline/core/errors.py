@@ -4,7 +4,7 @@
     |-- UsageError (2: a wrong option, path or value)
     |   |-- ParamsError          params.yaml holds an unknown or unfit value
     |   |-- UnknownLabelError    a query word that is not in the vocabulary
-    |   |-- QueryError           a query that does not follow the grammar, and the place in it
+    |   |-- QuerySyntaxError     a query that cannot be parsed: three lines, with a caret under the place
     |   `-- DeviceError          a device was asked for that is not there
     |-- FailureRateError (3: finished, with more failures than --max-failure-rate)
     |-- IntegrityError (4: a file is not what its manifest says, or not of this kind at all)
@@ -14,11 +14,6 @@
 
 Anything else that escapes is a defect of this program (exit code 1, traceback with `--debug`). Ctrl-C ends in 130.
 """
-
-import unicodedata
-
-# letters of a query shown on each side of the place of an error
-AROUND = 60
 
 
 class AaamError(Exception):
@@ -41,27 +36,8 @@ class UnknownLabelError(UsageError):
     """A query word is not a label."""
 
 
-class QueryError(UsageError):
-    """A query does not follow the grammar. `query`: its text; `place`: of the character where it goes wrong."""
-
-    def __init__(self, message: str, query: str, place: int) -> None:
-        super().__init__(message)
-        self.query, self.place = query, place
-
-    def pointer(self) -> str:
-        """Return the query and, below it, a caret under the place; wide characters take two columns, marks none."""
-        shown = "".join(" " if letter.isspace() or not letter.isprintable() else letter for letter in self.query)
-        before = shown[: self.place]
-        # a long query: what is around the place
-        start = max(0, self.place - AROUND)
-        cut = "... " if start else ""
-        end = self.place + AROUND
-        tail = " ..." if end < len(shown) else ""
-        columns = sum(
-            0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF")
-            for letter in before[start:]
-        )
-        return f"  {cut}{shown[start:end]}{tail}\n  {' ' * (len(cut) + columns)}^"
+class QuerySyntaxError(UsageError):
+    """A query cannot be parsed; its text has two lines more, the query and a caret under the place."""
 
 
 class DeviceError(UsageError):

@@ -1,15 +1,38 @@
-"""How a query of several labels ranks images: stated once, used by the index, by `evaluate` and by the tests.
+"""How a query ranks images: stated once, used by the index, by search, by `evaluate` and by the tests.
 
 Shapes: N images, L labels, Q labels of a query.
 
-A score is stored in one byte (DESIGN: one UTINYINT column a label answers in milliseconds per million images). The
-score of a conjunction is the product of its labels' probabilities; ties go to the image that comes first.
+A score is stored in one byte (DESIGN: one UTINYINT column a label answers in milliseconds per million images), so a
+label's probability is code / 255. Every expression of a query has a score in [0, 1]:
+
+    label            its stored probability
+    a b   (all)      product of the scores
+    a|b   (any)      1 - (1 - a)(1 - b)
+    -a    (not)      1 - a
+    filter           1 where it holds, else 0
+
+An image with a score above 0 is a hit; the best come first, ties go to the image that comes first. So that equal
+scores are equal, they are compared as whole numbers: an expression of n labels (its degree) has N in [0, 255^n], a
+double, which is exact up to six labels, and its score is N / 255^n:
+
+    label            the code, n = 1
+    a b              N_a N_b, n = n_a + n_b
+    a|b              255^n - (255^n_a - N_a)(255^n_b - N_b), n = n_a + n_b
+    -a               255^n - N_a, n = n_a
+    filter           0 or 1, n = 0
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 LEVELS = 255
+MOST_DEGREE = 120
+"""Labels of a query: the product of more codes than this would leave the range of a double."""
+
+
+def whole(degree: int) -> float:
+    """Return 255^degree, the number that stands for a score of 1 in an expression of that degree."""
+    return float(LEVELS**degree)
 
 
 def encode(scores_NL: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -20,7 +43,7 @@ def encode(scores_NL: NDArray[np.floating]) -> NDArray[np.uint8]:
 def conjunction(codes_NQ: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return each image's score, (N,) in [0, 1], for the query that wants all Q labels."""
     product: NDArray[np.float64] = np.prod(codes_NQ, axis=1, dtype=np.float64)
-    return product / float(LEVELS ** codes_NQ.shape[1])
+    return product / whole(codes_NQ.shape[1])
 
 
 def rank(codes_NQ: NDArray[np.uint8], top: int) -> NDArray[np.intp]:

@@ -6,8 +6,8 @@ from difflib import SequenceMatcher
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import IntegrityError, UnknownLabelError
 
-# how alike letters must be to ask whether a label was meant: 'footbal' and 'football' are 0.93
-CLOSE = 0.8
+# characters of an unknown word that a message repeats
+SHOWN = 60
 
 
 class Vocabulary:
@@ -21,6 +21,8 @@ class Vocabulary:
         """
         self.labels = tuple(labels)
         self._ids = {label.casefold(): place for place, label in enumerate(self.labels)}
+        self.longest = max((len(label.split()) for label in self.labels), default=0)
+        """Words of the longest label."""
         if not self.labels or len(self._ids) != len(self.labels):
             raise IntegrityError("a vocabulary needs at least one label and no label twice")
 
@@ -49,13 +51,12 @@ class Vocabulary:
             raise UnknownLabelError(self.unknown(word))
         return place
 
-    def unknown(self, word: str) -> str:
-        """Return what to tell someone who takes `word` for a label."""
-        nearest = self.nearest(word)
-        close = SequenceMatcher(None, word.casefold(), nearest[0].casefold()).ratio() >= CLOSE
-        meant = f"did you mean {nearest[0]!r}? " if close else ""
-        names = ", ".join(repr(label) for label in nearest)
-        return f"{word!r} is not a label; {meant}nearest: {names} (all of them: aaam-pipe labels)"
+    def unknown(self, word: str, meant: str = "") -> str:
+        """Say that `word` is no label, what may have been `meant`, and which labels are nearest."""
+        shown = word if len(word) <= SHOWN else f"{word[:SHOWN]}..."
+        guess = f"did you mean {meant}? " if meant else ""
+        nearest = ", ".join(repr(label) for label in self.nearest(word[:SHOWN]))
+        return f"{shown!r} is not a label; {guess}nearest: {nearest} (all of them: aaam-pipe labels)"
 
     def nearest(self, word: str, count: int = 3) -> list[str]:
         """Return the labels most like `word`: those that contain it first, then by how alike the letters are."""

@@ -1,11 +1,13 @@
-"""Words that people use for a model's labels: synonyms, and parents that stand for several labels.
+"""What a word that is no label is taken for: a synonym, a parent (all of its children), a plural or a singular.
 
-`words.yaml` beside this file is what is used unless a user names another one.
+The words are data: `words.yaml` beside this file, or a file of the user's own in the same form.
 """
 
-from functools import cache
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import msgspec
 
@@ -13,98 +15,147 @@ from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.vocabulary import Vocabulary
 
 SHIPPED = Path(__file__).with_name("words.yaml")
-IRREGULAR = {
-    "people": "person",
-    "men": "man",
-    "women": "woman",
-    "children": "child",
-    "mice": "mouse",
-    "geese": "goose",
-    "feet": "foot",
-    "teeth": "tooth",
-    "oxen": "ox",
-    "cacti": "cactus",
-}
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`synonyms`: a label -> words taken for it; `parents`: a word -> its children; `plurals`: irregular ones."""
+
     synonyms: dict[str, list[str]] = {}
     parents: dict[str, list[str]] = {}
+    plurals: dict[str, str] = {}
 
 
-class Words:
-    """Finds the labels that a word means."""
+def load(path: Path | None = None) -> Words:
+    """Read a words file; None: the one that is shipped.
 
-    def __init__(self, synonyms: dict[str, list[str]], parents: dict[str, list[str]]) -> None:
-        """Use `synonyms` (label -> words for it) and `parents` (word -> labels or parents below it)."""
-        self._labels: dict[str, list[str]] = {}
-        for label, others in synonyms.items():
-            for word in others:
-                self._labels.setdefault(word.casefold(), []).append(label)
-        self._parents = {word.casefold(): children for word, children in parents.items()}
-        self.longest = max((len(word.split()) for word in (*self._labels, *self._parents)), default=1)
+    Raises:
+        UsageError: the file cannot be read, or is no words file.
+    """
+    # a query of labels alone never comes here, and is spared the time
+    import yaml
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a file of words.
+    path = path or SHIPPED
+    # libyaml is ten times as fast as the Python parser, where it was built in
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        # a section without entries is None in YAML
+        tree = yaml.load(path.read_text(encoding="utf8"), Loader=loader) or {}
+        if isinstance(tree, dict):
+            tree = {section: {} if entries is None else entries for section, entries in tree.items()}
+        return msgspec.convert(tree, Words)
+    except OSError as error:
+        raise UsageError(f"cannot read the words file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not a words file: {' '.join(str(error).split())}") from None
 
-        Raises:
-            UsageError: it cannot be read, or is not of this kind.
-        """
-        try:
-            content = msgspec.yaml.decode(path.read_bytes(), type=_File)
-        except OSError as error:
-            raise UsageError(f"cannot read the words of {path}: {error.strerror or error}") from None
-        except (msgspec.MsgspecError, ValueError) as error:
-            raise UsageError(
-                f"{path} is not a file of words: {error}; `aaam-pipe labels --words` prints one to begin with"
-            ) from None
-        return cls(content.synonyms, content.parents)
 
-    @classmethod
-    @cache
-    def shipped(cls) -> Self:
-        """Return the words that come with this program."""
-        return cls.read(SHIPPED)
+class Resolver:
+    """Finds the labels of a vocabulary that a word stands for."""
 
-    def find(self, text: str, vocabulary: Vocabulary) -> list[int]:
-        """Return the ids of the labels that `text` means, none if it means nothing: first itself, then in the singular
-        or plural; each time as a label, a synonym of one, a parent of some.
-        """
-        for form in _forms(" ".join(text.casefold().split())):
-            for names in ([form], self._synonym(form, vocabulary), self._below(form, vocabulary)):
-                if ids := [vocabulary.id(name) for name in names if name in vocabulary]:
-                    return list(dict.fromkeys(ids))
-        return []
+    def __init__(self, vocabulary: Vocabulary, words: Words | None = None) -> None:
+        """Take the words as they apply to this vocabulary; None: those that are shipped, read when first needed."""
+        self.vocabulary = vocabulary
+        self._own = words
 
-    def _synonym(self, word: str, vocabulary: Vocabulary) -> list[str]:
-        return [label for label in self._labels.get(word, []) if label in vocabulary][:1]
+    @cached_property
+    def longest(self) -> int:
+        """Words of the longest name: more of them than this are never one name."""
+        return max(len(name.split()) for name in (*self.vocabulary, *self._synonyms, *self._children))
 
-    def _below(self, word: str, vocabulary: Vocabulary) -> list[str]:
-        """Return the labels below a parent. Children that are parents too are opened; a circle ends."""
-        found, seen, open_ = list[str](), {word}, [word]
-        while open_:
-            for child in self._parents.get(open_.pop(0), []):
-                folded = child.casefold()
-                if folded in seen:
-                    continue
-                seen.add(folded)
-                found += [child] if child in vocabulary else self._synonym(folded, vocabulary)
-                open_.append(folded)
+    @cached_property
+    def _words(self) -> Words:
+        return load() if self._own is None else self._own
+
+    @cached_property
+    def _irregular(self) -> dict[str, str]:
+        folded = {one.casefold(): many.casefold() for one, many in self._words.plurals.items()}
+        return {**{many: one for one, many in folded.items()}, **folded}
+
+    @cached_property
+    def _synonyms(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for label, alternatives in self._words.synonyms.items():
+            id = self._label(label.casefold())
+            if id is not None:
+                for word in map(str.casefold, alternatives):
+                    # `boat` is no synonym of `ships` where `boats` is a label
+                    if self._label(word) is None:
+                        found.setdefault(word, id)
         return found
 
+    @cached_property
+    def _children(self) -> dict[str, list[str]]:
+        return {parent.casefold(): children for parent, children in self._words.parents.items()}
 
-def _forms(text: str) -> list[str]:
-    """Return a word as it is, then what may be its singular and its plurals; of several words the last one varies."""
-    head, _, word = text.rpartition(" ")
-    forms = [word]
-    if word in IRREGULAR:
-        forms.append(IRREGULAR[word])
-    forms += [many for many, one in IRREGULAR.items() if one == word]
-    for ending, one in (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", "")):
-        if word.endswith(ending) and not word.endswith("ss") and len(word) > len(ending) + 1:
-            forms.append(word[: -len(ending)] + one)
-    for ending, many in (("y", "ies"), ("fe", "ves"), ("f", "ves"), ("", "s"), ("", "es")):
-        if word.endswith(ending):
-            forms.append(word[: len(word) - len(ending)] + many)
-    return [f"{head} {form}".strip() for form in dict.fromkeys(forms)]
+    def find(self, word: str) -> tuple[int, ...]:
+        """Return the ids of the labels a word stands for; none if it is unknown.
+
+        A label wins over a synonym, that over a parent; only then plural and singular are forgiven, in the same order.
+        """
+        if word in self.vocabulary:
+            return (self.vocabulary.id(word),)
+        folded = word.casefold()
+        ways: tuple[Callable[[str], tuple[int, ...]], ...] = (self._exactly, self._synonym, self._parent)
+        for forms in ([folded], list(self._forms(folded))):
+            for way in ways:
+                for form in forms:
+                    if found := way(form):
+                        return found
+        return ()
+
+    def unknown(self, word: str) -> str:
+        """Say that a word is unknown: what may have been meant, and the nearest labels."""
+        known = [*map(str.casefold, self.vocabulary), *self._synonyms, *filter(self._parent, self._children)]
+        # quadratic in the word, and nothing that long is a slip of the hand
+        close = get_close_matches(word.casefold(), known, 1, 0.75) if len(word) < 100 else []
+        return self.vocabulary.unknown(word, close[0] if close else "")
+
+    def _exactly(self, word: str) -> tuple[int, ...]:
+        return (self.vocabulary.id(word),) if word in self.vocabulary else ()
+
+    def _synonym(self, word: str) -> tuple[int, ...]:
+        return (self._synonyms[word],) if word in self._synonyms else ()
+
+    def _parent(self, word: str) -> tuple[int, ...]:
+        """Return the labels below a parent, each once, in the order of the file."""
+        found: dict[int, None] = {}
+        seen, waiting = {word}, list(reversed(self._children.get(word, [])))
+        while waiting:
+            child = waiting.pop().casefold()
+            id = self._label(child)
+            if id is not None:
+                found[id] = None
+            elif child not in seen:
+                seen.add(child)
+                waiting += reversed(self._children.get(child, []))
+        return tuple(found)
+
+    def _label(self, word: str) -> int | None:
+        """Return the label that a word is, plural and singular forgiven."""
+        return next((self.vocabulary.id(form) for form in (word, *self._forms(word)) if form in self.vocabulary), None)
+
+    def _forms(self, word: str) -> Iterator[str]:
+        """Yield the plurals and singulars that a word may have, of its last part; many of them are no words."""
+        head, space, last = word.rpartition(" ")
+        if last in self._irregular:
+            yield head + space + self._irregular[last]
+        for ending, others in ENDINGS:
+            if last.endswith(ending) and len(last) > len(ending) + 1:
+                stem = last[: len(last) - len(ending)]
+                for form in (stem + other for other in others):
+                    # no word gets its plural by a second s: gras is a slip of grass
+                    if not max(last, form, key=len).endswith("ss"):
+                        yield head + space + form
+
+
+ENDINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("ies", ("y",)),
+    ("ves", ("f", "fe")),
+    ("es", ("",)),
+    ("s", ("",)),
+    ("y", ("ies",)),
+    ("fe", ("ves",)),
+    ("f", ("ves",)),
+    ("", ("s", "es")),
+)
+"""What the end of a word may be turned into for its other number."""

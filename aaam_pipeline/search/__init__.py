@@ -5,6 +5,6 @@ with search.open("index") as index:
     hits = index.query("football grass", top=20)
 """
 
-from aaam_pipeline.search.engine import Embed, Hit, Index, open
+from aaam_pipeline.search.engine import Embed, Explanation, Hit, Index, Term, open
 
-__all__ = ["Embed", "Hit", "Index", "open"]
+__all__ = ["Embed", "Explanation", "Hit", "Index", "Term", "open"]

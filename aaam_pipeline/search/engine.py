@@ -2,14 +2,14 @@
 
 Shapes: D embedding.
 
-The score of a query is that of `search.planner`, of the probabilities as the index stores them (`core.ranking`); ties
-go by path. Top 5 is therefore always the beginning of top 15.
+The score of a query is defined in `core.ranking`; ties go by `TIES`. Top 5 is therefore always the beginning of top 15.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import duckdb
@@ -20,10 +20,10 @@ from aaam_pipeline.core import ranking
 from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.vocabulary import Vocabulary
-from aaam_pipeline.core.words import Words
+from aaam_pipeline.core.words import Resolver, Words
 from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.search import planner
-from aaam_pipeline.search.query import Query, parse
+from aaam_pipeline.search import parser, planner
+from aaam_pipeline.search import query as queries
 
 if TYPE_CHECKING:
     from aaam_pipeline.index.vectors import Vectors
@@ -31,19 +31,18 @@ if TYPE_CHECKING:
 Embed = Callable[[Path], tuple[str, NDArray[np.float32]]]
 """Turns a photograph into (model id, embedding (D,)): how an index gets at photographs it does not hold."""
 
+TIES = "scores.place"
+"""The column of the index that orders images of equal score: by path, then root."""
+
 
 class Hit(NamedTuple):
-    """One image found. `score`: of the query in [0, 1], or the cosine for similar images; `labels`: those assigned.
-
-    `label_scores`: of the query's labels; `terms`: what each term of the query gives, if that was asked for.
-    """
+    """One image found. `score`: of the query in [0, 1], or the cosine for similar images; `labels`: those assigned."""
 
     path: str
     root: str
     score: float
     labels: list[str]
     label_scores: dict[str, float]
-    terms: Mapping[str, float] = MappingProxyType({})
 
     @property
     def location(self) -> str:
@@ -56,13 +55,28 @@ class Hit(NamedTuple):
         return Path(self.root) / self.path
 
 
+class Term(NamedTuple):
+    """A factor of a hit's score: as a query, what it contributed in [0, 1], and its labels' scores."""
+
+    query: str
+    score: float
+    label_scores: dict[str, float]
+
+
+class Explanation(NamedTuple):
+    """Why an image was found: the product of the terms' scores is the hit's. Filters chose it and contribute 1."""
+
+    hit: Hit
+    terms: list[Term]
+
+
 class Index:
     """An index opened for reading; several processes may read one, also while it is rebuilt."""
 
     def __init__(self, folder: Path, embed: Embed | None = None, words: Words | None = None) -> None:
         """Open the index in `folder`; `embed` serves `similar` with photographs that are not in it.
 
-        `words`: those that people use for labels; the shipped ones, unless others are given.
+        `words`: synonyms and parents, in place of those that are shipped.
 
         Raises:
             UsageError: `folder` is no index.
@@ -71,8 +85,8 @@ class Index:
         self.folder = folder
         self.manifest = manifests.read(folder)
         self.vocabulary = Vocabulary(self.manifest.vocabulary)
-        self.words = words or Words.shipped()
         self._embed = embed
+        self._words = words
         self._vectors: Vectors | None = None
         # held open, so that vectors first needed after a rebuild are still those of this index
         self._vectors_file = (folder / manifests.VECTORS).open("rb")
@@ -99,42 +113,74 @@ class Index:
         self._database.close()
         self._vectors_file.close()
 
-    def query(self, text: str, top: int = 20, explain: bool = False) -> list[Hit]:
-        """Return the `top` best images for a query (see `search.query`), best first; `explain`: with `Hit.terms`.
+    @cached_property
+    def resolver(self) -> Resolver:
+        """What words stand for in this index."""
+        return Resolver(self.vocabulary, self._words)
+
+    def parse(self, text: str) -> parser.Query:
+        """Return what a query means in this index, with notes on words that were taken for others.
 
         Raises:
-            UsageError, QueryError, UnknownLabelError: the query cannot be understood.
+            UsageError, UnknownLabelError: it cannot be understood.
+        """
+        return parser.parse(text, self.resolver)
+
+    def query(self, text: str | parser.Query, top: int = 20) -> list[Hit]:
+        """Return the `top` best images for a query (docs/search.md has the language), best first.
+
+        Raises:
+            UsageError, UnknownLabelError: the query cannot be understood.
             IntegrityError: the index is damaged.
         """
-        asked = self.parse(text)
-        _check_top(top)
-        plan = planner.plan(asked, top)
-        names = [self.vocabulary.labels[id] for id in plan.labels]
-        scores = {
-            row[0]: (
-                row[1] / plan.top,
-                dict(zip(names, [code / ranking.LEVELS for code in row[2:]], strict=True)),
-            )
-            for row in self._select(plan.sql, list(plan.values))
-        }
-        hits = self._hits(scores)
-        if not explain:
-            return hits
-        sql, values, tops = planner.explain(asked, list(scores))
-        given = {row[0]: row[1:] for row in self._select(sql, list(values))}
-        texts = [text for text, _ in asked.terms]
-        return [
-            hit._replace(terms={text: value / top for text, value, top in zip(texts, given[id], tops, strict=True)})
-            for id, hit in zip(scores, hits, strict=True)
-        ]
+        return self._hits(self._ranked(planner.plan(self._understood(text).node), top))
 
-    def parse(self, text: str) -> Query:
-        """Understand a query with this index's labels and words.
+    def explain(self, text: str | parser.Query, top: int = 20) -> list[Explanation]:
+        """Return what `query` returns, each hit with the terms of its score.
 
         Raises:
-            UsageError, QueryError, UnknownLabelError: as `search.query.parse`.
+            UsageError, UnknownLabelError, IntegrityError: as `query`.
         """
-        return parse(text, self.vocabulary, self.words)
+        plan = planner.plan(self._understood(text).node)
+        ranked = self._ranked(plan, top)
+        scores = ", ".join(score for _, score, _ in plan.terms)
+        rows = self._select(
+            f"SELECT id, {scores} FROM {plan.source} WHERE id IN ({', '.join(map(str, ranked)) or 'NULL'})", plan.values
+        )
+        numbers = {row[0]: row[1:] for row in rows}
+
+        def terms(id: int, hit: Hit) -> list[Term]:
+            return [
+                Term(
+                    queries.text(node, self.vocabulary),
+                    number / ranking.whole(degree),
+                    {name: hit.label_scores[name] for name in self._names(queries.labels(node))},
+                )
+                for number, (node, _, degree) in zip(numbers[id], plan.terms, strict=True)
+            ]
+
+        return [Explanation(hit, terms(id, hit)) for id, hit in zip(ranked, self._hits(ranked), strict=True)]
+
+    def _understood(self, text: str | parser.Query) -> parser.Query:
+        return self.parse(text) if isinstance(text, str) else text
+
+    def _ranked(self, plan: planner.Plan, top: int) -> dict[int, tuple[float, dict[str, float]]]:
+        """Return the best images, best first: id -> score, score by label."""
+        _check_top(top)
+        codes = "".join(f", s{label}" for label in plan.labels)
+        rows = self._select(
+            f"SELECT id, {plan.score} AS score{codes} FROM {plan.source} WHERE {plan.condition} "
+            f"ORDER BY score DESC, {TIES} LIMIT {int(top)}",
+            plan.values,
+        )
+        names, whole = self._names(plan.labels), ranking.whole(plan.degree)
+        return {
+            row[0]: (row[1] / whole, dict(zip(names, [code / ranking.LEVELS for code in row[2:]], strict=True)))
+            for row in rows
+        }
+
+    def _names(self, ids: list[int]) -> list[str]:
+        return [self.vocabulary.labels[id] for id in ids]
 
     def similar(self, path_or_vector: "str | os.PathLike[str] | NDArray[Any]", top: int = 20) -> list[Hit]:
         """Return the `top` images most like a photograph or an embedding (D,), most like first, by cosine.

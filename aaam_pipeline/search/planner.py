@@ -1,106 +1,151 @@
-"""From a query to SQL: one expression for an image's score, with whatever a user typed as a parameter.
+"""From the tree of a query to SQL: what `core.ranking` defines, over the columns of an index.
 
-The score of a label is its stored byte / 255; of "all of them" the product; of "one of them" 1 - (1 - a)(1 - b); of
-"not" 1 - a; of a filter 1 or 0. While at most six bytes are multiplied this is computed in whole numbers, which a
-double holds exactly: with T = 255, a score of n labels is a number up to T^n. So scores that are equal are equal, in
-whatever order their factors come, and ties go by path. Beyond six, T is 1 and the bytes are divided first.
+Labels are column numbers and fields are names of this file; everything else that a user typed is a parameter. The score
+of an expression is its whole number, a DOUBLE; `core.ranking` says how it is computed.
 """
 
-from datetime import datetime
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
 from typing import NamedTuple
 
-from aaam_pipeline.core.ranking import LEVELS
-from aaam_pipeline.search.nodes import Any, Every, Fact, Glob, Label, Node, Not, Score, degree, labels
-from aaam_pipeline.search.query import Query
+from aaam_pipeline.core import ranking
+from aaam_pipeline.search.query import All, Any, FactFilter, Label, Node, Not, ScoreFilter, labels
 
-# 255^6 < 2^53
-EXACT = 6
-
-Value = str | float | datetime
-
-
-class Expression(NamedTuple):
-    """SQL with `?` for its values; `top`: the score that stands for 1."""
-
-    sql: str
-    values: tuple[Value, ...]
-    top: float
+DATE = "mtime"
+"""The column that `after:` and `before:` compare: when the file was last changed, in UTC."""
+COMPARED = {"width", "height", "bytes"}
+MATCHED = {"path", "root"}
+# beyond what a column of 64 bits holds
+MOST = 2**62
 
 
 class Plan(NamedTuple):
-    """The statement that ranks the images: `score` of each, `top` for 1, then the stored bytes of `labels`."""
+    """A query as SQL over `source`; `values` are its parameters, `$1` and on."""
 
-    sql: str
-    values: tuple[Value, ...]
-    top: float
+    source: str
+    condition: str
+    """Which images are hits: those with a score above 0."""
+    score: str
+    degree: int
     labels: list[int]
+    terms: list[tuple[Node, str, int]]
+    """The factors of the score, each with its own score and degree."""
+    values: list[object]
 
 
-def plan(query: Query, top: int) -> Plan:
-    """Return the statement for the `top` best images of a query; ties go by path."""
-    score = expression(query.root, _scale(query))
-    ids = labels(query.root)
-    # what is certain to be no hit is left out before anything is computed
-    held = [f"s{node.id} > 0" for _, node in query.terms if isinstance(node, Label)] or ["true"]
-    columns = "".join(f", s{id}" for id in ids)
-    # the statement's text: numbers of labels and the names of columns alone
-    sql = (
-        f"SELECT id, score{columns} FROM (SELECT scores.id, place{columns}, {score.sql} AS score "
-        f"FROM {_tables(query.root)} WHERE {' AND '.join(held)}) WHERE score > 0 "
-        f"ORDER BY score DESC, place LIMIT {int(top)}"
+def plan(node: Node) -> Plan:
+    """Return a query as SQL: the facts of the images are only read where a filter needs them."""
+    writer = _Writer()
+    terms = [(item, writer.score(item), degree(item)) for item in (node.items if isinstance(node, All) else (node,))]
+    # a filter at the top only chooses: it is no factor
+    factors = [score for item, score, _ in terms if not isinstance(item, ScoreFilter | FactFilter)]
+    return Plan(
+        source="scores JOIN images USING (id)" if writer.facts else "scores",
+        condition=" AND ".join(writer.holds(item) for item, _, _ in terms),
+        score=" * ".join(factors) or "1e0",
+        degree=degree(node),
+        labels=labels(node),
+        terms=terms,
+        values=list(writer.values),
     )
-    return Plan(sql, score.values, score.top, ids)
 
 
-def explain(query: Query, ids: list[int]) -> tuple[str, tuple[Value | list[int], ...], list[float]]:
-    """Return the statement for what each term of a query gives for some images, its values, and what stands for 1."""
-    parts = [expression(node, _scale(query)) for _, node in query.terms]
-    columns = ", ".join(part.sql for part in parts)
-    sql = f"SELECT scores.id, {columns} FROM {_tables(query.root)} WHERE scores.id IN (SELECT unnest(?))"
-    return sql, (*(value for part in parts for value in part.values), ids), [part.top for part in parts]
+def degree(node: Node) -> int:
+    """Return how many labels an expression has, filters not counted: its score is N / 255^degree."""
+    match node:
+        case Label():
+            return 1
+        case Not(item):
+            return degree(item)
+        case All(items) | Any(items):
+            return sum(map(degree, items))
+        case ScoreFilter() | FactFilter():
+            return 0
 
 
-def expression(node: Node, scale: int) -> Expression:
-    """Return an expression's score in SQL; a probability is a number up to `scale`."""
-    if isinstance(node, Label):
-        return Expression(f"s{node.id}::DOUBLE" + ("" if scale == LEVELS else f" / {LEVELS}"), (), scale)
-    if isinstance(node, Not):
-        inner = expression(node.part, scale)
-        return Expression(f"({inner.top:.0f}::DOUBLE - {inner.sql})", inner.values, inner.top)
-    if isinstance(node, Every | Any):
-        parts = [expression(part, scale) for part in node.parts]
-        top = 1.0
-        for part in parts:
-            top *= part.top
-        values = tuple(value for part in parts for value in part.values)
-        if isinstance(node, Every):
-            return Expression(f"({' * '.join(part.sql for part in parts)})", values, top)
-        missed = " * ".join(f"({part.top:.0f}::DOUBLE - {part.sql})" for part in parts)
-        return Expression(f"({top:.0f}::DOUBLE - {missed})", values, top)
-    return _filter(node)
+class _Writer:
+    """Writes expressions as SQL and keeps their parameters."""
+
+    def __init__(self) -> None:
+        self.values: dict[object, int] = {}
+        self.facts = False
+
+    def holds(self, node: Node) -> str:
+        """Return the condition that an expression's score is above 0."""
+        match node:
+            case Label(id):
+                return f"s{id} > 0"
+            case ScoreFilter():
+                return _score_filter(node)
+            case FactFilter():
+                return self._fact_filter(node)
+            case _:
+                return f"{self.score(node)} > 0"
+
+    def score(self, node: Node) -> str:
+        """Return the whole number of an expression."""
+        match node:
+            case Label(id):
+                return f"s{id}::DOUBLE"
+            case ScoreFilter() | FactFilter():
+                return f"({self.holds(node)})::DOUBLE"
+            case Not():
+                return self._rest(node.item)
+            case All(items):
+                return f"({' * '.join(map(self.score, items))})"
+            case Any(items):
+                return f"({_whole(degree(node))} - {' * '.join(map(self._rest, items))})"
+
+    def _rest(self, node: Node) -> str:
+        """Return what is missing from an expression's score to certainty."""
+        return f"({_whole(degree(node))} - {self.score(node)})"
+
+    def _fact_filter(self, node: FactFilter) -> str:
+        self.facts = True
+        match node.field, node.value:
+            case ("width" | "height" | "bytes") as field, Decimal() as value:
+                condition = _compare(f"images.{field}", node.operator, Fraction(value))
+            case ("path" | "root") as field, str() as pattern:
+                condition = f"images.{field} LIKE {self._parameter(_like(pattern))} ESCAPE '^'"
+            case ("after" | "before") as field, date() as day:
+                comparison = ">=" if field == "after" else "<"
+                condition = f"images.{DATE} {comparison} {self._parameter(day)}::DATE::TIMESTAMP"
+            case _:
+                raise TypeError(f"no filter: {node}")
+        # a fact that is not known fits no filter
+        return f"coalesce({condition}, false)"
+
+    def _parameter(self, value: object) -> str:
+        return f"${self.values.setdefault(value, len(self.values) + 1)}"
 
 
-def _filter(node: Score | Fact | Glob) -> Expression:
-    # what is not known of an image is not fulfilled by it
-    if isinstance(node, Score):
-        # compared as it is shown, with six decimals: 0.8 is met by the byte 204
-        condition, value = f"round(s{node.id} / {LEVELS}, 6) {node.compare} round(?, 6)", node.value
-        return Expression(f"({condition})::INTEGER::DOUBLE", (value,), 1)
-    if isinstance(node, Fact):
-        kind = "TIMESTAMP" if isinstance(node.value, datetime) else "DOUBLE"
-        return Expression(f"coalesce({node.name} {node.compare} ?::{kind}, false)::INTEGER::DOUBLE", (node.value,), 1)
-    return Expression(f"({node.name} GLOB ?)::INTEGER::DOUBLE", (node.pattern,), 1)
+def _whole(degree: int) -> str:
+    return f"{ranking.whole(degree):.17e}"
 
 
-def _scale(query: Query) -> int:
-    return LEVELS if degree(query.root) <= EXACT else 1
+def _score_filter(node: ScoreFilter) -> str:
+    code = Fraction(node.value) * ranking.LEVELS
+    # few numbers are exactly the probability of a code: equal to one is what is stored for it
+    return _compare(f"s{node.label}", node.operator, Fraction(round(code)) if node.operator == "=" else code)
 
 
-def _tables(node: Node) -> str:
-    return "scores JOIN images USING (id)" if _needs_facts(node) else "scores"
+def _compare(column: str, operator: str, value: Fraction) -> str:
+    """Return the condition that a column of whole numbers compares like this."""
+    match operator:
+        case ">=":
+            return f"{column} >= {min(ceil(value), MOST)}"
+        case ">":
+            return f"{column} > {min(floor(value), MOST)}"
+        case "<=":
+            return f"{column} <= {min(floor(value), MOST)}"
+        case "<":
+            return f"{column} < {min(ceil(value), MOST)}"
+        case _:
+            return f"{column} = {min(floor(value), MOST)}" if value.denominator == 1 else "false"
 
 
-def _needs_facts(node: Node) -> bool:
-    if isinstance(node, Every | Any):
-        return any(_needs_facts(part) for part in node.parts)
-    return _needs_facts(node.part) if isinstance(node, Not) else isinstance(node, Fact | Glob)
+def _like(pattern: str) -> str:
+    """Return a pattern with * and ? as one for LIKE, in which ^ is the escape."""
+    return "".join({"*": "%", "?": "_"}.get(each, f"^{each}" if each in "%_^" else each) for each in pattern)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -122,35 +121,8 @@ def test_no_hit_is_said_on_stderr(indexed: Path, invoke: Invoke, monkeypatch: py
     monkeypatch.setattr("aaam_pipeline.search.engine.Index.query", lambda *_: [])
     result = invoke("search", "grass", "--index", indexed)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "no image of 24 fits this query\n"
+    assert result.stderr == "none of 24 images fits this query\n"
     assert invoke("search", "grass", "--index", indexed, "--json", "--quiet").output == ""
-
-
-@pytest.mark.parametrize("words", [("--", "-grass"), ("-grass person",), ("person", "-grass"), ("-grass", "person")])
-def test_a_query_may_begin_with_a_minus(words: tuple[str, ...], indexed: Path, invoke: Invoke) -> None:
-    result = invoke("search", "--index", indexed, "--paths", "--top", 3, *words)
-    assert result.exit_code == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 3
-
-
-def test_terms_are_explained(indexed: Path, invoke: Invoke) -> None:
-    command = ("search", "people -grass", "--index", indexed, "--explain", "--top", 1)
-    result = invoke(*command)
-    assert result.stderr == "people is searched as person\n"
-    assert re.fullmatch(r"0\.\d{3}\t.*\tpeople 0\.\d{3} x -grass 0\.\d{3}\n", result.stdout)
-    hit = json.loads(invoke(*command, "--json").stdout)
-    assert hit["score"] == pytest.approx(hit["terms"]["people"] * hit["terms"]["-grass"])
-
-
-def test_words_can_be_edited(indexed: Path, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = invoke("labels", "--words").stdout
-    assert "synonyms:" in shipped
-    (tmp_path / "words.yaml").write_text(shipped.replace("  grass: [", "  grass: [gazon, "))
-    assert invoke("search", "gazon", "--index", indexed).exit_code == 2
-    given = invoke("search", "gazon", "--index", indexed, "--words", tmp_path / "words.yaml", "-q")
-    monkeypatch.setenv("AAAM_WORDS", str(tmp_path / "words.yaml"))
-    assert given.stdout == invoke("search", "gazon", "--index", indexed, "-q").stdout != ""
-    assert "gazon" in invoke("labels", "--words").stdout
 
 
 def test_the_newest_model_is_taken_and_named(photos: Path, tmp_path: Path, invoke: Invoke) -> None:

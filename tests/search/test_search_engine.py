@@ -5,17 +5,22 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from search.toy_index import EMBEDDING_ND, IMAGES, LABELS, SCORES_NL, ids_of
+from search.toy_index import DIM, EMBEDDING_ND, IMAGES, LABELS, SCORES_NL, ids_of, write_annotations
 
 import aaam_pipeline.search as search
 from aaam_pipeline.core import ranking
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index import manifest as manifests
+from aaam_pipeline.index.build import build
 from aaam_pipeline.search import Index
 
+VECTORS = np.ones((9, DIM), np.float16)
 CODES_NL = ranking.encode(SCORES_NL)
 
 
@@ -94,12 +99,26 @@ def test_top_must_be_positive(top: int, index: Index) -> None:
         "';'" * 3000,
     ],
 )
-def test_a_hostile_text_is_only_a_query_that_is_not_understood(text: str, index: Index, toy_index: Path) -> None:
+def test_a_hostile_text_is_only_a_query_without_meaning(text: str, index: Index, toy_index: Path) -> None:
     before = (toy_index / manifests.SCORES).read_bytes()
     with pytest.raises(UsageError):
         index.query(text)
     assert (toy_index / manifests.SCORES).read_bytes() == before
     assert len(index.query("boat", 5)) == 5
+
+
+def test_ties_go_by_path_whatever_the_order_of_annotating(tmp_path: Path) -> None:
+    annotations = write_annotations(tmp_path / "annotations", np.full((9, len(LABELS)), 0.5, np.float16), VECTORS)
+    part = annotations / "part-00000.parquet"
+    rows = pq.read_table(part)
+    for name, values in {"path": list("gcbahdeff"), "root": [*["/b"] * 7, "/z", "/a"]}.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), pa.array(values))
+    pq.write_table(rows, part)
+    build(annotations, tmp_path / "index", NullReporter())
+    with search.open(tmp_path / "index") as index:
+        found = [hit.path + hit.root for hit in index.query("grass|sky", 9)]
+        assert found == ["a/b", "b/b", "c/b", "d/b", "e/b", "f/a", "f/z", "g/b", "h/b"]
+        assert [hit.path + hit.root for hit in index.query("grass|sky", 4)] == found[:4]
 
 
 def test_a_folder_may_have_any_name(toy_index: Path, tmp_path: Path) -> None:

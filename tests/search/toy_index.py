@@ -1,6 +1,7 @@
 """An index of made-up images, written without a model: what its annotations hold, and how to read its hits."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +16,10 @@ LABELS = ["grass", "sky", "traffic light", "person", "boat", "never"]
 IMAGES, DIM = 500, 8
 
 
-def write_annotations(folder: Path, scores_NL: NDArray[np.float16], embedding_ND: NDArray[np.float16]) -> Path:
-    """Write an annotations folder by hand, as the contract says and without a model."""
+def write_annotations(
+    folder: Path, scores_NL: NDArray[np.float16], embedding_ND: NDArray[np.float16], **facts: list[Any]
+) -> Path:
+    """Write an annotations folder by hand, as the contract says and without a model; `facts`: columns of it."""
     count = len(scores_NL)
     shape = schema.annotations(len(LABELS), DIM)
     assigned = [[label for label, score in zip(LABELS, row, strict=True) if score >= 0.5] for row in scores_NL]
@@ -28,7 +31,7 @@ def write_annotations(folder: Path, scores_NL: NDArray[np.float16], embedding_ND
         "labels": assigned,
         "scores": schema.fixed_list(scores_NL),
         "embedding": schema.fixed_list(embedding_ND),
-    }
+    } | facts
     arrays = [pa.array(columns.get(field.name, [None] * count), field.type) for field in shape]
     folder.mkdir()
     pq.write_table(pa.Table.from_arrays(arrays, schema=shape), folder / "part-00000.parquet")
@@ -42,7 +45,7 @@ def write_annotations(folder: Path, scores_NL: NDArray[np.float16], embedding_ND
         embedding_dim=DIM,
         settings={},
         settings_hash="",
-        roots=["/photos"],
+        roots=sorted(set(columns["root"])),
         inputs=count,
         inputs_hash="",
         parts=1,

@@ -1,0 +1,70 @@
+"""What stands behind a comparison or a colon in a query: numbers, sizes, dates, patterns."""
+
+import re
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from typing import TypeVar
+
+Value = TypeVar("Value")
+Reader = Callable[[str, str], Value]
+"""Reads the text of a field's value; ValueError says what is wrong with it."""
+
+NUMBER = re.compile(r"(\d{1,28}(?:\.\d{0,15})?|\.\d{1,15})([a-z]*)", re.IGNORECASE | re.ASCII)
+DATE = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
+UNITS = {"": 1, "b": 1} | {
+    f"{letter}{ending}": base**power
+    for power, letter in enumerate("kmgt", 1)
+    for ending, base in (("", 1000), ("b", 1000), ("ib", 1024))
+}
+MOST_CHARACTERS = 1000
+# as many as a Decimal keeps, so that a number that was read can be written and read again
+DIGITS = 28
+
+
+def number(field: str, text: str) -> Decimal:
+    """Read the number that a field is compared with; no field: the probability of a label.
+
+    Raises:
+        ValueError: it is none, or has no meaning there.
+    """
+    match = NUMBER.fullmatch(text)
+    if field == "bytes":
+        if not match or match[2].lower() not in UNITS:
+            raise ValueError("this is no size; write 2MB, 500kB, 1.5GiB or a number of bytes")
+        size = Decimal(match[1]) * UNITS[match[2].lower()]
+        if size >= Decimal(10) ** DIGITS:
+            raise ValueError("no file is that large")
+        return _plain(size)
+    if not match or match[2]:
+        raise ValueError("this is no number")
+    value = _plain(Decimal(match[1]))
+    if not field and value > 1:
+        raise ValueError("a label's probability lies between 0 and 1")
+    return value
+
+
+def of_field(field: str, text: str) -> str | date:
+    """Read what stands behind `path:`, `root:`, `after:` or `before:`.
+
+    Raises:
+        ValueError: it is missing, too long, or no date where one is wanted.
+    """
+    if not text:
+        raise ValueError(f"{field}: needs a value directly behind it")
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"a pattern may have {MOST_CHARACTERS} characters, not {len(text)}")
+    if field in ("path", "root"):
+        return text
+    match = DATE.fullmatch(text)
+    try:
+        if match:
+            return date(int(match[1]), int(match[2] or 1), int(match[3] or 1))
+    except ValueError:
+        pass
+    raise ValueError("this is no date; write 2024, 2024-05 or 2024-05-01")
+
+
+def _plain(value: Decimal) -> Decimal:
+    """Return a number without the zeros and the point that it does not need."""
+    return value.quantize(Decimal(1)) if value == value.to_integral_value() else value.normalize()

@@ -1,0 +1,97 @@
+"""`aaam-pipe search` as people type it: a minus in front, notes, --explain, --words."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Invoke
+
+from aaam_pipeline.core import words
+
+
+def paths(invoke: Invoke, index: Path, *query: str) -> list[str]:
+    result = invoke("search", "--index", index, "--paths", *query)
+    assert result.exit_code == 0, result.output
+    lines: list[str] = result.stdout.splitlines()
+    return lines
+
+
+@pytest.mark.parametrize(
+    "query", [("-person grass",), ("-person", "grass"), ("--", "-person", "grass"), ("-person", "--", "grass")]
+)
+def test_a_query_may_begin_with_a_minus(query: tuple[str, ...], indexed: Path, invoke: Invoke) -> None:
+    assert paths(invoke, indexed, *query) == paths(invoke, indexed, "(-person) grass")
+
+
+@pytest.mark.parametrize("word", ["-traffic light", "-dog", "-(grass|dog)"])
+def test_letters_of_a_negated_word_are_no_options(word: str, indexed: Path, invoke: Invoke) -> None:
+    """`-traffic` begins with the `-t` of `--top`."""
+    assert paths(invoke, indexed, word, "-t", "3") == paths(invoke, indexed, f"({word})")[:3]
+
+
+def test_options_keep_their_meaning_beside_a_negated_word(indexed: Path, invoke: Invoke) -> None:
+    for top in (("-t5",), ("-t", "5"), ("--top=5",)):
+        assert len(paths(invoke, indexed, *top, "-dog", "-q")) == 5
+    assert invoke("search", "-dog", "-h").stdout.startswith("Usage: ")
+    assert invoke("search", "-dog", "--nonsense").exit_code == 2
+
+
+def test_words_taken_for_others_are_noted_on_stderr(indexed: Path, invoke: Invoke) -> None:
+    result = invoke("search", "people PUPPIES grass person", "--index", indexed, "--json")
+    assert result.stderr == "people is searched as person\nPUPPIES is searched as dog\n"
+    assert result.stdout == invoke("search", "person dog grass", "--index", indexed, "--json").stdout
+    assert invoke("search", "people", "--index", indexed, "--quiet").stderr == ""
+
+
+def test_a_words_file_replaces_the_shipped_one(
+    indexed: Path, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.yaml").write_text("synonyms: {dog: [Fiffi]}\nparents: {living: [dog, person]}\n")
+    search = ("search", "fiffi living", "--index", indexed, "--json")
+    result = invoke(*search, "--words", "own.yaml")
+    assert result.stderr == "fiffi is searched as dog\nliving is searched as dog|person\n"
+    assert invoke("search", "people", "--index", indexed, "--words", "own.yaml").exit_code == 2
+    monkeypatch.setenv("AAAM_WORDS", "own.yaml")
+    assert invoke(*search).stdout == result.stdout
+    assert invoke("labels", "--words").stdout == (tmp_path / "own.yaml").read_text()
+
+
+def test_the_words_in_effect_are_printed_to_be_edited(tmp_path: Path, invoke: Invoke) -> None:
+    result = invoke("labels", "--words")
+    assert result.exit_code == 0
+    (tmp_path / "words.yaml").write_text(result.stdout)
+    assert words.load(tmp_path / "words.yaml") == words.load()
+
+
+def test_explain_says_what_each_term_contributed(indexed: Path, invoke: Invoke) -> None:
+    result = invoke("search", "grass dog|person -football width>1", "--index", indexed, "--top", "3", "--explain")
+    assert result.exit_code == 0, result.output
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert [line[2] for line in lines] == ["grass", "dog|person", "-football", "width>1"] * 3
+    assert [line[3] for line in lines if line[2] == "width>1"] == ["1.000"] * 3
+    assert lines[1][4].startswith("dog 0.")
+
+
+def test_explain_as_json_has_the_hit_and_its_terms(indexed: Path, invoke: Invoke) -> None:
+    query = ("search", "grass dog|person -football width>1", "--index", indexed, "--json")
+    plain = [json.loads(line) for line in invoke(*query).stdout.splitlines()]
+    explained = [json.loads(line) for line in invoke(*query, "--explain").stdout.splitlines()]
+    assert [{**each, "terms": None} for each in plain] == [{**each, "terms": None} for each in explained]
+    for hit in explained:
+        grass, either, no, width = hit["terms"]
+        assert grass == {
+            "query": "grass",
+            "score": hit["label_scores"]["grass"],
+            "label_scores": {"grass": grass["score"]},
+        }
+        dog, person = either["label_scores"].values()
+        assert either["score"] == pytest.approx(1 - (1 - dog) * (1 - person))
+        assert no["score"] == pytest.approx(1 - hit["label_scores"]["football"])
+        assert (width["score"], width["label_scores"]) == (1, {})
+        assert hit["score"] == pytest.approx(grass["score"] * either["score"] * no["score"])
+
+
+def test_explain_without_hits_is_empty(indexed: Path, invoke: Invoke) -> None:
+    result = invoke("search", "grass width>99999", "--index", indexed, "--explain")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "none of 24 images fits this query\n"

@@ -1,0 +1,162 @@
+"""Words that are no labels: synonyms, parents, plurals, and the file they come from."""
+
+from pathlib import Path
+
+import pytest
+
+from aaam_pipeline.core import words
+from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.vocabulary import Vocabulary
+from aaam_pipeline.core.words import Resolver, Words
+from aaam_pipeline.datasets.scenes import LABELS as SCENES
+
+COCO = ["person", "bicycle", "car", "bus", "dog", "cat", "horse", "bird", "sports ball", "traffic light", "couch", "tv"]
+VOCABULARY = [
+    "person",
+    "bus",
+    "dog",
+    "cat",
+    "horse",
+    "Oxen",
+    "knives",
+    "ponies",
+    "traffic light",
+    "glass",
+    "boats",
+    "ships",
+]
+OWN = Words(
+    synonyms={"dog": ["Hound", "beast"], "nothing": ["void"], "cat": ["beast", "mouser"], "boats": ["vessel", "ship"]},
+    parents={
+        "animal": ["pet", "horse", "none", "animal"],
+        "Pet": ["dog", "CAT", "animal"],
+        "round": ["round"],
+        "ship": ["ships", "boat"],
+        "empty": [],
+    },
+    plurals={"person": "people", "ox": "oxen"},
+)
+
+
+def found(word: str, labels: list[str], own: Words | None = None) -> list[str]:
+    return [labels[id] for id in Resolver(Vocabulary(labels), own).find(word)]
+
+
+@pytest.mark.parametrize(
+    ("word", "labels"),
+    [
+        ("hound", ["dog"]),
+        ("HOUNDS", ["dog"]),
+        ("beast", ["dog"]),  # the first that is listed
+        ("void", []),  # what it is taken for is no label
+        ("animal", ["dog", "cat", "horse"]),  # in the order of the file, and the circle ends
+        ("pets", ["dog", "cat", "horse"]),
+        ("round", []),
+        ("empty", []),
+        ("horses", ["horse"]),
+        ("people", ["person"]),
+        ("ox", ["Oxen"]),
+        ("buses", ["bus"]),
+        ("bus", ["bus"]),
+        ("knife", ["knives"]),
+        ("pony", ["ponies"]),
+        ("traffic lights", ["traffic light"]),
+        ("", []),
+        ("s", []),
+        ("glas", []),
+        ("vessel", ["boats"]),
+        ("boat", ["boats"]),
+        ("ship", ["ships", "boats"]),  # no synonym of boats, as it is a label but for the plural
+    ],
+)
+def test_a_word_stands_for_labels(word: str, labels: list[str]) -> None:
+    assert found(word, VOCABULARY, OWN) == labels
+
+
+def test_a_label_wins_over_a_synonym_and_that_over_a_parent() -> None:
+    own = Words(synonyms={"a": ["word"]}, parents={"word": ["b", "c"]})
+    assert found("word", ["word", "a", "b", "c"], own) == ["word"]
+    assert found("word", ["a", "b", "c"], own) == ["a"]
+    assert found("word", ["words", "b", "c"], own) == ["b", "c"]
+    assert found("word", ["words"], own) == ["words"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "word", "stands_for"),
+    [
+        (COCO, "people", ["person"]),
+        (COCO, "man", ["person"]),
+        (COCO, "soccer", ["sports ball"]),
+        (COCO, "sofa", ["couch"]),
+        (COCO, "televisions", ["tv"]),
+        (COCO, "animal", ["dog", "cat", "horse", "bird"]),
+        (COCO, "vehicles", ["car", "bicycle", "bus"]),
+        (list(SCENES), "football game", ["football"]),
+        (list(SCENES), "ball", ["football"]),
+        (list(SCENES), "women", ["person"]),
+        (list(SCENES), "animal", ["dog", "bird"]),
+        (["people", "boats", "ships"], "boat", ["boats", "ships"]),
+        (["people", "boats", "ships"], "person", ["people"]),
+    ],
+)
+def test_the_shipped_words_serve_the_data_sets(labels: list[str], word: str, stands_for: list[str]) -> None:
+    assert sorted(found(word, labels)) == sorted(stands_for)
+
+
+def test_the_shipped_words_have_no_slips() -> None:
+    shipped = words.load()
+    for section in (shipped.synonyms, shipped.parents):
+        for name, listed in section.items():
+            assert name == name.strip() != ""
+            assert len({each.casefold() for each in listed}) == len(listed), name
+            assert all(each == each.strip() != "" for each in listed), name
+    assert all(name not in listed for name, listed in shipped.synonyms.items())
+
+
+@pytest.mark.parametrize(("word", "meant"), [("animl", "animal"), ("hond", "hound"), ("horrse", "horse"), ("qqqq", "")])
+def test_a_close_word_is_suggested(word: str, meant: str) -> None:
+    message = Resolver(Vocabulary(["dog", "cat", "horse"]), OWN).unknown(word)
+    assert (f"did you mean {meant}?" in message) == bool(meant)
+    assert "nearest: " in message
+
+
+def test_a_parent_without_labels_is_never_suggested() -> None:
+    assert "did you mean" not in Resolver(Vocabulary(["sky"]), OWN).unknown("animl")
+
+
+@pytest.mark.parametrize("text", ["", "synonyms:\n", "parents:\n  animal: [dog]\n", "{}"])
+def test_sections_may_be_missing_or_empty(text: str, tmp_path: Path) -> None:
+    (tmp_path / "words.yaml").write_text(text)
+    assert words.load(tmp_path / "words.yaml").synonyms == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"- a",
+        b"text",
+        b"synonym: {a: [b]}",
+        b"synonyms: [a]",
+        b"synonyms: {a: b}",
+        b"synonyms: {no: [b]}",
+        b"parents: {a: [1]}",
+        b"plurals: {a: [b]}",
+        b"{",
+        b"a: [\xff]",
+        b"\x00",
+        b"[" * 5000,
+        b"synonyms: {? [a, b] : [c]}",
+        b"a: 2024-99-99",
+    ],
+)
+def test_a_bad_words_file_is_one_clear_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "words.yaml").write_bytes(content)
+    with pytest.raises(UsageError, match=r"words\.yaml is not a words file: ") as caught:
+        words.load(tmp_path / "words.yaml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["gone.yaml", "."])
+def test_a_words_file_that_cannot_be_read_is_a_usage_error(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read the words file"):
+        words.load(tmp_path / name)

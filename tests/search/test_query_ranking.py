@@ -1,0 +1,234 @@
+"""Random queries against a plain NumPy evaluation of the definition in docs/search.md."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from search.toy_index import EMBEDDING_ND, IMAGES, LABELS, SCORES_NL, write_annotations
+
+import aaam_pipeline.search as search
+from aaam_pipeline.core import ranking
+from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.index.build import build
+from aaam_pipeline.search import query as queries
+
+CODES_NL = ranking.encode(SCORES_NL).astype(np.int64)
+# as many as 64 bits, and a double, hold exactly
+MOST_LABELS = 6
+CHANCE = np.random.default_rng(7)
+NUMBERS = range(IMAGES)
+FOLDERS = ("100% [x]", "Holiday", "a_b", "holiday")
+# sorted by path, as annotations are
+FACTS: dict[str, list[Any]] = {
+    "path": [f"{number // 4:03d}/{FOLDERS[number % 4]}/é.jpg" for number in NUMBERS],
+    "root": ["/photos" if number < 200 else "/more 'photos'" for number in NUMBERS],
+    "width": [None if number % 9 == 0 else int(CHANCE.choice([640, 1000, 1001, 4000])) for number in NUMBERS],
+    "height": [int(CHANCE.choice([480, 999, 1000])) for _ in NUMBERS],
+    "bytes": [int(CHANCE.choice([1000, 1024, 1999999, 2000000, 2**40])) for _ in NUMBERS],
+    "mtime": [
+        None if number % 11 == 0 else datetime(2023 + number % 3, 1 + number % 12, 1 + number % 2, tzinfo=UTC)
+        for number in NUMBERS
+    ],
+}
+Tree = tuple[Any, ...]
+Check = Callable[[Any], bool]
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    ">=": lambda a, b: a >= b,
+    ">": lambda a, b: a > b,
+    "<=": lambda a, b: a <= b,
+    "<": lambda a, b: a < b,
+    "=": lambda a, b: a == b,
+}
+# text -> what holds of the column
+MATCHES: dict[str, tuple[str, Check]] = {
+    'path:"*/holiday/*"': ("path", lambda path: fnmatchcase(path, "*/holiday/*")),
+    "path:*oliday*": ("path", lambda path: fnmatchcase(path, "*oliday*")),
+    "PATH:*/a_b/?.jpg": ("path", lambda path: fnmatchcase(path, "*/a_b/?.jpg")),
+    'path:"*100%*"': ("path", lambda path: "100%" in path),
+    'path:"*[x]*"': ("path", lambda path: "[x]" in path),
+    "path:012/Holiday": ("path", lambda path: False),
+    "root:/photos": ("root", lambda root: root == "/photos"),
+    "root:\"/more 'photos'\"": ("root", lambda root: root == "/more 'photos'"),
+    "after:2024": ("mtime", lambda time: time >= datetime(2024, 1, 1, tzinfo=UTC)),
+    "after:2024-05": ("mtime", lambda time: time >= datetime(2024, 5, 1, tzinfo=UTC)),
+    "before:2024-05-02": ("mtime", lambda time: time < datetime(2024, 5, 2, tzinfo=UTC)),
+    "before:2023": ("mtime", lambda time: time < datetime(2023, 1, 1, tzinfo=UTC)),
+}
+SIZES = {"0": 0, "1000": 1000, "1000.5": 1000.5, "1k": 1000, "1KiB": 1024, "2MB": 2e6, "1.5TiB": 1.5 * 2**40}
+
+label = st.tuples(st.just("label"), st.integers(0, len(LABELS) - 1))
+operator = st.sampled_from(list(OPERATORS))
+probability = st.sampled_from(["0", "0.2", "0.5", "0.501", "0.8", ".9", "1", "1.0"])
+filters = st.one_of(
+    st.tuples(st.just("score"), st.integers(0, len(LABELS) - 1), operator, probability),
+    st.tuples(
+        st.just("number"), st.sampled_from(["width", "height"]), operator, st.sampled_from(["640", "999.5", "1000"])
+    ),
+    st.tuples(st.just("number"), st.just("bytes"), operator, st.sampled_from(list(SIZES))),
+    st.tuples(st.just("match"), st.sampled_from(list(MATCHES))),
+)
+trees = st.recursive(
+    st.one_of(label, label, filters),
+    lambda inner: st.one_of(
+        st.tuples(st.just("not"), inner),
+        st.tuples(st.sampled_from(["all", "any"]), st.lists(inner, min_size=1, max_size=4).map(tuple)),
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.fixture(scope="module")
+def facts_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[search.Index]:
+    """The toy images with facts of all kinds, some of them unknown."""
+    place = tmp_path_factory.mktemp("facts")
+    build(write_annotations(place / "annotations", SCORES_NL, EMBEDDING_ND, **FACTS), place / "index", NullReporter())
+    with search.open(place / "index") as index:
+        yield index
+
+
+def written(tree: Tree, inside: str = "") -> str:
+    """Write a tree with only the parentheses that precedence asks for."""
+    match tree:
+        case "label", id:
+            return f'"{LABELS[id]}"' if id % 2 else LABELS[id].upper()
+        case "score", id, compare, value:
+            return f"{LABELS[id]} {compare} {value}"
+        case "number", field, compare, value:
+            return f"{field}{compare}{value}"
+        case "match", text:
+            return str(text)
+        case "not", item:
+            return "-" + written(item, "not")
+        case "any", items:
+            text = " |".join(written(item, "any") for item in items)
+            return f"({text})" if inside in ("not", "any") else text
+        case _, items:
+            text = " ".join(written(item, "all") for item in items)
+            return f"( {text})" if inside else text
+
+
+def simple(tree: Tree) -> Tree:
+    """Return a tree in which what stands twice in an `all` or `any` stands there once, also across parentheses."""
+    if tree[0] == "not":
+        item = simple(tree[1])
+        return item[1] if item[0] == "not" else ("not", item)
+    if tree[0] in ("all", "any"):
+        parts = [part for item in map(simple, tree[1]) for part in (item[1] if item[0] == tree[0] else (item,))]
+        distinct = {meaning(part): part for part in reversed(parts)}
+        return (tree[0], tuple(reversed(distinct.values()))) if len(distinct) > 1 else parts[0]
+    return tree
+
+
+def meaning(tree: Tree) -> Tree:
+    """Return a tree in which equal numbers are equal however they are written."""
+    match tree:
+        case "score", id, compare, value:
+            return ("score", id, compare, float(value))
+        case "number", field, compare, value:
+            return ("number", field, compare, SIZES.get(value, value) if field == "bytes" else float(value))
+        case (("not" | "all" | "any") as kind, inner):
+            return (kind, meaning(inner) if kind == "not" else tuple(map(meaning, inner)))
+    return tree
+
+
+def holds(tree: Tree) -> NDArray[np.bool_]:
+    """Return for which images, (N,), a filter holds: none of those whose fact is unknown."""
+    if tree[0] == "score":
+        _, id, compare, value = tree
+        if compare == "=":
+            return np.asarray(CODES_NL[:, id] == round(255 * float(value)))
+        return np.asarray(OPERATORS[compare](CODES_NL[:, id] / 255, float(value)))
+    if tree[0] == "number":
+        _, field, compare, value = tree
+        wanted = SIZES[value] if field == "bytes" else float(value)
+        return np.array([fact is not None and OPERATORS[compare](fact, wanted) for fact in FACTS[field]])
+    field, check = MATCHES[tree[1]]
+    return np.array([fact is not None and check(fact) for fact in FACTS[field]])
+
+
+def score(tree: Tree) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
+    """Return the scores (N,) by the definition, and as whole numbers of the given degree."""
+    match tree:
+        case "label", id:
+            return CODES_NL[:, id] / 255, CODES_NL[:, id], 1
+        case "not", item:
+            value, number, degree = score(item)
+            return 1 - value, 255**degree - number, degree
+        case (("all" | "any") as kind, items):
+            value, number, degree = score(items[0])
+            for item in items[1:]:
+                other, other_number, other_degree = score(item)
+                if kind == "all":
+                    value, number = value * other, number * other_number
+                else:
+                    value = 1 - (1 - value) * (1 - other)
+                    number = 255 ** (degree + other_degree) - (255**degree - number) * (
+                        255**other_degree - other_number
+                    )
+                degree += other_degree
+            return value, number, degree
+    held = holds(tree)
+    return held.astype(np.float64), held.astype(np.int64), 0
+
+
+def oracle(tree: Tree) -> list[tuple[str, float]]:
+    """Return paths and scores of all hits, the best first, ties by path."""
+    value, number, _ = score(tree)
+    order = sorted(NUMBERS, key=lambda image: (-number[image], FACTS["path"][image]))
+    return [(FACTS["path"][image], value[image]) for image in order if number[image] > 0]
+
+
+def label_count(tree: Tree) -> int:
+    if tree[0] == "label":
+        return 1
+    inner = tree[1] if tree[0] in ("all", "any") else (tree[1],) if tree[0] == "not" else ()
+    return sum(map(label_count, inner))
+
+
+@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(tree=trees, top=st.integers(1, 40))
+def test_a_random_query_ranks_as_its_definition_says(tree: Tree, top: int, facts_index: search.Index) -> None:
+    wanted = simple(tree)
+    assume(label_count(wanted) <= MOST_LABELS)
+    text = written(tree)
+    asked = facts_index.parse(text)
+    expected = oracle(wanted)
+    hits = facts_index.query(text, IMAGES)
+    assert [hit.path for hit in hits] == [path for path, _ in expected], text
+    np.testing.assert_allclose([hit.score for hit in hits], [value for _, value in expected], rtol=1e-9, atol=1e-12)
+    assert facts_index.query(asked, top) == hits[:top]
+    # what the tree is written as means the same
+    assert facts_index.parse(queries.text(asked.node, facts_index.vocabulary)).node == asked.node
+    # the terms' product is the score
+    for hit, terms in facts_index.explain(asked, 3):
+        assert np.prod([term.score for term in terms]) == pytest.approx(hit.score, abs=1e-12)
+        assert {label for term in terms for label in term.label_scores} == set(hit.label_scores)
+
+
+def test_the_images_have_many_ties(facts_index: search.Index) -> None:
+    """Else the test above would not show who wins one."""
+    scores = [hit.score for hit in facts_index.query("grass|sky -person", IMAGES)]
+    assert len(set(scores)) < len(scores) / 4
+
+
+@pytest.mark.parametrize(
+    "text", ["grass", "grass sky|person", "-boat", "width>0", "grass>0.5|path:*a*", "(-sky) grass"]
+)
+def test_top_5_is_the_beginning_of_top_15(text: str, facts_index: search.Index) -> None:
+    assert facts_index.query(text, 5) == facts_index.query(text, 15)[:5]
+
+
+def test_many_labels_stay_in_the_range_of_a_double() -> None:
+    from aaam_pipeline.search import planner
+    from aaam_pipeline.search.query import Any as Union
+    from aaam_pipeline.search.query import Label
+
+    plan = planner.plan(Union(tuple(Label(id) for id in range(ranking.MOST_DEGREE))))
+    assert np.isfinite(ranking.whole(plan.degree))
+    assert ranking.whole(plan.degree) == float(255**ranking.MOST_DEGREE)
