@@ -10,7 +10,7 @@ import pyarrow as pa
 
 import aaam_pipeline.search as search
 from aaam_pipeline.core import ranking, schema
-from aaam_pipeline.core.artifacts import write_json
+from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.scores import ScoresBuilder
 from aaam_pipeline.index.vectors import VectorsBuilder
@@ -87,14 +87,12 @@ def _build(count: int, folder: Path) -> "np.ndarray[tuple[int, int], np.dtype[np
     )
     scores.add(0, rows.combine_chunks().to_batches()[0])
     vectors.add(embedding_ND)
+    scores.sort()
     scores.close()
     vectors.write(folder / manifests.VECTORS)
     labels = [f"l{number}" for number in range(LABELS)]
-    files = {name: (folder / name).stat().st_size for name in (manifests.SCORES, manifests.VECTORS)}
-    write_json(
-        folder / "manifest.json",
-        manifests.IndexManifest(
-            manifests.VERSION, "bench", "", labels, [0.5] * LABELS, [0] * LABELS, DIM, count, 0, "", files
-        ),
-    )
+    files = [folder / manifests.SCORES, folder / manifests.VECTORS]
+    sizes, hashes = {file.name: file.stat().st_size for file in files}, {file.name: file_sha256(file) for file in files}
+    facts = (manifests.VERSION, "bench", "", labels, [0.5] * LABELS, [0] * LABELS, DIM, count, 0, "", sizes, hashes)
+    manifests.write(folder, manifests.IndexManifest(*facts))
     return ranking.encode(scores_NL)

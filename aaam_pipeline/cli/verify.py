@@ -1,7 +1,7 @@
 """`aaam-pipe verify`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,30 +10,50 @@ from aaam_pipeline.cli.guard import guard
 
 
 def verify(
-    annotations: Annotated[Path, typer.Argument(help="Folder of annotations.")] = Path("annotations"),
+    folder: Annotated[Path, typer.Argument(help="Folder of annotations, or an index.")] = Path("annotations"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, nothing else on stdout.")] = False,
     quiet: defaults.Quiet = False,
 ) -> None:
-    """Check annotations: one row for every input, hashes, schema, no duplicates; exit code 4 where they are damaged."""
+    """Check annotations or an index: a row for every input, hashes, no duplicates; exit code 4 if damaged."""
     with guard():
-        from aaam_pipeline.annotate import verify
-        from aaam_pipeline.cli.render import reporter
+        from aaam_pipeline.index.verify import is_index
 
-        with reporter(quiet) as report:
-            manifest = verify.verify(annotations, report)
-        facts = {
-            "inputs": manifest.inputs,
-            "ok": manifest.successes,
-            "failed": manifest.inputs - manifest.successes,
-            "parts": manifest.parts,
-            "model_id": manifest.model_id,
-        }
+        facts, sentence = (_index if is_index(folder) else _annotations)(folder, quiet)
         if as_json:
             import json
 
             print(json.dumps(facts))
         else:
-            print(
-                f"{annotations}: sound; {facts['inputs']} inputs = {facts['ok']} ok + {facts['failed']} failed, "
-                f"in {facts['parts']} parts, annotated with {facts['model_id']}"
-            )
+            print(f"{folder}: sound; {sentence}")
+
+
+def _annotations(folder: Path, quiet: bool) -> tuple[dict[str, Any], str]:
+    """Return what is true of annotations, as facts and as text."""
+    from aaam_pipeline.annotate import verify
+    from aaam_pipeline.cli.render import reporter
+
+    with reporter(quiet) as report:
+        manifest = verify.verify(folder, report)
+    failed = manifest.inputs - manifest.successes
+    facts = {
+        "inputs": manifest.inputs,
+        "ok": manifest.successes,
+        "failed": failed,
+        "parts": manifest.parts,
+        "model_id": manifest.model_id,
+    }
+    return facts, (
+        f"{manifest.inputs} inputs = {manifest.successes} ok + {failed} failed, in {manifest.parts} parts, "
+        f"annotated with {manifest.model_id}"
+    )
+
+
+def _index(folder: Path, quiet: bool) -> tuple[dict[str, Any], str]:
+    """Return what is true of an index, as facts and as text."""
+    from aaam_pipeline.cli.render import reporter
+    from aaam_pipeline.index import verify
+
+    with reporter(quiet) as report:
+        manifest = verify.verify(folder, report)
+    facts = {"images": manifest.images, "labels": len(manifest.vocabulary), "model_id": manifest.model_id}
+    return facts, f"{manifest.images} images, {len(manifest.vocabulary)} labels, annotated with {manifest.model_id}"

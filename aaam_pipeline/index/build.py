@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aaam_pipeline.core import schema
-from aaam_pipeline.core.artifacts import foreign, publish, read_json, work_folder, write_json
+from aaam_pipeline.core.artifacts import file_sha256, foreign, publish, read_json, work_folder
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.vocabulary import Vocabulary
 from aaam_pipeline.index import manifest as manifests
@@ -25,13 +26,21 @@ def build(annotations: Path, out: Path, report: Reporter) -> IndexManifest:
     """Index the annotated (not failed) images of a folder; the index at `out` is replaced in one step.
 
     Raises:
-        UsageError: `annotations` is no annotations folder or holds no annotated image; `out` cannot be written or is
-            something else.
+        UsageError: `annotations` is no annotations folder or holds no annotated image; `out` cannot be written, is
+            something else, or is being written by another process.
         IntegrityError: rows and manifest do not agree, or rows come from different models.
     """
     source = read_json(annotations / "manifest.json", schema.AnnotationsManifest, "an annotations folder")
     _check_source(annotations, source, out)
-    work = work_folder(out)
+    with exclusive(out):
+        work = work_folder(out)
+        manifest = _build(annotations, source, work, report)
+        publish(work, out)
+    return manifest
+
+
+def _build(annotations: Path, source: schema.AnnotationsManifest, work: Path, report: Reporter) -> IndexManifest:
+    """Build all files of an index in the folder `work`."""
     scores = ScoresBuilder(work / SCORES, len(source.vocabulary))
     vectors = VectorsBuilder(source.embedding_dim)
     images = rows = 0
@@ -56,6 +65,7 @@ def build(annotations: Path, out: Path, report: Reporter) -> IndexManifest:
     finally:
         scores.close()
     vectors.write(work / VECTORS)
+    files = [work / SCORES, work / VECTORS]
     manifest = IndexManifest(
         schema_version=manifests.VERSION,
         model_id=source.model_id,
@@ -67,11 +77,10 @@ def build(annotations: Path, out: Path, report: Reporter) -> IndexManifest:
         images=images,
         failed=source.inputs - images,
         annotations=str(annotations.absolute()),
-        files={name: (work / name).stat().st_size for name in (SCORES, VECTORS)},
+        files={file.name: file.stat().st_size for file in files},
+        sha256={file.name: file_sha256(file) for file in files},
     )
-    write_json(work / "manifest.json", manifest)
-    publish(work, out)
-    return manifest
+    return manifests.write(work, manifest)
 
 
 def _check_source(annotations: Path, source: schema.AnnotationsManifest, out: Path) -> None:

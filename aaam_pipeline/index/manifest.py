@@ -1,19 +1,26 @@
-"""`index/manifest.json`: what an index holds, and what it was built from."""
+"""`index/manifest.json`: what an index holds, and what it was built from.
+
+It carries a hash of itself, so that a changed letter in it, of a label for instance, is not taken for the truth.
+"""
 
 from pathlib import Path
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import read_json
+from aaam_pipeline.core.artifacts import fingerprint, read_json, write_json
 from aaam_pipeline.core.errors import IntegrityError
 
-VERSION = 2
+VERSION = 3
 SCORES = "scores.duckdb"
 VECTORS = "vectors.faiss"
 
 
 class IndexManifest(msgspec.Struct, frozen=True):
-    """The facts of an index. `label_counts`: images that were assigned each label; `files`: size in bytes by name."""
+    """The facts of an index.
+
+    `label_counts`: images that were assigned each label; `files`, `sha256`: size in bytes and hash by name; `hash`: of
+    all that, filled in by `write`.
+    """
 
     schema_version: int
     model_id: str
@@ -26,6 +33,8 @@ class IndexManifest(msgspec.Struct, frozen=True):
     failed: int
     annotations: str
     files: dict[str, int]
+    sha256: dict[str, str] = {}
+    hash: str = ""
 
 
 def read(folder: Path) -> IndexManifest:
@@ -40,8 +49,21 @@ def read(folder: Path) -> IndexManifest:
         raise IntegrityError(
             f"{folder}: index version {manifest.schema_version}, but {VERSION} is known; build it again"
         )
+    if manifest.hash != _hash(manifest):
+        raise IntegrityError(f"{folder}/manifest.json was changed; build the index again with aaam-pipe index")
     for name, size in manifest.files.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != size:
             raise IntegrityError(f"{path} is missing or damaged; build the index again with aaam-pipe index")
     return manifest
+
+
+def write(folder: Path, manifest: IndexManifest) -> IndexManifest:
+    """Write the manifest with its own hash, atomically; return it."""
+    sealed = msgspec.structs.replace(manifest, hash=_hash(manifest))
+    write_json(folder / "manifest.json", sealed)
+    return sealed
+
+
+def _hash(manifest: IndexManifest) -> str:
+    return fingerprint(msgspec.to_builtins(msgspec.structs.replace(manifest, hash="")))

@@ -60,12 +60,15 @@ class ScoresBuilder:
 
     def label_counts(self, vocabulary: list[str]) -> list[int]:
         """Return how many images were assigned each label."""
-        found = self._database.execute(
-            "SELECT label, count(*) FROM (SELECT unnest(labels) AS label FROM images) GROUP BY 1"
-        )
-        counts = dict(found.fetchall())
-        return [counts.get(label, 0) for label in vocabulary]
+        return count_labels(self._database, vocabulary)
 
     def close(self) -> None:
         """Flush everything into the file."""
         self._database.close()
+
+
+def count_labels(database: duckdb.DuckDBPyConnection, vocabulary: list[str]) -> list[int]:
+    """Return how many images of an open database were assigned each label."""
+    found = database.execute("SELECT label, count(*) FROM (SELECT unnest(labels) AS label FROM images) GROUP BY 1")
+    counts = dict(found.fetchall())
+    return [counts.get(label, 0) for label in vocabulary]

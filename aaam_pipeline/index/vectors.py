@@ -3,8 +3,9 @@
 Shapes: B vectors, D embedding. A flat index is exact, needs no training and its file is what its rows are; row = id.
 """
 
+import hashlib
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import faiss
 import numpy as np
@@ -33,13 +34,17 @@ class VectorsBuilder:
 class Vectors:
     """Reads an index written by `VectorsBuilder`, without loading it into memory twice."""
 
-    def __init__(self, file: BinaryIO, count: int, dim: int) -> None:
+    def __init__(self, file: BufferedReader, count: int, dim: int, sha256: str) -> None:
         """Read from an open file, which may have been replaced by another since.
 
         Raises:
-            IntegrityError: it is damaged, or does not hold `count` vectors of `dim`.
+            IntegrityError: it is not the file with this SHA-256, or does not hold `count` vectors of `dim`.
         """
         path, handle = file.name, f"/dev/fd/{file.fileno()}"
+        # FAISS keeps no checksums: a flipped bit would give other neighbours. Reading it all is what a search does, too
+        file.seek(0)
+        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            raise IntegrityError(f"{path} is damaged: not the file that its manifest names; build the index again")
         try:
             self._index = faiss.read_index(
                 handle if Path(handle).exists() else path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY

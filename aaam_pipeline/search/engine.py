@@ -211,7 +211,12 @@ class Index:
             # faiss is a third of the time that a keyword query takes as a process
             from aaam_pipeline.index.vectors import Vectors
 
-            self._vectors = Vectors(self._vectors_file, self.manifest.images, self.manifest.embedding_dim)
+            self._vectors = Vectors(
+                self._vectors_file,
+                self.manifest.images,
+                self.manifest.embedding_dim,
+                self.manifest.sha256[manifests.VECTORS],
+            )
         return self._vectors
 
     def _find(self, photo: Path) -> int | None:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import msgspec
+import numpy as np
 import pytest
 from search.toy_index import EMBEDDING_ND
 
 import aaam_pipeline.search as search
-from aaam_pipeline.core.artifacts import write_json
+from aaam_pipeline.core.artifacts import read_json, write_json
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.index import manifest as manifests
 
@@ -62,9 +64,9 @@ def lose_columns(folder: Path) -> None:
 
 
 def trust(folder: Path) -> None:
-    read = manifests.msgspec.json.decode((folder / "manifest.json").read_bytes())
-    read["files"] = {name: (folder / name).stat().st_size for name in read["files"]}
-    write_json(folder / "manifest.json", read)
+    manifest = read_json(folder / "manifest.json", manifests.IndexManifest, "an index")
+    sizes = {name: (folder / name).stat().st_size for name in manifest.files}
+    manifests.write(folder, msgspec.structs.replace(manifest, files=sizes))
 
 
 DAMAGES = {
@@ -91,9 +93,7 @@ def test_a_damaged_index_is_an_integrity_error_of_one_line(damage: Callable[[Pat
 
 def test_a_newer_index_is_refused(copied: Path) -> None:
     manifest = manifests.read(copied)
-    write_json(
-        copied / "manifest.json", manifests.msgspec.structs.replace(manifest, schema_version=manifests.VERSION + 1)
-    )
+    write_json(copied / "manifest.json", msgspec.structs.replace(manifest, schema_version=manifests.VERSION + 1))
     with pytest.raises(IntegrityError, match="build it again"):
         search.open(copied)
 
@@ -104,3 +104,38 @@ def test_opening_and_asking_writes_nothing(copied: Path) -> None:
         index.query("boat")
         index.similar("/photos/0003.jpg")
     assert {path.name: path.stat().st_mtime_ns for path in copied.iterdir()} == before
+
+
+def answers(folder: Path) -> list[object]:
+    """All that an index says to a few questions; what is not read is not asked."""
+    with search.open(folder) as index:
+        queries = ["grass", "sky|person -boat", '"traffic light" path:*7.jpg', "boat>0.5"]
+        likenesses = [index.similar(EMBEDDING_ND[0], 20), index.similar("/photos/0003.jpg", 20)]
+        return [index.manifest, *(index.query(query, 500) for query in queries), *likenesses]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", manifests.SCORES, manifests.VECTORS])
+def test_bits_flipped_at_200_places_never_give_another_answer(name: str, copied: Path) -> None:
+    right, content = answers(copied), (copied / name).read_bytes()
+    chance = np.random.default_rng(4)
+    found = 0
+    # spread over the file, its first and last bytes among them
+    for place in np.linspace(0, len(content) - 1, 200).astype(int):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(chance.integers(8))
+        (copied / name).write_bytes(flipped)
+        try:
+            assert answers(copied) == right, f"byte {place}"
+        except IntegrityError:
+            found += 1
+    # DuckDB's file has blocks that nothing is read from; every byte of the others counts
+    assert found == 200 or (name == manifests.SCORES and found > 5), found
+
+
+@pytest.mark.parametrize("name", ["manifest.json", manifests.SCORES, manifests.VECTORS])
+def test_files_cut_off_at_200_places_are_integrity_errors(name: str, copied: Path) -> None:
+    content = (copied / name).read_bytes()
+    for length in np.linspace(0, len(content) - 2, 200).astype(int):
+        (copied / name).write_bytes(content[:length])
+        with pytest.raises(IntegrityError):
+            search.open(copied)

@@ -1,7 +1,7 @@
-import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import aaam_pipeline.search as search
@@ -16,8 +16,7 @@ def two_builds(indexed: Path, tmp_path: Path) -> tuple[Path, Path]:
     old, new = tmp_path / "index", tmp_path / "index.partial"
     shutil.copytree(indexed, old)
     shutil.copytree(indexed, new)
-    manifest = json.loads((new / "manifest.json").read_text())
-    (new / "manifest.json").write_text(json.dumps(manifest | {"model_id": "new"}))
+    manifests.write(new, msgspec.structs.replace(manifests.read(new), model_id="new"))
     return old, new
 
 

@@ -1,0 +1,76 @@
+"""`aaam-pipe verify index/`: is an index what its manifest says? Reads every byte of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from aaam_pipeline.core.artifacts import file_sha256
+from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.index import manifest as manifests
+from aaam_pipeline.index.manifest import SCORES, VECTORS, IndexManifest
+from aaam_pipeline.index.scores import count_labels
+from aaam_pipeline.index.vectors import Vectors
+
+SAMPLE = 100
+# vectors are stored in half precision: those of equal images are equally near but for this
+ROUNDING = 1e-3
+
+
+def is_index(folder: Path) -> bool:
+    """Tell whether a folder is meant to be an index, whole or not."""
+    return any((folder / name).exists() for name in (SCORES, VECTORS))
+
+
+def verify(folder: Path, report: Reporter) -> IndexManifest:
+    """Check an index: hashes, one row an image in both tables, label counts, images that find themselves first.
+
+    Raises:
+        UsageError: `folder` is no index.
+        IntegrityError: it is not what its manifest says; names all that was found.
+    """
+    manifest = manifests.read(folder)
+    with report.task("verify", len(manifest.files) + 2) as advance:
+        for name in manifest.files:
+            if file_sha256(folder / name) != manifest.sha256.get(name):
+                raise IntegrityError(f"{folder / name} was changed: its SHA-256 is not that of the manifest")
+            advance(1)
+        problems = [*_score_problems(folder, manifest)]
+        advance(1)
+        problems += _vector_problems(folder, manifest)
+        advance(1)
+    if problems:
+        raise IntegrityError(f"{folder} is damaged: {'; '.join(problems)}; build the index again")
+    return manifest
+
+
+def _score_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
+    """Yield where the two tables do not hold the images 0 to N - 1, each with a place of its own."""
+    expected = (manifest.images, manifest.images, 0, manifest.images - 1)
+    try:
+        with duckdb.connect(str(folder / SCORES), read_only=True) as database:
+            for table, column in (("scores", "id"), ("scores", "place"), ("images", "id")):
+                count = f"SELECT count(*), count(DISTINCT {column}), min({column}), max({column}) FROM {table}"
+                if database.execute(count).fetchone() != expected:
+                    yield f"{table}.{column} is not one number for each of {manifest.images} images"
+            if count_labels(database, manifest.vocabulary) != manifest.label_counts:
+                yield "the labels of the images are not counted as in the manifest"
+    except duckdb.Error as error:
+        yield str(error).splitlines()[0]
+
+
+def _vector_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
+    """Yield images, of a sample, that are not the nearest to themselves."""
+    chosen = np.random.default_rng().choice(manifest.images, min(SAMPLE, manifest.images), replace=False)
+    try:
+        with (folder / VECTORS).open("rb") as file:
+            vectors = Vectors(file, manifest.images, manifest.embedding_dim, manifest.sha256[VECTORS])
+            for id in map(int, chosen):
+                vector_D = vectors.get(id)
+                [(found, cosine)] = vectors.nearest(vector_D, 1)
+                if found != id and cosine > np.linalg.norm(vector_D) + ROUNDING:
+                    yield f"image {id} is not the nearest to itself, but {found}"
+    except IntegrityError as error:
+        yield str(error)
