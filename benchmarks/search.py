@@ -93,6 +93,21 @@ def _build(count: int, folder: Path) -> "np.ndarray[tuple[int, int], np.dtype[np
     labels = [f"l{number}" for number in range(LABELS)]
     files = [folder / manifests.SCORES, folder / manifests.VECTORS]
     sizes, hashes = {file.name: file.stat().st_size for file in files}, {file.name: file_sha256(file) for file in files}
-    facts = (manifests.VERSION, "bench", "", labels, [0.5] * LABELS, [0] * LABELS, DIM, count, 0, "", sizes, hashes)
-    manifests.write(folder, manifests.IndexManifest(*facts))
+    manifests.write(
+        folder,
+        manifests.IndexManifest(
+            schema_version=manifests.VERSION,
+            model_id="bench",
+            model_path="",
+            vocabulary=labels,
+            thresholds=[0.5] * LABELS,
+            label_counts=[0] * LABELS,
+            embedding_dim=DIM,
+            images=count,
+            failed=0,
+            annotations=[],
+            files=sizes,
+            sha256=hashes,
+        ),
+    )
     return ranking.encode(scores_NL)

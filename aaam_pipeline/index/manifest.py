@@ -18,8 +18,8 @@ VECTORS = "vectors.faiss"
 class IndexManifest(msgspec.Struct, frozen=True):
     """The facts of an index.
 
-    `label_counts`: images that were assigned each label; `files`, `sha256`: size in bytes and hash by name; `hash`: of
-    all that, filled in by `write`.
+    `label_counts`: images that were assigned each label; `annotations`: the folders it was built from, `state`: a
+    fingerprint of them; `files`, `sha256`: size in bytes and hash by name; `hash`: of all that, filled in by `write`.
     """
 
     schema_version: int
@@ -31,9 +31,10 @@ class IndexManifest(msgspec.Struct, frozen=True):
     embedding_dim: int
     images: int
     failed: int
-    annotations: str
+    annotations: list[str]
     files: dict[str, int]
     sha256: dict[str, str] = {}
+    state: str = ""
     hash: str = ""
 
 

@@ -58,6 +58,17 @@ class ScoresBuilder:
             "AS place FROM images) AS ranked WHERE scores.id = ranked.id"
         )
 
+    def in_several(self, ends: list[int]) -> str | None:
+        """Return an image, as root/path, that is in more than one of the id ranges [ends[n], ends[n + 1])."""
+        if len(ends) <= 2:
+            return None
+        found = self._database.execute(
+            "SELECT root, path FROM images JOIN (SELECT unnest(?) AS first, unnest(?) AS last) AS ranges "
+            "ON id >= first AND id < last GROUP BY root, path HAVING count(DISTINCT first) > 1 ORDER BY ALL LIMIT 1",
+            [ends[:-1], ends[1:]],
+        ).fetchone()
+        return f"{found[0].rstrip('/')}/{found[1]}" if found else None
+
     def label_counts(self, vocabulary: list[str]) -> list[int]:
         """Return how many images were assigned each label."""
         return count_labels(self._database, vocabulary)

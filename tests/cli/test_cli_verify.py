@@ -48,6 +48,21 @@ def test_damage_is_exit_code_4_and_one_line_on_stderr(annotated: Path, invoke: I
         )
 
 
+def test_an_index_is_verified_as_one(indexed: Path, invoke: Invoke) -> None:
+    folder = Path(shutil.copytree(indexed, "index"))
+    done = invoke("verify", folder)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith("index: sound; 24 images, 5 labels, annotated with toy-bce-")
+    facts = json.loads(invoke("verify", folder, "--json").stdout)
+    assert facts == {"images": 24, "labels": 5, "model_id": facts["model_id"]}
+    scores = bytearray((folder / "scores.duckdb").read_bytes())
+    scores[-5] ^= 8
+    (folder / "scores.duckdb").write_bytes(scores)
+    done = invoke("verify", folder)
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert done.stderr == "error: index/scores.duckdb was changed: its SHA-256 is not that of the manifest\n"
+
+
 def test_what_is_no_annotations_folder_is_exit_code_2(tmp_path: Path, invoke: Invoke) -> None:
     Path("empty").mkdir()
     Path("file").touch()

@@ -1,5 +1,6 @@
 """What an index holds of whole annotations, and how a new one takes the place of an old one."""
 
+import os
 from pathlib import Path
 
 import duckdb
@@ -9,16 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import LABELS, make_bundle
+from search.toy_index import EMBEDDING_ND, SCORES_NL, write_annotations
 
 import aaam_pipeline.search as search
 from aaam_pipeline.annotate import runner, sources
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core import ranking, schema
+from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index import build as builds
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.build import build
+from aaam_pipeline.index.verify import verify
 
 HOSTILE = [
     'x"; DROP TABLE images; --',
@@ -134,3 +138,64 @@ def test_rows_in_many_batches_make_the_same_index(
         assert select(tmp_path / "index", table) == select(indexed, table)
     one, other = (faiss.read_index(str(place / manifests.VECTORS)) for place in (indexed, tmp_path / "index"))
     np.testing.assert_array_equal(one.reconstruct_n(0, 24), other.reconstruct_n(0, 24))
+
+
+def folders(place: Path, *paths: list[str]) -> list[Path]:
+    """Write a folder of annotations for each list of paths, with the first scores and embeddings of the toy index."""
+    made = []
+    for number, names in enumerate(paths):
+        count, start = len(names), 10 * number
+        rows = slice(start, start + count)
+        made.append(write_annotations(place / f"annotations{number}", SCORES_NL[rows], EMBEDDING_ND[rows], path=names))
+    return made
+
+
+def test_several_folders_are_one_index_in_their_order(tmp_path: Path) -> None:
+    places = folders(tmp_path, ["b.jpg", "a.jpg"], ["c.jpg"], ["d/e.jpg", "0.jpg"])
+    manifest = build(places, tmp_path / "index", NullReporter())
+    assert (manifest.images, manifest.annotations) == (5, [str(place) for place in places])
+    expected = list(enumerate(["b.jpg", "a.jpg", "c.jpg", "d/e.jpg", "0.jpg"]))
+    assert select(tmp_path / "index", "SELECT id, path FROM images ORDER BY id") == expected
+    codes = select(tmp_path / "index", "SELECT s0, s1, s2, s3, s4, s5 FROM scores ORDER BY id")
+    np.testing.assert_array_equal(np.array(codes), ranking.encode(SCORES_NL[[0, 1, 10, 20, 21]]))
+    assert manifest.label_counts == [
+        sum(label in labels for (labels,) in select(tmp_path / "index", "SELECT labels FROM images"))  # type: ignore[operator]
+        for label in manifest.vocabulary
+    ]
+    with search.open(tmp_path / "index") as index:
+        assert [hit.path for hit in index.similar(EMBEDDING_ND[20], top=1)] == ["d/e.jpg"]
+
+
+def test_an_image_in_two_folders_is_refused_and_the_old_index_stays(tmp_path: Path) -> None:
+    places = folders(tmp_path, ["b.jpg", "a.jpg"], ["c.jpg", "a.jpg"])
+    build(places[0], tmp_path / "index", NullReporter())
+    with pytest.raises(UsageError, match=r"/photos/a\.jpg is in several of the annotations"):
+        build(places, tmp_path / "index", NullReporter())
+    assert manifests.read(tmp_path / "index").images == 2
+
+
+def test_annotations_of_two_models_are_refused(annotated: Path, tmp_path: Path) -> None:
+    (other,) = folders(tmp_path, ["a.jpg"])
+    with pytest.raises(UsageError, match=r"was annotated with toy, but .* scores of different models"):
+        build([annotated, other], tmp_path / "index", NullReporter())
+
+
+def test_an_index_that_is_up_to_date_is_left_as_it_is(tmp_path: Path) -> None:
+    places = folders(tmp_path, ["b.jpg", "a.jpg"], ["c.jpg"])
+    out = tmp_path / "index"
+    first = build(places, out, NullReporter())
+    inode = out.stat().st_ino
+    assert build(places, out, NullReporter()) == first
+    assert out.stat().st_ino == inode
+    # fewer folders, a part that was written again, a damaged index: each is built anew
+    assert build(places[:1], out, NullReporter()).images == 2
+    assert build(places, out, NullReporter()).images == 3
+    inode = out.stat().st_ino
+    os.utime(places[1] / "part-00000.parquet", ns=(1, 1))
+    build(places, out, NullReporter())
+    assert out.stat().st_ino != inode
+    content = bytearray((out / manifests.VECTORS).read_bytes())
+    content[-1] ^= 1
+    (out / manifests.VECTORS).write_bytes(content)
+    build(places, out, NullReporter())
+    verify(out, NullReporter())
