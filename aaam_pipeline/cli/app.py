@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline import __version__
-from aaam_pipeline.cli import annotate, doctor, index, model, search, verify
+from aaam_pipeline.cli import annotate, doctor, index, model, search, similar, verify
 
 app = typer.Typer(
     name="aaam-pipe",
@@ -46,7 +46,8 @@ app.command("annotate")(annotate.annotate)
 app.command("verify")(verify.verify)
 app.command("index")(index.index)
 app.command("search", cls=search.QueryCommand)(search.search)
-app.command("similar")(search.similar)
+app.command("similar")(similar.similar)
+app.command("dedup")(similar.dedup)
 app.command("labels")(search.labels)
 app.command("doctor")(doctor.doctor)
 app.add_typer(model.app, name="model")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from aaam_pipeline.search import Explanation, Hit
+    from aaam_pipeline.search.duplicates import Group
 
 # labels of a query that are shown whatever their scores
 SHOWN = 5
@@ -92,10 +93,15 @@ def hits(found: "Sequence[Hit]", *, as_json: bool, paths: bool) -> None:
         for hit in found:
             print(hit.location)
     elif sys.stdout.isatty():
-        table(["score", "image", "labels"], [[f"{hit.score:.3f}", _near(hit), _labels(hit)] for hit in found])
+        table(["score", "image", "labels"], [line(hit) for hit in found])
     else:
         for hit in found:
-            print(f"{hit.score:.3f}", _near(hit), _labels(hit), sep="\t")
+            print(*line(hit), sep="\t")
+
+
+def line(hit: "Hit") -> list[str]:
+    """Return what people see of a hit: score, place, labels."""
+    return [f"{hit.score:.3f}", _near(hit), labels(hit)]
 
 
 def explanations(found: "Sequence[Explanation]", *, as_json: bool) -> None:
@@ -117,6 +123,34 @@ def explanations(found: "Sequence[Explanation]", *, as_json: bool) -> None:
     else:
         for row in rows:
             print(*row, sep="\t")
+
+
+def groups(found: "Sequence[Group]", *, as_json: bool) -> None:
+    """Print groups of near-duplicates: JSON objects, a table on a terminal, or a line an image."""
+    if as_json:
+        for group in found:
+            pairs = zip(group.hits, group.identical, strict=True)
+            images = [
+                {"path": hit.path, "root": hit.root, "score": hit.score, "identical": identical}
+                for hit, identical in pairs
+            ]
+            print(json.dumps({"images": images}, ensure_ascii=False))
+        return
+    rows = [
+        [
+            str(number),
+            f"{hit.score:.3f}",
+            _near(hit),
+            "" if place == 0 else "identical" if group.identical[place] else "alike",
+        ]
+        for number, group in enumerate(found, 1)
+        for place, hit in enumerate(group.hits)
+    ]
+    if sys.stdout.isatty() and rows:
+        table(["group", "score", "image", ""], rows)
+    else:
+        for row in rows:
+            print(*row[: None if row[-1] else -1], sep="\t")
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -147,7 +181,7 @@ def _near(hit: "Hit") -> str:
     return hit.location if "://" in hit.root else str(near(hit.file))
 
 
-def _labels(hit: "Hit") -> str:
+def labels(hit: "Hit") -> str:
     """Return the query's labels with their scores, then the others that were assigned."""
     others = [label for label in hit.labels if label not in hit.label_scores]
     return ", ".join([*filter(None, [_scores(hit.label_scores)]), *others])

@@ -1,23 +1,16 @@
-"""`aaam-pipe search`, `similar` and `labels`: all that reads an index."""
+"""`aaam-pipe search` and `labels`: keywords."""
 
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from aaam_pipeline.cli import defaults
+from aaam_pipeline.cli import defaults, output
 from aaam_pipeline.cli.guard import guard
 from aaam_pipeline.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from aaam_pipeline.search import Embed
-
-Top = Annotated[int, typer.Option("--top", "-t", min=1, help="How many images to show.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, nothing else on stdout.")]
-Paths = Annotated[bool, typer.Option("--paths", help="Paths only, one a line.")]
 
 
 class QueryCommand(TyperCommand):
@@ -41,9 +34,15 @@ def search(
     query: Annotated[
         list[str], typer.Argument(help='A query: "football dog|cat -crowd width>1000"; see docs/search.md.')
     ],
-    top: Top = 20,
-    as_json: Json = False,
-    paths: Paths = False,
+    top: output.Top = 20,
+    as_json: output.Json = False,
+    csv: output.Csv = False,
+    paths: output.Paths = False,
+    print0: output.Print0 = False,
+    preview: output.Preview = False,
+    copy_to: output.CopyTo = None,
+    link_to: output.LinkTo = None,
+    html: output.Html = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what each term of the query contributed to the score of a hit.")
     ] = False,
@@ -53,9 +52,17 @@ def search(
 ) -> None:
     """Find images by keywords, best first."""
     with guard():
-        _one_format(as_json, paths)
-        if explain and paths:
-            raise UsageError("--explain and --paths exclude each other")
+        out = output.Output(
+            as_json=as_json,
+            csv=csv,
+            paths=paths,
+            print0=print0,
+            explain=explain,
+            preview=preview,
+            copy_to=copy_to,
+            link_to=link_to,
+            html=html,
+        )
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
         from aaam_pipeline.core.progress import NullReporter
@@ -67,47 +74,16 @@ def search(
             say = NullReporter().say if quiet else render.PlainReporter().say
             for note in asked.notes:
                 say(note)
-            if explain:
-                explained = opened.explain(asked, top)
-                render.explanations(explained, as_json=as_json)
-                found = [each.hit for each in explained]
-            else:
-                found = opened.query(asked, top)
-                render.hits(found, as_json=as_json, paths=paths)
+            explained = opened.explain(asked, top) if explain else None
+            found = opened.query(asked, top) if explained is None else [each.hit for each in explained]
+            out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained, quiet=quiet)
             if not found:
                 say(f"none of {opened.manifest.images} images fits this query")
 
 
-def similar(
-    photo: Annotated[str, typer.Argument(help="A photograph, in the index or not; a URL that is in it.")],
-    top: Top = 20,
-    as_json: Json = False,
-    paths: Paths = False,
-    index: defaults.Index = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Model bundle for a photograph that is not in the index. Default: the index's own."),
-    ] = None,
-    device: defaults.Device = "auto",
-    quiet: defaults.Quiet = False,
-) -> None:
-    """Find images that look like a photograph, most like first."""
-    with guard():
-        _one_format(as_json, paths)
-        import aaam_pipeline.search as engine
-        from aaam_pipeline.cli import render
-        from aaam_pipeline.index import manifest
-
-        folder = defaults.index(index, quiet)
-        read = manifest.read(folder)
-        own = model or Path(read.model_path)
-        with engine.open(folder, _embedder(own, device, read.model_id)) as opened:
-            render.hits(opened.similar(photo, top), as_json=as_json, paths=paths)
-
-
 def labels(
     index: defaults.Index = None,
-    as_json: Json = False,
+    as_json: output.Json = False,
     words: Annotated[
         bool, typer.Option("--words", help="Print the words file in effect (synonyms and parents), to be edited.")
     ] = False,
@@ -136,19 +112,3 @@ def _print_words() -> None:
     path = Path(own) if own else SHIPPED
     load(path)
     print(path.read_text(encoding="utf8"), end="")
-
-
-def _embedder(model: Path, device: str, model_id: str) -> "Embed":
-    """Return a function that loads the model only when a photograph needs it."""
-
-    def embed(photo: Path):  # type: ignore[no-untyped-def]
-        from aaam_pipeline.annotate import embedding
-
-        return embedding.embed(model, device, photo, model_id)
-
-    return embed
-
-
-def _one_format(as_json: bool, paths: bool) -> None:
-    if as_json and paths:
-        raise UsageError("--json and --paths exclude each other")

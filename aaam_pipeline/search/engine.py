@@ -6,68 +6,34 @@ The score of a query is defined in `core.ranking`; ties go by `TIES`. Top 5 is t
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core import ranking
-from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.vocabulary import Vocabulary
 from aaam_pipeline.core.words import Resolver, Words
 from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.search import parser, planner
+from aaam_pipeline.search import parser, planner, similar
 from aaam_pipeline.search import query as queries
+from aaam_pipeline.search.hits import Explanation, Hit, Term
+from aaam_pipeline.search.photos import Embed, look_up
+from aaam_pipeline.search.similar import Ranked
 
 if TYPE_CHECKING:
     from aaam_pipeline.index.vectors import Vectors
 
-Embed = Callable[[Path], tuple[str, NDArray[np.float32]]]
-"""Turns a photograph into (model id, embedding (D,)): how an index gets at photographs it does not hold."""
-
+Photo = str | os.PathLike[str] | NDArray[Any]
+"""A photograph by its path or URL, or an embedding (D,)."""
 TIES = "scores.place"
 """The column of the index that orders images of equal score: by path, then root."""
-
-
-class Hit(NamedTuple):
-    """One image found. `score`: of the query in [0, 1], or the cosine for similar images; `labels`: those assigned."""
-
-    path: str
-    root: str
-    score: float
-    labels: list[str]
-    label_scores: dict[str, float]
-
-    @property
-    def location(self) -> str:
-        """Where the image lay when it was annotated: a path or a URL."""
-        return f"{self.root.rstrip('/')}/{self.path}"
-
-    @property
-    def file(self) -> Path:
-        """`location` as a path; for an image behind a URL, use that instead."""
-        return Path(self.root) / self.path
-
-
-class Term(NamedTuple):
-    """A factor of a hit's score: as a query, what it contributed in [0, 1], and its labels' scores."""
-
-    query: str
-    score: float
-    label_scores: dict[str, float]
-
-
-class Explanation(NamedTuple):
-    """Why an image was found: the product of the terms' scores is the hit's. Filters chose it and contribute 1."""
-
-    hit: Hit
-    terms: list[Term]
 
 
 class Index:
@@ -85,7 +51,7 @@ class Index:
         self.folder = folder
         self.manifest = manifests.read(folder)
         self.vocabulary = Vocabulary(self.manifest.vocabulary)
-        self._embed = embed
+        self.embed = embed
         self._words = words
         self._vectors: Vectors | None = None
         # held open, so that vectors first needed after a rebuild are still those of this index
@@ -126,6 +92,10 @@ class Index:
         """
         return parser.parse(text, self.resolver)
 
+    def labels(self, text: str | parser.Query) -> list[str]:
+        """Return the labels that a query names, as its hits' `label_scores` have them; raises what `query` raises."""
+        return self._names(queries.labels(self._understood(text).node))
+
     def query(self, text: str | parser.Query, top: int = 20) -> list[Hit]:
         """Return the `top` best images for a query (docs/search.md has the language), best first.
 
@@ -133,7 +103,8 @@ class Index:
             UsageError, UnknownLabelError: the query cannot be understood.
             IntegrityError: the index is damaged.
         """
-        return self._hits(self._ranked(planner.plan(self._understood(text).node), top))
+        _check_top(top)
+        return self._hits(self.ranked(planner.plan(self._understood(text).node), top))
 
     def explain(self, text: str | parser.Query, top: int = 20) -> list[Explanation]:
         """Return what `query` returns, each hit with the terms of its score.
@@ -141,68 +112,81 @@ class Index:
         Raises:
             UsageError, UnknownLabelError, IntegrityError: as `query`.
         """
+        _check_top(top)
         plan = planner.plan(self._understood(text).node)
-        ranked = self._ranked(plan, top)
+        ranked = self.ranked(plan, top)
         scores = ", ".join(score for _, score, _ in plan.terms)
-        rows = self._select(
-            f"SELECT id, {scores} FROM {plan.source} WHERE id IN ({', '.join(map(str, ranked)) or 'NULL'})", plan.values
-        )
+        ids = ", ".join(str(each.id) for each in ranked) or "NULL"
+        rows = self.select(f"SELECT id, {scores} FROM {plan.source} WHERE id IN ({ids})", plan.values)
         numbers = {row[0]: row[1:] for row in rows}
 
-        def terms(id: int, hit: Hit) -> list[Term]:
+        def terms(each: Ranked) -> list[Term]:
             return [
                 Term(
                     queries.text(node, self.vocabulary),
                     number / ranking.whole(degree),
-                    {name: hit.label_scores[name] for name in self._names(queries.labels(node))},
+                    {name: each.label_scores[name] for name in self._names(queries.labels(node))},
                 )
-                for number, (node, _, degree) in zip(numbers[id], plan.terms, strict=True)
+                for number, (node, _, degree) in zip(numbers[each.id], plan.terms, strict=True)
             ]
 
-        return [Explanation(hit, terms(id, hit)) for id, hit in zip(ranked, self._hits(ranked), strict=True)]
+        return [Explanation(hit, terms(each)) for each, hit in zip(ranked, self._hits(ranked), strict=True)]
+
+    def similar(
+        self,
+        photos: Photo | Sequence[Photo],
+        top: int = 20,
+        *,
+        unlike: Photo | Sequence[Photo] = (),
+        query: str | parser.Query | None = None,
+    ) -> list[Hit]:
+        """Return the `top` images most like photographs or embeddings (D,), and unlike others, by cosine.
+
+        With a query, images that fit it, by the product of cosine and query score; `search.similar` has both. A
+        photograph that is in the index is not found as its own likeness.
+
+        Raises:
+            UsageError: a photograph is not in the index and cannot be embedded, a vector is not (D,), or the query
+                cannot be understood.
+            IntegrityError: the index is damaged, or the model at hand is not the one it was built with.
+        """
+        _check_top(top)
+        # first: what is wrong with a query is known before a model is loaded
+        plan = None if query is None else planner.plan(self._understood(query).node)
+        sought, shunned = ([look_up(photo, self) for photo in _several(each)] for each in (photos, unlike))
+        if not sought:
+            raise UsageError("name a photograph to be like")
+        own = {id for id, _ in (*sought, *shunned) if id is not None}
+        direction_D = similar.direction([vector_D for _, vector_D in sought], [vector_D for _, vector_D in shunned])
+        if plan is None:
+            return self._hits(similar.nearest(self, direction_D, top, own))
+        return self._hits(similar.fitting(self, direction_D, plan, top, own))
+
+    def ranked(self, plan: planner.Plan, top: int, among: list[int] | None = None) -> list[Ranked]:
+        """Return the best images of a planned query, of all or of those with the ids `among`, best first."""
+        codes = "".join(f", s{label}" for label in plan.labels)
+        chosen = "" if among is None else f" AND id IN (SELECT unnest(${len(plan.values) + 1}))"
+        rows = self.select(
+            f"SELECT id, {plan.score} AS score, {TIES}{codes} FROM {plan.source} WHERE {plan.condition}{chosen} "
+            f"ORDER BY score DESC, {TIES} LIMIT {int(top)}",
+            plan.values if among is None else [*plan.values, among],
+        )
+        names, whole = self._names(plan.labels), ranking.whole(plan.degree)
+        return [
+            Ranked(
+                row[0],
+                row[1] / whole,
+                row[2],
+                dict(zip(names, [code / ranking.LEVELS for code in row[3:]], strict=True)),
+            )
+            for row in rows
+        ]
 
     def _understood(self, text: str | parser.Query) -> parser.Query:
         return self.parse(text) if isinstance(text, str) else text
 
-    def _ranked(self, plan: planner.Plan, top: int) -> dict[int, tuple[float, dict[str, float]]]:
-        """Return the best images, best first: id -> score, score by label."""
-        _check_top(top)
-        codes = "".join(f", s{label}" for label in plan.labels)
-        rows = self._select(
-            f"SELECT id, {plan.score} AS score{codes} FROM {plan.source} WHERE {plan.condition} "
-            f"ORDER BY score DESC, {TIES} LIMIT {int(top)}",
-            plan.values,
-        )
-        names, whole = self._names(plan.labels), ranking.whole(plan.degree)
-        return {
-            row[0]: (row[1] / whole, dict(zip(names, [code / ranking.LEVELS for code in row[2:]], strict=True)))
-            for row in rows
-        }
-
     def _names(self, ids: list[int]) -> list[str]:
         return [self.vocabulary.labels[id] for id in ids]
-
-    def similar(self, path_or_vector: "str | os.PathLike[str] | NDArray[Any]", top: int = 20) -> list[Hit]:
-        """Return the `top` images most like a photograph or an embedding (D,), most like first, by cosine.
-
-        A photograph that is in the index is not found as its own likeness.
-
-        Raises:
-            UsageError: the photograph is not in the index and cannot be embedded, or the vector is not (D,).
-            IntegrityError: the index is damaged, or the model at hand is not the one it was built with.
-        """
-        _check_top(top)
-        own: int | None = None
-        if isinstance(path_or_vector, np.ndarray):
-            vector_D = path_or_vector
-            if vector_D.shape != (self.manifest.embedding_dim,):
-                raise UsageError(f"a vector must have shape ({self.manifest.embedding_dim},), not {vector_D.shape}")
-        else:
-            photo = os.fspath(path_or_vector)
-            own = self._find_url(photo) if "://" in photo else self._find(Path(photo))
-            vector_D = self._embedded(photo) if own is None else self.vectors.get(own)
-        found = self.vectors.nearest(vector_D, top + (own is not None))
-        return self._hits({id: (cosine, {}) for id, cosine in found if id != own}, top)
 
     @property
     def vectors(self) -> "Vectors":
@@ -219,44 +203,25 @@ class Index:
             )
         return self._vectors
 
-    def _find(self, photo: Path) -> int | None:
-        place = absolute(photo)
-        parents = [path_text(parent) for parent in place.parents]
-        rows = self._select(
-            "SELECT id, root, path FROM images WHERE root IN (SELECT unnest(?)) AND suffix(?, path)",
-            [parents, path_text(place)],
-        )
-        return next((id for id, root, path in rows if str(Path(root, path)) == path_text(place)), None)
-
-    def _find_url(self, url: str) -> int | None:
-        rows = self._select("SELECT id FROM images WHERE rtrim(root, '/') || '/' || path = ? ORDER BY id", [url])
-        return rows[0][0] if rows else None
-
-    def _embedded(self, photo: str) -> NDArray[np.float32]:
-        if not Path(photo).is_file():
-            raise UsageError(f"no photograph {path_text(photo)}, neither as a file nor in the index {self.folder}")
-        if self._embed is None:
-            raise UsageError(
-                f"{path_text(photo)} is not in the index {self.folder}, and no model is at hand to embed it"
-            )
-        model_id, vector_D = self._embed(Path(photo))
-        if model_id != self.manifest.model_id:
-            raise IntegrityError(f"the index {self.folder} was built with {self.manifest.model_id}, not {model_id}")
-        return vector_D
-
-    def _hits(self, scores: dict[int, tuple[float, dict[str, float]]], top: int | None = None) -> list[Hit]:
-        """Return hits in the order of `scores` (id -> score, label scores) with the images' facts."""
-        rows = self._select("SELECT id, path, root, labels FROM images WHERE id IN (SELECT unnest(?))", [list(scores)])
+    def _hits(self, ranked: Sequence[Ranked]) -> list[Hit]:
+        """Return hits in the order given, with the images' facts."""
+        ids = [each.id for each in ranked]
+        rows = self.select("SELECT id, path, root, labels FROM images WHERE id IN (SELECT unnest(?))", [ids])
         facts = {row[0]: row[1:] for row in rows}
-        if len(facts) != len(scores):
+        if len(facts) != len(ids):
             raise IntegrityError(f"{self.folder} is damaged: scores without images; build the index again")
-        hits = [
-            Hit(facts[id][0], facts[id][1], score, facts[id][2], label_scores)
-            for id, (score, label_scores) in scores.items()
-        ]
-        return hits[:top]
+        hits = []
+        for each in ranked:
+            path, root, labels = facts[each.id]
+            hits.append(Hit(path, root, each.score, labels, each.label_scores))
+        return hits
 
-    def _select(self, statement: str, values: list[Any] | None = None) -> list[tuple[Any, ...]]:
+    def select(self, statement: str, values: list[Any] | None = None) -> list[tuple[Any, ...]]:
+        """Return the rows of a SELECT over the tables of `index.scores`.
+
+        Raises:
+            IntegrityError: the database is damaged.
+        """
         try:
             return self._database.execute(statement, values).fetchall()
         except duckdb.Error as error:
@@ -290,6 +255,10 @@ def _build_of(folder: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
+
+
+def _several(photos: Photo | Sequence[Photo]) -> Sequence[Photo]:
+    return [photos] if isinstance(photos, str | os.PathLike | np.ndarray) else photos
 
 
 def _check_top(top: int) -> None:

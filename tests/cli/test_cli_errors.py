@@ -220,7 +220,7 @@ def test_a_bad_words_file_exits_2(
 
 
 def test_options_of_search_and_labels_that_exclude_each_other(indexed: Path, invoke: Invoke) -> None:
-    failed(invoke("search", "grass", "--index", indexed, "--explain", "--paths"), 2, "--explain and --paths")
+    failed(invoke("search", "grass", "--index", indexed, "--explain", "--paths"), 2, "--paths and --explain")
     failed(invoke("labels", "--index", indexed, "--words", "--json"), 2, "--json and --words")
 
 

@@ -1,0 +1,144 @@
+"""How commands that list hits give them out: their options, and what each does. Shared by `search` and `similar`."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aaam_pipeline.cli import render
+from aaam_pipeline.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from aaam_pipeline.search import Explanation, Hit
+
+Top = Annotated[int, typer.Option("--top", "-t", min=1, help="How many images to show.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, nothing else on stdout.")]
+Csv = Annotated[bool, typer.Option("--csv", help="CSV with a header, and a column for the score of each label asked.")]
+Paths = Annotated[bool, typer.Option("--paths", help="Paths only, one a line.")]
+Print0 = Annotated[
+    bool, typer.Option("--print0", "-0", help="Paths only, each ended by a NUL character: for `xargs -0`.")
+]
+CopyTo = Annotated[
+    Path | None, typer.Option(help="Also copy the images into this new or empty folder, as 0001_NAME, by rank.")
+]
+LinkTo = Annotated[Path | None, typer.Option(help="Likewise, but as symbolic links.")]
+Html = Annotated[Path | None, typer.Option(help="Also write a contact sheet: one HTML file that holds its thumbnails.")]
+Preview = Annotated[bool, typer.Option("--preview", help="Show thumbnails, where the terminal can.")]
+
+# a comma would need quotes inside the quotes of most rows
+BETWEEN_LABELS = ";"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What was asked for; checked when it is made, before any work is done.
+
+    Raises:
+        UsageError: options that exclude each other, or a place that cannot be written to.
+    """
+
+    as_json: bool = False
+    csv: bool = False
+    paths: bool = False
+    print0: bool = False
+    explain: bool = False
+    preview: bool = False
+    copy_to: Path | None = None
+    link_to: Path | None = None
+    html: Path | None = None
+
+    def __post_init__(self) -> None:
+        bare = "--print0" if self.print0 else "--paths"
+        formats = {"--json": self.as_json, "--csv": self.csv, bare: self.paths or self.print0}
+        exclusive(formats | {"--preview": self.preview})
+        exclusive({"--csv": self.csv, bare: self.paths or self.print0, "--explain": self.explain})
+        exclusive({"--preview": self.preview, "--explain": self.explain})
+        exclusive({"--copy-to": self.copy_to is not None, "--link-to": self.link_to is not None})
+        for folder in filter(None, (self.copy_to, self.link_to)):
+            if folder.exists() and not folder.is_dir():
+                raise UsageError(f"{folder} is a file, not a folder")
+            if folder.exists() and any(folder.iterdir()):
+                raise UsageError(f"{folder} is not empty; name a new folder, nothing is ever overwritten")
+        # a photograph named by mistake must not be replaced by a page
+        if self.html and self.html.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"--html {self.html}: name a file that ends in .html")
+
+    def write(
+        self,
+        hits: "Sequence[Hit]",
+        *,
+        title: str,
+        labels: Sequence[str] = (),
+        explained: "Sequence[Explanation] | None" = None,
+        quiet: bool = False,
+    ) -> None:
+        """Write files first, then the hits on stdout, best first; `labels`: those that the query names.
+
+        Raises:
+            typer.Exit: with 1, after all else, when images could not be copied or linked.
+        """
+        complete = self._files(hits, title, quiet)
+        if explained is not None:
+            render.explanations(explained, as_json=self.as_json)
+        elif self.csv:
+            _csv(hits, labels)
+        elif self.print0:
+            for hit in hits:
+                print(hit.location, end="\0")
+        elif not (self.preview and _previewed(hits, quiet)):
+            render.hits(hits, as_json=self.as_json, paths=self.paths)
+        if not complete:
+            # a reader of stdout that has gone is noticed here, not while Python shuts down
+            sys.stdout.flush()
+            raise typer.Exit(1)
+
+    def _files(self, hits: "Sequence[Hit]", title: str, quiet: bool) -> bool:
+        """Write the folder and the page; tell whether every image came into the folder."""
+        complete = True
+        if folder := self.copy_to or self.link_to:
+            from aaam_pipeline.cli import collect
+
+            complete = collect.collect(hits, folder, link=self.link_to is not None)
+        if self.html:
+            from aaam_pipeline.cli import contact_sheet
+
+            contact_sheet.write(hits, title, self.html)
+            if not quiet:
+                print(f"wrote {self.html}", file=sys.stderr)
+        return complete
+
+
+def _previewed(hits: "Sequence[Hit]", quiet: bool) -> bool:
+    """Show hits with thumbnails; where that cannot be, say why, and return False."""
+    from aaam_pipeline.cli import preview
+
+    show = preview.chosen(sys.stdout.isatty())
+    if isinstance(show, str):
+        if not quiet:
+            print(f"no preview: {show}", file=sys.stderr)
+        return False
+    for hit in hits:
+        print(preview.picture(hit, show))
+        print(*render.line(hit), sep="  ", end="\n\n")
+    return True
+
+
+def _csv(hits: "Sequence[Hit]", labels: Sequence[str]) -> None:
+    """Print hits as RFC 4180 has it: lines end in CR LF, and what holds a comma or a quote is quoted."""
+    lines = csv.writer(sys.stdout)
+    # the prefix: `path` is a label of photographs too
+    lines.writerow(["score", "path", "root", "location", "labels", *(f"score:{label}" for label in labels)])
+    for hit in hits:
+        scores = [hit.label_scores[label] for label in labels]
+        lines.writerow([hit.score, hit.path, hit.root, hit.location, BETWEEN_LABELS.join(hit.labels), *scores])
+
+
+def exclusive(options: dict[str, bool]) -> None:
+    """Raise UsageError when more than one of the options, by name, is given."""
+    given = [name for name, is_given in options.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} exclude each other")

@@ -1,0 +1,119 @@
+"""`aaam-pipe similar` and `dedup`: all that compares photographs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aaam_pipeline.cli import defaults, output
+from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from aaam_pipeline.search import Embed
+
+
+def similar(
+    photos: Annotated[
+        list[str], typer.Argument(help="Photographs, in the index or not; URLs that are in it. Of several, the mean.")
+    ],
+    unlike: Annotated[
+        list[str] | None, typer.Option("--not", help="A photograph that hits shall be unlike. May be repeated.")
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="Keywords that hits shall also fit: a query as of `search`.")
+    ] = None,
+    top: output.Top = 20,
+    as_json: output.Json = False,
+    csv: output.Csv = False,
+    paths: output.Paths = False,
+    print0: output.Print0 = False,
+    preview: output.Preview = False,
+    copy_to: output.CopyTo = None,
+    link_to: output.LinkTo = None,
+    html: output.Html = None,
+    words: defaults.Words = None,
+    index: defaults.Index = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model bundle for a photograph that is not in the index. Default: the index's own."),
+    ] = None,
+    device: defaults.Device = "auto",
+    quiet: defaults.Quiet = False,
+) -> None:
+    """Find images that look like photographs, most like first."""
+    with guard():
+        out = output.Output(
+            as_json=as_json,
+            csv=csv,
+            paths=paths,
+            print0=print0,
+            preview=preview,
+            copy_to=copy_to,
+            link_to=link_to,
+            html=html,
+        )
+        import aaam_pipeline.search as engine
+        from aaam_pipeline.cli import render
+        from aaam_pipeline.core.words import load
+        from aaam_pipeline.index import manifest
+
+        folder = defaults.index(index, quiet)
+        read = manifest.read(folder)
+        own = model or Path(read.model_path)
+        with engine.open(folder, _embedder(own, device, read.model_id), load(words) if words else None) as opened:
+            asked = None if query is None else opened.parse(query)
+            for note in asked.notes if asked and not quiet else ():
+                render.PlainReporter().say(note)
+            hits = opened.similar(photos, top, unlike=unlike or (), query=asked)
+            names = opened.labels(asked) if asked else []
+            title = " ".join(["similar to", *photos, *(f"not {each}" for each in unlike or ()), query or ""]).strip()
+            out.write(hits, title=title, labels=names, quiet=quiet)
+
+
+def dedup(
+    similarity: Annotated[
+        float, typer.Option(help="The least cosine of images that are taken for duplicates, above 0 and at most 1.")
+    ] = 0.95,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a group, nothing else on stdout.")] = False,
+    paths: Annotated[
+        bool, typer.Option("--paths", help="Only the paths of those beyond the first of each group, one a line.")
+    ] = False,
+    print0: Annotated[
+        bool, typer.Option("--print0", "-0", help="Likewise, each ended by a NUL character: for `xargs -0`.")
+    ] = False,
+    index: defaults.Index = None,
+    quiet: defaults.Quiet = False,
+) -> None:
+    """Group near-duplicates, the best image of a group first; nothing is deleted."""
+    with guard():
+        output.exclusive({"--json": as_json, "--print0" if print0 else "--paths": paths or print0})
+        if not 0 < similarity <= 1:
+            raise UsageError(f"--similarity must be above 0 and at most 1, not {similarity}")
+        import aaam_pipeline.search as engine
+        from aaam_pipeline.cli import render
+        from aaam_pipeline.search.duplicates import near_duplicates
+
+        with engine.open(defaults.index(index, quiet)) as opened, render.reporter(quiet) as report:
+            groups = near_duplicates(opened, similarity, report)
+            images = opened.manifest.images
+        if paths or print0:
+            for group in groups:
+                for hit in group.hits[1:]:
+                    print(hit.location, end="\0" if print0 else "\n")
+        else:
+            render.groups(groups, as_json=as_json)
+        if not quiet:
+            beyond = sum(len(group.hits) - 1 for group in groups)
+            render.PlainReporter().say(f"{beyond} of {images} images duplicate another, in {len(groups)} groups")
+
+
+def _embedder(model: Path, device: str, model_id: str) -> "Embed":
+    """Return a function that loads the model only when a photograph needs it."""
+
+    def embed(photo: Path):  # type: ignore[no-untyped-def]
+        from aaam_pipeline.annotate import embedding
+
+        return embedding.embed(model, device, photo, model_id)
+
+    return embed

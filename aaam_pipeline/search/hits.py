@@ -1,0 +1,59 @@
+"""What a search gives: images with their scores, as tuples or as an Arrow table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+
+class Hit(NamedTuple):
+    """One image found. `score`: of the query in [0, 1], or the cosine for similar images; `labels`: those assigned."""
+
+    path: str
+    root: str
+    score: float
+    labels: list[str]
+    label_scores: dict[str, float]
+
+    @property
+    def location(self) -> str:
+        """Where the image lay when it was annotated: a path or a URL."""
+        return f"{self.root.rstrip('/')}/{self.path}"
+
+    @property
+    def file(self) -> Path:
+        """`location` as a path; for an image behind a URL, use that instead."""
+        return Path(self.root) / self.path
+
+
+class Term(NamedTuple):
+    """A factor of a hit's score: as a query, what it contributed in [0, 1], and its labels' scores."""
+
+    query: str
+    score: float
+    label_scores: dict[str, float]
+
+
+class Explanation(NamedTuple):
+    """Why an image was found: the product of the terms' scores is the hit's. Filters chose it and contribute 1."""
+
+    hit: Hit
+    terms: list[Term]
+
+
+def to_arrow(hits: Sequence[Hit]) -> pa.Table:
+    """Return hits as a table: score, path, root, location, labels, and `score:LABEL` for each label of the query."""
+    scored = list(dict.fromkeys(label for hit in hits for label in hit.label_scores))
+    columns = {
+        "score": pa.array([hit.score for hit in hits], pa.float64()),
+        "path": pa.array([hit.path for hit in hits], pa.string()),
+        "root": pa.array([hit.root for hit in hits], pa.string()),
+        "location": pa.array([hit.location for hit in hits], pa.string()),
+        "labels": pa.array([hit.labels for hit in hits], pa.list_(pa.string())),
+    }
+    # the prefix: `path` is a label of photographs too
+    scores = {
+        f"score:{label}": pa.array([hit.label_scores.get(label) for hit in hits], pa.float64()) for label in scored
+    }
+    return pa.table(columns | scores)
