@@ -18,6 +18,9 @@ import pyarrow as pa
 
 from aaam_pipeline.core import ranking, schema
 
+COMMITTED = 8 * 122_880
+"""Rows that are written in one transaction: whole row groups of DuckDB. A transaction for every batch took twice the
+time, and one for all of them would hold ever more memory."""
 FACTS = ("path", "root", "width", "height", "bytes", "mtime", "sha256", "labels")
 INSERTED = 16384
 """Rows of one INSERT."""
@@ -40,6 +43,7 @@ class ScoresBuilder:
         )
         if old:
             self._database.execute("ATTACH '{}' AS old (READ_ONLY)".format(str(old).replace("'", "''")))
+        self._database.execute("BEGIN")
         self._next = 0
         self._waiting: list[pa.RecordBatch] = []
 
@@ -59,7 +63,7 @@ class ScoresBuilder:
                 "WHERE id >= $2 AND id < $3",
                 [self._next - first, first, first + count],
             )
-        self._next += count
+        self._advance(count)
 
     def _flush(self) -> None:
         if not self._waiting:
@@ -74,7 +78,12 @@ class ScoresBuilder:
         facts = {name: rows[name] for name in FACTS}
         facts["mtime"] = facts["mtime"].cast(pa.timestamp("us"))
         self._insert("images", pa.table({"id": ids, **facts}))
-        self._next += rows.num_rows
+        self._advance(rows.num_rows)
+
+    def _advance(self, count: int) -> None:
+        if (self._next + count) // COMMITTED > self._next // COMMITTED:
+            self._database.execute("COMMIT; BEGIN")
+        self._next += count
 
     def _insert(self, table: str, rows: pa.Table) -> None:
         self._database.register("incoming", rows)
@@ -84,6 +93,9 @@ class ScoresBuilder:
     def finish(self) -> None:
         """Write what is still waiting, and give every image its place: its rank by path, then root, then id."""
         self._flush()
+        self._database.execute("COMMIT")
+        # the facts of 20 hits among a million images are then read in 1.5 ms instead of 5
+        self._database.execute("CREATE UNIQUE INDEX images_id ON images (id)")
         self._database.execute(
             "UPDATE scores SET place = ranked.place FROM (SELECT id, row_number() OVER (ORDER BY path, root, id) - 1 "
             "AS place FROM images) AS ranked WHERE scores.id = ranked.id"
