@@ -23,9 +23,18 @@ import pyarrow.parquet as pq
 
 from aaam_pipeline.annotate import writer
 from aaam_pipeline.annotate.ledger import Ledger
-from aaam_pipeline.core.artifacts import PARTIAL, fingerprint, publish, read_json, sync, work_folder, write_json
+from aaam_pipeline.core.artifacts import (
+    PARTIAL,
+    check_seal,
+    fingerprint,
+    publish,
+    read_json,
+    sync,
+    work_folder,
+    write_sealed,
+)
 from aaam_pipeline.core.errors import AaamError, IntegrityError
-from aaam_pipeline.core.schema import AnnotationsManifest, PartStats
+from aaam_pipeline.core.schema import AnnotationsManifest, PartStats, read_annotations_manifest
 
 PLAN = "plan.json"
 
@@ -43,6 +52,7 @@ class Plan(msgspec.Struct, frozen=True):
     part_size: int
     base: str
     kept_parts: int = 0
+    hash: str = ""
 
     @property
     def id(self) -> str:
@@ -89,7 +99,7 @@ class Work:
         """Return the annotations that are there, whole; None where there are none."""
         if not (self.out / "manifest.json").is_file():
             return None
-        manifest = read_manifest(self.out)
+        manifest = read_annotations_manifest(self.out)
         return Base(self.out, list(range(manifest.parts)), manifest)
 
     def discard(self) -> None:
@@ -113,8 +123,7 @@ class Work:
         ledger.write_todo(self.todo, plan.part_size)
         # a plan that outlives a power cut must not name files that did not
         sync(self.folder)
-        self.plan = msgspec.structs.replace(plan, kept_parts=kept)
-        write_json(self.folder / PLAN, self.plan)
+        self.plan = write_sealed(self.folder / PLAN, msgspec.structs.replace(plan, kept_parts=kept))
         _remove(self.old)
 
     def publish(self) -> AnnotationsManifest:
@@ -140,7 +149,7 @@ class Work:
             successes=total.successes,
             failures=total.failures,
         )
-        write_json(self.rows / "manifest.json", manifest)
+        manifest = write_sealed(self.rows / "manifest.json", manifest)
         publish(self.rows, self.out)
         self.discard()
         return manifest
@@ -156,16 +165,6 @@ def writing(out: Path) -> Iterator[None]:
             again = "what was finished is kept, run the same command again to go on"
             raise AaamError(f"cannot write {out}: {error.strerror or error}; {again}") from error
         raise
-
-
-def read_manifest(folder: Path) -> AnnotationsManifest:
-    """Read the manifest of annotations.
-
-    Raises:
-        UsageError: `folder` holds none.
-        IntegrityError: it is damaged.
-    """
-    return read_json(folder / "manifest.json", AnnotationsManifest, "an annotations folder")
 
 
 def finished_parts(rows: Path) -> list[int]:
@@ -199,15 +198,17 @@ def _remove(folder: Path) -> None:
 
 def _read_plan(folder: Path) -> Plan | None:
     try:
-        return read_json(folder / PLAN, Plan, "a work folder")
+        plan = read_json(folder / PLAN, Plan, "a work folder")
+        check_seal(folder / PLAN, plan)
     except AaamError:
-        # there is none, or it is of another version of this program
+        # there is none, it is damaged, or of another version of this program
         return None
+    return plan
 
 
 def _published_plan(out: Path) -> str:
     try:
-        return read_manifest(out).plan
+        return read_annotations_manifest(out).plan
     except AaamError:
         return ""
 
@@ -241,10 +242,7 @@ def _keep(parts: Sequence[Path], ledger: Ledger, rows: Path, part_size: int) -> 
 def _revised(parts: Sequence[tuple[Path, pa.Table]]) -> Iterator[pa.RecordBatch]:
     """Yield the rows of parts that stay, with the modification times that they have now."""
     for path, kept in parts:
-        try:
-            rows = pq.ParquetFile(path).read().take(kept["row"])
-        except (OSError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path} is missing or damaged: {error}") from None
+        rows = writer.read_part(path).take(kept["row"])
         field = rows.schema.field("mtime")
         mtime = pc.coalesce(kept["mtime"].cast(field.type), rows["mtime"])
         yield from rows.set_column(rows.schema.get_field_index("mtime"), field, mtime).to_batches()

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.core.artifacts import read_json, write_bytes, write_json
+from aaam_pipeline.core.artifacts import check_seal, read_json, write_bytes, write_sealed
+from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.schema import PartStats
 
 # scores and embeddings hardly repeat: a dictionary of them would cost time and save nothing
@@ -31,8 +32,7 @@ def write_part(path: Path, rows: pa.Table, seconds: float) -> PartStats:
         sha256=hashlib.sha256(content).hexdigest(),
         inputs_hash=f"{inputs_hash(rows):032x}",
     )
-    write_json(stats_path(path), stats)
-    return stats
+    return write_sealed(stats_path(path), stats)
 
 
 def regroup(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
@@ -73,10 +73,29 @@ def is_finished(part: Path) -> bool:
     return stats_path(part).is_file() and part.is_file()
 
 
+def read_part(part: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read rows, or some columns of them, after comparing the part with the SHA-256 that its stats name.
+
+    Raises:
+        UsageError, IntegrityError: it is not what was written, or its stats are missing or damaged.
+    """
+    stats = read_stats(part)
+    try:
+        content = part.read_bytes()
+        if hashlib.sha256(content).hexdigest() != stats.sha256:
+            raise IntegrityError(f"{part} was changed: its SHA-256 is not that of its stats")
+        return pq.ParquetFile(pa.BufferReader(content)).read(columns)
+    except (OSError, pa.ArrowException) as error:
+        raise IntegrityError(f"{part} is missing or damaged: {error}") from None
+
+
 def read_stats(part: Path) -> PartStats:
     """Read the stats of a part.
 
     Raises:
         UsageError, IntegrityError: they are not there, or damaged.
     """
-    return read_json(stats_path(part), PartStats, "an annotations folder")
+    path = stats_path(part)
+    stats = read_json(path, PartStats, "an annotations folder")
+    check_seal(path, stats)
+    return stats

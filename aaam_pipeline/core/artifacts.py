@@ -53,6 +53,29 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
 
 
+def write_sealed(path: Path, content: Manifest) -> Manifest:
+    """Write a struct as JSON, its field `hash` being that of all others, atomically; return it with the hash."""
+    sealed: Manifest = msgspec.structs.replace(content, hash=_seal(content))  # type: ignore[type-var]
+    write_json(path, sealed)
+    return sealed
+
+
+def check_seal(path: Path, content: Any) -> None:
+    """Check that a struct read from `path` is what `write_sealed` wrote.
+
+    Raises:
+        IntegrityError: a value was changed since; a digit of a threshold, for instance, would not be noticed else.
+    """
+    if content.hash != _seal(content):
+        raise IntegrityError(f"{path} was changed: its hash is not that of what it holds")
+
+
+def _seal(content: Any) -> str:
+    # as it will be read: what is no number becomes null in JSON
+    plain = msgspec.json.decode(msgspec.json.encode(msgspec.structs.replace(content, hash="")))
+    return fingerprint(plain)
+
+
 def read_json(path: Path, kind: type[Manifest], what: str) -> Manifest:
     """Read and check a JSON file; `what` names it in messages ("a model bundle").
 

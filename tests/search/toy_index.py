@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aaam_pipeline.core import schema
-from aaam_pipeline.core.artifacts import fingerprint, write_json
+from aaam_pipeline.core.artifacts import fingerprint, write_sealed
 from aaam_pipeline.search import Hit
 
 LABELS = ["grass", "sky", "traffic light", "person", "boat", "never"]
@@ -51,7 +51,7 @@ def write_annotations(
         parts=1,
         successes=count,
     )
-    write_json(folder / "manifest.json", manifest)
+    write_sealed(folder / "manifest.json", manifest)
     return folder
 
 
