@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from aaam_pipeline.core.errors import IntegrityError, UsageError
 
 Manifest = TypeVar("Manifest")
 PARTIAL = ".partial"
+ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 
 def fingerprint(content: Any) -> str:
@@ -99,6 +101,14 @@ def absolute(path: Path) -> Path:
 def path_text(path: Path | str) -> str:
     r"""Return a path as text that any file can hold: bytes that are not UTF-8 are written as \xNN."""
     return os.fsencode(path).decode("utf8", "backslashreplace")
+
+
+def real_path(path: Path) -> Path:
+    r"""Return the path on disk that `path_text` made text of: \xNN in it may stand for a byte that is not UTF-8."""
+    if "\\x" not in str(path) or path.is_symlink() or path.exists():
+        return path
+    raw = Path(os.fsdecode(ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), os.fsencode(path))))
+    return raw if raw.is_symlink() or raw.exists() else path
 
 
 def work_folder(final: Path, *, resume: bool = False) -> Path:
