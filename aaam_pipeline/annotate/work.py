@@ -19,7 +19,6 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from aaam_pipeline.annotate import writer
 from aaam_pipeline.annotate.ledger import Ledger
@@ -139,10 +138,10 @@ class Work:
                 f"{self.rows} holds {total.count} rows for {self.plan.manifest.inputs} inputs; "
                 "annotate again with --on-existing overwrite"
             )
-        schema = pq.read_schema(writer.part_path(self.rows, 0))
+        embedding = writer.read_part(writer.part_path(self.rows, 0), ["embedding"]).schema.field(0)
         manifest = msgspec.structs.replace(
             self.plan.manifest,
-            embedding_dim=schema.field("embedding").type.list_size,
+            embedding_dim=embedding.type.list_size,
             inputs_hash=total.inputs_hash,
             plan=self.plan.id,
             parts=len(finished_parts(self.rows)),

@@ -163,16 +163,26 @@ def read_scores(path: Path) -> ScoredSplit:
         table = pq.read_table(path)
         metadata = table.schema.metadata or {}
         labels = msgspec.json.decode(metadata[b"labels"], type=list[str])
+        if not table.schema.equals(_scores(len(labels))):
+            raise IntegrityError(f"{path} is not a scores file: its columns are others, or of another width")
         split = ScoredSplit(
             table["image_id"].to_pylist(), rows(table["scores"]), rows(table["targets"]), labels, int(metadata[b"k"])
         )
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path} is not a scores file: {error}") from None
-    if split.scores_NL.shape != split.targets_NL.shape or split.scores_NL.shape[1] != len(labels):
-        raise IntegrityError(f"{path}: {split.scores_NL.shape} scores do not fit {len(labels)} labels")
     if metadata.get(b"sha256", b"").decode() != _content_sha256(split):
         raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")
     return split
+
+
+def _scores(num_labels: int) -> pa.Schema:
+    return pa.schema(
+        [
+            ("image_id", pa.string()),
+            ("scores", pa.list_(pa.float32(), num_labels)),
+            ("targets", pa.list_(pa.uint8(), num_labels)),
+        ]
+    )
 
 
 def _content_sha256(split: ScoredSplit) -> str:
