@@ -6,6 +6,7 @@ Shapes: L labels, D embedding. Scores are probabilities in [0, 1].
 - `annotations/part-*.parquet`: one row for every input image, written by annotate, read by index and by anyone else.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import read_json, write_bytes
+from aaam_pipeline.core.artifacts import check_seal, fingerprint, read_json, write_bytes
 from aaam_pipeline.core.errors import IntegrityError
 
-VERSION = 1
+VERSION = 2
 
 
 class ScoredSplit(NamedTuple):
@@ -35,6 +36,7 @@ class PartStats(msgspec.Struct, frozen=True):
     """`part-00000_stats.json`: written after its part was closed, so its presence says that the part is whole.
 
     `inputs_hash` (hex) stands for the root, path, size and time of every row; those of several parts add up mod 2^128.
+    `hash`: of all other fields, filled in when it is written.
     """
 
     count: int
@@ -43,13 +45,14 @@ class PartStats(msgspec.Struct, frozen=True):
     seconds: float
     sha256: str
     inputs_hash: str
+    hash: str = ""
 
 
 class AnnotationsManifest(msgspec.Struct, frozen=True):
     """`annotations/manifest.json`: what was annotated, with which model and settings.
 
     `inputs_hash`: the sum of the parts' (`PartStats`); `repeated`: inputs that a list names once more; `plan`: the run
-    that wrote it.
+    that wrote it; `hash`: of all other fields, filled in when it is written.
     """
 
     schema_version: int
@@ -69,6 +72,25 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     parts: int = 0
     successes: int = 0
     failures: dict[str, int] = {}
+    hash: str = ""
+
+
+def read_annotations_manifest(folder: Path) -> AnnotationsManifest:
+    """Read and check the manifest of annotations.
+
+    Raises:
+        UsageError: `folder` holds none.
+        IntegrityError: it is damaged, or of another version.
+    """
+    path = folder / "manifest.json"
+    manifest = read_json(path, AnnotationsManifest, "an annotations folder")
+    if manifest.schema_version != VERSION:
+        raise IntegrityError(
+            f"{folder}: version {manifest.schema_version} of the files, but {VERSION} is known; annotate again with "
+            "--on-existing overwrite"
+        )
+    check_seal(path, manifest)
+    return manifest
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -87,7 +109,10 @@ def read_stats(part: Path) -> PartStats:
     Raises:
         UsageError, IntegrityError: they are not there, or damaged.
     """
-    return read_json(stats_path(part), PartStats, "an annotations folder")
+    path = stats_path(part)
+    stats = read_json(path, PartStats, "an annotations folder")
+    check_seal(path, stats)
+    return stats
 
 
 def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
@@ -128,12 +153,21 @@ def rows(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
 
 def write_scores(path: Path, split: ScoredSplit) -> None:
     """Write `scores.parquet`, atomically and with the same bytes for the same content."""
-    metadata = {"aaam_schema_version": str(VERSION), "labels": msgspec.json.encode(split.labels), "k": str(split.k)}
+    split = split._replace(
+        scores_NL=np.ascontiguousarray(split.scores_NL, np.float32),
+        targets_NL=np.ascontiguousarray(split.targets_NL, np.uint8),
+    )
+    metadata = {
+        "aaam_schema_version": str(VERSION),
+        "labels": msgspec.json.encode(split.labels),
+        "k": str(split.k),
+        "sha256": _content_sha256(split),
+    }
     table = pa.table(
         {
             "image_id": pa.array(split.image_ids, pa.string()),
-            "scores": fixed_list(split.scores_NL.astype(np.float32)),
-            "targets": fixed_list(split.targets_NL.astype(np.uint8)),
+            "scores": fixed_list(split.scores_NL),
+            "targets": fixed_list(split.targets_NL),
         }
     ).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
@@ -151,11 +185,31 @@ def read_scores(path: Path) -> ScoredSplit:
         table = pq.read_table(path)
         metadata = table.schema.metadata or {}
         labels = msgspec.json.decode(metadata[b"labels"], type=list[str])
+        if not table.schema.equals(_scores(len(labels))):
+            raise IntegrityError(f"{path} is not a scores file: its columns are others, or of another width")
         split = ScoredSplit(
             table["image_id"].to_pylist(), rows(table["scores"]), rows(table["targets"]), labels, int(metadata[b"k"])
         )
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path} is not a scores file: {error}") from None
-    if split.scores_NL.shape != split.targets_NL.shape or split.scores_NL.shape[1] != len(labels):
-        raise IntegrityError(f"{path}: {split.scores_NL.shape} scores do not fit {len(labels)} labels")
+    if metadata.get(b"sha256", b"").decode() != _content_sha256(split):
+        raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")
     return split
+
+
+def _scores(num_labels: int) -> pa.Schema:
+    return pa.schema(
+        [
+            ("image_id", pa.string()),
+            ("scores", pa.list_(pa.float32(), num_labels)),
+            ("targets", pa.list_(pa.uint8(), num_labels)),
+        ]
+    )
+
+
+def _content_sha256(split: ScoredSplit) -> str:
+    """Parquet has no checksum of its own over values and metadata."""
+    digest = hashlib.sha256(fingerprint([split.image_ids, split.labels, split.k]).encode())
+    digest.update(split.scores_NL.tobytes())
+    digest.update(split.targets_NL.tobytes())
+    return digest.hexdigest()

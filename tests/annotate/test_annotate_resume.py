@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pyarrow as pa
 import pytest
-from conftest import make_bundle, make_photo
+from conftest import make_bundle, make_photo, rewrite_json
 from runs import PARTS, annotate, beside, by_name, check, interrupted, rows, states
 
 from aaam_pipeline.annotate import backends, runner, sources, work
@@ -34,8 +34,7 @@ def out(tmp_path: Path) -> Path:
 def with_thresholds(model: Path, target: Path, threshold: float) -> Path:
     """Copy a bundle: the same weights, and so the same model id, with other thresholds."""
     shutil.copytree(model, target)
-    info = json.loads((target / "bundle.json").read_text())
-    (target / "bundle.json").write_text(json.dumps(info | {"thresholds": [threshold] * len(info["thresholds"])}))
+    rewrite_json(target / "bundle.json", thresholds=lambda before: [threshold] * len(before))
     return target
 
 
