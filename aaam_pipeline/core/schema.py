@@ -16,19 +16,24 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import write_bytes
+from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 
 VERSION = 1
 
 
 class ScoredSplit(NamedTuple):
-    """A split with a method's scores: `scores_NL` float32, `targets_NL` uint8, the vocabulary, labels an image k."""
+    """A split with a method's scores: `scores_NL` float32, `targets_NL` uint8, the vocabulary, labels an image k.
+
+    `scores_NL` are as the method gives them. `calibration`, where it has one: to what they would be in annotations.
+    """
 
     image_ids: list[str]
     scores_NL: NDArray[np.float32]
     targets_NL: NDArray[np.uint8]
     labels: list[str]
     k: int
+    calibration: Calibration | None = None
 
 
 class PartStats(msgspec.Struct, frozen=True):
@@ -49,7 +54,7 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     """`annotations/manifest.json`: what was annotated, with which model and settings.
 
     `inputs_hash`: the sum of the parts' (`PartStats`); `repeated`: inputs that a list names once more; `plan`: the run
-    that wrote it.
+    that wrote it; `calibration`: the model's, by which the scores of the rows were calibrated.
     """
 
     schema_version: int
@@ -66,6 +71,7 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     inputs_hash: str = ""
     repeated: int = 0
     plan: str = ""
+    calibration: Calibration | None = None
     parts: int = 0
     successes: int = 0
     failures: dict[str, int] = {}
@@ -110,6 +116,8 @@ def rows(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
 def write_scores(path: Path, split: ScoredSplit) -> None:
     """Write `scores.parquet`, atomically and with the same bytes for the same content."""
     metadata = {"aaam_schema_version": str(VERSION), "labels": msgspec.json.encode(split.labels), "k": str(split.k)}
+    if split.calibration:
+        metadata["calibration"] = msgspec.json.encode(split.calibration)
     table = pa.table(
         {
             "image_id": pa.array(split.image_ids, pa.string()),
@@ -133,10 +141,15 @@ def read_scores(path: Path) -> ScoredSplit:
         metadata = table.schema.metadata or {}
         labels = msgspec.json.decode(metadata[b"labels"], type=list[str])
         split = ScoredSplit(
-            table["image_id"].to_pylist(), rows(table["scores"]), rows(table["targets"]), labels, int(metadata[b"k"])
-        )
+            table["image_id"].to_pylist(), rows(table["scores"]), rows(table["targets"]), labels, int(metadata[b"k"]),
+            msgspec.json.decode(metadata.get(b"calibration", b"null"), type=Calibration | None),
+        )  # fmt: skip
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path} is not a scores file: {error}") from None
     if split.scores_NL.shape != split.targets_NL.shape or split.scores_NL.shape[1] != len(labels):
         raise IntegrityError(f"{path}: {split.scores_NL.shape} scores do not fit {len(labels)} labels")
+    if not ((split.scores_NL >= 0) & (split.scores_NL <= 1)).all():
+        raise IntegrityError(f"{path} holds scores that are no probabilities")
+    if split.calibration and not split.calibration.fits(len(labels)):
+        raise IntegrityError(f"{path}: its calibration is not of {len(labels)} labels")
     return split

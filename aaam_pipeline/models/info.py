@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from aaam_pipeline.core.artifacts import read_json
+from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.models.architecture import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
@@ -15,7 +16,10 @@ VERSION = 1
 
 
 class BundleInfo(msgspec.Struct, frozen=True):
-    """`bundle.json`. `thresholds`: per label, the score from which it is assigned; `metrics`: on validation."""
+    """`bundle.json`. `calibration`: from what the network gives to the scores of annotations; None: they are the same.
+
+    `thresholds`: per label, the (calibrated) score from which it is assigned; `metrics`: on validation.
+    """
 
     format: str
     version: int
@@ -29,7 +33,7 @@ class BundleInfo(msgspec.Struct, frozen=True):
     phase: str
     metrics: dict[str, Any]
     weights_sha256: str
-    calibration: dict[str, Any] | None = None
+    calibration: Calibration | None = None
 
 
 def read_info(folder: Path) -> BundleInfo:
@@ -42,6 +46,13 @@ def read_info(folder: Path) -> BundleInfo:
     info = read_json(folder / "bundle.json", BundleInfo, "a model bundle")
     if info.format != FORMAT or info.version != VERSION:
         raise IntegrityError(f"{folder}: bundle format {info.format!r} version {info.version}, but {VERSION} is known")
+    check(folder, info)
+    return info
+
+
+def check(folder: Path, info: BundleInfo) -> None:
+    """Raise IntegrityError where the info found in `folder` is not of as many labels throughout."""
     if len(info.thresholds) != len(info.vocabulary):
         raise IntegrityError(f"{folder}: {len(info.thresholds)} thresholds for {len(info.vocabulary)} labels")
-    return info
+    if info.calibration and not info.calibration.fits(len(info.vocabulary)):
+        raise IntegrityError(f"{folder}: the calibration is not of {len(info.vocabulary)} labels")

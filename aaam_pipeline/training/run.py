@@ -11,6 +11,7 @@ from msgspec import Meta
 import aaam_pipeline
 from aaam_pipeline import metrics
 from aaam_pipeline.core import artifacts, params, schema
+from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.seeding import derive
@@ -61,6 +62,7 @@ def run_phase(dataset: str, phase_name: str, params_path: Path, places: Places, 
     progress = train(network, task, places.work, _fingerprint(task, model, places), report)
 
     scores_NL = predict(network, task.preprocess, task.val.pixels_NSS3, target)
+    calibration = metrics.fit_calibration(scores_NL, task.val.targets_NL)
     info = bundle.BundleInfo(
         format=bundle.FORMAT,
         version=bundle.VERSION,
@@ -68,7 +70,8 @@ def run_phase(dataset: str, phase_name: str, params_path: Path, places: Places, 
         architecture=model,
         preprocess=task.preprocess,
         vocabulary=labels,
-        thresholds=metrics.best_f1_thresholds(scores_NL, task.val.targets_NL).tolist(),
+        calibration=calibration,
+        thresholds=metrics.best_f1_thresholds(calibrate(scores_NL, calibration), task.val.targets_NL).tolist(),
         k=task.k,
         dataset=dataset,
         phase=phase_name,
@@ -79,7 +82,8 @@ def run_phase(dataset: str, phase_name: str, params_path: Path, places: Places, 
     test = prepare.read_split(places.prepared, "test")
     test_scores_NL = predict(network, task.preprocess, test.pixels_NSS3, target)
     schema.write_scores(
-        places.scores, schema.ScoredSplit(test.image_ids, test_scores_NL, test.targets_NL, labels, task.k)
+        places.scores,
+        schema.ScoredSplit(test.image_ids, test_scores_NL, test.targets_NL, labels, task.k, calibration),
     )
     saved = bundle.save(network, info, places.bundle)
     (places.work / "checkpoint.safetensors").unlink(missing_ok=True)

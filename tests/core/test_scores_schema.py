@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aaam_pipeline.core import schema
+from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 
 
@@ -23,6 +24,13 @@ def test_scores_survive_a_round_trip(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.scores_NL, split().scores_NL)
     np.testing.assert_array_equal(read.targets_NL, split().targets_NL)
     assert (read.scores_NL.dtype, read.targets_NL.dtype) == (np.float32, np.uint8)
+
+
+def test_a_calibration_survives_a_round_trip(tmp_path: Path) -> None:
+    assert split().calibration is None
+    for calibration in (None, Calibration([0.5, 1, 2], [0.1, -3, 0])):
+        schema.write_scores(tmp_path / "scores.parquet", split()._replace(calibration=calibration))
+        assert schema.read_scores(tmp_path / "scores.parquet").calibration == calibration
 
 
 def test_the_file_is_as_the_design_says(tmp_path: Path) -> None:
@@ -69,6 +77,7 @@ def test_a_truncated_file_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
 
 FLOATS = pa.array([[0.5, 0.5]], pa.list_(pa.float32(), 2))
 BITS = pa.array([[1, 0]], pa.list_(pa.uint8(), 2))
+LINE_FOR_ONE = '{"slopes": [1], "biases": [0]}'
 SOUND = {"labels": '["a", "b"]', "k": "2"}
 
 
@@ -81,6 +90,10 @@ SOUND = {"labels": '["a", "b"]', "k": "2"}
         ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"labels": '["a"'}),
         ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"labels": '["a"]'}),
         ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"k": "two"}),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"calibration": "{}"}),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"calibration": LINE_FOR_ONE}),
+        ({"image_id": ["a"], "scores": pa.array([[0.5, 1.5]], FLOATS.type), "targets": BITS}, SOUND),
+        ({"image_id": ["a"], "scores": pa.array([[0.5, float("nan")]], FLOATS.type), "targets": BITS}, SOUND),
         ({"image_id": ["a"], "scores": pa.array([[0.5, 0.5]]), "targets": BITS}, SOUND),
         ({"image_id": ["a"], "scores": pa.array([0.5]), "targets": BITS}, SOUND),
         ({"image_id": ["a"], "scores": FLOATS, "targets": pa.array([[1]], pa.list_(pa.uint8(), 1))}, SOUND),
