@@ -76,14 +76,19 @@ def _reliability(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
 
 
 def _queries(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
-    """Sum up the two-label queries; the precision is over pairs that enough images hold to fill the first ten."""
+    """Sum up the queries of one to three labels; P@10 is over pairs that enough images hold to fill the first ten."""
     pairs = metrics.pair_queries(scores_NL, split.targets_NL, QUERY_DEPTH)
     texts = [f"{split.labels[one]} {split.labels[other]}" for one, other in pairs.ids_P2]
     rows = zip(texts, pairs.relevant_P, map(float, pairs.precision_P), strict=True)
     _write_csv(path, ["query", "relevant", "precision_at_10"], rows)
     enough = pairs.relevant_P >= QUERY_DEPTH
     mean = float(pairs.precision_P[enough].mean()) if enough.any() else 0.0
-    return {"pair_queries": int(enough.sum()), "pair_precision_at_10": mean}
+    figures: Figures = {"pair_queries": int(enough.sum()), "pair_precision_at_10": mean}
+    for size in metrics.SIZES:
+        figures[f"retrieval_map_{size}"], figures[f"retrieval_queries_{size}"] = metrics.retrieval_map(
+            scores_NL, split.targets_NL, size
+        )
+    return figures
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:

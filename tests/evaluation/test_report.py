@@ -100,6 +100,17 @@ def test_the_papers_metrics_are_of_raw_scores_and_queries_of_calibrated_ones(tmp
     assert found != metrics.pair_queries(scores, targets, 10).precision_P.tolist()
 
 
+def test_retrieval_is_measured_for_queries_of_one_to_three_labels(tmp_path: Path) -> None:
+    line = Calibration([0.2, 3, 1, 1], [1, -1, -2, 0])
+    figures = report(tmp_path, bce=split(1)._replace(calibration=line))["bce"]
+    calibrated = calibrate(split(1).scores_NL, line)
+    for size in (1, 2, 3):
+        mean, count = metrics.retrieval_map(calibrated, split(1).targets_NL, size)
+        assert count > 0
+        assert figures[f"retrieval_map_{size}"] == pytest.approx(mean, abs=1e-6)
+        assert figures[f"retrieval_queries_{size}"] == count
+
+
 def test_equal_scores_give_equal_files(tmp_path: Path) -> None:
     for name in ("one", "other"):
         report(tmp_path / name, bce=split(1))
