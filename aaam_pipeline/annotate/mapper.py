@@ -21,8 +21,6 @@ from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.models.preprocess import Decoded
 
-HALF = float(np.finfo(np.float16).max)
-
 
 class Assignment(NamedTuple):
     """Which labels an image gets: those from `threshold` on (None: the bundle's own, one a label), `top` at most.
@@ -96,8 +94,7 @@ class Mapper:
             "labels": [None if error else given for error, given in zip(errors, labels, strict=True)],
             "label_scores": [None if error else given for error, given in zip(errors, label_scores, strict=True)],
         }
-        embedding_BD = predicted.embedding_BD.clip(-HALF, HALF).astype(np.float16)
-        vectors = {"scores": scores_BL.astype(np.float16), "embedding": embedding_BD}
+        vectors = {"scores": scores_BL.astype(np.float16), "embedding": schema.half(predicted.embedding_BD)}
         columns = [
             pc.if_else(failed, pa.scalar(None, field.type), schema.fixed_list(vectors[field.name]))
             if field.name in vectors

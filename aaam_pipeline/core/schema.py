@@ -20,12 +20,24 @@ from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 
 VERSION = 1
+# what a scores file says in its metadata where it is known
+MAYBE = ("calibration", "neighbours")
+HALF = float(np.finfo(np.float16).max)
+
+
+class Neighbours(msgspec.Struct, frozen=True):
+    """How many neighbours to smooth scores over and how much, best on validation, and the mean mAP gained there."""
+
+    count: int
+    weight: float
+    gain: float
 
 
 class ScoredSplit(NamedTuple):
     """A split with a method's scores: `scores_NL` float32, `targets_NL` uint8, the vocabulary, labels an image k.
 
     `scores_NL` are as the method gives them. `calibration`, where it has one: to what they would be in annotations.
+    `embedding_ND` float16 and `neighbours`: for measuring neighbour evidence, where there are embeddings.
     """
 
     image_ids: list[str]
@@ -34,6 +46,8 @@ class ScoredSplit(NamedTuple):
     labels: list[str]
     k: int
     calibration: Calibration | None = None
+    embedding_ND: NDArray[np.float16] | None = None
+    neighbours: Neighbours | None = None
 
 
 class PartStats(msgspec.Struct, frozen=True):
@@ -101,6 +115,11 @@ def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
     )
 
 
+def half(embedding_ND: NDArray[np.floating]) -> NDArray[np.float16]:
+    """Return embeddings as float16, too large values at its limit."""
+    return embedding_ND.clip(-HALF, HALF).astype(np.float16)
+
+
 def fixed_list(rows_ND: NDArray[Any]) -> pa.Array:
     """Return a 2-d array as an Arrow column of fixed-size lists."""
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(rows_ND).reshape(-1)), rows_ND.shape[1])
@@ -116,15 +135,15 @@ def rows(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
 def write_scores(path: Path, split: ScoredSplit) -> None:
     """Write `scores.parquet`, atomically and with the same bytes for the same content."""
     metadata = {"aaam_schema_version": str(VERSION), "labels": msgspec.json.encode(split.labels), "k": str(split.k)}
-    if split.calibration:
-        metadata["calibration"] = msgspec.json.encode(split.calibration)
-    table = pa.table(
-        {
-            "image_id": pa.array(split.image_ids, pa.string()),
-            "scores": fixed_list(split.scores_NL.astype(np.float32)),
-            "targets": fixed_list(split.targets_NL.astype(np.uint8)),
-        }
-    ).replace_schema_metadata(metadata)
+    metadata |= {name: msgspec.json.encode(each) for name in MAYBE if (each := getattr(split, name))}
+    columns = {
+        "image_id": pa.array(split.image_ids, pa.string()),
+        "scores": fixed_list(split.scores_NL.astype(np.float32)),
+        "targets": fixed_list(split.targets_NL.astype(np.uint8)),
+    }
+    if split.embedding_ND is not None:
+        columns["embedding"] = fixed_list(half(split.embedding_ND))
+    table = pa.table(columns).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     write_bytes(path, sink.getvalue())
@@ -143,6 +162,8 @@ def read_scores(path: Path) -> ScoredSplit:
         split = ScoredSplit(
             table["image_id"].to_pylist(), rows(table["scores"]), rows(table["targets"]), labels, int(metadata[b"k"]),
             msgspec.json.decode(metadata.get(b"calibration", b"null"), type=Calibration | None),
+            rows(table["embedding"]) if "embedding" in table.column_names else None,
+            msgspec.json.decode(metadata.get(b"neighbours", b"null"), type=Neighbours | None),
         )  # fmt: skip
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path} is not a scores file: {error}") from None

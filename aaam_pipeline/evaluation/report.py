@@ -88,7 +88,19 @@ def _queries(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
         figures[f"retrieval_map_{size}"], figures[f"retrieval_queries_{size}"] = metrics.retrieval_map(
             scores_NL, split.targets_NL, size
         )
-    return figures
+    return figures | _with_neighbours(scores_NL, split)
+
+
+def _with_neighbours(scores_NL: Scores, split: ScoredSplit) -> Figures:
+    """Measure the same queries on scores smoothed over neighbours, where the method says over how many."""
+    if split.embedding_ND is None or split.neighbours is None:
+        return {}
+    nearest = metrics.nearest(split.embedding_ND, split.neighbours.count)
+    smoothed_NL = metrics.smooth(scores_NL, *nearest, split.neighbours.weight)
+    maps = {size: metrics.retrieval_map(smoothed_NL, split.targets_NL, size)[0] for size in metrics.SIZES}
+    chosen = {"neighbours": split.neighbours.count, "neighbours_weight": split.neighbours.weight}
+    gain: Figures = {"neighbours_validation_gain": split.neighbours.gain}
+    return chosen | gain | {f"retrieval_map_{size}_neighbours": value for size, value in maps.items()}
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:

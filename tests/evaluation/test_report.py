@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from aaam_pipeline import metrics
+from aaam_pipeline.core import schema
 from aaam_pipeline.core.calibration import Calibration, calibrate
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.schema import ScoredSplit, write_scores
@@ -109,6 +110,21 @@ def test_retrieval_is_measured_for_queries_of_one_to_three_labels(tmp_path: Path
         assert count > 0
         assert figures[f"retrieval_map_{size}"] == pytest.approx(mean, abs=1e-6)
         assert figures[f"retrieval_queries_{size}"] == count
+
+
+def test_neighbour_evidence_is_measured_where_a_method_has_embeddings(tmp_path: Path) -> None:
+    embedding = schema.half(np.random.default_rng(4).normal(size=(60, 3)))
+    setting, line = schema.Neighbours(5, 0.4, -0.01), Calibration([0.2, 3, 1, 1], [1, -1, -2, 0])
+    full = split(1)._replace(embedding_ND=embedding, neighbours=setting, calibration=line)
+    figures = report(tmp_path, bce=full, other=split(1))
+    smoothed = metrics.smooth(calibrate(full.scores_NL, line), *metrics.nearest(embedding, 5), 0.4)
+    for size in (1, 2, 3):
+        mean, _ = metrics.retrieval_map(smoothed, full.targets_NL, size)
+        assert figures["bce"][f"retrieval_map_{size}_neighbours"] == pytest.approx(mean, abs=1e-6)
+        assert figures["bce"][f"retrieval_map_{size}"] != pytest.approx(mean, abs=1e-3)
+    found = {name: value for name, value in figures["bce"].items() if name.startswith("neighbours")}
+    assert found == {"neighbours": 5, "neighbours_weight": 0.4, "neighbours_validation_gain": -0.01}
+    assert not [name for name in figures["other"] if "neighbours" in name]
 
 
 def test_equal_scores_give_equal_files(tmp_path: Path) -> None:

@@ -61,6 +61,9 @@ def test_a_phase_leaves_a_bundle_scores_and_a_curve(trained: Path, prepared: Pat
     assert split.image_ids == [f"test_{number:02d}" for number in range(12)]
     assert split.labels == loaded.info.vocabulary
     assert split.calibration == loaded.info.calibration
+    assert split.embedding_ND is not None
+    assert split.embedding_ND.shape == (12, loaded.network.embedding_dim)
+    assert split.neighbours is not None
     assert [row["epoch"] for row in curve(trained)] == ["0", "1", "2"]
     assert curve(trained)[0]["loss"] == ""
     assert float(curve(trained)[1]["loss"]) > 0
