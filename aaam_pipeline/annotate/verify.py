@@ -107,6 +107,8 @@ def _manifest_problems(folder: Path, manifest: AnnotationsManifest) -> Iterator[
         yield f"manifest.json: {error}"
     if len(manifest.thresholds) != len(manifest.vocabulary):
         yield f"manifest.json: {len(manifest.thresholds)} thresholds for {len(manifest.vocabulary)} labels"
+    if manifest.calibration and not manifest.calibration.fits(len(manifest.vocabulary)):
+        yield f"manifest.json: the calibration is not of {len(manifest.vocabulary)} labels"
     if manifest.settings_hash != fingerprint([schema.VERSION, manifest.model_id, manifest.settings]):
         yield "manifest.json: the model or the settings were changed"
     yield from _missing_and_foreign(folder, manifest)

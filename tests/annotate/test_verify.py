@@ -179,6 +179,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "manifest: no labels": (manifest(vocabulary=[]), "a vocabulary needs at least one label"),
     "manifest: thresholds": (manifest(thresholds=[0.99] * 5), "not those which the thresholds and settings give"),
     "manifest: a threshold less": (manifest(thresholds=[0.5] * 4), "4 thresholds for 5 labels"),
+    "manifest: a calibration of other labels": (
+        manifest(calibration={"slopes": [1] * 4, "biases": [0] * 4}),
+        "the calibration is not of 5 labels",
+    ),
     "manifest: settings": (manifest(settings={"top": 1}), "manifest.json: the model or the settings were changed"),
     "manifest: model": (manifest(model_id="other"), "manifest.json: the model or the settings were changed"),
     "manifest: embedding": (manifest(embedding_dim=3), "has another schema than its manifest says"),
