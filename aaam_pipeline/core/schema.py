@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import check_seal, fingerprint, read_json, write_bytes
+from aaam_pipeline.core.artifacts import as_read, check_seal, fingerprint, read_json, write_bytes
 from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 
@@ -246,7 +246,8 @@ def _scores(num_labels: int) -> pa.Schema:
 
 def _content_sha256(split: ScoredSplit) -> str:
     """Parquet has no checksum of its own over values and metadata."""
-    said = [split.image_ids, split.labels, split.k, *(msgspec.to_builtins(getattr(split, name)) for name in MAYBE)]
+    known = [msgspec.to_builtins(as_read(each)) for name in MAYBE if (each := getattr(split, name))]
+    said = [split.image_ids, split.labels, split.k, known]
     digest = hashlib.sha256(fingerprint(said).encode())
     for rows_ND in (split.scores_NL, split.targets_NL, split.embedding_ND):
         if rows_ND is not None:
