@@ -19,13 +19,28 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from aaam_pipeline.annotate import writer
 from aaam_pipeline.annotate.ledger import Ledger
-from aaam_pipeline.core.artifacts import PARTIAL, fingerprint, publish, read_json, sync, work_folder, write_json
+from aaam_pipeline.core.artifacts import (
+    PARTIAL,
+    check_seal,
+    fingerprint,
+    publish,
+    read_json,
+    sync,
+    work_folder,
+    write_sealed,
+)
 from aaam_pipeline.core.errors import AaamError, IntegrityError
-from aaam_pipeline.core.schema import AnnotationsManifest, PartStats
+from aaam_pipeline.core.schema import (
+    AnnotationsManifest,
+    PartStats,
+    part_path,
+    read_annotations_manifest,
+    read_stats,
+    stats_path,
+)
 
 PLAN = "plan.json"
 
@@ -43,6 +58,7 @@ class Plan(msgspec.Struct, frozen=True):
     part_size: int
     base: str
     kept_parts: int = 0
+    hash: str = ""
 
     @property
     def id(self) -> str:
@@ -60,7 +76,7 @@ class Base(NamedTuple):
     @property
     def parts(self) -> list[Path]:
         """Where the parts lie."""
-        return [writer.part_path(self.rows, number) for number in self.numbers]
+        return [part_path(self.rows, number) for number in self.numbers]
 
 
 class Work:
@@ -89,7 +105,7 @@ class Work:
         """Return the annotations that are there, whole; None where there are none."""
         if not (self.out / "manifest.json").is_file():
             return None
-        manifest = read_manifest(self.out)
+        manifest = read_annotations_manifest(self.out)
         return Base(self.out, list(range(manifest.parts)), manifest)
 
     def discard(self) -> None:
@@ -113,8 +129,7 @@ class Work:
         ledger.write_todo(self.todo, plan.part_size)
         # a plan that outlives a power cut must not name files that did not
         sync(self.folder)
-        self.plan = msgspec.structs.replace(plan, kept_parts=kept)
-        write_json(self.folder / PLAN, self.plan)
+        self.plan = write_sealed(self.folder / PLAN, msgspec.structs.replace(plan, kept_parts=kept))
         _remove(self.old)
 
     def publish(self) -> AnnotationsManifest:
@@ -130,17 +145,17 @@ class Work:
                 f"{self.rows} holds {total.count} rows for {self.plan.manifest.inputs} inputs; "
                 "annotate again with --on-existing overwrite"
             )
-        schema = pq.read_schema(writer.part_path(self.rows, 0))
+        embedding = writer.read_part(part_path(self.rows, 0), ["embedding"]).schema.field(0)
         manifest = msgspec.structs.replace(
             self.plan.manifest,
-            embedding_dim=schema.field("embedding").type.list_size,
+            embedding_dim=embedding.type.list_size,
             inputs_hash=total.inputs_hash,
             plan=self.plan.id,
             parts=len(finished_parts(self.rows)),
             successes=total.successes,
             failures=total.failures,
         )
-        write_json(self.rows / "manifest.json", manifest)
+        manifest = write_sealed(self.rows / "manifest.json", manifest)
         publish(self.rows, self.out)
         self.discard()
         return manifest
@@ -158,25 +173,15 @@ def writing(out: Path) -> Iterator[None]:
         raise
 
 
-def read_manifest(folder: Path) -> AnnotationsManifest:
-    """Read the manifest of annotations.
-
-    Raises:
-        UsageError: `folder` holds none.
-        IntegrityError: it is damaged.
-    """
-    return read_json(folder / "manifest.json", AnnotationsManifest, "an annotations folder")
-
-
 def finished_parts(rows: Path) -> list[int]:
     """Return the numbers of the parts that are whole, in order."""
     numbers = (int(path.stem.removeprefix("part-")) for path in rows.glob("part-*.parquet"))
-    return sorted(number for number in numbers if writer.is_finished(writer.part_path(rows, number)))
+    return sorted(number for number in numbers if writer.is_finished(part_path(rows, number)))
 
 
 def count(rows: Path) -> PartStats:
     """Return the sums over the parts that are whole; there is no sum of the hashes of files."""
-    parts = [writer.read_stats(writer.part_path(rows, number)) for number in finished_parts(rows)]
+    parts = [read_stats(part_path(rows, number)) for number in finished_parts(rows)]
     failures: Counter[str] = Counter()
     for part in parts:
         failures.update(part.failures)
@@ -199,15 +204,17 @@ def _remove(folder: Path) -> None:
 
 def _read_plan(folder: Path) -> Plan | None:
     try:
-        return read_json(folder / PLAN, Plan, "a work folder")
+        plan = read_json(folder / PLAN, Plan, "a work folder")
+        check_seal(folder / PLAN, plan)
     except AaamError:
-        # there is none, or it is of another version of this program
+        # there is none, it is damaged, or of another version of this program
         return None
+    return plan
 
 
 def _published_plan(out: Path) -> str:
     try:
-        return read_manifest(out).plan
+        return read_annotations_manifest(out).plan
     except AaamError:
         return ""
 
@@ -222,18 +229,18 @@ def _keep(parts: Sequence[Path], ledger: Ledger, rows: Path, part_size: int) -> 
     rewritten: list[tuple[Path, pa.Table]] = []
     for place, part in enumerate(parts):
         kept = ledger.kept(place)
-        stats = writer.stats_path(part)
-        before = writer.read_stats(part).count
+        stats = stats_path(part)
+        before = read_stats(part).count
         whole = len(kept) == before and kept["mtime"].null_count == before
         if whole and 2 * before >= part_size:
-            _link(part, writer.part_path(rows, linked))
-            _link(stats, writer.stats_path(writer.part_path(rows, linked)))
+            _link(part, part_path(rows, linked))
+            _link(stats, stats_path(part_path(rows, linked)))
             linked += 1
         elif len(kept):
             rewritten.append((part, kept))
     made = linked
     for table in writer.regroup(_revised(rewritten), part_size):
-        writer.write_part(writer.part_path(rows, made), table, 0.0)
+        writer.write_part(part_path(rows, made), table, 0.0)
         made += 1
     return made
 
@@ -241,10 +248,7 @@ def _keep(parts: Sequence[Path], ledger: Ledger, rows: Path, part_size: int) -> 
 def _revised(parts: Sequence[tuple[Path, pa.Table]]) -> Iterator[pa.RecordBatch]:
     """Yield the rows of parts that stay, with the modification times that they have now."""
     for path, kept in parts:
-        try:
-            rows = pq.ParquetFile(path).read().take(kept["row"])
-        except (OSError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path} is missing or damaged: {error}") from None
+        rows = writer.read_part(path).take(kept["row"])
         field = rows.schema.field("mtime")
         mtime = pc.coalesce(kept["mtime"].cast(field.type), rows["mtime"])
         yield from rows.set_column(rows.schema.get_field_index("mtime"), field, mtime).to_batches()

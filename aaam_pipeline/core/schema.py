@@ -6,6 +6,7 @@ Shapes: L labels, D embedding. Scores are probabilities in [0, 1].
 - `annotations/part-*.parquet`: one row for every input image, written by annotate, read by index and by anyone else.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import write_bytes
+from aaam_pipeline.core.artifacts import check_seal, fingerprint, read_json, write_bytes
 from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 
-VERSION = 1
+VERSION = 2
 # what a scores file says in its metadata where it is known
 MAYBE = ("calibration", "neighbours")
 HALF = float(np.finfo(np.float16).max)
@@ -54,6 +55,7 @@ class PartStats(msgspec.Struct, frozen=True):
     """`part-00000_stats.json`: written after its part was closed, so its presence says that the part is whole.
 
     `inputs_hash` (hex) stands for the root, path, size and time of every row; those of several parts add up mod 2^128.
+    `hash`: of all other fields, filled in when it is written.
     """
 
     count: int
@@ -62,13 +64,15 @@ class PartStats(msgspec.Struct, frozen=True):
     seconds: float
     sha256: str
     inputs_hash: str
+    hash: str = ""
 
 
 class AnnotationsManifest(msgspec.Struct, frozen=True):
     """`annotations/manifest.json`: what was annotated, with which model and settings.
 
     `inputs_hash`: the sum of the parts' (`PartStats`); `repeated`: inputs that a list names once more; `plan`: the run
-    that wrote it; `calibration`: the model's, by which the scores of the rows were calibrated.
+    that wrote it; `calibration`: the model's, by which the scores of the rows were calibrated; `hash`: of all other
+    fields, filled in when it is written.
     """
 
     schema_version: int
@@ -89,6 +93,47 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     parts: int = 0
     successes: int = 0
     failures: dict[str, int] = {}
+    hash: str = ""
+
+
+def read_annotations_manifest(folder: Path) -> AnnotationsManifest:
+    """Read and check the manifest of annotations.
+
+    Raises:
+        UsageError: `folder` holds none.
+        IntegrityError: it is damaged, or of another version.
+    """
+    path = folder / "manifest.json"
+    manifest = read_json(path, AnnotationsManifest, "an annotations folder")
+    if manifest.schema_version != VERSION:
+        raise IntegrityError(
+            f"{folder}: version {manifest.schema_version} of the files, but {VERSION} is known; annotate again with "
+            "--on-existing overwrite"
+        )
+    check_seal(path, manifest)
+    return manifest
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """Return where part number `number` of annotations lies."""
+    return folder / f"part-{number:05d}.parquet"
+
+
+def stats_path(part: Path) -> Path:
+    """Return where the stats of a part lie."""
+    return part.with_name(f"{part.stem}_stats.json")
+
+
+def read_stats(part: Path) -> PartStats:
+    """Read the stats of a part.
+
+    Raises:
+        UsageError, IntegrityError: they are not there, or damaged.
+    """
+    path = stats_path(part)
+    stats = read_json(path, PartStats, "an annotations folder")
+    check_seal(path, stats)
+    return stats
 
 
 def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
@@ -134,15 +179,25 @@ def rows(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
 
 def write_scores(path: Path, split: ScoredSplit) -> None:
     """Write `scores.parquet`, atomically and with the same bytes for the same content."""
-    metadata = {"aaam_schema_version": str(VERSION), "labels": msgspec.json.encode(split.labels), "k": str(split.k)}
+    split = split._replace(
+        scores_NL=np.ascontiguousarray(split.scores_NL, np.float32),
+        targets_NL=np.ascontiguousarray(split.targets_NL, np.uint8),
+        embedding_ND=None if split.embedding_ND is None else np.ascontiguousarray(half(split.embedding_ND)),
+    )
+    metadata = {
+        "aaam_schema_version": str(VERSION),
+        "labels": msgspec.json.encode(split.labels),
+        "k": str(split.k),
+        "sha256": _content_sha256(split),
+    }
     metadata |= {name: msgspec.json.encode(each) for name in MAYBE if (each := getattr(split, name))}
     columns = {
         "image_id": pa.array(split.image_ids, pa.string()),
-        "scores": fixed_list(split.scores_NL.astype(np.float32)),
-        "targets": fixed_list(split.targets_NL.astype(np.uint8)),
+        "scores": fixed_list(split.scores_NL),
+        "targets": fixed_list(split.targets_NL),
     }
     if split.embedding_ND is not None:
-        columns["embedding"] = fixed_list(half(split.embedding_ND))
+        columns["embedding"] = fixed_list(split.embedding_ND)
     table = pa.table(columns).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
@@ -159,6 +214,9 @@ def read_scores(path: Path) -> ScoredSplit:
         table = pq.read_table(path)
         metadata = table.schema.metadata or {}
         labels = msgspec.json.decode(metadata[b"labels"], type=list[str])
+        # an embedding may follow
+        if not pa.schema(list(table.schema)[:3]).equals(_scores(len(labels))):
+            raise IntegrityError(f"{path} is not a scores file: its columns are others, or of another width")
         split = ScoredSplit(
             table["image_id"].to_pylist(), rows(table["scores"]), rows(table["targets"]), labels, int(metadata[b"k"]),
             msgspec.json.decode(metadata.get(b"calibration", b"null"), type=Calibration | None),
@@ -167,10 +225,30 @@ def read_scores(path: Path) -> ScoredSplit:
         )  # fmt: skip
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path} is not a scores file: {error}") from None
-    if split.scores_NL.shape != split.targets_NL.shape or split.scores_NL.shape[1] != len(labels):
-        raise IntegrityError(f"{path}: {split.scores_NL.shape} scores do not fit {len(labels)} labels")
+    if metadata.get(b"sha256", b"").decode() != _content_sha256(split):
+        raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")
     if not ((split.scores_NL >= 0) & (split.scores_NL <= 1)).all():
         raise IntegrityError(f"{path} holds scores that are no probabilities")
     if split.calibration and not split.calibration.fits(len(labels)):
         raise IntegrityError(f"{path}: its calibration is not of {len(labels)} labels")
     return split
+
+
+def _scores(num_labels: int) -> pa.Schema:
+    return pa.schema(
+        [
+            ("image_id", pa.string()),
+            ("scores", pa.list_(pa.float32(), num_labels)),
+            ("targets", pa.list_(pa.uint8(), num_labels)),
+        ]
+    )
+
+
+def _content_sha256(split: ScoredSplit) -> str:
+    """Parquet has no checksum of its own over values and metadata."""
+    said = [split.image_ids, split.labels, split.k, *(msgspec.to_builtins(getattr(split, name)) for name in MAYBE)]
+    digest = hashlib.sha256(fingerprint(said).encode())
+    for rows_ND in (split.scores_NL, split.targets_NL, split.embedding_ND):
+        if rows_ND is not None:
+            digest.update(rows_ND.tobytes())
+    return digest.hexdigest()

@@ -7,9 +7,9 @@ fitted to all labels together, and each label's own is the one with the highest 
 
     log slope ~ Normal(0, 1 / PRIOR),  bias ~ Normal(0, 1 / PRIOR)
 
-relative to that common line: a label without a positive image keeps nearly the common line. The common line itself has
-such a prior, a weak one, around no change, so that it is always finite. The slope is sought as a logarithm, which keeps
-it above 0.
+relative to that common line: a label without a positive image keeps nearly the common line. (The common line itself
+has such a prior of weight 1 around no change, so that it is finite whatever the images.) The slope is sought as a
+logarithm, which keeps it above 0.
 """
 
 from typing import NamedTuple

@@ -27,6 +27,8 @@ class Plan(NamedTuple):
     source: str
     condition: str
     """Which images are hits: those with a score above 0."""
+    filters: list[str]
+    """The part of `condition` that no score says: what the filters ask."""
     score: str
     degree: int
     labels: list[int]
@@ -41,9 +43,11 @@ def plan(node: Node) -> Plan:
     terms = [(item, writer.score(item), degree(item)) for item in (node.items if isinstance(node, All) else (node,))]
     # a filter at the top only chooses: it is no factor
     factors = [score for item, score, _ in terms if not isinstance(item, ScoreFilter | FactFilter)]
+    filters = [writer.holds(item) for item, _, _ in terms if isinstance(item, ScoreFilter | FactFilter)]
     return Plan(
         source="scores JOIN images USING (id)" if writer.facts else "scores",
         condition=" AND ".join(writer.holds(item) for item, _, _ in terms),
+        filters=filters,
         score=" * ".join(factors) or "1e0",
         degree=degree(node),
         labels=labels(node),

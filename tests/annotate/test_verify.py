@@ -1,7 +1,6 @@
 """Every kind of damage to annotations is found and named; sound ones are left in peace."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from conftest import LABELS, make_photo
+from conftest import LABELS, make_photo, rewrite_json
 
 from aaam_pipeline.annotate import runner, sources, writer
 from aaam_pipeline.annotate.mapper import Assignment
@@ -20,6 +19,7 @@ from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.schema import part_path, stats_path
 
 Damage = Callable[[Path], object]
 
@@ -35,7 +35,7 @@ def check(folder: Path) -> None:
 
 
 def part(folder: Path, number: int = 0) -> Path:
-    return writer.part_path(folder, number)
+    return part_path(folder, number)
 
 
 def rewrite(change: Callable[[pa.Table], pa.Table], number: int = 0) -> Damage:
@@ -60,15 +60,8 @@ def cell(column: str, value: Any, row: int = 3) -> Damage:
 
 
 def edit(name: str, **values: Any) -> Damage:
-    """Return damage to a JSON file; a callable makes the new value of the old one."""
-
-    def damage(folder: Path) -> None:
-        content = json.loads((folder / name).read_text())
-        for key, value in values.items():
-            content[key] = value(content[key]) if callable(value) else value
-        (folder / name).write_text(json.dumps(content))
-
-    return damage
+    """Return damage to a JSON file whose hash fits; a callable makes the new value of the old one."""
+    return lambda folder: rewrite_json(folder / name, **values)
 
 
 def manifest(**values: Any) -> Damage:
@@ -109,11 +102,11 @@ X_SHA256 = hashlib.sha256(b"x").hexdigest()
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "a byte flipped": (flip, "part-00001.parquet was changed: its SHA-256 is not that of its stats"),
     "part missing": (lambda folder: part(folder, 2).unlink(), "part-00002.parquet is missing"),
-    "stats missing": (lambda folder: writer.stats_path(part(folder)).unlink(), "part-00000_stats.json is missing"),
+    "stats missing": (lambda folder: stats_path(part(folder)).unlink(), "part-00000_stats.json is missing"),
     "truncated": (truncate_and_rehash, "part-00000.parquet: "),
     "a folder for a part": (lambda folder: (part(folder).unlink(), part(folder).mkdir()), "part-00000.parquet: "),
     "stats that are no JSON": (
-        lambda folder: writer.stats_path(part(folder)).write_text("{"),
+        lambda folder: stats_path(part(folder)).write_text("{"),
         "part-00000_stats.json is damaged",
     ),
     "a foreign part": (
@@ -135,9 +128,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         "rows of an input that has one already: 1, the manifest says 0",
     ),
     "a part in the place of another": (
-        lambda folder: [
-            shutil.copy(name(part(folder, 0)), name(part(folder, 1))) for name in (Path, writer.stats_path)
-        ],
+        lambda folder: [shutil.copy(name(part(folder, 0)), name(part(folder, 1))) for name in (Path, stats_path)],
         "rows of an input that has one already: 10, the manifest says 0",
     ),
     "another path": (cell("path", "elsewhere.jpg"), "names, sizes or times were changed"),
@@ -195,7 +186,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "manifest: settings": (manifest(settings={"top": 1}), "manifest.json: the model or the settings were changed"),
     "manifest: model": (manifest(model_id="other"), "manifest.json: the model or the settings were changed"),
     "manifest: embedding": (manifest(embedding_dim=3), "has another schema than its manifest says"),
-    "manifest: version": (manifest(schema_version=2), "version 2 of the files, but 1 is known"),
+    "manifest: version": (manifest(schema_version=99), "version 99 of the files, but 2 is known"),
     "manifest: no JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json is damaged"),
     "manifest: no object": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json is damaged"),
 }

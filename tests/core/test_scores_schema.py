@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from damage import flipped, truncated
 
 from aaam_pipeline.core import schema
 from aaam_pipeline.core.calibration import Calibration
@@ -127,3 +128,36 @@ def test_a_parquet_file_of_another_kind_is_refused(
 def test_a_table_of_no_rows_keeps_its_width() -> None:
     empty = schema.fixed_list(np.zeros((0, 3), dtype=np.float32))
     assert schema.rows(empty).shape == (0, 3)
+
+
+def test_bits_flipped_at_200_places_never_give_other_scores(tmp_path: Path) -> None:
+    path, right = tmp_path / "scores.parquet", split()
+    schema.write_scores(path, right)
+    found = 0
+    for place in flipped(path):
+        try:
+            read = schema.read_scores(path)
+        except IntegrityError:
+            found += 1
+            continue
+        assert (read.image_ids, read.labels, read.k) == (right.image_ids, right.labels, right.k), f"byte {place}"
+        np.testing.assert_array_equal(read.scores_NL, right.scores_NL)
+        np.testing.assert_array_equal(read.targets_NL, right.targets_NL)
+    # some bytes of a Parquet file say nothing that is read: statistics, the name of the program
+    assert found > 50
+
+
+def test_files_cut_off_at_200_places_are_refused(tmp_path: Path) -> None:
+    schema.write_scores(tmp_path / "scores.parquet", split())
+    for _ in truncated(tmp_path / "scores.parquet"):
+        with pytest.raises(IntegrityError):
+            schema.read_scores(tmp_path / "scores.parquet")
+
+
+@pytest.mark.parametrize("changes", [{b"k": b"3"}, {b"labels": b'["sky", "sea", "traffic light"]'}, {b"sha256": b""}])
+def test_changed_metadata_is_refused(changes: dict[bytes, bytes], tmp_path: Path) -> None:
+    schema.write_scores(tmp_path / "scores.parquet", split())
+    table = pq.read_table(tmp_path / "scores.parquet")
+    pq.write_table(table.replace_schema_metadata(table.schema.metadata | changes), tmp_path / "scores.parquet")
+    with pytest.raises(IntegrityError, match="was changed"):
+        schema.read_scores(tmp_path / "scores.parquet")

@@ -18,7 +18,7 @@ from aaam_pipeline import metrics
 from aaam_pipeline.annotate.backends import Backend, Predicted
 from aaam_pipeline.annotate.backends.openvino_backend import OpenVinoBackend
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
-from aaam_pipeline.core.artifacts import foreign, publish, work_folder, write_json
+from aaam_pipeline.core.artifacts import foreign, publish, work_folder, write_sealed
 from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.progress import Reporter
@@ -60,8 +60,8 @@ def run(model: Path, out: Path, request: Request, report: Reporter) -> ExportInf
         quantised = _quantised(loaded, request, report) if request.precision == "int8" else None
         made = export.write(loaded, work, request.runtime, request.precision, quantised)
         if request.data:
-            made = msgspec.structs.replace(made, measured=_measure(loaded, work, made, request, report))
-            write_json(work / MANIFEST, made)
+            measured = _measure(loaded, work, made, request, report)
+            made = write_sealed(work / MANIFEST, msgspec.structs.replace(made, measured=measured))
             _judge(made, request)
         else:
             report.say("no prepared data set: the scores of this export were not compared with the model's; see --data")
