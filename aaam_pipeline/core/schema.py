@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.artifacts import write_bytes
 from aaam_pipeline.core.errors import IntegrityError
 
-VERSION = 1
+VERSION = 2
 
 
 class ScoredSplit(NamedTuple):
@@ -71,8 +71,26 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     failures: dict[str, int] = {}
 
 
+def check_version(folder: Path, manifest: AnnotationsManifest) -> None:
+    """Refuse annotations of another version of these files.
+
+    Raises:
+        IntegrityError: they are; names the way out.
+    """
+    if manifest.schema_version != VERSION:
+        older = manifest.schema_version < VERSION
+        raise IntegrityError(
+            f"{folder} holds annotations of version {manifest.schema_version}, but version {VERSION} is known; "
+            + ("annotate again with --on-existing overwrite" if older else "a newer aaam-pipe reads them")
+        )
+
+
 def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
-    """Return the schema of an annotations part. Failed rows have nulls from `width` on, but for the error's columns."""
+    """Return the schema of an annotations part. Failed rows have nulls from `taken` on, but for the error's columns.
+
+    `taken`: when the photograph was taken, by the camera's clock (EXIF); `taken_offset`: that clock's minutes east of
+    UTC. Null where the file does not tell.
+    """
     return pa.schema(
         [
             pa.field("path", pa.string(), nullable=False),
@@ -80,6 +98,8 @@ def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
             ("sha256", pa.string()),
             ("bytes", pa.int64()),
             ("mtime", pa.timestamp("us", tz="UTC")),
+            ("taken", pa.timestamp("us")),
+            ("taken_offset", pa.int16()),
             ("width", pa.int32()),
             ("height", pa.int32()),
             pa.field("status", pa.string(), nullable=False),

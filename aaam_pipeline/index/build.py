@@ -138,10 +138,7 @@ def _add(source: Source, first_id: int, scores: ScoresBuilder, vectors: VectorsB
 def _check_sources(sources: list[Source]) -> None:
     first = sources[0]
     for folder, manifest in sources:
-        if manifest.schema_version != schema.VERSION:
-            raise IntegrityError(
-                f"{folder}: annotations version {manifest.schema_version} is not known; annotate again"
-            )
+        schema.check_version(folder, manifest)
         if Vocabulary(manifest.vocabulary).hash != manifest.vocabulary_hash:
             raise IntegrityError(f"{folder}/manifest.json: the vocabulary was changed; annotate again")
         if (manifest.model_id, manifest.vocabulary) != (first.manifest.model_id, first.manifest.vocabulary):
