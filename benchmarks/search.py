@@ -81,6 +81,7 @@ def _build(count: int, folder: Path) -> "np.ndarray[tuple[int, int], np.dtype[np
             "sha256": pa.nulls(count, pa.string()),
             "bytes": pa.nulls(count, pa.int64()),
             "mtime": pa.nulls(count, pa.timestamp("us", tz="UTC")),
+            "taken": pa.nulls(count, pa.timestamp("us")),
             "width": pa.nulls(count, pa.int32()),
             "height": pa.nulls(count, pa.int32()),
             "labels": pa.array([["l1"]] * count),

@@ -7,7 +7,7 @@ labels' frequency, where a postings table with a join takes 20 to 300. Columns a
 never becomes SQL.
 
     scores(id, s0 .. s<L-1>, place)    UTINYINT, `core.ranking.encode` of the probability; `place`: the rank by path
-    images(id, path, root, width, height, bytes, mtime, sha256, labels)
+    images(id, path, root, width, height, bytes, mtime, taken, sha256, labels)
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ from aaam_pipeline.core import ranking, schema
 COMMITTED = 8 * 122_880
 """Rows that are written in one transaction: whole row groups of DuckDB. A transaction for every batch took twice the
 time, and one for all of them would hold ever more memory."""
-FACTS = ("path", "root", "width", "height", "bytes", "mtime", "sha256", "labels")
+FACTS = ("path", "root", "width", "height", "bytes", "mtime", "taken", "sha256", "labels")
 INSERTED = 16384
 """Rows of one INSERT."""
 LEAST_MEMORY = 2**29
@@ -39,7 +39,7 @@ class ScoresBuilder:
         self._database.execute(f"CREATE TABLE scores (id INTEGER NOT NULL, {columns}, place INTEGER NOT NULL)")
         self._database.execute(
             "CREATE TABLE images (id INTEGER NOT NULL, path VARCHAR NOT NULL, root VARCHAR NOT NULL, width INTEGER, "
-            "height INTEGER, bytes BIGINT, mtime TIMESTAMP, sha256 VARCHAR, labels VARCHAR[])"
+            "height INTEGER, bytes BIGINT, mtime TIMESTAMP, taken TIMESTAMP, sha256 VARCHAR, labels VARCHAR[])"
         )
         if old:
             self._database.execute("ATTACH '{}' AS old (READ_ONLY)".format(str(old).replace("'", "''")))
