@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from aaam_pipeline.index.build import BATCH_ROWS
-from aaam_pipeline.index.scores import FACTS, ScoresBuilder
+from aaam_pipeline.index.build import half_of_memory
+from aaam_pipeline.index.scores import FACTS, INSERTED, ScoresBuilder
 from benchmarks.collection import LABELS, NAMES
 
 NAMES_OF_COLUMNS = [
@@ -54,13 +54,11 @@ def _run(module: str, *arguments: str) -> tuple[float, float]:
 
 def _build_scores(annotations: Path, out: Path) -> None:
     """Write the DuckDB half of an index alone."""
-    scores = ScoresBuilder(out, LABELS)
-    first = 0
+    scores = ScoresBuilder(out, LABELS, half_of_memory() // 2)
     for part in sorted(annotations.glob("*.parquet")):
-        for batch in pq.ParquetFile(part).iter_batches(BATCH_ROWS, columns=[*FACTS, "scores"]):
-            scores.add(first, batch)
-            first += batch.num_rows
-    scores.sort()
+        for batch in pq.ParquetFile(part).iter_batches(INSERTED, columns=[*FACTS, "scores"]):
+            scores.add(batch)
+    scores.finish()
     scores.label_counts(NAMES)
     scores.close()
 

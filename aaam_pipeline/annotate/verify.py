@@ -20,7 +20,7 @@ from aaam_pipeline.core import schema
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.core.schema import AnnotationsManifest
+from aaam_pipeline.core.schema import AnnotationsManifest, part_path, read_stats, stats_path
 from aaam_pipeline.core.vocabulary import Vocabulary
 
 ALWAYS = ("path", "root", "status", "model_id")
@@ -123,8 +123,8 @@ def _missing_and_foreign(folder: Path, manifest: AnnotationsManifest) -> Iterato
     expected = {"manifest.json"}
     # a manifest that was tampered with may say anything
     for number in range(min(manifest.parts, len(there))):
-        part = writer.part_path(folder, number)
-        expected |= {part.name, writer.stats_path(part).name}
+        part = part_path(folder, number)
+        expected |= {part.name, stats_path(part).name}
     yield from (f"{name} is missing" for name in sorted(expected - there))
     if manifest.parts > len(there):
         yield f"manifest.json: {manifest.parts} parts, more than there are files"
@@ -135,9 +135,9 @@ def _missing_and_foreign(folder: Path, manifest: AnnotationsManifest) -> Iterato
 
 def _part_problems(folder: Path, number: int, manifest: AnnotationsManifest, totals: Totals) -> tuple[list[str], int]:
     """Return what is wrong with a part, and how many rows it has."""
-    path = writer.part_path(folder, number)
+    path = part_path(folder, number)
     try:
-        stats = writer.read_stats(path)
+        stats = read_stats(path)
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != stats.sha256:
             return [f"{path.name} was changed: its SHA-256 is not that of its stats"], stats.count

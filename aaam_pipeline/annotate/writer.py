@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.core.artifacts import read_json, write_bytes, write_json
-from aaam_pipeline.core.schema import PartStats
+from aaam_pipeline.core.artifacts import write_bytes, write_json
+from aaam_pipeline.core.schema import PartStats, stats_path
 
 # scores and embeddings hardly repeat: a dictionary of them would cost time and save nothing
 REPEATING = ["path", "root", "status", "error_type", "error_message", "labels.list.element", "model_id"]
@@ -58,25 +58,6 @@ def inputs_hash(rows: pa.Table | pa.RecordBatch) -> int:
     return sum(int.from_bytes(digest) for digest in hashes) % 2**128
 
 
-def part_path(folder: Path, number: int) -> Path:
-    """Return where part number `number` lies."""
-    return folder / f"part-{number:05d}.parquet"
-
-
-def stats_path(part: Path) -> Path:
-    """Return where the stats of a part lie."""
-    return part.with_name(f"{part.stem}_stats.json")
-
-
 def is_finished(part: Path) -> bool:
     """Tell whether a part is whole."""
     return stats_path(part).is_file() and part.is_file()
-
-
-def read_stats(part: Path) -> PartStats:
-    """Read the stats of a part.
-
-    Raises:
-        UsageError, IntegrityError: they are not there, or damaged.
-    """
-    return read_json(stats_path(part), PartStats, "an annotations folder")

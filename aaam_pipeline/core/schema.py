@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import write_bytes
+from aaam_pipeline.core.artifacts import read_json, write_bytes
 from aaam_pipeline.core.errors import IntegrityError
 
 VERSION = 1
@@ -69,6 +69,25 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     parts: int = 0
     successes: int = 0
     failures: dict[str, int] = {}
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """Return where part number `number` of annotations lies."""
+    return folder / f"part-{number:05d}.parquet"
+
+
+def stats_path(part: Path) -> Path:
+    """Return where the stats of a part lie."""
+    return part.with_name(f"{part.stem}_stats.json")
+
+
+def read_stats(part: Path) -> PartStats:
+    """Read the stats of a part.
+
+    Raises:
+        UsageError, IntegrityError: they are not there, or damaged.
+    """
+    return read_json(stats_path(part), PartStats, "an annotations folder")
 
 
 def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:

@@ -11,10 +11,10 @@ import pytest
 from conftest import make_bundle, make_photo
 from runs import PARTS, annotate, beside, by_name, check, interrupted, rows, states
 
-from aaam_pipeline.annotate import backends, runner, sources, work, writer
+from aaam_pipeline.annotate import backends, runner, sources, work
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.core.schema import AnnotationsManifest
+from aaam_pipeline.core.schema import AnnotationsManifest, part_path, stats_path
 
 TOP = Assignment(top=1)
 
@@ -281,9 +281,9 @@ def test_a_row_lost_in_the_work_folder_is_noticed_before_anything_is_published(
     before, expected = states(out), by_name(out)
     wider = [*sources.find([photos]), *sources.find([make_photo(tmp_path / "more.jpg", 99)])]
     interrupted(wider, tiny_bundle, out, after=1)
-    lost = writer.part_path(tmp_path / "annotations.partial" / "rows", 0)
+    lost = part_path(tmp_path / "annotations.partial" / "rows", 0)
     lost.unlink()
-    writer.stats_path(lost).unlink()
+    stats_path(lost).unlink()
     with pytest.raises(IntegrityError, match="holds 19 rows for 25 inputs"):
         annotate(wider, tiny_bundle, out)
     assert states(out) == before

@@ -14,13 +14,14 @@ import pytest
 from conftest import LABELS, make_bundle, make_photo
 from PIL import Image
 
-from aaam_pipeline.annotate import runner, sources, work, writer
+from aaam_pipeline.annotate import runner, sources, work
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core import schema
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import FailureRateError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.schema import part_path, read_stats
 
 FAILED = {
     "cut.jpg": "truncated",
@@ -211,7 +212,7 @@ def test_nothing_found_is_an_empty_list_and_not_null(photos: Path, tmp_path: Pat
 def test_parts_and_their_stats_tell_the_same(mixed: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     runner.annotate(sources.find([mixed]), tiny_bundle, out, CPU._replace(part_size=4, batch_size=3), NullReporter())
-    stats = [writer.read_stats(writer.part_path(out, number)) for number in work.finished_parts(out)]
+    stats = [read_stats(part_path(out, number)) for number in work.finished_parts(out)]
     assert [part.count for part in stats] == [4, 4, 4, 1]
     for number, part in enumerate(stats):
         path = out / f"part-{number:05d}.parquet"

@@ -20,6 +20,7 @@ from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.schema import part_path, stats_path
 
 Damage = Callable[[Path], object]
 
@@ -35,7 +36,7 @@ def check(folder: Path) -> None:
 
 
 def part(folder: Path, number: int = 0) -> Path:
-    return writer.part_path(folder, number)
+    return part_path(folder, number)
 
 
 def rewrite(change: Callable[[pa.Table], pa.Table], number: int = 0) -> Damage:
@@ -109,11 +110,11 @@ X_SHA256 = hashlib.sha256(b"x").hexdigest()
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "a byte flipped": (flip, "part-00001.parquet was changed: its SHA-256 is not that of its stats"),
     "part missing": (lambda folder: part(folder, 2).unlink(), "part-00002.parquet is missing"),
-    "stats missing": (lambda folder: writer.stats_path(part(folder)).unlink(), "part-00000_stats.json is missing"),
+    "stats missing": (lambda folder: stats_path(part(folder)).unlink(), "part-00000_stats.json is missing"),
     "truncated": (truncate_and_rehash, "part-00000.parquet: "),
     "a folder for a part": (lambda folder: (part(folder).unlink(), part(folder).mkdir()), "part-00000.parquet: "),
     "stats that are no JSON": (
-        lambda folder: writer.stats_path(part(folder)).write_text("{"),
+        lambda folder: stats_path(part(folder)).write_text("{"),
         "part-00000_stats.json is damaged",
     ),
     "a foreign part": (
@@ -135,9 +136,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         "rows of an input that has one already: 1, the manifest says 0",
     ),
     "a part in the place of another": (
-        lambda folder: [
-            shutil.copy(name(part(folder, 0)), name(part(folder, 1))) for name in (Path, writer.stats_path)
-        ],
+        lambda folder: [shutil.copy(name(part(folder, 0)), name(part(folder, 1))) for name in (Path, stats_path)],
         "rows of an input that has one already: 10, the manifest says 0",
     ),
     "another path": (cell("path", "elsewhere.jpg"), "names, sizes or times were changed"),
