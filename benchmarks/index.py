@@ -11,18 +11,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from aaam_pipeline.index.build import half_of_memory
 from aaam_pipeline.index.scores import FACTS, INSERTED, ScoresBuilder
 from benchmarks.collection import LABELS, NAMES
 
-NAMES_OF_COLUMNS = [
-    "images",
-    "score columns, images/s",
-    "peak, MB",
-    "`aaam-pipe index`, images/s",
-    "peak, MB",
-    "index, GB",
-]
+COLUMNS = ["images", "score columns, images/s", "peak, MB", "`aaam-pipe index`, images/s", "peak, MB", "index, GB"]
+MEMORY = 2 * 10**9
+"""What an index is built with: the same for all sizes, to see whether it is enough. Half of it is for DuckDB."""
 
 # a process is counted with the memory of the one that started it: a small one has to
 WATCHED = """
@@ -38,7 +32,9 @@ def measure(annotations: Path, images: int, out: Path) -> list[str]:
     scores = out.with_suffix(".scores")
     columns_s, columns_mb = _run("benchmarks.index", str(annotations), str(scores))
     scores.unlink()
-    whole_s, whole_mb = _run("aaam_pipeline", "index", str(annotations), "--out", str(out), "--quiet")
+    whole_s, whole_mb = _run(
+        "aaam_pipeline", "index", str(annotations), "--out", str(out), "--quiet", "--max-memory", str(MEMORY)
+    )
     size = sum(file.stat().st_size for file in out.iterdir())
     rates = [f"{images / columns_s:,.0f}", f"{columns_mb:,.0f}", f"{images / whole_s:,.0f}", f"{whole_mb:,.0f}"]
     return [f"{images:,}", *rates, f"{size / 1e9:.2f}"]
@@ -54,7 +50,7 @@ def _run(module: str, *arguments: str) -> tuple[float, float]:
 
 def _build_scores(annotations: Path, out: Path) -> None:
     """Write the DuckDB half of an index alone."""
-    scores = ScoresBuilder(out, LABELS, half_of_memory() // 2)
+    scores = ScoresBuilder(out, LABELS, MEMORY // 2)
     for part in sorted(annotations.glob("*.parquet")):
         for batch in pq.ParquetFile(part).iter_batches(INSERTED, columns=[*FACTS, "scores"]):
             scores.add(batch)

@@ -54,7 +54,7 @@ def run() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = [_measure(images, Path(folder) / str(images)) for images in SIZES]
         help_s = best(lambda: _command("--help"), 5)
-    show(f"index, {collection.LABELS} labels", index.NAMES_OF_COLUMNS, [each.built for each in found])
+    show(f"index, {collection.LABELS} labels", index.COLUMNS, [each.built for each in found])
     ways = ["query", "NumPy scan", "DuckDB postings", "SQLite postings"]
     names = ["images", *ways[:2], "query / scan", *ways[2:], "open and first query", "`aaam-pipe search`, process"]
     show(f"search, two labels of {collection.LABELS}, p50 in ms", names, [each.answered for each in found])
