@@ -66,6 +66,40 @@ def test_a_closed_pipe_is_quiet(tail: str, project: Path) -> None:
     assert done.stdout.split()[-1] == "0"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "search grass --top 5000 --csv",
+        "search grass --top 5000 -0",
+        "search grass --top 5000 --explain",
+        "search grass --top 5000 --preview",
+        "search grass --top 5000 --link-to {tmp}/best --html {tmp}/page.html --paths",
+        "similar photos/001.png --top 5000 --json",
+        "dedup --similarity 0.1 --json",
+        "dedup --similarity 0.1 --paths",
+        "dedup --similarity 0.1",
+    ],
+)
+def test_every_output_into_a_closed_pipe_is_quiet(words: str, project: Path, tmp_path: Path) -> None:
+    line = f"{shlex.join(COMMAND)} {words.format(tmp=tmp_path)} --quiet | head -c 1 >&2; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], cwd=project, env=environment(), capture_output=True, text=True)
+    assert done.stdout == "0\n"
+    # the one character that was read, and no complaint; `--preview` says why there is none only without --quiet
+    assert len(done.stderr) <= 1
+    if "best" in words:
+        # what was asked for besides is whole
+        assert len(list((tmp_path / "best").iterdir())) == 400
+        assert (tmp_path / "page.html").read_text().endswith("</html>\n")
+
+
+def test_json_is_json_whatever_stdout_can_hold(project: Path) -> None:
+    for encoding in ("utf-8", "ascii", "latin-1"):
+        done = run("search", "grass", "--top", "3", "--json", cwd=project, PYTHONIOENCODING=encoding)
+        assert done.returncode == 0
+        assert [json.loads(line)["labels"] is not None for line in done.stdout.splitlines()] == [True] * 3
+        assert done.stderr.splitlines() == ["index: index"]
+
+
 def test_labels_into_a_closed_pipe_are_quiet_too(project: Path) -> None:
     line = f"{shlex.join(COMMAND)} labels --quiet | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], cwd=project, env=environment(), capture_output=True, text=True)
@@ -134,6 +168,9 @@ def test_ctrl_c_while_torch_is_loading_exits_130_without_a_traceback(
         ("search zebra", 2),
         ("labels", 0),
         ("similar photos/001.png", 0),
+        ("similar ../{name}/photos/001.png --not photos/002.png --query grass --html {tmp}/page.html", 0),
+        ("similar gone.png", 2),
+        ("dedup --similarity 0.9", 0),
         ("index annotations --out {tmp}/index", 0),
         ("annotate gone", 2),
     ],
@@ -148,7 +185,7 @@ def test_torch_is_not_imported(words: str, code: int, project: Path, tmp_path: P
         "    heavy = {'torch', 'torchvision', 'ray', 'dvc'} & set(sys.modules)\n"
         "    sys.exit(f'loaded: {heavy}' if heavy else left.code)\n"
     )
-    command = [sys.executable, "-c", driver, *words.format(tmp=tmp_path).split()]
+    command = [sys.executable, "-c", driver, *words.format(tmp=tmp_path, name=project.name).split()]
     done = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, timeout=60)
     assert "loaded: " not in done.stderr
     assert done.returncode == code
