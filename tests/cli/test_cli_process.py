@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,8 +22,12 @@ COMMAND = [sys.executable, "-m", "aaam_pipeline"]
 INSTALLED = Path(sys.executable).with_name("aaam-pipe")
 
 
+# of the terminal that the tests are run in
+TERMINAL = ("NO_COLOR", "COLORTERM", "KITTY_", "TERM_PROGRAM", "TMUX")
+
+
 def environment(**more: str) -> Mapping[str, str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AAAM_", "NO_COLOR"))}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AAAM_", *TERMINAL))}
     return plain | more
 
 
@@ -208,7 +213,7 @@ def on_a_terminal(words: str, cwd: Path, **more: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=cwd,
-        env=environment(TERM="xterm-256color", **more),
+        env=environment(**{"TERM": "xterm-256color"} | more),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -225,6 +230,33 @@ def test_a_terminal_gets_a_table_and_no_color_keeps_it_plain(project: Path) -> N
     plain = on_a_terminal("search grass --top 3", project, NO_COLOR="1")
     assert "score" in plain
     assert "\x1b[3" not in plain
+
+
+def test_duplicates_are_a_table_on_a_terminal(project: Path) -> None:
+    shown = on_a_terminal("dedup --similarity 0.1", project)
+    assert re.search(r"group +score +image", re.sub(r"\x1b\[[0-9;]*m", "", shown))
+    assert "first" in shown
+    assert "duplicate another" in shown
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"COLORTERM": "truecolor"}, "\x1b[38;2;"),
+        ({}, "\x1b[38;5;"),
+        ({"KITTY_WINDOW_ID": "1"}, "\x1b_Ga=T,f=100,q=2,"),
+        ({"KITTY_WINDOW_ID": "1", "TMUX": "/tmp/tmux,1,0"}, "\x1b[38;5;"),
+        ({"TERM_PROGRAM": "iTerm.app"}, "\x1b]1337;File=inline=1;"),
+        ({"NO_COLOR": "1"}, "no preview: NO_COLOR is set"),
+        ({"TERM": "dumb"}, "no preview: this terminal shows neither pictures nor 256 colours"),
+    ],
+)
+def test_previews_on_a_terminal(more: dict[str, str], expected: str, project: Path) -> None:
+    shown = on_a_terminal("search grass --top 2 --preview", project, **more)
+    assert shown.count(expected) >= (1 if "no preview" in expected else 2)
+    assert shown.count("photos/") == 2
+    if "no preview" in expected:
+        assert not set(re.findall(r"\x1b[^\[]|\x1b\[[34]8;", shown))
 
 
 def test_without_a_terminal_there_are_no_bars(project: Path, tmp_path: Path) -> None:
