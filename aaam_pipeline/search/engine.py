@@ -288,5 +288,5 @@ def _several(photos: Photo | Sequence[Photo]) -> Sequence[Photo]:
 
 
 def _check_top(top: int) -> None:
-    if top < 1:
-        raise UsageError(f"top must be at least 1, not {top}")
+    if not 1 <= top < 2**31:
+        raise UsageError(f"top must be at least 1 and below 2 billion, not {top}")
