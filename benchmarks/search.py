@@ -10,16 +10,17 @@ import pyarrow as pa
 
 import aaam_pipeline.search as search
 from aaam_pipeline.core import ranking, schema
-from aaam_pipeline.core.artifacts import file_sha256
+from aaam_pipeline.core.artifacts import write_json
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.scores import ScoresBuilder
-from aaam_pipeline.index.vectors import VectorsBuilder
+from aaam_pipeline.index.vector_builders import builder
 from benchmarks.table import best, median, show
 
 SIZES = (1_000, 100_000)
 LABELS = 80
 DIM = 256
 QUERIES = 50
+MEMORY = 8 * 10**9
 
 
 def run() -> None:
@@ -71,7 +72,8 @@ def _build(count: int, folder: Path) -> "np.ndarray[tuple[int, int], np.dtype[np
     rng = np.random.default_rng(1)
     scores_NL = rng.beta(0.3, 3, (count, LABELS)).astype(np.float16)
     embedding_ND = rng.normal(size=(count, DIM)).astype(np.float16)
-    scores, vectors = ScoresBuilder(folder / manifests.SCORES, LABELS), VectorsBuilder(DIM)
+    scores = ScoresBuilder(folder / manifests.SCORES, LABELS, MEMORY)
+    vectors = builder(DIM, count, MEMORY, folder)
     rows = pa.table(
         {
             "path": [f"photos/{number:08d}.jpg" for number in range(count)],
@@ -79,20 +81,20 @@ def _build(count: int, folder: Path) -> "np.ndarray[tuple[int, int], np.dtype[np
             "sha256": pa.nulls(count, pa.string()),
             "bytes": pa.nulls(count, pa.int64()),
             "mtime": pa.nulls(count, pa.timestamp("us", tz="UTC")),
+            "taken": pa.nulls(count, pa.timestamp("us")),
             "width": pa.nulls(count, pa.int32()),
             "height": pa.nulls(count, pa.int32()),
             "labels": pa.array([["l1"]] * count),
             "scores": schema.fixed_list(scores_NL),
         }
     )
-    scores.add(0, rows.combine_chunks().to_batches()[0])
+    scores.add(rows.combine_chunks().to_batches()[0])
     vectors.add(embedding_ND)
-    scores.sort()
+    scores.finish()
     scores.close()
-    vectors.write(folder / manifests.VECTORS)
+    facts = vectors.write(folder / manifests.VECTORS)
+    write_json(folder / manifests.PARTS, [])
     labels = [f"l{number}" for number in range(LABELS)]
-    files = [folder / manifests.SCORES, folder / manifests.VECTORS]
-    sizes, hashes = {file.name: file.stat().st_size for file in files}, {file.name: file_sha256(file) for file in files}
     manifests.write(
         folder,
         manifests.IndexManifest(
@@ -106,8 +108,7 @@ def _build(count: int, folder: Path) -> "np.ndarray[tuple[int, int], np.dtype[np
             images=count,
             failed=0,
             annotations=[],
-            files=sizes,
-            sha256=hashes,
+            vectors=facts,
         ),
     )
     return ranking.encode(scores_NL)

@@ -24,7 +24,7 @@ from aaam_pipeline.annotate.mapper import Assignment, Mapper
 from aaam_pipeline.annotate.reader import Image
 from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.core.progress import Advance
-from aaam_pipeline.core.schema import PartStats
+from aaam_pipeline.core.schema import PartStats, part_path
 
 
 class Job(NamedTuple):
@@ -49,7 +49,7 @@ class Job(NamedTuple):
     def missing(self) -> list[int]:
         """Return the numbers of the parts that are still to be made."""
         numbers = range(self.first, self.first + self.parts())
-        return [number for number in numbers if not writer.is_finished(writer.part_path(self.rows, number))]
+        return [number for number in numbers if not writer.is_finished(part_path(self.rows, number))]
 
 
 class PartMaker:
@@ -95,7 +95,7 @@ class PartMaker:
                     yield written.result()
                 now = time.perf_counter()
                 table = pa.Table.from_batches(rows)
-                written = pool.submit(writer.write_part, writer.part_path(self.job.rows, number), table, now - started)
+                written = pool.submit(writer.write_part, part_path(self.job.rows, number), table, now - started)
                 started = now
             if written:
                 yield written.result()

@@ -150,6 +150,7 @@ def _identity(info: BundleInfo, model: Path, ledger: Ledger, options: Options) -
         vocabulary=info.vocabulary,
         vocabulary_hash=Vocabulary(info.vocabulary).hash,
         thresholds=info.thresholds,
+        calibration=info.calibration,
         embedding_dim=0,
         settings=settings,
         settings_hash=fingerprint([VERSION, info.model_id, settings]),
@@ -264,6 +265,8 @@ def _difference(before: AnnotationsManifest, now: AnnotationsManifest) -> str:
         return f"model {before.model_id}, not {now.model_id}"
     if (before.vocabulary, before.thresholds) != (now.vocabulary, now.thresholds):
         return "labels or thresholds that the model had before"
+    if before.calibration != now.calibration:
+        return "a calibration that the model had before"
     if before.settings_hash != now.settings_hash:
         names = [name for name in now.settings if now.settings[name] != before.settings.get(name)]
         return "; ".join(f"--{name} was {before.settings.get(name)}, not {now.settings[name]}" for name in names)

@@ -17,7 +17,7 @@ from aaam_pipeline.core import schema
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.core.schema import AnnotationsManifest
+from aaam_pipeline.core.schema import AnnotationsManifest, part_path, read_stats, stats_path
 from aaam_pipeline.core.vocabulary import Vocabulary
 
 ALWAYS = ("path", "root", "status", "model_id")
@@ -32,7 +32,7 @@ def verify(folder: Path, report: Reporter) -> AnnotationsManifest:
 
     Raises:
         UsageError: `folder` holds no annotations.
-        IntegrityError: they are not what their manifest says; names the first things found.
+        IntegrityError: they are not what their manifest says, and the first things found; or are of another version.
     """
     manifest = schema.read_annotations_manifest(folder)
     problems = [*_manifest_problems(folder, manifest)]
@@ -107,6 +107,8 @@ def _manifest_problems(folder: Path, manifest: AnnotationsManifest) -> Iterator[
         yield f"manifest.json: {error}"
     if len(manifest.thresholds) != len(manifest.vocabulary):
         yield f"manifest.json: {len(manifest.thresholds)} thresholds for {len(manifest.vocabulary)} labels"
+    if manifest.calibration and not manifest.calibration.fits(len(manifest.vocabulary)):
+        yield f"manifest.json: the calibration is not of {len(manifest.vocabulary)} labels"
     if manifest.settings_hash != fingerprint([schema.VERSION, manifest.model_id, manifest.settings]):
         yield "manifest.json: the model or the settings were changed"
     yield from _missing_and_foreign(folder, manifest)
@@ -117,8 +119,8 @@ def _missing_and_foreign(folder: Path, manifest: AnnotationsManifest) -> Iterato
     expected = {"manifest.json"}
     # a manifest that was tampered with may say anything
     for number in range(min(manifest.parts, len(there))):
-        part = writer.part_path(folder, number)
-        expected |= {part.name, writer.stats_path(part).name}
+        part = part_path(folder, number)
+        expected |= {part.name, stats_path(part).name}
     yield from (f"{name} is missing" for name in sorted(expected - there))
     if manifest.parts > len(there):
         yield f"manifest.json: {manifest.parts} parts, more than there are files"
@@ -129,9 +131,9 @@ def _missing_and_foreign(folder: Path, manifest: AnnotationsManifest) -> Iterato
 
 def _part_problems(folder: Path, number: int, manifest: AnnotationsManifest, totals: Totals) -> tuple[list[str], int]:
     """Return what is wrong with a part, and how many rows it has."""
-    path = writer.part_path(folder, number)
+    path = part_path(folder, number)
     try:
-        stats = writer.read_stats(path)
+        stats = read_stats(path)
         rows = writer.read_part(path)
     except AaamError as error:
         return [f"{path.name}: {' '.join(str(error).split())}"], 0
@@ -163,6 +165,10 @@ def _row_problems(rows: pa.Table, manifest: AnnotationsManifest) -> Iterator[str
     for name in ANSWERS:
         if not rows[name].is_valid().equals(ok):
             yield f"{name} is not null exactly where the image failed"
+    if pc.any(pc.and_(rows["taken"].is_valid(), failed)).as_py():
+        yield "a date of an image that failed"
+    if pc.any(pc.and_(rows["taken_offset"].is_valid(), rows["taken"].is_null())).as_py():
+        yield "an offset of a date that is not there"
     if not rows["error_type"].is_valid().equals(failed) or not rows["error_message"].is_valid().equals(failed):
         yield "an error is not given exactly where the image failed"
     if any(rows[name].filter(ok).null_count for name in ("sha256", "bytes")):

@@ -33,7 +33,14 @@ from aaam_pipeline.core.artifacts import (
     write_sealed,
 )
 from aaam_pipeline.core.errors import AaamError, IntegrityError
-from aaam_pipeline.core.schema import AnnotationsManifest, PartStats, read_annotations_manifest
+from aaam_pipeline.core.schema import (
+    AnnotationsManifest,
+    PartStats,
+    part_path,
+    read_annotations_manifest,
+    read_stats,
+    stats_path,
+)
 
 PLAN = "plan.json"
 
@@ -69,7 +76,7 @@ class Base(NamedTuple):
     @property
     def parts(self) -> list[Path]:
         """Where the parts lie."""
-        return [writer.part_path(self.rows, number) for number in self.numbers]
+        return [part_path(self.rows, number) for number in self.numbers]
 
 
 class Work:
@@ -138,7 +145,7 @@ class Work:
                 f"{self.rows} holds {total.count} rows for {self.plan.manifest.inputs} inputs; "
                 "annotate again with --on-existing overwrite"
             )
-        embedding = writer.read_part(writer.part_path(self.rows, 0), ["embedding"]).schema.field(0)
+        embedding = writer.read_part(part_path(self.rows, 0), ["embedding"]).schema.field(0)
         manifest = msgspec.structs.replace(
             self.plan.manifest,
             embedding_dim=embedding.type.list_size,
@@ -169,12 +176,12 @@ def writing(out: Path) -> Iterator[None]:
 def finished_parts(rows: Path) -> list[int]:
     """Return the numbers of the parts that are whole, in order."""
     numbers = (int(path.stem.removeprefix("part-")) for path in rows.glob("part-*.parquet"))
-    return sorted(number for number in numbers if writer.is_finished(writer.part_path(rows, number)))
+    return sorted(number for number in numbers if writer.is_finished(part_path(rows, number)))
 
 
 def count(rows: Path) -> PartStats:
     """Return the sums over the parts that are whole; there is no sum of the hashes of files."""
-    parts = [writer.read_stats(writer.part_path(rows, number)) for number in finished_parts(rows)]
+    parts = [read_stats(part_path(rows, number)) for number in finished_parts(rows)]
     failures: Counter[str] = Counter()
     for part in parts:
         failures.update(part.failures)
@@ -222,18 +229,18 @@ def _keep(parts: Sequence[Path], ledger: Ledger, rows: Path, part_size: int) -> 
     rewritten: list[tuple[Path, pa.Table]] = []
     for place, part in enumerate(parts):
         kept = ledger.kept(place)
-        stats = writer.stats_path(part)
-        before = writer.read_stats(part).count
+        stats = stats_path(part)
+        before = read_stats(part).count
         whole = len(kept) == before and kept["mtime"].null_count == before
         if whole and 2 * before >= part_size:
-            _link(part, writer.part_path(rows, linked))
-            _link(stats, writer.stats_path(writer.part_path(rows, linked)))
+            _link(part, part_path(rows, linked))
+            _link(stats, stats_path(part_path(rows, linked)))
             linked += 1
         elif len(kept):
             rewritten.append((part, kept))
     made = linked
     for table in writer.regroup(_revised(rewritten), part_size):
-        writer.write_part(writer.part_path(rows, made), table, 0.0)
+        writer.write_part(part_path(rows, made), table, 0.0)
         made += 1
     return made
 

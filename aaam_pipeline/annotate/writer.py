@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.core.artifacts import check_seal, read_json, write_bytes, write_sealed
+from aaam_pipeline.core.artifacts import write_bytes, write_sealed
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.core.schema import PartStats
+from aaam_pipeline.core.schema import PartStats, read_stats, stats_path
 
 # scores and embeddings hardly repeat: a dictionary of them would cost time and save nothing
 REPEATING = ["path", "root", "status", "error_type", "error_message", "labels.list.element", "model_id"]
@@ -58,16 +58,6 @@ def inputs_hash(rows: pa.Table | pa.RecordBatch) -> int:
     return sum(int.from_bytes(digest) for digest in hashes) % 2**128
 
 
-def part_path(folder: Path, number: int) -> Path:
-    """Return where part number `number` lies."""
-    return folder / f"part-{number:05d}.parquet"
-
-
-def stats_path(part: Path) -> Path:
-    """Return where the stats of a part lie."""
-    return part.with_name(f"{part.stem}_stats.json")
-
-
 def is_finished(part: Path) -> bool:
     """Tell whether a part is whole."""
     return stats_path(part).is_file() and part.is_file()
@@ -87,15 +77,3 @@ def read_part(part: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return pq.ParquetFile(pa.BufferReader(content)).read(columns)
     except (OSError, pa.ArrowException) as error:
         raise IntegrityError(f"{part} is missing or damaged: {error}") from None
-
-
-def read_stats(part: Path) -> PartStats:
-    """Read the stats of a part.
-
-    Raises:
-        UsageError, IntegrityError: they are not there, or damaged.
-    """
-    path = stats_path(part)
-    stats = read_json(path, PartStats, "an annotations folder")
-    check_seal(path, stats)
-    return stats

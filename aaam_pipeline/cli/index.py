@@ -1,12 +1,16 @@
 """`aaam-pipe index`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from aaam_pipeline.index.manifest import VectorFacts
 
 
 def index(
@@ -15,16 +19,41 @@ def index(
         typer.Argument(help="Folders that `aaam-pipe annotate` wrote, of one model.", show_default="annotations"),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write the index to; replaced in one step.")] = Path("index"),
+    max_memory: Annotated[
+        str | None,
+        typer.Option(help="Memory to build with, as in 8GB; the vectors get half of it. Default: half of all."),
+    ] = None,
     quiet: defaults.Quiet = False,
 ) -> None:
-    """Build the index that `search` and `similar` answer from; nothing is done if it is up to date."""
+    """Build the index that `search` and `similar` answer from, or bring it up to date."""
     with guard():
+        memory = None if max_memory is None else _bytes(max_memory)
         from aaam_pipeline.cli.render import reporter
         from aaam_pipeline.index.build import build
 
         with reporter(quiet) as report:
-            manifest = build(annotations or [Path("annotations")], out, report)
+            manifest = build(annotations or [Path("annotations")], out, report, memory)
             report.say(
                 f"{out}: {manifest.images} images, {len(manifest.vocabulary)} labels, {manifest.failed} left out"
             )
+            report.say(_vectors(manifest.vectors))
             report.say('next: aaam-pipe search "..." (the words to search for: aaam-pipe labels)')
+
+
+def _bytes(text: str) -> int:
+    from aaam_pipeline.search.values import number
+
+    try:
+        return int(number("bytes", text))
+    except ValueError:
+        raise UsageError(f"--max-memory {text}: this is no size; write 8GB, 500MB or a number of bytes") from None
+
+
+def _vectors(facts: "VectorFacts") -> str:
+    if facts.kind == "flat":
+        return "similar images: all are compared"
+    bits = {"fp16": 16, "sq8": 8}[facts.codec]
+    return (
+        f"similar images: {facts.probes} of {facts.lists} lists are compared, {bits} bits a number; they hold "
+        f"{facts.recall:.1%} of the 10 nearest"
+    )

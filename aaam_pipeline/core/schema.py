@@ -16,20 +16,39 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import check_seal, fingerprint, read_json, write_bytes
+from aaam_pipeline.core.artifacts import as_read, check_seal, fingerprint, read_json, write_bytes
+from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 
 VERSION = 2
+# what a scores file says in its metadata where it is known
+MAYBE = ("calibration", "neighbours")
+HALF = float(np.finfo(np.float16).max)
+
+
+class Neighbours(msgspec.Struct, frozen=True):
+    """How many neighbours to smooth scores over and how much, best on validation, and the mean mAP gained there."""
+
+    count: int
+    weight: float
+    gain: float
 
 
 class ScoredSplit(NamedTuple):
-    """A split with a method's scores: `scores_NL` float32, `targets_NL` uint8, the vocabulary, labels an image k."""
+    """A split with a method's scores: `scores_NL` float32, `targets_NL` uint8, the vocabulary, labels an image k.
+
+    `scores_NL` are as the method gives them. `calibration`, where it has one: to what they would be in annotations.
+    `embedding_ND` float16 and `neighbours`: for measuring neighbour evidence, where there are embeddings.
+    """
 
     image_ids: list[str]
     scores_NL: NDArray[np.float32]
     targets_NL: NDArray[np.uint8]
     labels: list[str]
     k: int
+    calibration: Calibration | None = None
+    embedding_ND: NDArray[np.float16] | None = None
+    neighbours: Neighbours | None = None
 
 
 class PartStats(msgspec.Struct, frozen=True):
@@ -52,7 +71,8 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     """`annotations/manifest.json`: what was annotated, with which model and settings.
 
     `inputs_hash`: the sum of the parts' (`PartStats`); `repeated`: inputs that a list names once more; `plan`: the run
-    that wrote it; `hash`: of all other fields, filled in when it is written.
+    that wrote it; `calibration`: the model's, by which the scores of the rows were calibrated; `hash`: of all other
+    fields, filled in when it is written.
     """
 
     schema_version: int
@@ -69,6 +89,7 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     inputs_hash: str = ""
     repeated: int = 0
     plan: str = ""
+    calibration: Calibration | None = None
     parts: int = 0
     successes: int = 0
     failures: dict[str, int] = {}
@@ -85,16 +106,43 @@ def read_annotations_manifest(folder: Path) -> AnnotationsManifest:
     path = folder / "manifest.json"
     manifest = read_json(path, AnnotationsManifest, "an annotations folder")
     if manifest.schema_version != VERSION:
+        older = manifest.schema_version < VERSION
         raise IntegrityError(
-            f"{folder}: version {manifest.schema_version} of the files, but {VERSION} is known; annotate again with "
-            "--on-existing overwrite"
+            f"{folder} holds annotations of version {manifest.schema_version}, but version {VERSION} is known; "
+            + ("annotate again with --on-existing overwrite" if older else "a newer aaam-pipe reads them")
         )
     check_seal(path, manifest)
     return manifest
 
 
+def part_path(folder: Path, number: int) -> Path:
+    """Return where part number `number` of annotations lies."""
+    return folder / f"part-{number:05d}.parquet"
+
+
+def stats_path(part: Path) -> Path:
+    """Return where the stats of a part lie."""
+    return part.with_name(f"{part.stem}_stats.json")
+
+
+def read_stats(part: Path) -> PartStats:
+    """Read the stats of a part.
+
+    Raises:
+        UsageError, IntegrityError: they are not there, or damaged.
+    """
+    path = stats_path(part)
+    stats = read_json(path, PartStats, "an annotations folder")
+    check_seal(path, stats)
+    return stats
+
+
 def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
-    """Return the schema of an annotations part. Failed rows have nulls from `width` on, but for the error's columns."""
+    """Return the schema of an annotations part. Failed rows have nulls from `taken` on, but for the error's columns.
+
+    `taken`: when the photograph was taken, by the camera's clock (EXIF); `taken_offset`: that clock's minutes east of
+    UTC. Null where the file does not tell.
+    """
     return pa.schema(
         [
             pa.field("path", pa.string(), nullable=False),
@@ -102,6 +150,8 @@ def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
             ("sha256", pa.string()),
             ("bytes", pa.int64()),
             ("mtime", pa.timestamp("us", tz="UTC")),
+            ("taken", pa.timestamp("us")),
+            ("taken_offset", pa.int16()),
             ("width", pa.int32()),
             ("height", pa.int32()),
             pa.field("status", pa.string(), nullable=False),
@@ -115,6 +165,11 @@ def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
         ],
         metadata={"aaam_schema_version": str(VERSION)},
     )
+
+
+def half(embedding_ND: NDArray[np.floating]) -> NDArray[np.float16]:
+    """Return embeddings as float16, too large values at its limit."""
+    return embedding_ND.clip(-HALF, HALF).astype(np.float16)
 
 
 def fixed_list(rows_ND: NDArray[Any]) -> pa.Array:
@@ -134,6 +189,7 @@ def write_scores(path: Path, split: ScoredSplit) -> None:
     split = split._replace(
         scores_NL=np.ascontiguousarray(split.scores_NL, np.float32),
         targets_NL=np.ascontiguousarray(split.targets_NL, np.uint8),
+        embedding_ND=None if split.embedding_ND is None else np.ascontiguousarray(half(split.embedding_ND)),
     )
     metadata = {
         "aaam_schema_version": str(VERSION),
@@ -141,13 +197,15 @@ def write_scores(path: Path, split: ScoredSplit) -> None:
         "k": str(split.k),
         "sha256": _content_sha256(split),
     }
-    table = pa.table(
-        {
-            "image_id": pa.array(split.image_ids, pa.string()),
-            "scores": fixed_list(split.scores_NL),
-            "targets": fixed_list(split.targets_NL),
-        }
-    ).replace_schema_metadata(metadata)
+    metadata |= {name: msgspec.json.encode(each) for name in MAYBE if (each := getattr(split, name))}
+    columns = {
+        "image_id": pa.array(split.image_ids, pa.string()),
+        "scores": fixed_list(split.scores_NL),
+        "targets": fixed_list(split.targets_NL),
+    }
+    if split.embedding_ND is not None:
+        columns["embedding"] = fixed_list(split.embedding_ND)
+    table = pa.table(columns).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     write_bytes(path, sink.getvalue())
@@ -163,15 +221,23 @@ def read_scores(path: Path) -> ScoredSplit:
         table = pq.read_table(path)
         metadata = table.schema.metadata or {}
         labels = msgspec.json.decode(metadata[b"labels"], type=list[str])
-        if not table.schema.equals(_scores(len(labels))):
+        # an embedding may follow
+        if not pa.schema(list(table.schema)[:3]).equals(_scores(len(labels))):
             raise IntegrityError(f"{path} is not a scores file: its columns are others, or of another width")
         split = ScoredSplit(
-            table["image_id"].to_pylist(), rows(table["scores"]), rows(table["targets"]), labels, int(metadata[b"k"])
-        )
+            table["image_id"].to_pylist(), rows(table["scores"]), rows(table["targets"]), labels, int(metadata[b"k"]),
+            msgspec.json.decode(metadata.get(b"calibration", b"null"), type=Calibration | None),
+            rows(table["embedding"]) if "embedding" in table.column_names else None,
+            msgspec.json.decode(metadata.get(b"neighbours", b"null"), type=Neighbours | None),
+        )  # fmt: skip
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path} is not a scores file: {error}") from None
     if metadata.get(b"sha256", b"").decode() != _content_sha256(split):
         raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")
+    if not ((split.scores_NL >= 0) & (split.scores_NL <= 1)).all():
+        raise IntegrityError(f"{path} holds scores that are no probabilities")
+    if split.calibration and not split.calibration.fits(len(labels)):
+        raise IntegrityError(f"{path}: its calibration is not of {len(labels)} labels")
     return split
 
 
@@ -187,7 +253,10 @@ def _scores(num_labels: int) -> pa.Schema:
 
 def _content_sha256(split: ScoredSplit) -> str:
     """Parquet has no checksum of its own over values and metadata."""
-    digest = hashlib.sha256(fingerprint([split.image_ids, split.labels, split.k]).encode())
-    digest.update(split.scores_NL.tobytes())
-    digest.update(split.targets_NL.tobytes())
+    known = [msgspec.to_builtins(as_read(each)) for name in MAYBE if (each := getattr(split, name))]
+    said = [split.image_ids, split.labels, split.k, known]
+    digest = hashlib.sha256(fingerprint(said).encode())
+    for rows_ND in (split.scores_NL, split.targets_NL, split.embedding_ND):
+        if rows_ND is not None:
+            digest.update(rows_ND.tobytes())
     return digest.hexdigest()

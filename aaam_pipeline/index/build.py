@@ -1,103 +1,170 @@
-"""`aaam-pipe index` and the stage `index`: annotations folders -> scores.duckdb, vectors.faiss, manifest.json."""
+"""`aaam-pipe index` and the stage `index`: folders of annotations -> the files of an index.
 
+An index is always a new one, put in the place of the old one when it is whole. What did not change since the old one
+was built is copied from it, which is many times as fast as reading it again, and gives the same answers.
+"""
+
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from aaam_pipeline.core import schema
-from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign, publish, read_json, work_folder
+from aaam_pipeline.core.artifacts import file_sha256, foreign, publish, read_json, work_folder, write_json
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.locks import exclusive
-from aaam_pipeline.core.progress import Advance, Reporter
-from aaam_pipeline.core.vocabulary import Vocabulary
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.index import annotations as inputs
 from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.index.manifest import SCORES, VECTORS, IndexManifest
+from aaam_pipeline.index import vector_builders
+from aaam_pipeline.index.annotations import Part, Source
+from aaam_pipeline.index.manifest import FILES, PARTS, SCORES, VECTORS, IndexManifest
 from aaam_pipeline.index.scores import ScoresBuilder
-from aaam_pipeline.index.vectors import VectorsBuilder
-
-BATCH_ROWS = 16384
+from aaam_pipeline.index.vectors import Vectors
 
 
-class Source(NamedTuple):
-    """A folder of annotations and its manifest."""
+class Old(NamedTuple):
+    """The index that is there already, whole, and the parts that it was built from."""
 
     folder: Path
-    manifest: schema.AnnotationsManifest
+    manifest: IndexManifest
+    parts: list[Part]
 
 
-def build(annotations: Path | Sequence[Path], out: Path, report: Reporter) -> IndexManifest:
+class Kept(NamedTuple):
+    """Images that are copied from the old index, those with the ids from `first` on; `rows`: of their parts."""
+
+    first: int
+    images: int
+    rows: int
+
+
+class Plan(NamedTuple):
+    """What an index is built from: for each folder its parts, and the steps that give their images in order."""
+
+    sources: list[Source]
+    parts: list[list[Part]]
+    steps: list[list[Kept | Part]]
+
+    @property
+    def images(self) -> int:
+        """Images in all, failed ones not counted."""
+        return sum(part.images for parts in self.parts for part in parts)
+
+    @property
+    def rows(self) -> int:
+        """Images in all, with those that failed."""
+        return sum(part.rows for parts in self.parts for part in parts)
+
+
+def build(
+    annotations: Path | Sequence[Path], out: Path, report: Reporter, max_memory: int | None = None
+) -> IndexManifest:
     """Index the annotated (not failed) images of one folder or of several; the index at `out` is replaced in one step.
 
-    An index that was built from the very same files, and is whole, is left as it is.
+    An index that was built from the very same parts, and is whole, is left as it is. `max_memory`: bytes that building
+    may take, and of which the vectors may take half when they are searched; default: half of this machine's.
 
     Raises:
         UsageError: `annotations` are no annotations, hold no annotated image, are of several models, or hold an image
-            twice; `out` cannot be written, is something else, or is being written by another process.
-        IntegrityError: rows and manifest do not agree, or rows come from different models.
+            twice; `out` cannot be written, is something else, or is being written by another process; `max_memory` is
+            too little.
+        IntegrityError: parts are damaged, or rows and manifest do not agree.
     """
-    folders = [annotations] if isinstance(annotations, Path) else list(annotations)
-    sources = [
-        Source(folder, read_json(folder / "manifest.json", schema.AnnotationsManifest, "an annotations folder"))
-        for folder in folders
-    ]
-    _check_sources(sources)
-    if out.exists() and (not out.is_dir() or foreign(out, "manifest.json", f"{SCORES}*", VECTORS)):
+    memory = half_of_memory() if max_memory is None else max_memory
+    sources = inputs.open_sources([annotations] if isinstance(annotations, Path) else list(annotations))
+    if out.exists() and (not out.is_dir() or foreign(out, "manifest.json", f"{SCORES}*", *FILES)):
         raise UsageError(f"{out} exists and is not an index; choose another --out")
     with exclusive(out):
-        state = _state(sources)
-        current = _current(out, state)
-        if current:
+        old = _old(out)
+        known = {part.sha256: part for part in old.parts} if old else {}
+        parts = [inputs.parts(source, known) for source in sources]
+        if old and _is_current(old, sources, parts, memory):
             report.say(f"{out} is up to date")
-            return current
+            return old.manifest
+        old = _reusable(old, sources[0], parts, memory)
+        plan = Plan(sources, parts, [_steps(each, old.parts if old else []) for each in parts])
         work = work_folder(out)
-        manifest = _build(sources, state, work, report)
+        manifest = _build(plan, old, work, memory, report)
         publish(work, out)
     return manifest
 
 
-def _state(sources: list[Source]) -> str:
-    """Identify the files of annotations by name, size and time: a part that is written again is another one."""
-    files = [(path, path.stat()) for source in sources for path in sorted(source.folder.iterdir())]
-    return fingerprint([[str(path.absolute()), facts.st_size, facts.st_mtime_ns] for path, facts in files])
+def half_of_memory() -> int:
+    """Return half of the bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def _current(out: Path, state: str) -> IndexManifest | None:
-    """Return the manifest of the index at `out` if it is that of `state` and every byte of it is as it was built."""
+def _old(out: Path) -> Old | None:
+    """Return the index at `out` if every byte of it is as it was built."""
     try:
         manifest = manifests.read(out)
+        whole = all(file_sha256(out / name) == manifest.sha256[name] for name in manifest.files)
+        return Old(out, manifest, read_json(out / PARTS, list[Part], "an index")) if whole else None
     except AaamError:
         return None
-    whole = all(file_sha256(out / name) == manifest.sha256[name] for name in manifest.files)
-    return manifest if manifest.state == state and whole else None
 
 
-def _build(sources: list[Source], state: str, work: Path, report: Reporter) -> IndexManifest:
+def _is_current(old: Old, sources: list[Source], parts: list[list[Part]], memory: int) -> bool:
+    hashes = [part.sha256 for each in parts for part in each]
+    return (
+        hashes == [part.sha256 for part in old.parts]
+        and [str(source.folder.absolute()) for source in sources] == old.manifest.annotations
+        and _reusable(old, sources[0], parts, memory) is not None
+    )
+
+
+def _reusable(old: Old | None, source: Source, parts: list[list[Part]], memory: int) -> Old | None:
+    """Return the old index if images may be copied from it: it is of the same model, and its vectors are kept alike."""
+    said = source.manifest
+    if not old or (old.manifest.model_id, old.manifest.vocabulary) != (said.model_id, said.vocabulary):
+        return None
+    images = sum(part.images for each in parts for part in each)
+    return old if vector_builders.updatable(old.manifest.vectors, said.embedding_dim, images, memory) else None
+
+
+def _steps(parts: list[Part], old: list[Part]) -> list[Kept | Part]:
+    """Return how the images of parts are come by, in order; neighbours in the old index are copied at once."""
+    places, first = {}, 0
+    for part in old:
+        places[part.sha256] = first
+        first += part.images
+    steps: list[Kept | Part] = []
+    for part in parts:
+        place = places.get(part.sha256)
+        last = steps[-1] if steps else None
+        if place is None:
+            steps.append(part)
+        elif isinstance(last, Kept) and last.first + last.images == place:
+            steps[-1] = Kept(last.first, last.images + part.images, last.rows + part.rows)
+        else:
+            steps.append(Kept(place, part.images, part.rows))
+    return steps
+
+
+def _build(plan: Plan, old: Old | None, work: Path, memory: int, report: Reporter) -> IndexManifest:
     """Build all files of an index in the folder `work`."""
-    first = sources[0].manifest
-    inputs = sum(source.manifest.inputs for source in sources)
-    scores = ScoresBuilder(work / SCORES, len(first.vocabulary))
-    vectors = VectorsBuilder(first.embedding_dim)
-    ends = [0]
+    first = plan.sources[0].manifest
+    scores = ScoresBuilder(work / SCORES, len(first.vocabulary), memory // 2, old.folder / SCORES if old else None)
+    vectors = vector_builders.builder(first.embedding_dim, plan.images, memory, work, _vectors(old) if old else None)
     try:
-        with report.task("index", inputs) as advance:
-            for source in sources:
-                ends.append(_add(source, ends[-1], scores, vectors, advance))
-        twice = scores.in_several(ends)
-        if twice:
-            raise UsageError(f"{twice} is in several of the annotations; annotate it once, or leave a folder out")
-        scores.sort()
+        with report.task("index", plan.rows) as advance:
+            for source, steps in zip(plan.sources, plan.steps, strict=True):
+                for rows in _add(source.manifest, steps, scores, vectors):
+                    advance(rows)
+        scores.finish()
+        _check_twice(scores, plan)
         counts = scores.label_counts(first.vocabulary)
     except duckdb.Error as error:
         raise IntegrityError(f"cannot build the index: {str(error).splitlines()[0]}") from None
     finally:
         scores.close()
-    vectors.write(work / VECTORS)
-    files = [work / SCORES, work / VECTORS]
+    if plan.images > vector_builders.FLAT_IMAGES:
+        report.say(f"choosing which of {plan.images} vectors are compared: minutes for a million images")
+    facts = vectors.write(work / VECTORS)
+    write_json(work / PARTS, [part for parts in plan.parts for part in parts])
     manifest = IndexManifest(
         schema_version=manifests.VERSION,
         model_id=first.model_id,
@@ -106,67 +173,45 @@ def _build(sources: list[Source], state: str, work: Path, report: Reporter) -> I
         thresholds=first.thresholds,
         label_counts=counts,
         embedding_dim=first.embedding_dim,
-        images=ends[-1],
-        failed=inputs - ends[-1],
-        annotations=[str(source.folder.absolute()) for source in sources],
-        files={file.name: file.stat().st_size for file in files},
-        sha256={file.name: file_sha256(file) for file in files},
-        state=state,
+        images=plan.images,
+        failed=plan.rows - plan.images,
+        annotations=[str(source.folder.absolute()) for source in plan.sources],
+        vectors=facts,
     )
     return manifests.write(work, manifest)
 
 
-def _add(source: Source, first_id: int, scores: ScoresBuilder, vectors: VectorsBuilder, advance: Advance) -> int:
-    """Add the annotated rows of a folder, with ids from `first_id` on; return the id after the last."""
-    images = rows = 0
-    for batch in _rows(source.folder, source.manifest):
-        annotated = batch.filter(pc.equal(batch["status"], "ok"))
-        if annotated.num_rows:
-            scores.add(first_id + images, annotated)
-            vectors.add(schema.rows(annotated["embedding"]))
-        images, rows = images + annotated.num_rows, rows + batch.num_rows
-        advance(batch.num_rows)
-    said = source.manifest
-    if (images, rows) != (said.successes, said.inputs):
-        raise IntegrityError(
-            f"{source.folder} holds {images} annotated of {rows} rows, but its manifest says {said.successes} of "
-            f"{said.inputs}; annotate again"
-        )
-    return first_id + images
+def _vectors(old: Old) -> vector_builders.Old:
+    manifest = old.manifest
+    # the file is mapped: it may be closed
+    with (old.folder / VECTORS).open("rb") as file:
+        vectors = Vectors(file, manifest.images, manifest.embedding_dim, manifest.sha256[VECTORS])
+    return vector_builders.Old(vectors, manifest.vectors)
 
 
-def _check_sources(sources: list[Source]) -> None:
-    first = sources[0]
-    for folder, manifest in sources:
-        if manifest.schema_version != schema.VERSION:
-            raise IntegrityError(
-                f"{folder}: annotations version {manifest.schema_version} is not known; annotate again"
-            )
-        if Vocabulary(manifest.vocabulary).hash != manifest.vocabulary_hash:
-            raise IntegrityError(f"{folder}/manifest.json: the vocabulary was changed; annotate again")
-        if (manifest.model_id, manifest.vocabulary) != (first.manifest.model_id, first.manifest.vocabulary):
-            raise UsageError(
-                f"{folder} was annotated with {manifest.model_id}, but {first.folder} with {first.manifest.model_id}: "
-                "scores of different models cannot be compared; annotate again with one"
-            )
-    if not any(source.manifest.successes for source in sources):
-        inputs = sum(source.manifest.inputs for source in sources)
-        named = ", ".join(str(source.folder) for source in sources)
-        raise UsageError(f"{named} holds no annotated image: {inputs} of {inputs} failed")
+def _add(
+    source: schema.AnnotationsManifest,
+    steps: list[Kept | Part],
+    scores: ScoresBuilder,
+    vectors: vector_builders.VectorsBuilder,
+) -> Iterator[int]:
+    """Add the images of a folder; yield how many rows are done."""
+    for step in steps:
+        if isinstance(step, Kept):
+            scores.copy(step.first, step.images)
+            vectors.copy(step.first, step.images)
+        else:
+            for batch in inputs.images(step, source):
+                scores.add(batch)
+                vectors.add(schema.rows(batch["embedding"]))
+        yield step.rows
 
 
-def _rows(annotations: Path, source: schema.AnnotationsManifest) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of all parts in order, each checked to be of the manifest's schema and model."""
-    expected = schema.annotations(len(source.vocabulary), source.embedding_dim)
-    for part in range(source.parts):
-        path = annotations / f"part-{part:05d}.parquet"
-        try:
-            with pq.ParquetFile(path) as file:
-                if not file.schema_arrow.equals(expected):
-                    raise IntegrityError(f"{path} has another schema than its manifest says; annotate again")
-                for batch in file.iter_batches(BATCH_ROWS):
-                    if pc.any(pc.not_equal(batch["model_id"], source.model_id)).as_py():
-                        raise IntegrityError(f"{path} holds rows of another model than {source.model_id}")
-                    yield batch
-        except (OSError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path} is missing or damaged: {error}") from None
+def _check_twice(scores: ScoresBuilder, plan: Plan) -> None:
+    """Raise UsageError if an image is in more than one folder."""
+    ends = [0]
+    for parts in plan.parts:
+        ends.append(ends[-1] + sum(part.images for part in parts))
+    twice = scores.in_several(ends)
+    if twice:
+        raise UsageError(f"{twice} is in several of the annotations; annotate it once, or leave a folder out")

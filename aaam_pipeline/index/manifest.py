@@ -7,19 +7,38 @@ from pathlib import Path
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import fingerprint, read_json, write_json
+from aaam_pipeline.core.artifacts import check_seal, file_sha256, read_json, write_sealed
 from aaam_pipeline.core.errors import IntegrityError
 
-VERSION = 3
+VERSION = 4
 SCORES = "scores.duckdb"
 VECTORS = "vectors.faiss"
+PARTS = "parts.json"
+FILES = (SCORES, VECTORS, PARTS)
 
 
-class IndexManifest(msgspec.Struct, frozen=True):
+class VectorFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the vectors are kept, and how many neighbours are found of those that there are.
+
+    `kind`: `flat` compares all, `ivf` those of the `probes` nearest of `lists`; `codec`: `fp16`, or `sq8` for 8 bits a
+    number; `recall`: share of the 10 nearest that is found, measured when the index was built; `codec_recall`: the same
+    of all lists, so what the codec alone loses; `trained`: the number of images that the lists were chosen for.
+    """
+
+    kind: str
+    codec: str
+    lists: int = 0
+    probes: int = 0
+    recall: float = 1.0
+    codec_recall: float = 1.0
+    trained: int = 0
+
+
+class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The facts of an index.
 
-    `label_counts`: images that were assigned each label; `annotations`: the folders it was built from, `state`: a
-    fingerprint of them; `files`, `sha256`: size in bytes and hash by name; `hash`: of all that, filled in by `write`.
+    `label_counts`: images that were assigned each label; `annotations`: the folders it was built from; `files`,
+    `sha256`: size in bytes and hash by name; `hash`: of all that, filled in by `write`.
     """
 
     schema_version: int
@@ -32,9 +51,9 @@ class IndexManifest(msgspec.Struct, frozen=True):
     images: int
     failed: int
     annotations: list[str]
-    files: dict[str, int]
+    vectors: VectorFacts
+    files: dict[str, int] = {}
     sha256: dict[str, str] = {}
-    state: str = ""
     hash: str = ""
 
 
@@ -50,8 +69,7 @@ def read(folder: Path) -> IndexManifest:
         raise IntegrityError(
             f"{folder}: index version {manifest.schema_version}, but {VERSION} is known; build it again"
         )
-    if manifest.hash != _hash(manifest):
-        raise IntegrityError(f"{folder}/manifest.json was changed; build the index again with aaam-pipe index")
+    check_seal(folder / "manifest.json", manifest)
     for name, size in manifest.files.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != size:
@@ -60,11 +78,11 @@ def read(folder: Path) -> IndexManifest:
 
 
 def write(folder: Path, manifest: IndexManifest) -> IndexManifest:
-    """Write the manifest with its own hash, atomically; return it."""
-    sealed = msgspec.structs.replace(manifest, hash=_hash(manifest))
-    write_json(folder / "manifest.json", sealed)
-    return sealed
-
-
-def _hash(manifest: IndexManifest) -> str:
-    return fingerprint(msgspec.to_builtins(msgspec.structs.replace(manifest, hash="")))
+    """Write the manifest of the files that are in `folder`, with its own hash, atomically; return it."""
+    files = [folder / name for name in FILES]
+    filled = msgspec.structs.replace(
+        manifest,
+        files={file.name: file.stat().st_size for file in files},
+        sha256={file.name: file_sha256(file) for file in files},
+    )
+    return write_sealed(folder / "manifest.json", filled)

@@ -1,81 +1,116 @@
-"""The FAISS half of an index: unit embeddings in half precision, compared by inner product (cosine).
+"""The FAISS half of an index, as it is read: unit embeddings, compared by inner product (cosine).
 
-Shapes: B vectors, D embedding. A flat index is exact, needs no training and its file is what its rows are; row = id.
+Shapes: B vectors, D embedding.
+
+Row = id. A flat index compares a vector with all others; an IVF index (Jégou, Douze and Schmid 2011) with those of the
+lists whose centres are nearest. `vector_builders` writes both, and chooses.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.index import gpu
 
+HEAD = 100
+"""Images of an answer that a search of a few lists gives."""
 COMPARED = 16384
 """Vectors that a block is compared with at once."""
-ROUNDING = 1e-3
-"""Vectors are stored in half precision: the cosine of a vector with itself may miss 1 by this much."""
-
-
-class VectorsBuilder:
-    """Collects vectors batch by batch and writes the index."""
-
-    def __init__(self, dim: int) -> None:
-        """Make an empty index for vectors of `dim`."""
-        self._index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-        self._index.is_trained = True
-
-    def add(self, embedding_BD: NDArray[np.floating]) -> None:
-        """Add embeddings in the order of their ids."""
-        self._index.add(unit(embedding_BD))
-
-    def write(self, path: Path) -> None:
-        """Write the index file."""
-        faiss.write_index(self._index, str(path))
+ROUNDING = {"fp16": 1e-3, "sq8": 2e-2}
+"""By how much the cosine of a stored vector with itself may miss 1."""
 
 
 class Vectors:
-    """Reads an index written by `VectorsBuilder`, without loading it into memory twice."""
+    """Reads an index written by `vector_builders`, without loading it into memory twice."""
 
-    def __init__(self, file: BufferedReader, count: int, dim: int, sha256: str) -> None:
+    def __init__(self, file: BufferedReader, count: int, dim: int, sha256: str, *, use_gpu: bool = False) -> None:
         """Read from an open file, which may have been replaced by another since.
+
+        `use_gpu`: search on the GPUs, if there are any; worth the copying only for many searches.
 
         Raises:
             IntegrityError: it is not the file with this SHA-256, or does not hold `count` vectors of `dim`.
         """
-        path, handle = file.name, f"/dev/fd/{file.fileno()}"
-        # FAISS keeps no checksums: a flipped bit would give other neighbours. Reading it all is what a search does, too
+        path = file.name
+        # FAISS keeps no checksums: a flipped bit would give other neighbours
         file.seek(0)
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
             raise IntegrityError(f"{path} is damaged: not the file that its manifest names; build the index again")
         try:
-            self._index = faiss.read_index(
-                handle if Path(handle).exists() else path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
-            )
+            self._index = mapped(file)
         except RuntimeError as error:
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[-1]}") from None
         if (self._index.ntotal, self._index.d) != (count, dim):
             raise IntegrityError(f"{path} holds {self._index.ntotal} vectors of {self._index.d}, not {count} of {dim}")
+        self._lists = self._index.nlist if isinstance(self._index, faiss.IndexIVF) else 0
+        self.rounding = ROUNDING["sq8" if self._index.sq.qtype == faiss.ScalarQuantizer.QT_8bit else "fp16"]
+        self._can_fetch = not self._lists
+        self._searcher = _on_gpu(self._index) if use_gpu and gpu.available() else self._index
+
+    @property
+    def faiss_index(self) -> Any:
+        """The FAISS index itself, for a builder that takes its lists over."""
+        return self._index
 
     def get(self, id: int) -> NDArray[np.float32]:
-        """Return the stored unit vector (D,) of an image."""
-        return np.asarray(self._index.reconstruct(id), dtype=np.float32)
+        """Return the stored vector (D,) of an image, of length 1 but for rounding."""
+        return np.asarray(self._fetching().reconstruct(id), dtype=np.float32)
+
+    def stored(self, first: int, count: int) -> NDArray[np.float32]:
+        """Return the stored vectors (B, D) of the images from `first` on."""
+        return np.asarray(self._fetching().reconstruct_n(first, count), dtype=np.float32)
 
     def cosines(self, ids: Sequence[int], vector_D: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the cosine of each image's vector with a vector."""
         if not len(ids):
             return np.zeros(0, dtype=np.float32)
-        stored_ND = self._index.reconstruct_batch(np.asarray(ids, dtype=np.int64))
+        stored_ND = self._fetching().reconstruct_batch(np.asarray(ids, dtype=np.int64))
         return np.asarray(stored_ND @ unit(vector_D[None])[0], dtype=np.float32)
 
-    def nearest(self, vector_D: NDArray[np.floating], top: int) -> list[tuple[int, float]]:
-        """Return (id, cosine) of the `top` nearest images and of all that are as near as the last, nearest first."""
-        total, want = self._index.ntotal, top + 1
+    def nearest(self, vector_D: NDArray[np.floating], top: int, *, exact: bool = False) -> list[tuple[int, float]]:
+        """Return (id, cosine) of the `top` nearest images and of all that are as near as the last, nearest first.
+
+        `exact`: of all images; else the first `HEAD` are of the lists compared, and only what follows is of all.
+        """
+        if not self._lists or exact:
+            return self._search(vector_D, top, self._lists)
+        found = self._search(vector_D, min(top, HEAD), 0)
+        if len(found) >= top:
+            return found
+        least, want = found[-1][1] if found else np.inf, top
         while True:
-            cosines, ids = self._index.search(unit(vector_D[None]), min(want, total))
+            # the head stays as it is: a longer answer begins with the shorter ones
+            after = [each for each in self._search(vector_D, want, self._lists) if each[1] < least]
+            if len(found) + len(after) >= top or want >= self._index.ntotal:
+                return found + after
+            want *= 2
+
+    def alike(self, cosine: float, block: int) -> Iterator[tuple[range, list[NDArray[np.int64]]]]:
+        """Yield, block by block, the ids of images and for each the ids of others that are at least so near.
+
+        A pair is found from one of its images at least: from the later one when all are compared. With lists, those are
+        compared that a search compares.
+        """
+        total = self._index.ntotal
+        for start in range(0, total, block):
+            ids = range(start, min(start + block, total))
+            yield ids, (self._alike_in_lists if self._lists else self._alike)(ids, cosine - self.rounding)
+
+    def _search(self, vector_D: NDArray[np.floating], top: int, probes: int) -> list[tuple[int, float]]:
+        """Search `probes` lists; 0: as many as the index was tuned for."""
+        total, want = self._index.ntotal, top + 1
+        parameters = faiss.SearchParametersIVF(nprobe=probes) if probes else None
+        query_BD = unit(vector_D[None])
+        while True:
+            cosines, ids = self._searcher.search(query_BD, min(want, total), params=parameters)
             found = [(int(id), float(cosine)) for id, cosine in zip(ids[0], cosines[0], strict=True) if id >= 0]
             # equal photographs are equally near: which of them FAISS gives when not all fit in is chance
             if len(found) < want or found[-1][1] < found[top - 1][1]:
@@ -83,23 +118,52 @@ class Vectors:
                 return [each for each in found if each[1] >= least]
             want *= 4
 
-    def alike(self, cosine: float, block: int) -> Iterator[tuple[range, list[NDArray[np.int64]]]]:
-        """Yield, block by block, the ids of images and for each the later ids whose vectors are at least so near."""
-        total = self._index.ntotal
-        for start in range(0, total, block):
-            ids = range(start, min(start + block, total))
-            block_BD = self._index.reconstruct_n(ids.start, len(ids))
-            later: list[list[NDArray[np.int64]]] = [[] for _ in ids]
-            for other in range(start, total, COMPARED):
-                others_ND = self._index.reconstruct_n(other, min(COMPARED, total - other))
-                near_BN = block_BD @ others_ND.T >= cosine - ROUNDING
-                for row in np.flatnonzero(near_BN.any(axis=1)):
-                    found = np.flatnonzero(near_BN[row]) + other
-                    later[row].append(found[found > ids[row]])
-            yield ids, [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in later]
+    def _alike(self, ids: range, least: float) -> list[NDArray[np.int64]]:
+        block_BD = self.stored(ids.start, len(ids))
+        later: list[list[NDArray[np.int64]]] = [[] for _ in ids]
+        for other in range(ids.start, self._index.ntotal, COMPARED):
+            others_ND = self.stored(other, min(COMPARED, self._index.ntotal - other))
+            near_BN = block_BD @ others_ND.T >= least
+            for row in np.flatnonzero(near_BN.any(axis=1)):
+                found = np.flatnonzero(near_BN[row]) + other
+                later[row].append(found[found > ids[row]])
+        return [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in later]
+
+    def _alike_in_lists(self, ids: range, least: float) -> list[NDArray[np.int64]]:
+        # `>` in FAISS: the next smaller number makes it `>=`
+        limits, _, found = self._index.range_search(
+            unit(self.stored(ids.start, len(ids))), float(np.nextafter(np.float32(least), np.float32(-2)))
+        )
+        rows = [found[first:last] for first, last in pairwise(limits)]
+        return [row[row != id] for id, row in zip(ids, rows, strict=True)]
+
+    def _fetching(self) -> Any:
+        """Return the index, ready to give vectors by their ids: lists do not know by themselves where an id is."""
+        if not self._can_fetch:
+            self._index.make_direct_map()
+            self._can_fetch = True
+        return self._index
+
+
+def mapped(file: BufferedReader) -> Any:
+    """Return the FAISS index in an open file, mapped into memory and not copied; RuntimeError if it holds none."""
+    handle = f"/dev/fd/{file.fileno()}"
+    flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
+    return faiss.read_index(handle if Path(handle).exists() else file.name, flags)
 
 
 def unit(vectors_BD: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the vectors scaled to length 1; a zero vector stays zero."""
     wide = np.asarray(vectors_BD, dtype=np.float32)
     return np.ascontiguousarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def _on_gpu(index: Any) -> Any:
+    """Return a copy on the GPUs. Those know no flat index of half precision as the CPU has it, but their own."""
+    if isinstance(index, faiss.IndexIVF):
+        return gpu.moved(index)
+    flat = faiss.IndexFlatIP(index.d)
+    flat.add(index.reconstruct_n(0, index.ntotal))
+    options = faiss.GpuMultipleClonerOptions()
+    options.useFloat16 = True
+    return faiss.index_cpu_to_all_gpus(flat, options)

@@ -15,8 +15,6 @@ from aaam_pipeline.index.scores import count_labels
 from aaam_pipeline.index.vectors import Vectors
 
 SAMPLE = 100
-# vectors are stored in half precision: those of equal images are equally near but for this
-ROUNDING = 1e-3
 
 
 def is_index(folder: Path) -> bool:
@@ -69,8 +67,10 @@ def _vector_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
             vectors = Vectors(file, manifest.images, manifest.embedding_dim, manifest.sha256[VECTORS])
             for id in map(int, chosen):
                 vector_D = vectors.get(id)
-                [(found, cosine)] = vectors.nearest(vector_D, 1)
-                if found != id and cosine > np.linalg.norm(vector_D) + ROUNDING:
-                    yield f"image {id} is not the nearest to itself, but {found}"
+                found = dict(vectors.nearest(vector_D, 1))
+                nearest, cosine = next(iter(found.items()))
+                # an equal image may be found in its place, one that is less near or even nearer may not
+                if id not in found and abs(cosine - np.linalg.norm(vector_D)) > vectors.rounding:
+                    yield f"image {id} is not the nearest to itself, but {nearest}"
     except IntegrityError as error:
         yield str(error)

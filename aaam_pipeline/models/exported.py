@@ -11,7 +11,7 @@ import msgspec
 
 from aaam_pipeline.core.artifacts import absolute, check_seal, file_sha256, read_json
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.models.info import BundleInfo
+from aaam_pipeline.models.info import BundleInfo, check
 
 FORMAT = "aaam-export"
 VERSION = 2
@@ -78,6 +78,7 @@ def read_exported(folder: Path) -> ExportInfo:
             f"{folder}: export format {exported.format!r} version {exported.version}, but {VERSION} is known"
         )
     check_seal(folder / MANIFEST, exported)
+    check(folder, exported.info)
     return exported
 
 
@@ -113,7 +114,7 @@ def fastest_beside(bundle: Path, info: BundleInfo) -> Path | None:
 
 
 def same_model(one: BundleInfo, other: BundleInfo) -> bool:
-    """Tell whether two infos are of the same weights on the same input; thresholds may have been chosen anew."""
+    """Tell whether two infos are of the same weights on the same input; thresholds and calibration may be newer."""
     return (one.weights_sha256, one.preprocess, one.vocabulary) == (
         other.weights_sha256,
         other.preprocess,

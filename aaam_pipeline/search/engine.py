@@ -34,6 +34,8 @@ Photo = str | os.PathLike[str] | NDArray[Any]
 """A photograph by its path or URL, or an embedding (D,)."""
 TIES = "scores.place"
 """The column of the index that orders images of equal score: by path, then root."""
+SAMPLE = 65536
+"""Images, the first of the index, whose best bound from below what is among the best of all."""
 
 
 class Index:
@@ -62,6 +64,8 @@ class Index:
         try:
             self._database.execute("ATTACH '{}' AS index (READ_ONLY)".format(path.replace("'", "''")))
             self._database.execute("USE index")
+            # reads id, place and codes of the best in a second scan: no gain from columns so narrow, and 1 ms to plan
+            self._database.execute("SET late_materialization_max_rows = 0")
         except duckdb.Error as error:
             self.close()
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
@@ -165,11 +169,15 @@ class Index:
     def ranked(self, plan: planner.Plan, top: int, among: list[int] | None = None) -> list[Ranked]:
         """Return the best images of a planned query, of all or of those with the ids `among`, best first."""
         codes = "".join(f", s{label}" for label in plan.labels)
-        chosen = "" if among is None else f" AND id IN (SELECT unnest(${len(plan.values) + 1}))"
+        if among is None:
+            condition, values = self._bounded(plan, top), plan.values
+        else:
+            condition = f"{plan.condition} AND id IN (SELECT unnest(${len(plan.values) + 1}))"
+            values = [*plan.values, among]
         rows = self.select(
-            f"SELECT id, {plan.score} AS score, {TIES}{codes} FROM {plan.source} WHERE {plan.condition}{chosen} "
+            f"SELECT id, {plan.score} AS score, {TIES}{codes} FROM {plan.source} WHERE {condition} "
             f"ORDER BY score DESC, {TIES} LIMIT {int(top)}",
-            plan.values if among is None else [*plan.values, among],
+            values,
         )
         names, whole = self._names(plan.labels), ranking.whole(plan.degree)
         return [
@@ -181,6 +189,22 @@ class Index:
             )
             for row in rows
         ]
+
+    def _bounded(self, plan: planner.Plan, top: int) -> str:
+        """Return a condition that all of the `top` best images of a query fulfil, and in a large index few others.
+
+        The `top`-th best of some images is no better than that of all, so that all of the best are as good as it is.
+        Sorting only those saves a third of the time at 10 million images; below a million it costs more than it saves.
+        """
+        if self.manifest.images < 16 * SAMPLE:
+            return plan.condition
+        least = self.select(
+            f"SELECT {plan.score} AS score FROM {plan.source} WHERE {plan.condition} AND id < {SAMPLE} "
+            f"ORDER BY score DESC LIMIT 1 OFFSET {int(top) - 1}",
+            plan.values,
+        )
+        # a score above 0 is a hit: no more than the filters is left to be asked
+        return " AND ".join([*plan.filters, f"score >= {least[0][0]:.17e}"]) if least else plan.condition
 
     def _understood(self, text: str | parser.Query) -> parser.Query:
         return self.parse(text) if isinstance(text, str) else text

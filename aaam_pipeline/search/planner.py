@@ -13,8 +13,9 @@ from typing import NamedTuple
 from aaam_pipeline.core import ranking
 from aaam_pipeline.search.query import All, Any, FactFilter, Label, Node, Not, ScoreFilter, labels
 
-DATE = "mtime"
-"""The column that `after:` and `before:` compare: when the file was last changed, in UTC."""
+DATE = "coalesce(images.taken, images.mtime)"
+"""What `after:` and `before:` compare: when the photograph was taken, by the camera's clock, or else when the file was
+last changed, in UTC."""
 COMPARED = {"width", "height", "bytes"}
 MATCHED = {"path", "root"}
 # beyond what a column of 64 bits holds
@@ -27,6 +28,8 @@ class Plan(NamedTuple):
     source: str
     condition: str
     """Which images are hits: those with a score above 0."""
+    filters: list[str]
+    """The part of `condition` that no score says: what the filters ask."""
     score: str
     degree: int
     labels: list[int]
@@ -41,9 +44,11 @@ def plan(node: Node) -> Plan:
     terms = [(item, writer.score(item), degree(item)) for item in (node.items if isinstance(node, All) else (node,))]
     # a filter at the top only chooses: it is no factor
     factors = [score for item, score, _ in terms if not isinstance(item, ScoreFilter | FactFilter)]
+    filters = [writer.holds(item) for item, _, _ in terms if isinstance(item, ScoreFilter | FactFilter)]
     return Plan(
         source="scores JOIN images USING (id)" if writer.facts else "scores",
         condition=" AND ".join(writer.holds(item) for item, _, _ in terms),
+        filters=filters,
         score=" * ".join(factors) or "1e0",
         degree=degree(node),
         labels=labels(node),
@@ -111,7 +116,7 @@ class _Writer:
                 condition = f"images.{field} LIKE {self._parameter(_like(pattern))} ESCAPE '^'"
             case ("after" | "before") as field, date() as day:
                 comparison = ">=" if field == "after" else "<"
-                condition = f"images.{DATE} {comparison} {self._parameter(day)}::DATE::TIMESTAMP"
+                condition = f"{DATE} {comparison} {self._parameter(day)}::DATE::TIMESTAMP"
             case _:
                 raise TypeError(f"no filter: {node}")
         # a fact that is not known fits no filter

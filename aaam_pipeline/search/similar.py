@@ -59,7 +59,7 @@ def fitting(index: "Index", direction_D: NDArray[np.float32], plan: Plan, top: i
     """
     depth = max(DEPTH, 4 * top)
     while True:
-        near = index.vectors.nearest(direction_D, depth)
+        near = index.vectors.nearest(direction_D, depth, exact=True)
         fits = index.ranked(plan, depth)
         # of an image in neither list, the score is at most this
         bound = max(near[-1][1], 0.0) * fits[-1].score if fits else 0.0

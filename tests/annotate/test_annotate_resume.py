@@ -4,17 +4,17 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pyarrow as pa
 import pytest
 from conftest import make_bundle, make_photo, rewrite_json
 from runs import PARTS, annotate, beside, by_name, check, interrupted, rows, states
 
-from aaam_pipeline.annotate import backends, runner, sources, work, writer
+from aaam_pipeline.annotate import backends, runner, sources, work
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.core.schema import AnnotationsManifest
+from aaam_pipeline.core.schema import AnnotationsManifest, part_path, stats_path
 
 TOP = Assignment(top=1)
 
@@ -31,10 +31,10 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "annotations"
 
 
-def with_thresholds(model: Path, target: Path, threshold: float) -> Path:
-    """Copy a bundle: the same weights, and so the same model id, with other thresholds."""
+def with_other(model: Path, target: Path, **changes: Any) -> Path:
+    """Copy a bundle: the same weights, and so the same model id, with another `bundle.json`."""
     shutil.copytree(model, target)
-    rewrite_json(target / "bundle.json", thresholds=lambda before: [threshold] * len(before))
+    rewrite_json(target / "bundle.json", **changes)
     return target
 
 
@@ -146,6 +146,7 @@ def test_files_half_written_by_a_killed_run_are_no_data(
         ("model", "model toy-bce-[0-9a-f]+, not toy-bce-"),
         ("settings", "--top was None, not 1"),
         ("thresholds", "labels or thresholds"),
+        ("calibration", "a calibration that the model had before"),
     ],
 )
 def test_other_work_is_not_mixed_and_the_refusal_says_what_differs(
@@ -167,7 +168,9 @@ def test_other_work_is_not_mixed_and_the_refusal_says_what_differs(
     if change == "model":
         model = make_bundle(tmp_path / "other", seed=2)
     elif change == "thresholds":
-        model = with_thresholds(tiny_bundle, tmp_path / "other", 0.1)
+        model = with_other(tiny_bundle, tmp_path / "other", thresholds=[0.1] * 5)
+    elif change == "calibration":
+        model = with_other(tiny_bundle, tmp_path / "other", calibration={"slopes": [2.0] * 5, "biases": [0.0] * 5})
     else:
         options = options._replace(assignment=TOP)
     before = states(tmp_path)
@@ -280,9 +283,9 @@ def test_a_row_lost_in_the_work_folder_is_noticed_before_anything_is_published(
     before, expected = states(out), by_name(out)
     wider = [*sources.find([photos]), *sources.find([make_photo(tmp_path / "more.jpg", 99)])]
     interrupted(wider, tiny_bundle, out, after=1)
-    lost = writer.part_path(tmp_path / "annotations.partial" / "rows", 0)
+    lost = part_path(tmp_path / "annotations.partial" / "rows", 0)
     lost.unlink()
-    writer.stats_path(lost).unlink()
+    stats_path(lost).unlink()
     with pytest.raises(IntegrityError, match="holds 19 rows for 25 inputs"):
         annotate(wider, tiny_bundle, out)
     assert states(out) == before

@@ -14,13 +14,14 @@ import pytest
 from conftest import LABELS, make_bundle, make_photo
 from PIL import Image
 
-from aaam_pipeline.annotate import runner, sources, work, writer
+from aaam_pipeline.annotate import runner, sources, work
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core import schema
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import FailureRateError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.schema import part_path, read_stats
 
 FAILED = {
     "cut.jpg": "truncated",
@@ -83,6 +84,7 @@ def test_bad_images_fail_by_kind_and_the_others_do_not(mixed_rows: pa.Table) -> 
 
 def test_failed_rows_hold_nulls_and_a_reason_of_one_line(mixed_rows: pa.Table) -> None:
     for row in mixed_rows.to_pylist():
+        assert row["status"] == "ok" or (row["taken"], row["taken_offset"]) == (None, None)
         answers = [row[name] for name in ("width", "height", "labels", "label_scores", "scores", "embedding")]
         if row["status"] == "failed":
             assert answers == [None] * 6
@@ -158,7 +160,7 @@ def test_rows_do_not_depend_on_batches_and_workers(
 ) -> None:
     expected = read(annotated)
     found = annotate(photos, tiny_bundle, tmp_path / "out", batch_size=batch_size, num_workers=workers, part_size=10)
-    for name in ("path", "sha256", "width", "height", "status", "labels", "model_id"):
+    for name in ("path", "sha256", "taken", "width", "height", "status", "labels", "model_id"):
         assert found[name].to_pylist() == expected[name].to_pylist()
     np.testing.assert_allclose(schema.rows(found["scores"]), schema.rows(expected["scores"]), atol=0.005)
 
@@ -211,7 +213,7 @@ def test_nothing_found_is_an_empty_list_and_not_null(photos: Path, tmp_path: Pat
 def test_parts_and_their_stats_tell_the_same(mixed: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     runner.annotate(sources.find([mixed]), tiny_bundle, out, CPU._replace(part_size=4, batch_size=3), NullReporter())
-    stats = [writer.read_stats(writer.part_path(out, number)) for number in work.finished_parts(out)]
+    stats = [read_stats(part_path(out, number)) for number in work.finished_parts(out)]
     assert [part.count for part in stats] == [4, 4, 4, 1]
     for number, part in enumerate(stats):
         path = out / f"part-{number:05d}.parquet"

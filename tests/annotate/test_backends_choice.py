@@ -10,6 +10,7 @@ from conftest import rewrite_json
 from aaam_pipeline.annotate import backends
 from aaam_pipeline.annotate.backends import choice
 from aaam_pipeline.core.artifacts import write_sealed
+from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.models import exported, runtimes
 from aaam_pipeline.models.exported import ExportInfo, Precision
@@ -72,9 +73,16 @@ def test_an_export_of_other_weights_does_not_count(model: Path) -> None:
     assert choice.choose("auto", model, "cpu").folder == model
 
 
-def test_thresholds_are_those_of_the_bundle(model: Path) -> None:
-    pretend(model, "int8", thresholds=[0.9] * 5)
-    assert choice.choose("auto", model, "cpu").info.thresholds == read_info(model).thresholds
+def test_thresholds_and_calibration_are_those_of_the_bundle(model: Path) -> None:
+    pretend(model, "int8", thresholds=[0.9] * 5, calibration=Calibration([2.0] * 5, [0.0] * 5))
+    chosen = choice.choose("auto", model, "cpu").info
+    assert (chosen.thresholds, chosen.calibration) == (read_info(model).thresholds, read_info(model).calibration)
+
+
+def test_an_export_of_other_labels_throughout_is_damaged(model: Path) -> None:
+    pretend(model, "int8", calibration=Calibration([2.0] * 4, [0.0] * 4))
+    with pytest.raises(IntegrityError, match="the calibration is not of 5 labels"):
+        choice.choose("auto", model, "cpu")
 
 
 def test_a_gpu_wins_over_exports_but_not_over_one_that_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.schema import part_path, stats_path
 
 Damage = Callable[[Path], object]
 
@@ -34,7 +36,7 @@ def check(folder: Path) -> None:
 
 
 def part(folder: Path, number: int = 0) -> Path:
-    return writer.part_path(folder, number)
+    return part_path(folder, number)
 
 
 def rewrite(change: Callable[[pa.Table], pa.Table], number: int = 0) -> Damage:
@@ -101,11 +103,11 @@ X_SHA256 = hashlib.sha256(b"x").hexdigest()
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "a byte flipped": (flip, "part-00001.parquet was changed: its SHA-256 is not that of its stats"),
     "part missing": (lambda folder: part(folder, 2).unlink(), "part-00002.parquet is missing"),
-    "stats missing": (lambda folder: writer.stats_path(part(folder)).unlink(), "part-00000_stats.json is missing"),
+    "stats missing": (lambda folder: stats_path(part(folder)).unlink(), "part-00000_stats.json is missing"),
     "truncated": (truncate_and_rehash, "part-00000.parquet: "),
     "a folder for a part": (lambda folder: (part(folder).unlink(), part(folder).mkdir()), "part-00000.parquet: "),
     "stats that are no JSON": (
-        lambda folder: writer.stats_path(part(folder)).write_text("{"),
+        lambda folder: stats_path(part(folder)).write_text("{"),
         "part-00000_stats.json is damaged",
     ),
     "a foreign part": (
@@ -127,9 +129,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         "rows of an input that has one already: 1, the manifest says 0",
     ),
     "a part in the place of another": (
-        lambda folder: [
-            shutil.copy(name(part(folder, 0)), name(part(folder, 1))) for name in (Path, writer.stats_path)
-        ],
+        lambda folder: [shutil.copy(name(part(folder, 0)), name(part(folder, 1))) for name in (Path, stats_path)],
         "rows of an input that has one already: 10, the manifest says 0",
     ),
     "another path": (cell("path", "elsewhere.jpg"), "names, sizes or times were changed"),
@@ -140,6 +140,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "an error of a good image": (cell("error_type", "truncated"), "an error is not given exactly"),
     "no scores": (cell("scores", None), "scores is not null exactly where the image failed"),
     "no labels": (cell("labels", None), "labels is not null exactly where the image failed"),
+    "an offset without its date": (cell("taken_offset", 60, row=1), "an offset of a date that is not there"),
     "no hash": (cell("sha256", None), "the SHA-256 or the size of an annotated image is not known"),
     "another model": (cell("model_id", "other"), "rows of another model than "),
     "an unknown label": (cell("labels", ["zebra"]), "labels that are not in the vocabulary: zebra"),
@@ -180,10 +181,13 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "manifest: no labels": (manifest(vocabulary=[]), "a vocabulary needs at least one label"),
     "manifest: thresholds": (manifest(thresholds=[0.99] * 5), "not those which the thresholds and settings give"),
     "manifest: a threshold less": (manifest(thresholds=[0.5] * 4), "4 thresholds for 5 labels"),
+    "manifest: a calibration of other labels": (
+        manifest(calibration={"slopes": [1] * 4, "biases": [0] * 4}),
+        "the calibration is not of 5 labels",
+    ),
     "manifest: settings": (manifest(settings={"top": 1}), "manifest.json: the model or the settings were changed"),
     "manifest: model": (manifest(model_id="other"), "manifest.json: the model or the settings were changed"),
     "manifest: embedding": (manifest(embedding_dim=3), "has another schema than its manifest says"),
-    "manifest: version": (manifest(schema_version=99), "version 99 of the files, but 2 is known"),
     "manifest: no JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json is damaged"),
     "manifest: no object": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json is damaged"),
 }
@@ -238,6 +242,13 @@ def test_a_failure_turned_into_a_success_is_found(partly_failed: Path, tmp_path:
     good = rows.filter(pc.equal(rows["status"], "ok"))
     writer.write_part(part(folder), pa.concat_tables([good, good]).slice(0, len(rows)), 0.0)
     with pytest.raises(IntegrityError, match=r"annotated rows: .*; failures: "):
+        check(folder)
+
+
+def test_a_date_of_a_failed_image_is_found(partly_failed: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(partly_failed, tmp_path / "annotations")
+    cell("taken", datetime(2024, 5, 1), row=0)(folder)
+    with pytest.raises(IntegrityError, match=r"part-00000\.parquet: a date of an image that failed"):
         check(folder)
 
 

@@ -7,6 +7,7 @@ import pytest
 from damage import flipped, truncated
 
 from aaam_pipeline.core import schema
+from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 
 
@@ -24,6 +25,28 @@ def test_scores_survive_a_round_trip(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.scores_NL, split().scores_NL)
     np.testing.assert_array_equal(read.targets_NL, split().targets_NL)
     assert (read.scores_NL.dtype, read.targets_NL.dtype) == (np.float32, np.uint8)
+
+
+def test_a_calibration_survives_a_round_trip(tmp_path: Path) -> None:
+    assert split().calibration is None
+    for calibration in (None, Calibration([0.5, 1, 2], [0.1, -3, 0])):
+        schema.write_scores(tmp_path / "scores.parquet", split()._replace(calibration=calibration))
+        assert schema.read_scores(tmp_path / "scores.parquet").calibration == calibration
+
+
+def test_embeddings_are_kept_in_half_precision_and_a_file_may_lack_them(tmp_path: Path) -> None:
+    embedding = np.array([[0.5, 1e9], [-1e9, 2], [0, 1 / 3], [1, 2]], np.float32)
+    full = split()._replace(embedding_ND=schema.half(embedding), neighbours=schema.Neighbours(10, 0.2, 0.001))
+    schema.write_scores(tmp_path / "scores.parquet", full)
+    read = schema.read_scores(tmp_path / "scores.parquet")
+    assert read.embedding_ND is not None
+    assert read.embedding_ND.dtype == np.float16
+    np.testing.assert_array_equal(read.embedding_ND, embedding.clip(-65504, 65504).astype(np.float16))
+    assert read.neighbours == full.neighbours
+    assert pq.read_schema(tmp_path / "scores.parquet").field("embedding").type == pa.list_(pa.float16(), 2)
+    schema.write_scores(tmp_path / "scores.parquet", split())
+    read = schema.read_scores(tmp_path / "scores.parquet")
+    assert (read.embedding_ND, read.neighbours) == (None, None)
 
 
 def test_the_file_is_as_the_design_says(tmp_path: Path) -> None:
@@ -70,6 +93,7 @@ def test_a_truncated_file_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
 
 FLOATS = pa.array([[0.5, 0.5]], pa.list_(pa.float32(), 2))
 BITS = pa.array([[1, 0]], pa.list_(pa.uint8(), 2))
+LINE_FOR_ONE = '{"slopes": [1], "biases": [0]}'
 SOUND = {"labels": '["a", "b"]', "k": "2"}
 
 
@@ -82,6 +106,11 @@ SOUND = {"labels": '["a", "b"]', "k": "2"}
         ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"labels": '["a"'}),
         ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"labels": '["a"]'}),
         ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"k": "two"}),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"calibration": "{}"}),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"neighbours": "[]"}),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"calibration": LINE_FOR_ONE}),
+        ({"image_id": ["a"], "scores": pa.array([[0.5, 1.5]], FLOATS.type), "targets": BITS}, SOUND),
+        ({"image_id": ["a"], "scores": pa.array([[0.5, float("nan")]], FLOATS.type), "targets": BITS}, SOUND),
         ({"image_id": ["a"], "scores": pa.array([[0.5, 0.5]]), "targets": BITS}, SOUND),
         ({"image_id": ["a"], "scores": pa.array([0.5]), "targets": BITS}, SOUND),
         ({"image_id": ["a"], "scores": FLOATS, "targets": pa.array([[1]], pa.list_(pa.uint8(), 1))}, SOUND),

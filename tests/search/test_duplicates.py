@@ -42,7 +42,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[search.Index]:
 def reference(index: search.Index, similarity: float) -> list[set[str]]:
     """Connected components by spreading the least number until nothing changes."""
     stored_ND = np.stack([index.vectors.get(id) for id in range(COUNT)])
-    near_NN = stored_ND @ stored_ND.T >= similarity - vectors.ROUNDING
+    near_NN = stored_ND @ stored_ND.T >= similarity - index.vectors.rounding
     label_N = np.arange(COUNT)
     for _ in range(COUNT):
         label_N = np.array([label_N[near_NN[id]].min() for id in range(COUNT)])

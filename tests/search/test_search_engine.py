@@ -5,8 +5,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,12 +106,9 @@ def test_a_hostile_text_is_only_a_query_without_meaning(text: str, index: Index,
 
 
 def test_ties_go_by_path_whatever_the_order_of_annotating(tmp_path: Path) -> None:
-    annotations = write_annotations(tmp_path / "annotations", np.full((9, len(LABELS)), 0.5, np.float16), VECTORS)
-    part = annotations / "part-00000.parquet"
-    rows = pq.read_table(part)
-    for name, values in {"path": list("gcbahdeff"), "root": [*["/b"] * 7, "/z", "/a"]}.items():
-        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), pa.array(values))
-    pq.write_table(rows, part)
+    scores_NL = np.full((9, len(LABELS)), 0.5, np.float16)
+    places = {"path": list("gcbahdeff"), "root": [*["/b"] * 7, "/z", "/a"]}
+    annotations = write_annotations(tmp_path / "annotations", scores_NL, VECTORS, **places)
     build(annotations, tmp_path / "index", NullReporter())
     with search.open(tmp_path / "index") as index:
         found = [hit.path + hit.root for hit in index.query("grass|sky", 9)]

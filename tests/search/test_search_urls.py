@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import Invoke
 from search.toy_index import EMBEDDING_ND, IMAGES, SCORES_NL, ids_of, write_annotations
@@ -17,10 +15,7 @@ from aaam_pipeline.index.build import build
 @pytest.fixture(scope="module")
 def web_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("web")
-    part = write_annotations(place / "annotations", SCORES_NL, EMBEDDING_ND) / "part-00000.parquet"
-    rows = pq.read_table(part)
-    root = rows.schema.get_field_index("root")
-    pq.write_table(rows.set_column(root, rows.schema.field(root), pa.array(["https://photos.test"] * IMAGES)), part)
+    write_annotations(place / "annotations", SCORES_NL, EMBEDDING_ND, root=["https://photos.test"] * IMAGES)
     build(place / "annotations", place / "index", NullReporter())
     return place / "index"
 

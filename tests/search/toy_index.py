@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aaam_pipeline.core import schema
-from aaam_pipeline.core.artifacts import fingerprint, write_sealed
+from aaam_pipeline.core.artifacts import file_sha256, fingerprint, write_sealed
 from aaam_pipeline.search import Hit
 
 LABELS = ["grass", "sky", "traffic light", "person", "boat", "never"]
@@ -34,7 +34,9 @@ def write_annotations(
     } | facts
     arrays = [pa.array(columns.get(field.name, [None] * count), field.type) for field in shape]
     folder.mkdir()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=shape), folder / "part-00000.parquet")
+    part = schema.part_path(folder, 0)
+    pq.write_table(pa.Table.from_arrays(arrays, schema=shape), part)
+    write_sealed(schema.stats_path(part), schema.PartStats(count, count, {}, 0.0, file_sha256(part), ""))
     manifest = schema.AnnotationsManifest(
         schema_version=schema.VERSION,
         model_id="toy",

@@ -19,6 +19,7 @@ from aaam_pipeline.annotate.backends import Backend, Predicted
 from aaam_pipeline.annotate.backends.openvino_backend import OpenVinoBackend
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
 from aaam_pipeline.core.artifacts import foreign, publish, work_folder, write_sealed
+from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets import prepare
@@ -106,6 +107,8 @@ def _measure(loaded: Bundle, work: Path, made: ExportInfo, request: Request, rep
     with report.task(f"measure on {request.split}", 2 * len(split.pixels_NSS3)) as advance:
         torch_NL, torch_rate = _scores(reference.start, split.pixels_NSS3, advance)
         export_NL, export_rate = _scores(other, split.pixels_NSS3, advance)
+    # compared as annotations have them
+    torch_NL, export_NL = (calibrate(scores_NL, loaded.info.calibration) for scores_NL in (torch_NL, export_NL))
     differences_NL = np.abs(torch_NL - export_NL)
     maps = [metrics.evaluate(scores, split.targets_NL, loaded.info.k)["map"] for scores in (torch_NL, export_NL)]
     return Measured(

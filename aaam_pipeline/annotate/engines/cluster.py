@@ -23,6 +23,7 @@ from aaam_pipeline.annotate.parts import Job, PartMaker
 from aaam_pipeline.core import errors
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.progress import Advance, Reporter, ignore
+from aaam_pipeline.core.schema import part_path, read_stats
 
 # parts given to an actor at once: while it makes one it reads the images of the next
 AT_ONCE = 4
@@ -56,12 +57,12 @@ class RayPartMaker:
     def __call__(self, batch: Batch) -> Iterator[Batch]:
         """Make parts; yield each one's counts as soon as it is done."""
         numbers = batch["part"].tolist()
-        paths = {number: writer.part_path(self._maker.job.rows, number) for number in numbers}
+        paths = {number: part_path(self._maker.job.rows, number) for number in numbers}
         # some are there where an actor died that made them
         missing = [number for number in numbers if not writer.is_finished(paths[number])]
         made = self._maker.make(missing, ignore)
         for number in numbers:
-            stats = next(made) if number in missing else writer.read_stats(paths[number])
+            stats = next(made) if number in missing else read_stats(paths[number])
             yield {"count": np.array([stats.count]), "failed": np.array([stats.count - stats.successes])}
 
 
