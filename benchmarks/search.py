@@ -1,114 +1,160 @@
-"""How long a two-label query takes, in process and as a whole command, beside a NumPy scan of the same bytes."""
+"""How long queries take at 100,000, 1 and 10 million images, beside NumPy, and postings in DuckDB and in SQLite.
 
+All ways to answer take turns over the same pairs of labels, in several rounds: a figure is the lowest of the rounds'
+medians (p50). Every answer is compared with the others. `AAAM_BENCH_IMAGES=100000,1000000` asks for other sizes.
+"""
+
+import itertools
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
 import aaam_pipeline.search as search
-from aaam_pipeline.core import ranking, schema
-from aaam_pipeline.core.artifacts import write_json
-from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.index.scores import ScoresBuilder
-from aaam_pipeline.index.vector_builders import builder
+from benchmarks import collection, index
+from benchmarks.alternatives import TOP, DuckPostings, SqlitePostings, scan
 from benchmarks.table import best, median, show
 
-SIZES = (1_000, 100_000)
-LABELS = 80
+SIZES = [int(size) for size in os.environ.get("AAAM_BENCH_IMAGES", "100000,1000000,10000000").split(",")]
+ROUNDS = 5
+# 66 pairs of labels from the most frequent to the rarest
+ASKED = range(0, collection.LABELS, 7)
+PAIRS = list(itertools.combinations(ASKED, 2))
 DIM = 256
+MOST_VECTORS = MOST_POSTINGS = 1_000_000
+"""Images above which vectors have 8 numbers, are not searched, and postings are left out: they take too long."""
+
+WAYS = ("query", "scan", "duck", "sqlite")
 QUERIES = 50
-MEMORY = 8 * 10**9
+
+
+Answer = Callable[[int, int], list[int]]
+
+
+class Found(NamedTuple):
+    """Rows of the tables for one size."""
+
+    built: list[str]
+    answered: list[str]
+    alike: list[str]
+    by_frequency: list[list[str]]
 
 
 def run() -> None:
-    """Measure every size and print the table."""
+    """Measure every size and print the tables."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = [_measure(count, Path(folder) / str(count)) for count in SIZES]
-        help_time = best(lambda: _command("--help"), 5)
-    names = ["images", "query p50", "NumPy scan p50", "ratio", "similar p50", "`aaam-pipe search`, whole process"]
-    show(f"search, two labels of {LABELS}, vectors of {DIM}", names, rows)
-    print(f"`aaam-pipe --help` as a whole process: {1000 * help_time:.0f} ms\n")
+        found = [_measure(images, Path(folder) / str(images)) for images in SIZES]
+        help_s = best(lambda: _command("--help"), 5)
+    show(f"index, {collection.LABELS} labels", index.COLUMNS, [each.built for each in found])
+    ways = ["query", "NumPy scan", "DuckDB postings", "SQLite postings"]
+    names = ["images", *ways[:2], "query / scan", *ways[2:], "open and first query", "`aaam-pipe search`, process"]
+    show(f"search, two labels of {collection.LABELS}, p50 in ms", names, [each.answered for each in found])
+    rows = [row for each in found for row in each.by_frequency]
+    show("the same by how frequent the labels are", ["images", "labels", *ways], rows)
+    names = ["images", "p50, ms", "recall@10", "first, with opening, ms"]
+    show(f"similar, vectors of {DIM}", names, [each.alike for each in found if each.alike])
+    print(f"`aaam-pipe --help` as a whole process: {1000 * help_s:.0f} ms\n")
 
 
-def _measure(count: int, folder: Path) -> list[str]:
-    codes_NL = _build(count, folder)
-    rng = np.random.default_rng(2)
-    pairs = iter([rng.choice(LABELS, 2, replace=False) for _ in range(2 * QUERIES + 2)])
-    columns = [np.ascontiguousarray(column) for column in codes_NL.T]
+def _measure(images: int, folder: Path) -> Found:
+    dim = DIM if images <= MOST_VECTORS else 8
+    collection.write(folder / "annotations", images, dim)
+    built = index.measure(folder / "annotations", images, folder / "index")
+    for part in (folder / "annotations").iterdir():
+        part.unlink()
+    whole_s = best(lambda: _command("search", "l0 l7", "--index", str(folder / "index")), 5)
+    columns = {label: collection.codes(label, images) for label in ASKED}
+    started = time.perf_counter()
+    with search.open(folder / "index") as opened:
+        opened.query("l0 l7")
+        first_s = time.perf_counter() - started
+        answers: dict[str, Answer] = {
+            "query": lambda one, other: _ids(opened.query(f"l{one} l{other}", TOP)),
+            "scan": lambda one, other: scan(columns, one, other),
+        }
+        with ExitStack() as stack:
+            if images <= MOST_POSTINGS:
+                duck = stack.enter_context(closing(DuckPostings(folder / "postings.duckdb", columns)))
+                sqlite = stack.enter_context(closing(SqlitePostings(folder / "postings.sqlite", columns)))
+                answers |= {"duck": duck.query, "sqlite": sqlite.query}
+            times = _times(answers)
+    p50 = {way: _p50(rounds) for way, rounds in times.items()}
+    row = [f"{images:,}", *(_ms(p50.get(way)) for way in WAYS), _ms(first_s), _ms(whole_s)]
+    row.insert(3, f"{p50['query'] / p50['scan']:.1f}")
+    similar = _similar(folder / "index", images) if dim == DIM else []
+    return Found(built, row, similar, _by_frequency(images, times) if images <= MOST_POSTINGS else [])
 
-    def scan() -> None:
-        one, other = next(pairs)
-        product = columns[one].astype(np.uint16) * columns[other]
-        best_ones = np.argpartition(product, -20)[-20:]
-        best_ones[np.argsort(-product[best_ones].astype(np.int32), kind="stable")]
 
-    with search.open(folder) as index:
-        index.similar(np.ones(DIM, np.float32))
+def _times(answers: dict[str, Answer]) -> dict[str, list[list[float]]]:
+    """Return, for each way to answer, the seconds of every pair in every round; stop if two answers differ."""
+    times: dict[str, list[list[float]]] = {way: [] for way in answers}
+    for number in range(ROUNDS):
+        # the slow ones once
+        asked = {way: answer for way, answer in answers.items() if number == 0 or way in WAYS[:2]}
+        for way in asked:
+            times[way].append([])
+        for pair in PAIRS:
+            found = []
+            for way, answer in asked.items():
+                started = time.perf_counter()
+                found.append(answer(*pair))
+                times[way][-1].append(time.perf_counter() - started)
+            if any(each != found[0] for each in found):
+                sys.exit(f"different answers for labels {pair}: {dict(zip(asked, found, strict=True))}")
+    return times
 
-        def query() -> None:
-            one, other = next(pairs)
-            index.query(f"l{one} l{other}")
 
-        query()
-        in_process = median(query, QUERIES)
-        scanned = median(scan, QUERIES)
-        similar = median(lambda: index.similar(rng.normal(size=DIM).astype(np.float32)), QUERIES)
-    whole = best(lambda: _command("search", "l1 l2", "--index", str(folder)), 5)
-    times = [f"{1000 * value:.2f} ms" for value in (in_process, scanned)]
-    ratio = f"{in_process / scanned:.1f}"
-    return [f"{count:,}", *times, ratio, f"{1000 * similar:.2f} ms", f"{1000 * whole:.0f} ms"]
+def _by_frequency(images: int, times: dict[str, list[list[float]]]) -> list[list[str]]:
+    """Return a row for the third of the pairs with the most frequent labels, and one for the rarest."""
+    order = sorted(range(len(PAIRS)), key=lambda number: sum(PAIRS[number]))
+    third = len(order) // 3
+    rows = []
+    for title, chosen in (("most frequent third", order[:third]), ("rarest third", order[-third:])):
+        p50 = {way: _p50([[each[number] for number in chosen] for each in rounds]) for way, rounds in times.items()}
+        rows.append([f"{images:,}", title, *(_ms(p50[way]) for way in WAYS)])
+    return rows
+
+
+def _similar(folder: Path, images: int) -> list[str]:
+    """Return the row of photographs that the index does not hold, with the share of their 10 nearest that are found."""
+    sought_QD = collection.embeddings(images, QUERIES, DIM).astype(np.float32)
+    started = time.perf_counter()
+    with search.open(folder) as opened:
+        opened.similar(sought_QD[0], TOP)
+        first_s = time.perf_counter() - started
+        found = [_ids(opened.similar(sought_D, 10)) for sought_D in sought_QD]
+        seconds = min(median(_next(opened, sought_QD), QUERIES) for _ in range(ROUNDS))
+    right = collection.nearest(sought_QD, images, 10)
+    recall = np.mean([len(set(ids) & set(truth)) / 10 for ids, truth in zip(found, right, strict=True)])
+    return [f"{images:,}", _ms(seconds), f"{recall:.3f}", _ms(first_s)]
+
+
+def _next(opened: search.Index, sought_QD: NDArray[np.float32]) -> Callable[[], object]:
+    """Return a function that searches for the next photograph at every call."""
+    photos = itertools.cycle(sought_QD)
+    return lambda: opened.similar(next(photos), TOP)
+
+
+def _ids(hits: list[search.Hit]) -> list[int]:
+    return [collection.row(hit.path) for hit in hits]
+
+
+def _p50(rounds: list[list[float]]) -> float:
+    return min(statistics.median(each) for each in rounds)
+
+
+def _ms(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1000 * seconds:.2f}" if seconds < 0.1 else f"{1000 * seconds:.0f}"
 
 
 def _command(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "aaam_pipeline", *arguments], check=True, capture_output=True)
-
-
-def _build(count: int, folder: Path) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":
-    """Build an index of random scores: most labels are unlikely for most images, as in real annotations."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(1)
-    scores_NL = rng.beta(0.3, 3, (count, LABELS)).astype(np.float16)
-    embedding_ND = rng.normal(size=(count, DIM)).astype(np.float16)
-    scores = ScoresBuilder(folder / manifests.SCORES, LABELS, MEMORY)
-    vectors = builder(DIM, count, MEMORY, folder)
-    rows = pa.table(
-        {
-            "path": [f"photos/{number:08d}.jpg" for number in range(count)],
-            "root": pa.array(["/photos"] * count),
-            "sha256": pa.nulls(count, pa.string()),
-            "bytes": pa.nulls(count, pa.int64()),
-            "mtime": pa.nulls(count, pa.timestamp("us", tz="UTC")),
-            "taken": pa.nulls(count, pa.timestamp("us")),
-            "width": pa.nulls(count, pa.int32()),
-            "height": pa.nulls(count, pa.int32()),
-            "labels": pa.array([["l1"]] * count),
-            "scores": schema.fixed_list(scores_NL),
-        }
-    )
-    scores.add(rows.combine_chunks().to_batches()[0])
-    vectors.add(embedding_ND)
-    scores.finish()
-    scores.close()
-    facts = vectors.write(folder / manifests.VECTORS)
-    write_json(folder / manifests.PARTS, [])
-    labels = [f"l{number}" for number in range(LABELS)]
-    manifests.write(
-        folder,
-        manifests.IndexManifest(
-            schema_version=manifests.VERSION,
-            model_id="bench",
-            model_path="",
-            vocabulary=labels,
-            thresholds=[0.5] * LABELS,
-            label_counts=[0] * LABELS,
-            embedding_dim=DIM,
-            images=count,
-            failed=0,
-            annotations=[],
-            vectors=facts,
-        ),
-    )
-    return ranking.encode(scores_NL)

@@ -35,7 +35,9 @@ Photo = str | os.PathLike[str] | NDArray[Any]
 TIES = "scores.place"
 """The column of the index that orders images of equal score: by path, then root."""
 SAMPLE = 65536
-"""Images, the first of the index, whose best bound from below what is among the best of all."""
+"""Images, the first of an index, whose best bound from below what is among the best of all."""
+LARGE = 16
+"""Samples in an index from which on a bound saves more than it costs."""
 
 
 class Index:
@@ -196,7 +198,7 @@ class Index:
         The `top`-th best of some images is no better than that of all, so that all of the best are as good as it is.
         Sorting only those saves a third of the time at 10 million images; below a million it costs more than it saves.
         """
-        if self.manifest.images < 16 * SAMPLE:
+        if self.manifest.images < LARGE * SAMPLE:
             return plan.condition
         least = self.select(
             f"SELECT {plan.score} AS score FROM {plan.source} WHERE {plan.condition} AND id < {SAMPLE} "

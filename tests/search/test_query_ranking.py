@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import aaam_pipeline.search as search
 from aaam_pipeline.core import ranking
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
+from aaam_pipeline.search import engine
 from aaam_pipeline.search import query as queries
 
 CODES_NL = ranking.encode(SCORES_NL).astype(np.int64)
@@ -226,6 +228,17 @@ def test_the_images_have_dates_of_both_kinds_of_one_and_none() -> None:
         (taken is not None, mtime is not None) for taken, mtime in zip(FACTS["taken"], FACTS["mtime"], strict=True)
     ]
     assert len(set(known)) == 4
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(tree=trees, top=st.integers(1, 40))
+def test_a_large_index_answers_from_a_bound_as_a_small_one_does(
+    tree: Tree, top: int, facts_index: search.Index
+) -> None:
+    asked = facts_index.parse(written(tree))
+    expected = facts_index.query(asked, top)
+    with mock.patch.object(engine, "SAMPLE", IMAGES // engine.LARGE):
+        assert facts_index.query(asked, top) == expected
 
 
 def test_the_images_have_many_ties(facts_index: search.Index) -> None:
