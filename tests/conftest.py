@@ -1,5 +1,6 @@
 """What several test files need: a tiny model bundle, photographs, finished annotations, indexes, a command line."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from aaam_pipeline import search
 from aaam_pipeline.annotate import runner, sources
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.cli.app import app
+from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models import ModelParams, Network, bundle
@@ -68,6 +70,14 @@ def spread(network: Network, preprocess: Preprocess) -> None:
             layer.weight.mul_(scale[:, None])
             layer.bias.sub_(outputs.mean(0)).mul_(scale)
             values = layer(values).relu()
+
+
+def rewrite_json(path: Path, **values: Any) -> None:
+    """Change values of a JSON file, and its hash so that it fits; a callable makes the new value of the old one."""
+    content = json.loads(path.read_text())
+    for key, value in values.items():
+        content[key] = value(content[key]) if callable(value) else value
+    path.write_text(json.dumps(content | {"hash": fingerprint(content | {"hash": ""})}))
 
 
 def make_photo(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> Path:

@@ -16,11 +16,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aaam_pipeline.annotate import fetch
+from aaam_pipeline.annotate import fetch, writer
 from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.annotate.writer import regroup
 from aaam_pipeline.core.artifacts import fingerprint
-from aaam_pipeline.core.errors import AaamError, ImageError, IntegrityError
+from aaam_pipeline.core.errors import AaamError, ImageError
 from aaam_pipeline.core.progress import Reporter
 
 SOURCES = pa.schema(
@@ -239,12 +239,8 @@ def to_sources(rows: pa.Table | pa.RecordBatch) -> Iterator[Source]:
 
 
 def _facts(base: int, number: int, part: Path) -> pa.Table:
-    try:
-        facts = pq.ParquetFile(part).read(list(FACTS))
-        mtime = facts["mtime"].cast(pa.int64())
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise IntegrityError(f"{part} is missing or damaged: {error}") from None
-    facts = facts.select(FACTS).set_column(FACTS.index("mtime"), "mtime", mtime)
+    facts = writer.read_part(part, FACTS).select(FACTS)
+    facts = facts.set_column(FACTS.index("mtime"), "mtime", facts["mtime"].cast(pa.int64()))
     numbers = {"base": [base] * len(facts), "part": [number] * len(facts), "row": range(len(facts))}
     columns = [pa.array(values, pa.int32()) for values in numbers.values()]
     return pa.table([*columns, *facts.columns], [*numbers, *FACTS])

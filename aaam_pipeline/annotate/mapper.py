@@ -1,5 +1,8 @@
 """The role that holds the model: a batch of read images -> their rows. Every engine calls the same object.
 
+Backends give what the network gives; here, and nowhere else, it is calibrated (`core.calibration`): the scores of rows,
+and of all that is made of them, are calibrated probabilities.
+
 Shapes: B batch, S side, L labels, D embedding.
 """
 
@@ -14,10 +17,9 @@ from numpy.typing import NDArray
 from aaam_pipeline.annotate.backends import Backend, Predicted
 from aaam_pipeline.annotate.reader import Image
 from aaam_pipeline.core import schema
+from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.models.preprocess import Decoded
-
-HALF = float(np.finfo(np.float16).max)
 
 
 class Assignment(NamedTuple):
@@ -75,7 +77,8 @@ class Mapper:
         pictures = [image.picture for image in images]
         errors = [picture if isinstance(picture, ImageError) else None for picture in pictures]
         failed = pa.array([error is not None for error in errors])
-        labels, label_scores = self._assign(predicted.scores_BL)
+        scores_BL = calibrate(predicted.scores_BL, self.info.calibration).astype(np.float32)
+        labels, label_scores = self._assign(scores_BL)
         facts: dict[str, list[Any]] = {
             "path": [image.source.path for image in images],
             "root": [image.source.root for image in images],
@@ -91,8 +94,7 @@ class Mapper:
             "labels": [None if error else given for error, given in zip(errors, labels, strict=True)],
             "label_scores": [None if error else given for error, given in zip(errors, label_scores, strict=True)],
         }
-        embedding_BD = predicted.embedding_BD.clip(-HALF, HALF).astype(np.float16)
-        vectors = {"scores": predicted.scores_BL.astype(np.float16), "embedding": embedding_BD}
+        vectors = {"scores": scores_BL.astype(np.float16), "embedding": schema.half(predicted.embedding_BD)}
         columns = [
             pc.if_else(failed, pa.scalar(None, field.type), schema.fixed_list(vectors[field.name]))
             if field.name in vectors

@@ -150,6 +150,7 @@ def _identity(info: BundleInfo, model: Path, ledger: Ledger, options: Options) -
         vocabulary=info.vocabulary,
         vocabulary_hash=Vocabulary(info.vocabulary).hash,
         thresholds=info.thresholds,
+        calibration=info.calibration,
         embedding_dim=0,
         settings=settings,
         settings_hash=fingerprint([VERSION, info.model_id, settings]),
@@ -167,9 +168,9 @@ def _bases(work: Work, manifest: AnnotationsManifest, options: Options) -> list[
     whole = (out / "manifest.json").is_file()
     if out.exists() and any(out.iterdir()) and (not whole or foreign(out, "manifest.json", "part-*")):
         raise UsageError(f"{out} exists and is not an annotations folder; choose another --out")
-    published = work.published()
     if options.on_existing == "overwrite":
         return []
+    published = work.published()
     if published and options.on_existing == "error":
         raise UsageError(f"{out} exists; choose another --out, or --on-existing resume or overwrite")
     interrupted = work.interrupted()
@@ -260,12 +261,12 @@ def _make(work: Work, model: Path, backend: Backend | None, options: Options, re
 
 def _difference(before: AnnotationsManifest, now: AnnotationsManifest) -> str:
     """Say in words how two pieces of work differ; empty where they do not."""
-    if before.schema_version != now.schema_version:
-        return f"version {before.schema_version} of the files, not {now.schema_version}"
     if before.model_id != now.model_id:
         return f"model {before.model_id}, not {now.model_id}"
     if (before.vocabulary, before.thresholds) != (now.vocabulary, now.thresholds):
         return "labels or thresholds that the model had before"
+    if before.calibration != now.calibration:
+        return "a calibration that the model had before"
     if before.settings_hash != now.settings_hash:
         names = [name for name in now.settings if now.settings[name] != before.settings.get(name)]
         return "; ".join(f"--{name} was {before.settings.get(name)}, not {now.settings[name]}" for name in names)

@@ -19,13 +19,28 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from aaam_pipeline.annotate import writer
 from aaam_pipeline.annotate.ledger import Ledger
-from aaam_pipeline.core.artifacts import PARTIAL, fingerprint, publish, read_json, sync, work_folder, write_json
+from aaam_pipeline.core.artifacts import (
+    PARTIAL,
+    check_seal,
+    fingerprint,
+    publish,
+    read_json,
+    sync,
+    work_folder,
+    write_sealed,
+)
 from aaam_pipeline.core.errors import AaamError, IntegrityError
-from aaam_pipeline.core.schema import AnnotationsManifest, PartStats, part_path, read_stats, stats_path
+from aaam_pipeline.core.schema import (
+    AnnotationsManifest,
+    PartStats,
+    part_path,
+    read_annotations_manifest,
+    read_stats,
+    stats_path,
+)
 
 PLAN = "plan.json"
 
@@ -43,6 +58,7 @@ class Plan(msgspec.Struct, frozen=True):
     part_size: int
     base: str
     kept_parts: int = 0
+    hash: str = ""
 
     @property
     def id(self) -> str:
@@ -89,7 +105,7 @@ class Work:
         """Return the annotations that are there, whole; None where there are none."""
         if not (self.out / "manifest.json").is_file():
             return None
-        manifest = read_manifest(self.out)
+        manifest = read_annotations_manifest(self.out)
         return Base(self.out, list(range(manifest.parts)), manifest)
 
     def discard(self) -> None:
@@ -113,8 +129,7 @@ class Work:
         ledger.write_todo(self.todo, plan.part_size)
         # a plan that outlives a power cut must not name files that did not
         sync(self.folder)
-        self.plan = msgspec.structs.replace(plan, kept_parts=kept)
-        write_json(self.folder / PLAN, self.plan)
+        self.plan = write_sealed(self.folder / PLAN, msgspec.structs.replace(plan, kept_parts=kept))
         _remove(self.old)
 
     def publish(self) -> AnnotationsManifest:
@@ -130,17 +145,17 @@ class Work:
                 f"{self.rows} holds {total.count} rows for {self.plan.manifest.inputs} inputs; "
                 "annotate again with --on-existing overwrite"
             )
-        schema = pq.read_schema(part_path(self.rows, 0))
+        embedding = writer.read_part(part_path(self.rows, 0), ["embedding"]).schema.field(0)
         manifest = msgspec.structs.replace(
             self.plan.manifest,
-            embedding_dim=schema.field("embedding").type.list_size,
+            embedding_dim=embedding.type.list_size,
             inputs_hash=total.inputs_hash,
             plan=self.plan.id,
             parts=len(finished_parts(self.rows)),
             successes=total.successes,
             failures=total.failures,
         )
-        write_json(self.rows / "manifest.json", manifest)
+        manifest = write_sealed(self.rows / "manifest.json", manifest)
         publish(self.rows, self.out)
         self.discard()
         return manifest
@@ -156,16 +171,6 @@ def writing(out: Path) -> Iterator[None]:
             again = "what was finished is kept, run the same command again to go on"
             raise AaamError(f"cannot write {out}: {error.strerror or error}; {again}") from error
         raise
-
-
-def read_manifest(folder: Path) -> AnnotationsManifest:
-    """Read the manifest of annotations.
-
-    Raises:
-        UsageError: `folder` holds none.
-        IntegrityError: it is damaged.
-    """
-    return read_json(folder / "manifest.json", AnnotationsManifest, "an annotations folder")
 
 
 def finished_parts(rows: Path) -> list[int]:
@@ -199,15 +204,17 @@ def _remove(folder: Path) -> None:
 
 def _read_plan(folder: Path) -> Plan | None:
     try:
-        return read_json(folder / PLAN, Plan, "a work folder")
+        plan = read_json(folder / PLAN, Plan, "a work folder")
+        check_seal(folder / PLAN, plan)
     except AaamError:
-        # there is none, or it is of another version of this program
+        # there is none, it is damaged, or of another version of this program
         return None
+    return plan
 
 
 def _published_plan(out: Path) -> str:
     try:
-        return read_manifest(out).plan
+        return read_annotations_manifest(out).plan
     except AaamError:
         return ""
 
@@ -241,10 +248,7 @@ def _keep(parts: Sequence[Path], ledger: Ledger, rows: Path, part_size: int) -> 
 def _revised(parts: Sequence[tuple[Path, pa.Table]]) -> Iterator[pa.RecordBatch]:
     """Yield the rows of parts that stay, with the modification times that they have now."""
     for path, kept in parts:
-        try:
-            rows = pq.ParquetFile(path).read().take(kept["row"])
-        except (OSError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path} is missing or damaged: {error}") from None
+        rows = writer.read_part(path).take(kept["row"])
         field = rows.schema.field("mtime")
         mtime = pc.coalesce(kept["mtime"].cast(field.type), rows["mtime"])
         yield from rows.set_column(rows.schema.get_field_index("mtime"), field, mtime).to_batches()

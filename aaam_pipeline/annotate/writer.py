@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.core.artifacts import write_bytes, write_json
-from aaam_pipeline.core.schema import PartStats, stats_path
+from aaam_pipeline.core.artifacts import write_bytes, write_sealed
+from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.schema import PartStats, read_stats, stats_path
 
 # scores and embeddings hardly repeat: a dictionary of them would cost time and save nothing
 REPEATING = ["path", "root", "status", "error_type", "error_message", "labels.list.element", "model_id"]
@@ -31,8 +32,7 @@ def write_part(path: Path, rows: pa.Table, seconds: float) -> PartStats:
         sha256=hashlib.sha256(content).hexdigest(),
         inputs_hash=f"{inputs_hash(rows):032x}",
     )
-    write_json(stats_path(path), stats)
-    return stats
+    return write_sealed(stats_path(path), stats)
 
 
 def regroup(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
@@ -61,3 +61,19 @@ def inputs_hash(rows: pa.Table | pa.RecordBatch) -> int:
 def is_finished(part: Path) -> bool:
     """Tell whether a part is whole."""
     return stats_path(part).is_file() and part.is_file()
+
+
+def read_part(part: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read rows, or some columns of them, after comparing the part with the SHA-256 that its stats name.
+
+    Raises:
+        UsageError, IntegrityError: it is not what was written, or its stats are missing or damaged.
+    """
+    stats = read_stats(part)
+    try:
+        content = part.read_bytes()
+        if hashlib.sha256(content).hexdigest() != stats.sha256:
+            raise IntegrityError(f"{part} was changed: its SHA-256 is not that of its stats")
+        return pq.ParquetFile(pa.BufferReader(content)).read(columns)
+    except (OSError, pa.ArrowException) as error:
+        raise IntegrityError(f"{part} is missing or damaged: {error}") from None

@@ -1,31 +1,45 @@
 """Hits as a folder of copies or links whose names sort as the hits rank."""
 
+import os
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from aaam_pipeline.cli.thumbnails import GONE, is_remote
-from aaam_pipeline.core.artifacts import PARTIAL, absolute
+from aaam_pipeline.cli.thumbnails import original
+from aaam_pipeline.core.artifacts import PARTIAL
+from aaam_pipeline.core.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from aaam_pipeline.search import Hit
+
+# bytes of a name: what every usual file system takes
+NAME_MAX = 255
 
 
 def collect(hits: "Sequence[Hit]", folder: Path, *, link: bool) -> bool:
     """Copy or link images into an empty folder as `0001_NAME`, best first.
 
     What cannot be is counted and said in a line on stderr. Returns whether all of them are there.
+
+    Raises:
+        UsageError: the folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
     width = max(4, len(str(len(hits))))
     failures: Counter[str] = Counter()
     for rank, hit in enumerate(hits, 1):
-        name = f"{rank:0{width}d}_{Path(hit.path).name}"
-        if why := "behind a URL" if is_remote(hit) else _put(absolute(hit.file), folder / name, link):
-            failures[why] += 1
+        try:
+            _put(original(hit), folder, f"{rank:0{width}d}", link)
+        except ImageError as error:
+            failures[str(error)] += 1
+        except OSError as error:
+            failures[error.strerror or str(error)] += 1
     if failures:
         counts = ", ".join(f"{count} {why}" for why, count in failures.items())
         done = "linked" if link else "copied"
@@ -33,20 +47,25 @@ def collect(hits: "Sequence[Hit]", folder: Path, *, link: bool) -> bool:
     return not failures
 
 
-def _put(source: Path, target: Path, link: bool) -> str | None:
-    """Return why a file could not be put in its place, or None."""
-    if not source.is_file():
-        return GONE
+def _put(source: Path, folder: Path, rank: str, link: bool) -> None:
+    target = folder / _name(rank, source.name)
+    if link:
+        target.symlink_to(source)
+        return
     # a copy that is interrupted must not look like a whole one
-    partial = target.with_name(f".{target.name}{PARTIAL}")
+    partial = folder / f".{rank}{PARTIAL}"
     try:
-        if link:
-            target.symlink_to(source)
-            return None
         shutil.copy2(source, partial)
         partial.rename(target)
-    except OSError as error:
-        return error.strerror or str(error)
     finally:
         partial.unlink(missing_ok=True)
-    return None
+
+
+def _name(rank: str, name: str) -> str:
+    """Return a name that begins with the rank; one that would be too long loses its end, but not the suffix."""
+    room, content = NAME_MAX - len(rank) - 1, os.fsencode(name)
+    if len(content) > room:
+        suffix = os.fsencode(PurePath(name).suffix)[:room]
+        # not half of a character
+        content = content[: room - len(suffix)].decode("utf8", "ignore").encode() + suffix
+    return f"{rank}_{os.fsdecode(content)}"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aaam_pipeline.cli import render
-from aaam_pipeline.cli.thumbnails import is_remote, thumbnail
-from aaam_pipeline.core.artifacts import absolute, path_text, write_bytes
+from aaam_pipeline.cli.thumbnails import thumbnail
+from aaam_pipeline.core.artifacts import absolute, write_bytes
 from aaam_pipeline.core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -32,13 +32,15 @@ PAGE = """<!DOCTYPE html>
 @media (prefers-color-scheme: dark) {{
   :root {{ --page: #161618; --card: #222225; --text: #eee; --weak: #a0a0a6; --line: #38383c; }}
 }}
-body {{ margin: 2rem; background: var(--page); color: var(--text); font: 14px/1.45 system-ui, sans-serif; }}
+body {{ margin: clamp(.8rem, 3vw, 2rem); background: var(--page); color: var(--text);
+  font: 14px/1.45 system-ui, sans-serif; }}
 h1 {{ font-size: 1.4rem; margin: 0; overflow-wrap: anywhere; }}
 p {{ margin: .2rem 0 1.5rem; color: var(--weak); }}
 main {{ display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); }}
 figure {{ margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }}
 .picture {{ display: flex; align-items: center; justify-content: center; height: 220px; background: var(--page);
   color: var(--weak); text-align: center; }}
+.picture a {{ display: contents; }}
 img {{ max-width: 100%; max-height: 100%; }}
 .missing {{ padding: 0 1rem; overflow-wrap: anywhere; }}
 figcaption {{ padding: .6rem .8rem .8rem; overflow-wrap: anywhere; }}
@@ -72,21 +74,25 @@ def write(hits: "Sequence[Hit]", title: str, path: Path) -> None:
 
 
 def _figure(hit: "Hit") -> str:
-    labels = escape(render.labels(hit))
+    labels, address = escape(render.labels(hit)), _address(hit)
     try:
         buffer = io.BytesIO()
         thumbnail(hit, PIXELS).convert("RGB").save(buffer, "JPEG", quality=QUALITY)
         data = b64encode(buffer.getvalue()).decode()
-        picture = f'<img alt="{labels}" src="data:image/jpeg;base64,{data}">'
+        picture = _linked(f'<img alt="{labels}" src="data:image/jpeg;base64,{data}">', address)
     except ImageError as error:
         picture = f'<span class="missing">{escape(str(error))}</span>'
-    return FIGURE.format(picture=picture, score=f"{hit.score:.3f}", labels=labels, place=_place(hit))
+    place = _linked(escape(hit.location), address)
+    return FIGURE.format(picture=picture, score=f"{hit.score:.3f}", labels=labels, place=place)
 
 
-def _place(hit: "Hit") -> str:
-    """Return where the image is, as a link where a browser can follow one."""
-    text = escape(hit.location)
-    if not is_remote(hit):
-        return f'<a href="{escape(absolute(hit.file).as_uri())}">{escape(path_text(hit.file))}</a>'
+def _linked(content: str, address: str) -> str:
+    return f'<a href="{escape(address)}">{content}</a>' if address else content
+
+
+def _address(hit: "Hit") -> str:
+    """Return where a browser finds the image; nothing where it would not."""
+    if not hit.is_remote:
+        return absolute(hit.file).as_uri()
     # of a root that somebody else wrote, `javascript://` might be one
-    return f'<a href="{text}">{text}</a>' if hit.root.lower().startswith(("http://", "https://")) else text
+    return hit.location if hit.root.lower().startswith(("http://", "https://")) else ""

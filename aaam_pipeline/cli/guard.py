@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import typer
 
+from aaam_pipeline.cli.render import printable
 from aaam_pipeline.core.errors import AaamError, QuerySyntaxError
 
 INTERRUPTED = 130
@@ -50,5 +51,5 @@ def _fail(code: int, message: str, debug: bool, place: Sequence[str] = ()) -> No
     if debug:
         traceback.print_exc()
     prefix = "" if code == INTERRUPTED else "error: "
-    print(prefix + " ".join(message.split()), *place, sep="\n", file=sys.stderr)
+    print(prefix + printable(" ".join(message.split())), *place, sep="\n", file=sys.stderr)
     raise typer.Exit(code) from None

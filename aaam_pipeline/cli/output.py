@@ -86,11 +86,10 @@ class Output:
             render.explanations(explained, as_json=self.as_json)
         elif self.csv:
             _csv(hits, labels)
-        elif self.print0:
-            for hit in hits:
-                print(hit.location, end="\0")
+        elif self.paths or self.print0:
+            render.paths(hits, nul=self.print0)
         elif not (self.preview and _previewed(hits, quiet)):
-            render.hits(hits, as_json=self.as_json, paths=self.paths)
+            render.hits(hits, as_json=self.as_json)
         if not complete:
             # a reader of stdout that has gone is noticed here, not while Python shuts down
             sys.stdout.flush()
@@ -123,7 +122,7 @@ def _previewed(hits: "Sequence[Hit]", quiet: bool) -> bool:
         return False
     for hit in hits:
         print(preview.picture(hit, show))
-        print(*render.line(hit), sep="  ", end="\n\n")
+        print(*map(render.printable, render.line(hit)), sep="  ", end="\n\n")
     return True
 
 

@@ -6,6 +6,7 @@ its answers from stdin while it is imported, knows no iTerm2, and is 2,600 lines
 
 import io
 import os
+import shutil
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from enum import Enum
@@ -43,9 +44,10 @@ def chosen(on_terminal: bool, environment: Mapping[str, str] = os.environ) -> Pr
         return "NO_COLOR is set"
     # a multiplexer inherits the variables of the terminal around it, and does not pass pictures through
     if not (environment.get("TMUX") or term.startswith(("screen", "tmux"))):
-        if environment.get("KITTY_WINDOW_ID") or term == "xterm-kitty" or program in ("ghostty", "WezTerm"):
+        if environment.get("KITTY_WINDOW_ID") or term in ("xterm-kitty", "xterm-ghostty") or program == "ghostty":
             return Protocol.KITTY
-        if program == "iTerm.app":
+        # WezTerm's version of kitty's protocol takes the picture before away
+        if program in ("iTerm.app", "WezTerm"):
             return Protocol.ITERM
     if environment.get("COLORTERM") in ("truecolor", "24bit"):
         return Protocol.BLOCKS
@@ -60,10 +62,10 @@ def picture(hit: "Hit", protocol: Protocol) -> str:
         return f"[{error}]"
     match protocol:
         case Protocol.KITTY:
-            return "".join(_kitty(_png(image)))
+            return "".join(_kitty(image))
         case Protocol.ITERM:
             content = _png(image)
-            options = f"inline=1;size={len(content)};height={ROWS};preserveAspectRatio=1"
+            options = f"inline=1;size={len(content)};width={_columns()};height={ROWS};preserveAspectRatio=1"
             return f"\x1b]1337;File={options}:{b64encode(content).decode()}\a"
         case Protocol.BLOCKS | Protocol.BLOCKS_256:
             return "\n".join(_blocks(image, exact=protocol is Protocol.BLOCKS))
@@ -75,23 +77,35 @@ def _png(image: "Image") -> bytes:
     return buffer.getvalue()
 
 
-def _kitty(content: bytes) -> Iterator[str]:
-    text = b64encode(content).decode()
+def _kitty(image: "Image") -> Iterator[str]:
+    text = b64encode(_png(image)).decode()
+    width, height = _cells(image)
+    # of the two only the one that the picture fills: the terminal, which knows its cells' shape, finds the other
+    size = f"r={height}" if height == ROWS else f"c={width}"
     for start in range(0, len(text), PIECE):
-        # a=T show at once, f=100 PNG, q=2 no answer on stdin, r rows; m=1 while more is to come
-        options = f"a=T,f=100,q=2,r={ROWS}," if start == 0 else ""
+        # a=T show at once, f=100 PNG, q=2 no answer on stdin; m=1 while more is to come
+        options = f"a=T,f=100,q=2,{size}," if start == 0 else ""
         yield f"\x1b_G{options}m={int(start + PIECE < len(text))};{text[start : start + PIECE]}\x1b\\"
 
 
 def _blocks(image: "Image", exact: bool) -> Iterator[str]:
     """Yield lines of upper half blocks: a character is two pixels, one above the other."""
-    scale = min(COLUMNS / image.width, 2 * ROWS / image.height)
-    width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale / 2)) * 2
-    small = image.convert("RGB").resize((width, height)).tobytes()
+    width, height = _cells(image)
+    small = image.convert("RGB").resize((width, 2 * height)).tobytes()
     colours = [_colour(small[place : place + 3], exact) for place in range(0, len(small), 3)]
     for top in range(0, len(colours), 2 * width):
         pairs = zip(colours[top : top + width], colours[top + width : top + 2 * width], strict=True)
         yield "".join(f"\x1b[38;{above};48;{below}m▀" for above, below in pairs) + "\x1b[0m"
+
+
+def _cells(image: "Image") -> tuple[int, int]:
+    """Return the columns and rows that a picture fills; a cell is about twice as high as wide."""
+    scale = min(_columns() / image.width, 2 * ROWS / image.height)
+    return max(1, round(image.width * scale)), max(1, round(image.height * scale / 2))
+
+
+def _columns() -> int:
+    return min(COLUMNS, shutil.get_terminal_size().columns)
 
 
 def _colour(pixel: bytes, exact: bool) -> str:

@@ -4,13 +4,16 @@ On a terminal there are bars, colours and tables; elsewhere plain lines, one a f
 """
 
 import json
+import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from aaam_pipeline.search import Explanation, Hit
     from aaam_pipeline.search.duplicates import Group
 
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # labels of a query that are shown whatever their scores
 SHOWN = 5
 
@@ -84,19 +88,13 @@ def reporter(quiet: bool = False) -> Iterator[Reporter]:
             yield TerminalReporter(progress)
 
 
-def hits(found: "Sequence[Hit]", *, as_json: bool, paths: bool) -> None:
-    """Print hits, best first: JSON objects, bare paths, a table on a terminal, or tab-separated lines."""
+def hits(found: "Sequence[Hit]", *, as_json: bool) -> None:
+    """Print hits, best first."""
     if as_json:
         for hit in found:
-            print(json.dumps(hit._asdict(), ensure_ascii=False))
-    elif paths:
-        for hit in found:
-            print(hit.location)
-    elif sys.stdout.isatty():
-        table(["score", "image", "labels"], [line(hit) for hit in found])
+            json_line(hit._asdict())
     else:
-        for hit in found:
-            print(*line(hit), sep="\t")
+        rows(["score", "image", "labels"], [line(hit) for hit in found])
 
 
 def line(hit: "Hit") -> list[str]:
@@ -104,29 +102,34 @@ def line(hit: "Hit") -> list[str]:
     return [f"{hit.score:.3f}", _near(hit), labels(hit)]
 
 
+def paths(found: "Sequence[Hit]", *, nul: bool) -> None:
+    """Print where images are, the bytes of each name as they are on disk, ended by a line feed or a NUL character."""
+    sys.stdout.flush()
+    for hit in found:
+        place = hit.location if hit.is_remote else str(hit.file)
+        sys.stdout.buffer.write(os.fsencode(place) + (b"\0" if nul else b"\n"))
+    sys.stdout.buffer.flush()
+
+
 def explanations(found: "Sequence[Explanation]", *, as_json: bool) -> None:
-    """Print hits with the terms of their scores: JSON objects, a table on a terminal, or a line a term."""
+    """Print hits with the terms of their scores."""
     if as_json:
         for each in found:
-            terms = [term._asdict() for term in each.terms]
-            print(json.dumps({**each.hit._asdict(), "terms": terms}, ensure_ascii=False))
+            json_line({**each.hit._asdict(), "terms": [term._asdict() for term in each.terms]})
         return
-    rows = [
+    cells = [
         [f"{hit.score:.3f}", _near(hit), term.query, f"{term.score:.3f}", _scores(term.label_scores)]
         for hit, terms in found
         for term in terms
     ]
     if sys.stdout.isatty():
-        for row, above in reversed(list(zip(rows[1:], rows, strict=False))):
+        for row, above in reversed(list(zip(cells[1:], cells, strict=False))):
             row[:2] = ["", ""] if row[:2] == above[:2] else row[:2]
-        table(["score", "image", "term", "contributed", "labels"], rows)
-    else:
-        for row in rows:
-            print(*row, sep="\t")
+    rows(["score", "image", "term", "contributed", "labels"], cells)
 
 
 def groups(found: "Sequence[Group]", *, as_json: bool) -> None:
-    """Print groups of near-duplicates: JSON objects, a table on a terminal, or a line an image."""
+    """Print groups of near-duplicates."""
     if as_json:
         for group in found:
             pairs = zip(group.hits, group.identical, strict=True)
@@ -134,23 +137,36 @@ def groups(found: "Sequence[Group]", *, as_json: bool) -> None:
                 {"path": hit.path, "root": hit.root, "score": hit.score, "identical": identical}
                 for hit, identical in pairs
             ]
-            print(json.dumps({"images": images}, ensure_ascii=False))
+            json_line({"images": images})
         return
-    rows = [
-        [
-            str(number),
-            f"{hit.score:.3f}",
-            _near(hit),
-            "" if place == 0 else "identical" if group.identical[place] else "alike",
-        ]
+    cells = [
+        [str(number), f"{hit.score:.3f}", "first" if place == 0 else "identical" if same else "alike", _near(hit)]
         for number, group in enumerate(found, 1)
-        for place, hit in enumerate(group.hits)
+        for place, (hit, same) in enumerate(zip(group.hits, group.identical, strict=True))
     ]
-    if sys.stdout.isatty() and rows:
-        table(["group", "score", "image", ""], rows)
+    rows(["group", "score", "", "image"], cells)
+
+
+def json_line(content: dict[str, Any]) -> None:
+    """Print an object as a line; characters that stdout cannot hold are escaped."""
+    everything = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(content, ensure_ascii=not everything))
+
+
+def rows(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print a table on a terminal, and elsewhere lines of what stands between tabs."""
+    shown = [[printable(cell) for cell in row] for row in cells]
+    if sys.stdout.isatty():
+        if shown:
+            table(names, shown)
     else:
-        for row in rows:
-            print(*row[: None if row[-1] else -1], sep="\t")
+        for row in shown:
+            print(*row, sep="\t")
+
+
+def printable(text: str) -> str:
+    r"""Return text with control characters as `\xNN`: those in a name could change a terminal or a line."""
+    return CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -178,7 +194,7 @@ def near(file: Path) -> Path:
 
 
 def _near(hit: "Hit") -> str:
-    return hit.location if "://" in hit.root else str(near(hit.file))
+    return hit.location if hit.is_remote else path_text(near(hit.file))
 
 
 def labels(hit: "Hit") -> str:

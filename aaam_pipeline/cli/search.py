@@ -96,13 +96,15 @@ def labels(
                 raise UsageError("--json and --words exclude each other")
             _print_words()
             return
-        import json
-
+        from aaam_pipeline.cli import render
         from aaam_pipeline.index import manifest
 
         read = manifest.read(defaults.index(index, quiet))
         for label, count in zip(read.vocabulary, read.label_counts, strict=True):
-            print(json.dumps({"label": label, "images": count}) if as_json else f"{count:8d}  {label}")
+            if as_json:
+                render.json_line({"label": label, "images": count})
+            else:
+                print(f"{count:8d}  {render.printable(label)}")
 
 
 def _print_words() -> None:

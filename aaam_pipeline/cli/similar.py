@@ -1,5 +1,6 @@
 """`aaam-pipe similar` and `dedup`: all that compares photographs."""
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,8 +61,8 @@ def similar(
 
         folder = defaults.index(index, quiet)
         read = manifest.read(folder)
-        own = model or Path(read.model_path)
-        with engine.open(folder, _embedder(own, device, read.model_id), load(words) if words else None) as opened:
+        embed = _embedder(model or Path(read.model_path), device, read.model_id)
+        with engine.open(folder, embed, load(words) if words else None) as opened:
             asked = None if query is None else opened.parse(query)
             for note in asked.notes if asked and not quiet else ():
                 render.PlainReporter().say(note)
@@ -98,9 +99,7 @@ def dedup(
             groups = near_duplicates(opened, similarity, report)
             images = opened.manifest.images
         if paths or print0:
-            for group in groups:
-                for hit in group.hits[1:]:
-                    print(hit.location, end="\0" if print0 else "\n")
+            render.paths([hit for group in groups for hit in group.hits[1:]], nul=print0)
         else:
             render.groups(groups, as_json=as_json)
         if not quiet:
@@ -109,11 +108,17 @@ def dedup(
 
 
 def _embedder(model: Path, device: str, model_id: str) -> "Embed":
-    """Return a function that loads the model only when a photograph needs it."""
+    """Return a function that loads the model only when a photograph needs it, and once."""
 
-    def embed(photo: Path):  # type: ignore[no-untyped-def]
-        from aaam_pipeline.annotate import embedding
+    @cache
+    def load() -> "Embed":
+        if not model.exists():
+            raise UsageError(
+                f"a photograph is not in the index and needs its model, which is not at {model} any more: name it "
+                "with --model"
+            )
+        from aaam_pipeline.annotate.embedding import Embedder
 
-        return embedding.embed(model, device, photo, model_id)
+        return Embedder(model, device, model_id)
 
-    return embed
+    return lambda photo: load()(photo)

@@ -1,8 +1,9 @@
-"""Small pictures of hits, decoded as annotating decodes them: as a viewer would show them."""
+"""The photographs of hits: where they lie now, and small pictures of them, as a viewer would show them."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aaam_pipeline.core.artifacts import path_text
+from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -10,32 +11,39 @@ if TYPE_CHECKING:
 
     from aaam_pipeline.search import Hit
 
-GONE = "not there any more"
-REMOTE = "not on this machine"
 
+def original(hit: "Hit") -> Path:
+    """Return the file of a hit, absolute.
 
-def is_remote(hit: "Hit") -> bool:
-    """Tell an image behind a URL from a file."""
-    return "://" in hit.root
+    Raises:
+        ImageError: there is none; says why.
+    """
+    if hit.is_remote:
+        raise ImageError("unreadable", "not on this machine")
+    try:
+        file = absolute(hit.file)
+        if file.is_file():
+            return file
+        inside = any(parent.is_file() for parent in file.parents)
+    except OSError as error:
+        raise ImageError("unreadable", error.strerror or str(error)) from None
+    raise ImageError("unreadable", "inside an archive" if inside else "not there any more")
 
 
 def thumbnail(hit: "Hit", longest: int) -> "Image":
     """Return the picture, its longer side at most `longest` pixels.
 
     Raises:
-        ImageError: it is not on this machine, not there any more, or cannot be decoded.
+        ImageError: there is no file (`original`), or it cannot be decoded.
     """
     # Pillow is a tenth of a second, which a search without pictures need not wait for
     from aaam_pipeline.models import decoding
 
-    if is_remote(hit):
-        raise ImageError("unreadable", REMOTE)
-    if not hit.file.is_file():
-        raise ImageError("unreadable", GONE)
+    file = original(hit)
     try:
-        content = hit.file.read_bytes()
+        content = file.read_bytes()
     except OSError as error:
-        raise ImageError("unreadable", f"{path_text(hit.file)}: {error.strerror}") from None
+        raise ImageError("unreadable", f"{path_text(file)}: {error.strerror}") from None
     image, width, height = decoding.squash(content, longest)
     scale = min(1.0, longest / max(width, height))
     return image.resize((max(1, round(width * scale)), max(1, round(height * scale))))

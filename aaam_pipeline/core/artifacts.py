@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from aaam_pipeline.core.errors import IntegrityError, UsageError
 
 Manifest = TypeVar("Manifest")
 PARTIAL = ".partial"
+ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 
 def fingerprint(content: Any) -> str:
@@ -53,6 +55,29 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
 
 
+def write_sealed(path: Path, content: Manifest) -> Manifest:
+    """Write a struct as JSON, its field `hash` being that of all others, atomically; return it with the hash."""
+    sealed: Manifest = msgspec.structs.replace(content, hash=_seal(content))  # type: ignore[type-var]
+    write_json(path, sealed)
+    return sealed
+
+
+def check_seal(path: Path, content: Any) -> None:
+    """Check that a struct read from `path` is what `write_sealed` wrote.
+
+    Raises:
+        IntegrityError: a value was changed since; a digit of a threshold, for instance, would not be noticed else.
+    """
+    if content.hash != _seal(content):
+        raise IntegrityError(f"{path} was changed: its hash is not that of what it holds")
+
+
+def _seal(content: Any) -> str:
+    # as it will be read: what is no number becomes null in JSON
+    plain = msgspec.json.decode(msgspec.json.encode(msgspec.structs.replace(content, hash="")))
+    return fingerprint(plain)
+
+
 def read_json(path: Path, kind: type[Manifest], what: str) -> Manifest:
     """Read and check a JSON file; `what` names it in messages ("a model bundle").
 
@@ -76,6 +101,14 @@ def absolute(path: Path) -> Path:
 def path_text(path: Path | str) -> str:
     r"""Return a path as text that any file can hold: bytes that are not UTF-8 are written as \xNN."""
     return os.fsencode(path).decode("utf8", "backslashreplace")
+
+
+def real_path(path: Path) -> Path:
+    r"""Return the path on disk that `path_text` made text of: \xNN in it may stand for a byte that is not UTF-8."""
+    if "\\x" not in str(path) or path.is_symlink() or path.exists():
+        return path
+    raw = Path(os.fsdecode(ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), os.fsencode(path))))
+    return raw if raw.is_symlink() or raw.exists() else path
 
 
 def work_folder(final: Path, *, resume: bool = False) -> Path:

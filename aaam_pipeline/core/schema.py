@@ -6,6 +6,7 @@ Shapes: L labels, D embedding. Scores are probabilities in [0, 1].
 - `annotations/part-*.parquet`: one row for every input image, written by annotate, read by index and by anyone else.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,26 +16,46 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import read_json, write_bytes
+from aaam_pipeline.core.artifacts import check_seal, fingerprint, read_json, write_bytes
+from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 
-VERSION = 1
+VERSION = 2
+# what a scores file says in its metadata where it is known
+MAYBE = ("calibration", "neighbours")
+HALF = float(np.finfo(np.float16).max)
+
+
+class Neighbours(msgspec.Struct, frozen=True):
+    """How many neighbours to smooth scores over and how much, best on validation, and the mean mAP gained there."""
+
+    count: int
+    weight: float
+    gain: float
 
 
 class ScoredSplit(NamedTuple):
-    """A split with a method's scores: `scores_NL` float32, `targets_NL` uint8, the vocabulary, labels an image k."""
+    """A split with a method's scores: `scores_NL` float32, `targets_NL` uint8, the vocabulary, labels an image k.
+
+    `scores_NL` are as the method gives them. `calibration`, where it has one: to what they would be in annotations.
+    `embedding_ND` float16 and `neighbours`: for measuring neighbour evidence, where there are embeddings.
+    """
 
     image_ids: list[str]
     scores_NL: NDArray[np.float32]
     targets_NL: NDArray[np.uint8]
     labels: list[str]
     k: int
+    calibration: Calibration | None = None
+    embedding_ND: NDArray[np.float16] | None = None
+    neighbours: Neighbours | None = None
 
 
 class PartStats(msgspec.Struct, frozen=True):
     """`part-00000_stats.json`: written after its part was closed, so its presence says that the part is whole.
 
     `inputs_hash` (hex) stands for the root, path, size and time of every row; those of several parts add up mod 2^128.
+    `hash`: of all other fields, filled in when it is written.
     """
 
     count: int
@@ -43,13 +64,15 @@ class PartStats(msgspec.Struct, frozen=True):
     seconds: float
     sha256: str
     inputs_hash: str
+    hash: str = ""
 
 
 class AnnotationsManifest(msgspec.Struct, frozen=True):
     """`annotations/manifest.json`: what was annotated, with which model and settings.
 
     `inputs_hash`: the sum of the parts' (`PartStats`); `repeated`: inputs that a list names once more; `plan`: the run
-    that wrote it.
+    that wrote it; `calibration`: the model's, by which the scores of the rows were calibrated; `hash`: of all other
+    fields, filled in when it is written.
     """
 
     schema_version: int
@@ -66,9 +89,29 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     inputs_hash: str = ""
     repeated: int = 0
     plan: str = ""
+    calibration: Calibration | None = None
     parts: int = 0
     successes: int = 0
     failures: dict[str, int] = {}
+    hash: str = ""
+
+
+def read_annotations_manifest(folder: Path) -> AnnotationsManifest:
+    """Read and check the manifest of annotations.
+
+    Raises:
+        UsageError: `folder` holds none.
+        IntegrityError: it is damaged, or of another version.
+    """
+    path = folder / "manifest.json"
+    manifest = read_json(path, AnnotationsManifest, "an annotations folder")
+    if manifest.schema_version != VERSION:
+        raise IntegrityError(
+            f"{folder}: version {manifest.schema_version} of the files, but {VERSION} is known; annotate again with "
+            "--on-existing overwrite"
+        )
+    check_seal(path, manifest)
+    return manifest
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -87,7 +130,10 @@ def read_stats(part: Path) -> PartStats:
     Raises:
         UsageError, IntegrityError: they are not there, or damaged.
     """
-    return read_json(stats_path(part), PartStats, "an annotations folder")
+    path = stats_path(part)
+    stats = read_json(path, PartStats, "an annotations folder")
+    check_seal(path, stats)
+    return stats
 
 
 def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
@@ -114,6 +160,11 @@ def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
     )
 
 
+def half(embedding_ND: NDArray[np.floating]) -> NDArray[np.float16]:
+    """Return embeddings as float16, too large values at its limit."""
+    return embedding_ND.clip(-HALF, HALF).astype(np.float16)
+
+
 def fixed_list(rows_ND: NDArray[Any]) -> pa.Array:
     """Return a 2-d array as an Arrow column of fixed-size lists."""
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(rows_ND).reshape(-1)), rows_ND.shape[1])
@@ -128,14 +179,26 @@ def rows(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
 
 def write_scores(path: Path, split: ScoredSplit) -> None:
     """Write `scores.parquet`, atomically and with the same bytes for the same content."""
-    metadata = {"aaam_schema_version": str(VERSION), "labels": msgspec.json.encode(split.labels), "k": str(split.k)}
-    table = pa.table(
-        {
-            "image_id": pa.array(split.image_ids, pa.string()),
-            "scores": fixed_list(split.scores_NL.astype(np.float32)),
-            "targets": fixed_list(split.targets_NL.astype(np.uint8)),
-        }
-    ).replace_schema_metadata(metadata)
+    split = split._replace(
+        scores_NL=np.ascontiguousarray(split.scores_NL, np.float32),
+        targets_NL=np.ascontiguousarray(split.targets_NL, np.uint8),
+        embedding_ND=None if split.embedding_ND is None else np.ascontiguousarray(half(split.embedding_ND)),
+    )
+    metadata = {
+        "aaam_schema_version": str(VERSION),
+        "labels": msgspec.json.encode(split.labels),
+        "k": str(split.k),
+        "sha256": _content_sha256(split),
+    }
+    metadata |= {name: msgspec.json.encode(each) for name in MAYBE if (each := getattr(split, name))}
+    columns = {
+        "image_id": pa.array(split.image_ids, pa.string()),
+        "scores": fixed_list(split.scores_NL),
+        "targets": fixed_list(split.targets_NL),
+    }
+    if split.embedding_ND is not None:
+        columns["embedding"] = fixed_list(split.embedding_ND)
+    table = pa.table(columns).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     write_bytes(path, sink.getvalue())
@@ -151,11 +214,41 @@ def read_scores(path: Path) -> ScoredSplit:
         table = pq.read_table(path)
         metadata = table.schema.metadata or {}
         labels = msgspec.json.decode(metadata[b"labels"], type=list[str])
+        # an embedding may follow
+        if not pa.schema(list(table.schema)[:3]).equals(_scores(len(labels))):
+            raise IntegrityError(f"{path} is not a scores file: its columns are others, or of another width")
         split = ScoredSplit(
-            table["image_id"].to_pylist(), rows(table["scores"]), rows(table["targets"]), labels, int(metadata[b"k"])
-        )
+            table["image_id"].to_pylist(), rows(table["scores"]), rows(table["targets"]), labels, int(metadata[b"k"]),
+            msgspec.json.decode(metadata.get(b"calibration", b"null"), type=Calibration | None),
+            rows(table["embedding"]) if "embedding" in table.column_names else None,
+            msgspec.json.decode(metadata.get(b"neighbours", b"null"), type=Neighbours | None),
+        )  # fmt: skip
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path} is not a scores file: {error}") from None
-    if split.scores_NL.shape != split.targets_NL.shape or split.scores_NL.shape[1] != len(labels):
-        raise IntegrityError(f"{path}: {split.scores_NL.shape} scores do not fit {len(labels)} labels")
+    if metadata.get(b"sha256", b"").decode() != _content_sha256(split):
+        raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")
+    if not ((split.scores_NL >= 0) & (split.scores_NL <= 1)).all():
+        raise IntegrityError(f"{path} holds scores that are no probabilities")
+    if split.calibration and not split.calibration.fits(len(labels)):
+        raise IntegrityError(f"{path}: its calibration is not of {len(labels)} labels")
     return split
+
+
+def _scores(num_labels: int) -> pa.Schema:
+    return pa.schema(
+        [
+            ("image_id", pa.string()),
+            ("scores", pa.list_(pa.float32(), num_labels)),
+            ("targets", pa.list_(pa.uint8(), num_labels)),
+        ]
+    )
+
+
+def _content_sha256(split: ScoredSplit) -> str:
+    """Parquet has no checksum of its own over values and metadata."""
+    said = [split.image_ids, split.labels, split.k, *(msgspec.to_builtins(getattr(split, name)) for name in MAYBE)]
+    digest = hashlib.sha256(fingerprint(said).encode())
+    for rows_ND in (split.scores_NL, split.targets_NL, split.embedding_ND):
+        if rows_ND is not None:
+            digest.update(rows_ND.tobytes())
+    return digest.hexdigest()

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aaam_pipeline.core import schema
-from aaam_pipeline.core.artifacts import file_sha256, read_json
+from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.vocabulary import Vocabulary
 
@@ -46,16 +46,9 @@ def open_sources(folders: Sequence[Path]) -> list[Source]:
         UsageError: one is no annotations folder, they are of several models, or none holds an annotated image.
         IntegrityError: a manifest is damaged, or of a version that is not known.
     """
-    sources = [
-        Source(folder, read_json(folder / "manifest.json", schema.AnnotationsManifest, "an annotations folder"))
-        for folder in folders
-    ]
+    sources = [Source(folder, schema.read_annotations_manifest(folder)) for folder in folders]
     first = sources[0]
     for folder, manifest in sources:
-        if manifest.schema_version != schema.VERSION:
-            raise IntegrityError(
-                f"{folder}: annotations version {manifest.schema_version} is not known; annotate again"
-            )
         if Vocabulary(manifest.vocabulary).hash != manifest.vocabulary_hash:
             raise IntegrityError(f"{folder}/manifest.json: the vocabulary was changed; annotate again")
         if (manifest.model_id, manifest.vocabulary) != (first.manifest.model_id, first.manifest.vocabulary):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import file_sha256, fingerprint, read_json, write_json
+from aaam_pipeline.core.artifacts import check_seal, file_sha256, read_json, write_sealed
 from aaam_pipeline.core.errors import IntegrityError
 
 VERSION = 4
@@ -69,8 +69,7 @@ def read(folder: Path) -> IndexManifest:
         raise IntegrityError(
             f"{folder}: index version {manifest.schema_version}, but {VERSION} is known; build it again"
         )
-    if manifest.hash != _hash(manifest):
-        raise IntegrityError(f"{folder}/manifest.json was changed; build the index again with aaam-pipe index")
+    check_seal(folder / "manifest.json", manifest)
     for name, size in manifest.files.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != size:
@@ -86,10 +85,4 @@ def write(folder: Path, manifest: IndexManifest) -> IndexManifest:
         files={file.name: file.stat().st_size for file in files},
         sha256={file.name: file_sha256(file) for file in files},
     )
-    sealed = msgspec.structs.replace(filled, hash=_hash(filled))
-    write_json(folder / "manifest.json", sealed)
-    return sealed
-
-
-def _hash(manifest: IndexManifest) -> str:
-    return fingerprint(msgspec.to_builtins(msgspec.structs.replace(manifest, hash="")))
+    return write_sealed(folder / "manifest.json", filled)

@@ -1,7 +1,28 @@
 """Floor 2: the field's metrics (NOTES.md, "Metrics"), pure functions of NumPy arrays."""
 
 from aaam_pipeline.metrics.annotation import average_precision, evaluate, per_label
-from aaam_pipeline.metrics.retrieval import PairQueries, pair_queries
+from aaam_pipeline.metrics.calibration import calibration_error, label_calibration_error, reliability
+from aaam_pipeline.metrics.neighbours import choose_neighbours, nearest, smooth
+from aaam_pipeline.metrics.platt import fit_calibration
+from aaam_pipeline.metrics.retrieval import SIZES, PairQueries, label_sets, pair_queries, query_ap, retrieval_map
 from aaam_pipeline.metrics.thresholds import best_f1_thresholds
 
-__all__ = ["PairQueries", "average_precision", "best_f1_thresholds", "evaluate", "pair_queries", "per_label"]
+__all__ = [
+    "SIZES",
+    "PairQueries",
+    "average_precision",
+    "best_f1_thresholds",
+    "calibration_error",
+    "choose_neighbours",
+    "evaluate",
+    "fit_calibration",
+    "label_calibration_error",
+    "label_sets",
+    "nearest",
+    "pair_queries",
+    "per_label",
+    "query_ap",
+    "reliability",
+    "retrieval_map",
+    "smooth",
+]

@@ -1,6 +1,10 @@
-"""Keyword retrieval quality: how many of a two-label query's first hits truly hold both labels.
+"""Keyword retrieval quality: does a query of one, two or three labels find the images that hold all of them?
 
-Shapes: N images, L labels, P pairs of labels.
+Shapes: N images, L labels, Q queries of S labels each, P pairs of labels.
+
+The protocol of the field (Makadia et al. 2008, Guillaumin et al. 2009): an image is relevant to a query if it holds all
+of its labels, and every set of labels that some image holds is a query. Images are ranked exactly as `search` ranks
+them (`core.ranking`).
 """
 
 from itertools import combinations
@@ -10,6 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core import ranking
+
+SIZES = (1, 2, 3)
+# numbers that are sorted at once: 32 MB
+BLOCK = 2**22
 
 
 class PairQueries(NamedTuple):
@@ -21,14 +29,54 @@ class PairQueries(NamedTuple):
 
 
 def pair_queries(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], depth: int = 10) -> PairQueries:
-    """Rank the images for every pair of labels that some image holds, exactly as `search` does (`core.ranking`).
+    """Rank the images for every pair of labels that some image holds.
 
     Precision is hits among the first `depth`, divided by `depth`: a pair held by fewer images cannot reach 1.
     """
     relevant_NL = targets_NL > 0
     codes_NL = ranking.encode(scores_NL)
+    ids_P2 = label_sets(targets_NL, 2)
+    precision = [relevant_NL[ranking.rank(codes_NL[:, pair], depth)][:, pair].all(1).sum() / depth for pair in ids_P2]
     together_LL = relevant_NL.T.astype(np.intp) @ relevant_NL.astype(np.intp)
-    pairs = [pair for pair in combinations(range(relevant_NL.shape[1]), 2) if together_LL[pair]]
-    precision = [relevant_NL[ranking.rank(codes_NL[:, pair], depth)][:, pair].all(1).sum() / depth for pair in pairs]
-    ids_P2 = np.array(pairs, dtype=np.intp).reshape(-1, 2)
     return PairQueries(ids_P2, together_LL[ids_P2[:, 0], ids_P2[:, 1]], np.array(precision, dtype=np.float64))
+
+
+def label_sets(targets_NL: NDArray[np.integer], size: int) -> NDArray[np.intp]:
+    """Return all sets of `size` labels that some image holds, (Q, size), in the order of their ids."""
+    held = {labels for row_L in targets_NL > 0 for labels in combinations(np.flatnonzero(row_L).tolist(), size)}
+    return np.array(sorted(held), dtype=np.intp).reshape(-1, size)
+
+
+def query_ap(
+    scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], ids_QS: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return the average precision of each query, (Q,), of up to three labels.
+
+    A relevant image with a score of 0 is not found, as it is no hit of a search: it adds nothing to the sum.
+    """
+    # a row a label, so that a query's codes lie together
+    codes_LN, relevant_LN = np.ascontiguousarray(ranking.encode(scores_NL).T), np.ascontiguousarray(targets_NL.T > 0)
+    step = max(1, BLOCK // max(1, codes_LN.shape[1]))
+    blocks = [ids_QS[first : first + step] for first in range(0, len(ids_QS), step)]
+    return np.concatenate([np.zeros(0), *(_ap(codes_LN, relevant_LN, block_QS) for block_QS in blocks)])
+
+
+def retrieval_map(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], size: int) -> tuple[float, int]:
+    """Return the mean average precision of all queries of `size` labels, and how many they are; (0, 0) without any."""
+    ap_Q = query_ap(scores_NL, targets_NL, label_sets(targets_NL, size))
+    return (float(ap_Q.mean()), len(ap_Q)) if len(ap_Q) else (0.0, 0)
+
+
+def _ap(codes_LN: NDArray[np.uint8], relevant_LN: NDArray[np.bool_], ids_QS: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return average precisions, (Q,). One sort does it: best first, ties by id, relevance carried in the last bit."""
+    images = codes_LN.shape[1]
+    products_QN = codes_LN[ids_QS].prod(axis=1, dtype=np.int64)
+    relevant_QN = relevant_LN[ids_QS].all(axis=1)
+    keys_QN = (products_QN * images + np.arange(images - 1, -1, -1)) * 2 + relevant_QN
+    keys_QN.sort(axis=1)
+    keys_QN = keys_QN[:, ::-1]
+    hits_QN = (keys_QN & 1).astype(bool)
+    precision_QN = hits_QN.cumsum(axis=1) / np.arange(1, images + 1)
+    found_QN = hits_QN & (keys_QN // 2 >= images)
+    ap_Q: NDArray[np.float64] = (precision_QN * found_QN).sum(axis=1) / hits_QN.sum(axis=1)
+    return ap_Q

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aaam_pipeline.core.artifacts import file_sha256, write_json
+from aaam_pipeline.core.artifacts import file_sha256, write_sealed
 from aaam_pipeline.models.bundle import Bundle
 from aaam_pipeline.models.exported import FORMAT, MANIFEST, VERSION, ExportInfo, Precision, Runtime, marked
 from aaam_pipeline.models.network import Network
@@ -113,8 +113,7 @@ def write(bundle: Bundle, folder: Path, runtime: Runtime, precision: Precision, 
         files={file.name: file_sha256(file) for file in sorted(folder.glob("model.*"))},
         made_with={package: version(package) for package in ("torch", *PACKAGES[runtime])},
     )
-    write_json(folder / MANIFEST, exported)
-    return exported
+    return write_sealed(folder / MANIFEST, exported)
 
 
 def _write_onnx(bundle: Bundle, file: Path) -> None:

@@ -9,12 +9,12 @@ from typing import Literal
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import absolute, file_sha256, read_json
+from aaam_pipeline.core.artifacts import absolute, check_seal, file_sha256, read_json
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.models.info import BundleInfo
+from aaam_pipeline.models.info import BundleInfo, check
 
 FORMAT = "aaam-export"
-VERSION = 1
+VERSION = 2
 MANIFEST = "export.json"
 Runtime = Literal["openvino", "onnx"]
 Precision = Literal["fp32", "bf16", "int8"]
@@ -45,6 +45,7 @@ class ExportInfo(msgspec.Struct, frozen=True):
     """`export.json`. `info` is the bundle's, its model id with the suffix of the precision.
 
     `files`: the SHA-256 of each; `made_with`: versions; `measured`: None where there were no labelled images.
+    `hash`: of all other fields, filled in when it is written.
     """
 
     format: str
@@ -56,6 +57,7 @@ class ExportInfo(msgspec.Struct, frozen=True):
     files: dict[str, str]
     made_with: dict[str, str]
     measured: Measured | None = None
+    hash: str = ""
 
 
 def is_export(folder: Path) -> bool:
@@ -75,6 +77,8 @@ def read_exported(folder: Path) -> ExportInfo:
         raise IntegrityError(
             f"{folder}: export format {exported.format!r} version {exported.version}, but {VERSION} is known"
         )
+    check_seal(folder / MANIFEST, exported)
+    check(folder, exported.info)
     return exported
 
 
@@ -110,7 +114,7 @@ def fastest_beside(bundle: Path, info: BundleInfo) -> Path | None:
 
 
 def same_model(one: BundleInfo, other: BundleInfo) -> bool:
-    """Tell whether two infos are of the same weights on the same input; thresholds may have been chosen anew."""
+    """Tell whether two infos are of the same weights on the same input; thresholds and calibration may be newer."""
     return (one.weights_sha256, one.preprocess, one.vocabulary) == (
         other.weights_sha256,
         other.preprocess,

@@ -5,17 +5,22 @@ from typing import Any
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import read_json
+from aaam_pipeline.core.artifacts import check_seal, read_json
+from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.models.architecture import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
 
 FORMAT = "aaam-bundle"
-VERSION = 1
+VERSION = 2
 
 
 class BundleInfo(msgspec.Struct, frozen=True):
-    """`bundle.json`. `thresholds`: per label, the score from which it is assigned; `metrics`: on validation."""
+    """`bundle.json`. `calibration`: from what the network gives to the scores of annotations; None: they are the same.
+
+    `thresholds`: per label, the (calibrated) score from which it is assigned; `metrics`: on validation; `hash`: of all
+    other fields, filled in when it is written.
+    """
 
     format: str
     version: int
@@ -29,7 +34,8 @@ class BundleInfo(msgspec.Struct, frozen=True):
     phase: str
     metrics: dict[str, Any]
     weights_sha256: str
-    calibration: dict[str, Any] | None = None
+    calibration: Calibration | None = None
+    hash: str = ""
 
 
 def read_info(folder: Path) -> BundleInfo:
@@ -42,6 +48,14 @@ def read_info(folder: Path) -> BundleInfo:
     info = read_json(folder / "bundle.json", BundleInfo, "a model bundle")
     if info.format != FORMAT or info.version != VERSION:
         raise IntegrityError(f"{folder}: bundle format {info.format!r} version {info.version}, but {VERSION} is known")
+    check_seal(folder / "bundle.json", info)
+    check(folder, info)
+    return info
+
+
+def check(folder: Path, info: BundleInfo) -> None:
+    """Raise IntegrityError where the info found in `folder` is not of as many labels throughout."""
     if len(info.thresholds) != len(info.vocabulary):
         raise IntegrityError(f"{folder}: {len(info.thresholds)} thresholds for {len(info.vocabulary)} labels")
-    return info
+    if info.calibration and not info.calibration.fits(len(info.vocabulary)):
+        raise IntegrityError(f"{folder}: the calibration is not of {len(info.vocabulary)} labels")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import pyarrow as pa
 
+from aaam_pipeline.core.artifacts import real_path
+
 
 class Hit(NamedTuple):
     """One image found. `score`: of the query in [0, 1], or the cosine for similar images; `labels`: those assigned."""
@@ -23,9 +25,14 @@ class Hit(NamedTuple):
         return f"{self.root.rstrip('/')}/{self.path}"
 
     @property
+    def is_remote(self) -> bool:
+        """Whether the image lies behind a URL."""
+        return "://" in self.root
+
+    @property
     def file(self) -> Path:
-        """`location` as a path; for an image behind a URL, use that instead."""
-        return Path(self.root) / self.path
+        """`location` as a path that can be opened; for an image behind a URL, use that instead."""
+        return real_path(Path(self.root) / self.path)
 
 
 class Term(NamedTuple):

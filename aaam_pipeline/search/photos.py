@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import absolute, path_text
+from aaam_pipeline.core.artifacts import absolute, path_text, real_path
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 
 if TYPE_CHECKING:
@@ -40,13 +40,26 @@ def look_up(photo: "str | os.PathLike[str] | NDArray[Any]", index: "Index") -> t
 
 
 def _of_file(photo: Path, index: "Index") -> int | None:
-    place = absolute(photo)
-    parents = [path_text(parent) for parent in place.parents]
+    roots = [root for (root,) in index.select("SELECT DISTINCT root FROM images") if "://" not in root]
+    named = _below(path_text(absolute(photo)), dict(zip(roots, roots, strict=True)), index)
+    if named is not None or not photo.exists():
+        return named
+    # links may lead to the photograph, or to the folder that was annotated
+    folders = {root: path_text(real_path(Path(root)).resolve()) for root in roots}
+    return _below(path_text(photo.resolve()), folders, index)
+
+
+def _below(place: str, folders: dict[str, str], index: "Index") -> int | None:
+    """Return the id of the image at a place; `folders`: where the roots lie."""
+    bases = {root: f"{folder.rstrip('/')}/" for root, folder in folders.items()}
+    paths = {root: place.removeprefix(base) for root, base in bases.items() if place.startswith(base)}
+    if not paths:
+        return None
     rows = index.select(
-        "SELECT id, root, path FROM images WHERE root IN (SELECT unnest(?)) AND suffix(?, path)",
-        [parents, path_text(place)],
+        "SELECT id FROM images WHERE (root, path) IN (SELECT unnest(?), unnest(?)) ORDER BY id",
+        [list(paths), list(paths.values())],
     )
-    return next((id for id, root, path in rows if str(Path(root, path)) == path_text(place)), None)
+    return rows[0][0] if rows else None
 
 
 def _of_url(url: str, index: "Index") -> int | None:

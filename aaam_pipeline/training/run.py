@@ -11,13 +11,14 @@ from msgspec import Meta
 import aaam_pipeline
 from aaam_pipeline import metrics
 from aaam_pipeline.core import artifacts, params, schema
+from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.seeding import derive
 from aaam_pipeline.datasets import prepare
 from aaam_pipeline.models import ModelParams, Network, bundle
 from aaam_pipeline.models.preprocess import Preprocess
-from aaam_pipeline.training.checkpoint import Row
+from aaam_pipeline.training.checkpoint import Progress, Row
 from aaam_pipeline.training.phases import PHASES, PhaseParams
 from aaam_pipeline.training.trainer import Task, TrainParams, predict, train
 
@@ -60,30 +61,51 @@ def run_phase(dataset: str, phase_name: str, params_path: Path, places: Places, 
     places.work.mkdir(parents=True, exist_ok=True)
     progress = train(network, task, places.work, _fingerprint(task, model, places), report)
 
-    scores_NL = predict(network, task.preprocess, task.val.pixels_NSS3, target)
-    info = bundle.BundleInfo(
+    info = _finish(dataset, network, task, model, labels, progress, places)
+    _write_history(places.history, progress.history)
+    saved = bundle.save(network, info, places.bundle)
+    (places.work / "checkpoint.safetensors").unlink(missing_ok=True)
+    report.say(f"{task.name}: {saved.model_id}, best epoch {progress.best_epoch}, mAP {progress.best_map:.4f}")
+
+
+def _finish(
+    dataset: str,
+    network: Network,
+    task: Task,
+    model: ModelParams,
+    labels: list[str],
+    progress: Progress,
+    places: Places,
+) -> bundle.BundleInfo:
+    """Choose on validation what belongs to the bundle, score the test split, and return what the bundle says."""
+    targets_NL = task.val.targets_NL
+    scores_NL, embedding_ND = predict(network, task.preprocess, task.val.pixels_NSS3, task.device)
+    calibration = metrics.fit_calibration(scores_NL, targets_NL)
+    calibrated_NL = calibrate(scores_NL, calibration)
+    neighbours = metrics.choose_neighbours(calibrated_NL, targets_NL, embedding_ND)
+    test = prepare.read_split(places.prepared, "test")
+    scored = predict(network, task.preprocess, test.pixels_NSS3, task.device)
+    schema.write_scores(
+        places.scores,
+        schema.ScoredSplit(
+            test.image_ids, scored[0], test.targets_NL, labels, task.k, calibration, schema.half(scored[1]), neighbours
+        ),
+    )
+    return bundle.BundleInfo(
         format=bundle.FORMAT,
         version=bundle.VERSION,
         model_id="",
         architecture=model,
         preprocess=task.preprocess,
         vocabulary=labels,
-        thresholds=metrics.best_f1_thresholds(scores_NL, task.val.targets_NL).tolist(),
+        calibration=calibration,
+        thresholds=metrics.best_f1_thresholds(calibrated_NL, targets_NL).tolist(),
         k=task.k,
         dataset=dataset,
-        phase=phase_name,
-        metrics={"best_epoch": progress.best_epoch, "val": metrics.evaluate(scores_NL, task.val.targets_NL, task.k)},
+        phase=task.phase.name,
+        metrics={"best_epoch": progress.best_epoch, "val": metrics.evaluate(scores_NL, targets_NL, task.k)},
         weights_sha256="",
     )
-    _write_history(places.history, progress.history)
-    test = prepare.read_split(places.prepared, "test")
-    test_scores_NL = predict(network, task.preprocess, test.pixels_NSS3, target)
-    schema.write_scores(
-        places.scores, schema.ScoredSplit(test.image_ids, test_scores_NL, test.targets_NL, labels, task.k)
-    )
-    saved = bundle.save(network, info, places.bundle)
-    (places.work / "checkpoint.safetensors").unlink(missing_ok=True)
-    report.say(f"{task.name}: {saved.model_id}, best epoch {progress.best_epoch}, mAP {progress.best_map:.4f}")
 
 
 def _starting_network(model: ModelParams, task: Task, places: Places, labels: list[str]) -> Network:

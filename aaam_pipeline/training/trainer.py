@@ -131,7 +131,7 @@ def _loss(network: Network, task: Task, batch: Batch, miner: torch.Generator) ->
 
 def _validate(network: Network, task: Task, progress: Progress, measured: Row) -> dict[str, Tensor]:
     """Add an epoch's row to the history; return a copy of the weights where they are the best so far, else nothing."""
-    scores_NL = predict(network, task.preprocess, task.val.pixels_NSS3, task.device)
+    scores_NL, _ = predict(network, task.preprocess, task.val.pixels_NSS3, task.device)
     if np.isnan(scores_NL).any():
         # the last step of an epoch can ruin weights that no loss was computed with yet
         raise _not_a_number(task, progress.epoch)
@@ -150,15 +150,16 @@ def _not_a_number(task: Task, epoch: int) -> TrainingError:
 
 def predict(
     network: Network, preprocess: Preprocess, pixels_NSS3: NDArray[np.uint8], device: torch.device
-) -> NDArray[np.float32]:
-    """Return the probabilities of prepared pictures, (N, L); the network is left in evaluation mode."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return probabilities (N, L) and embeddings (N, D) of prepared pictures; the network stays in evaluation mode."""
     network.eval()
     batches = range(0, len(pixels_NSS3), EVALUATION_BATCH)
-    scores = [
-        network.predict(preprocess.normalise(torch.tensor(pixels_NSS3[i : i + EVALUATION_BATCH], device=device)))[0]
+    predicted = [
+        network.predict(preprocess.normalise(torch.tensor(pixels_NSS3[i : i + EVALUATION_BATCH], device=device)))
         for i in batches
     ]
-    return torch.cat(scores).cpu().numpy()
+    scores_NL, embedding_ND = (torch.cat(parts).cpu().numpy() for parts in zip(*predicted, strict=True))
+    return scores_NL, embedding_ND
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:

@@ -4,11 +4,11 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pyarrow as pa
 import pytest
-from conftest import make_bundle, make_photo
+from conftest import make_bundle, make_photo, rewrite_json
 from runs import PARTS, annotate, beside, by_name, check, interrupted, rows, states
 
 from aaam_pipeline.annotate import backends, runner, sources, work
@@ -31,11 +31,10 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "annotations"
 
 
-def with_thresholds(model: Path, target: Path, threshold: float) -> Path:
-    """Copy a bundle: the same weights, and so the same model id, with other thresholds."""
+def with_other(model: Path, target: Path, **changes: Any) -> Path:
+    """Copy a bundle: the same weights, and so the same model id, with another `bundle.json`."""
     shutil.copytree(model, target)
-    info = json.loads((target / "bundle.json").read_text())
-    (target / "bundle.json").write_text(json.dumps(info | {"thresholds": [threshold] * len(info["thresholds"])}))
+    rewrite_json(target / "bundle.json", **changes)
     return target
 
 
@@ -147,6 +146,7 @@ def test_files_half_written_by_a_killed_run_are_no_data(
         ("model", "model toy-bce-[0-9a-f]+, not toy-bce-"),
         ("settings", "--top was None, not 1"),
         ("thresholds", "labels or thresholds"),
+        ("calibration", "a calibration that the model had before"),
     ],
 )
 def test_other_work_is_not_mixed_and_the_refusal_says_what_differs(
@@ -168,7 +168,9 @@ def test_other_work_is_not_mixed_and_the_refusal_says_what_differs(
     if change == "model":
         model = make_bundle(tmp_path / "other", seed=2)
     elif change == "thresholds":
-        model = with_thresholds(tiny_bundle, tmp_path / "other", 0.1)
+        model = with_other(tiny_bundle, tmp_path / "other", thresholds=[0.1] * 5)
+    elif change == "calibration":
+        model = with_other(tiny_bundle, tmp_path / "other", calibration={"slopes": [2.0] * 5, "biases": [0.0] * 5})
     else:
         options = options._replace(assignment=TOP)
     before = states(tmp_path)

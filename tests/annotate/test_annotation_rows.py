@@ -139,7 +139,7 @@ def test_the_parts_have_exactly_the_documented_schema(annotated: Path, tiny_bund
         expected = schema.annotations(len(LABELS), found.field("embedding").type.list_size)
         assert found.equals(expected)
         assert [field.nullable for field in found] == [field.nullable for field in expected]
-        assert found.metadata == {b"aaam_schema_version": b"1"}
+        assert found.metadata == {b"aaam_schema_version": b"2"}
 
 
 def test_duckdb_reads_the_parts_as_they_are(annotated: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -6,10 +5,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from conftest import rewrite_json
 
 from aaam_pipeline.annotate import backends
 from aaam_pipeline.annotate.backends import choice
-from aaam_pipeline.core.artifacts import write_json
+from aaam_pipeline.core.artifacts import write_sealed
+from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.models import exported, runtimes
 from aaam_pipeline.models.exported import ExportInfo, Precision
@@ -37,7 +38,7 @@ def pretend(model: Path, precision: Precision, **changes: Any) -> Path:
     """Write an export's `export.json` beside a bundle, without the model."""
     info = msgspec.structs.replace(exported.marked(read_info(model), precision), **changes)
     folder = exported.place(model, "openvino", precision)
-    write_json(
+    write_sealed(
         folder / "export.json", ExportInfo(exported.FORMAT, exported.VERSION, "openvino", precision, info, 8, {}, {})
     )
     return folder
@@ -72,9 +73,16 @@ def test_an_export_of_other_weights_does_not_count(model: Path) -> None:
     assert choice.choose("auto", model, "cpu").folder == model
 
 
-def test_thresholds_are_those_of_the_bundle(model: Path) -> None:
-    pretend(model, "int8", thresholds=[0.9] * 5)
-    assert choice.choose("auto", model, "cpu").info.thresholds == read_info(model).thresholds
+def test_thresholds_and_calibration_are_those_of_the_bundle(model: Path) -> None:
+    pretend(model, "int8", thresholds=[0.9] * 5, calibration=Calibration([2.0] * 5, [0.0] * 5))
+    chosen = choice.choose("auto", model, "cpu").info
+    assert (chosen.thresholds, chosen.calibration) == (read_info(model).thresholds, read_info(model).calibration)
+
+
+def test_an_export_of_other_labels_throughout_is_damaged(model: Path) -> None:
+    pretend(model, "int8", calibration=Calibration([2.0] * 4, [0.0] * 4))
+    with pytest.raises(IntegrityError, match="the calibration is not of 5 labels"):
+        choice.choose("auto", model, "cpu")
 
 
 def test_a_gpu_wins_over_exports_but_not_over_one_that_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,11 +121,13 @@ def test_what_does_not_go_together_is_refused(model: Path, monkeypatch: pytest.M
 def test_a_damaged_export_is_an_integrity_error(model: Path) -> None:
     folder = pretend(model, "int8")
     manifest = folder / "export.json"
-    whole = json.loads(manifest.read_text())
-    for damage in ("{", json.dumps(whole | {"version": 99}), json.dumps(whole | {"files": {"model.xml": "0"}})):
-        manifest.write_text(damage)
+    for damage in ({"files": {"model.xml": "0"}}, {"version": 99}):
+        rewrite_json(manifest, **damage)
         with pytest.raises(IntegrityError):
             backends.create("auto", model, "cpu")
+    manifest.write_text("{")
+    with pytest.raises(IntegrityError):
+        backends.create("auto", model, "cpu")
 
 
 def test_the_info_of_a_model_is_known_without_loading_a_runtime(model: Path) -> None:

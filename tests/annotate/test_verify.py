@@ -1,7 +1,6 @@
 """Every kind of damage to annotations is found and named; sound ones are left in peace."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from conftest import LABELS, make_photo
+from conftest import LABELS, make_photo, rewrite_json
 
 from aaam_pipeline.annotate import runner, sources, writer
 from aaam_pipeline.annotate.mapper import Assignment
@@ -61,15 +60,8 @@ def cell(column: str, value: Any, row: int = 3) -> Damage:
 
 
 def edit(name: str, **values: Any) -> Damage:
-    """Return damage to a JSON file; a callable makes the new value of the old one."""
-
-    def damage(folder: Path) -> None:
-        content = json.loads((folder / name).read_text())
-        for key, value in values.items():
-            content[key] = value(content[key]) if callable(value) else value
-        (folder / name).write_text(json.dumps(content))
-
-    return damage
+    """Return damage to a JSON file whose hash fits; a callable makes the new value of the old one."""
+    return lambda folder: rewrite_json(folder / name, **values)
 
 
 def manifest(**values: Any) -> Damage:
@@ -187,10 +179,14 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "manifest: no labels": (manifest(vocabulary=[]), "a vocabulary needs at least one label"),
     "manifest: thresholds": (manifest(thresholds=[0.99] * 5), "not those which the thresholds and settings give"),
     "manifest: a threshold less": (manifest(thresholds=[0.5] * 4), "4 thresholds for 5 labels"),
+    "manifest: a calibration of other labels": (
+        manifest(calibration={"slopes": [1] * 4, "biases": [0] * 4}),
+        "the calibration is not of 5 labels",
+    ),
     "manifest: settings": (manifest(settings={"top": 1}), "manifest.json: the model or the settings were changed"),
     "manifest: model": (manifest(model_id="other"), "manifest.json: the model or the settings were changed"),
     "manifest: embedding": (manifest(embedding_dim=3), "has another schema than its manifest says"),
-    "manifest: version": (manifest(schema_version=2), "version 2 of the files, but 1 is known"),
+    "manifest: version": (manifest(schema_version=99), "version 99 of the files, but 2 is known"),
     "manifest: no JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json is damaged"),
     "manifest: no object": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json is damaged"),
 }

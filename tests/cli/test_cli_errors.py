@@ -269,7 +269,7 @@ def test_similar_without_the_indexs_model_says_how_to_go_on(photos: Path, tmp_pa
     # one that the index holds needs no model
     assert invoke("similar", photos / "001.jpg").exit_code == 0
     make_photo(tmp_path / "new.jpg", 1)
-    failed(invoke("similar", "new.jpg", "--quiet"), 2, "is not a model bundle")
+    failed(invoke("similar", "new.jpg", "--quiet"), 2, "is not in the index", f"not at {model} any more", "--model")
 
 
 @pytest.mark.parametrize("words", [("search", "zebra"), ("annotate", "gone"), ("similar", "gone.jpg")])

@@ -4,8 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from damage import flipped, truncated
 
 from aaam_pipeline.core import schema
+from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 
 
@@ -23,6 +25,28 @@ def test_scores_survive_a_round_trip(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.scores_NL, split().scores_NL)
     np.testing.assert_array_equal(read.targets_NL, split().targets_NL)
     assert (read.scores_NL.dtype, read.targets_NL.dtype) == (np.float32, np.uint8)
+
+
+def test_a_calibration_survives_a_round_trip(tmp_path: Path) -> None:
+    assert split().calibration is None
+    for calibration in (None, Calibration([0.5, 1, 2], [0.1, -3, 0])):
+        schema.write_scores(tmp_path / "scores.parquet", split()._replace(calibration=calibration))
+        assert schema.read_scores(tmp_path / "scores.parquet").calibration == calibration
+
+
+def test_embeddings_are_kept_in_half_precision_and_a_file_may_lack_them(tmp_path: Path) -> None:
+    embedding = np.array([[0.5, 1e9], [-1e9, 2], [0, 1 / 3], [1, 2]], np.float32)
+    full = split()._replace(embedding_ND=schema.half(embedding), neighbours=schema.Neighbours(10, 0.2, 0.001))
+    schema.write_scores(tmp_path / "scores.parquet", full)
+    read = schema.read_scores(tmp_path / "scores.parquet")
+    assert read.embedding_ND is not None
+    assert read.embedding_ND.dtype == np.float16
+    np.testing.assert_array_equal(read.embedding_ND, embedding.clip(-65504, 65504).astype(np.float16))
+    assert read.neighbours == full.neighbours
+    assert pq.read_schema(tmp_path / "scores.parquet").field("embedding").type == pa.list_(pa.float16(), 2)
+    schema.write_scores(tmp_path / "scores.parquet", split())
+    read = schema.read_scores(tmp_path / "scores.parquet")
+    assert (read.embedding_ND, read.neighbours) == (None, None)
 
 
 def test_the_file_is_as_the_design_says(tmp_path: Path) -> None:
@@ -69,6 +93,7 @@ def test_a_truncated_file_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
 
 FLOATS = pa.array([[0.5, 0.5]], pa.list_(pa.float32(), 2))
 BITS = pa.array([[1, 0]], pa.list_(pa.uint8(), 2))
+LINE_FOR_ONE = '{"slopes": [1], "biases": [0]}'
 SOUND = {"labels": '["a", "b"]', "k": "2"}
 
 
@@ -81,6 +106,11 @@ SOUND = {"labels": '["a", "b"]', "k": "2"}
         ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"labels": '["a"'}),
         ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"labels": '["a"]'}),
         ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"k": "two"}),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"calibration": "{}"}),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"neighbours": "[]"}),
+        ({"image_id": ["a"], "scores": FLOATS, "targets": BITS}, SOUND | {"calibration": LINE_FOR_ONE}),
+        ({"image_id": ["a"], "scores": pa.array([[0.5, 1.5]], FLOATS.type), "targets": BITS}, SOUND),
+        ({"image_id": ["a"], "scores": pa.array([[0.5, float("nan")]], FLOATS.type), "targets": BITS}, SOUND),
         ({"image_id": ["a"], "scores": pa.array([[0.5, 0.5]]), "targets": BITS}, SOUND),
         ({"image_id": ["a"], "scores": pa.array([0.5]), "targets": BITS}, SOUND),
         ({"image_id": ["a"], "scores": FLOATS, "targets": pa.array([[1]], pa.list_(pa.uint8(), 1))}, SOUND),
@@ -98,3 +128,36 @@ def test_a_parquet_file_of_another_kind_is_refused(
 def test_a_table_of_no_rows_keeps_its_width() -> None:
     empty = schema.fixed_list(np.zeros((0, 3), dtype=np.float32))
     assert schema.rows(empty).shape == (0, 3)
+
+
+def test_bits_flipped_at_200_places_never_give_other_scores(tmp_path: Path) -> None:
+    path, right = tmp_path / "scores.parquet", split()
+    schema.write_scores(path, right)
+    found = 0
+    for place in flipped(path):
+        try:
+            read = schema.read_scores(path)
+        except IntegrityError:
+            found += 1
+            continue
+        assert (read.image_ids, read.labels, read.k) == (right.image_ids, right.labels, right.k), f"byte {place}"
+        np.testing.assert_array_equal(read.scores_NL, right.scores_NL)
+        np.testing.assert_array_equal(read.targets_NL, right.targets_NL)
+    # some bytes of a Parquet file say nothing that is read: statistics, the name of the program
+    assert found > 50
+
+
+def test_files_cut_off_at_200_places_are_refused(tmp_path: Path) -> None:
+    schema.write_scores(tmp_path / "scores.parquet", split())
+    for _ in truncated(tmp_path / "scores.parquet"):
+        with pytest.raises(IntegrityError):
+            schema.read_scores(tmp_path / "scores.parquet")
+
+
+@pytest.mark.parametrize("changes", [{b"k": b"3"}, {b"labels": b'["sky", "sea", "traffic light"]'}, {b"sha256": b""}])
+def test_changed_metadata_is_refused(changes: dict[bytes, bytes], tmp_path: Path) -> None:
+    schema.write_scores(tmp_path / "scores.parquet", split())
+    table = pq.read_table(tmp_path / "scores.parquet")
+    pq.write_table(table.replace_schema_metadata(table.schema.metadata | changes), tmp_path / "scores.parquet")
+    with pytest.raises(IntegrityError, match="was changed"):
+        schema.read_scores(tmp_path / "scores.parquet")

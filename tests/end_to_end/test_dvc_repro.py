@@ -173,7 +173,12 @@ def test_every_stage_has_a_plot_of_its_own_that_dvc_can_read(built: tuple[Path, 
     done = run(built[0], "dvc", "plots", "show", "--json")
     assert done.returncode == 0, done.stdout
     for phase in ("bce", "joint", "hard"):
-        for folder in ("plots/scenes", "reports/scenes/per_label", "reports/scenes/queries"):
+        for folder in (
+            "plots/scenes",
+            "reports/scenes/per_label",
+            "reports/scenes/queries",
+            "reports/scenes/reliability",
+        ):
             assert f"{folder}/{phase}.csv" in done.stdout
 
 

@@ -147,7 +147,7 @@ def test_a_query_of_two_labels_finds_photographs(found: Path) -> None:
 
 
 def test_similar_photographs_are_found_by_photograph(found: Path, shared: Path) -> None:
-    with search.open(found / "index", lambda photo: embedding.embed(found / "models" / "hard", "cpu", photo)) as index:
+    with search.open(found / "index", embedding.Embedder(found / "models" / "hard", "cpu")) as index:
         one = index.query("water", top=1)[0].file
         likes = index.similar(one, top=5)
         assert len({hit.file for hit in likes} - {one}) == 5

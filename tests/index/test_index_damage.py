@@ -80,7 +80,7 @@ def damage_manifest(annotations: Path, model: Path) -> None:
 
 def newer_version(annotations: Path, model: Path) -> None:
     manifest = json.loads((annotations / "manifest.json").read_text())
-    (annotations / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 2}))
+    (annotations / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 99}))
 
 
 @pytest.mark.parametrize(

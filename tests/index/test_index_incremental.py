@@ -23,7 +23,7 @@ from search.toy_index import DIM, LABELS, write_annotations
 import aaam_pipeline.search as search
 from aaam_pipeline.annotate import runner, sources
 from aaam_pipeline.core import ranking, schema
-from aaam_pipeline.core.artifacts import read_json, write_json
+from aaam_pipeline.core.artifacts import read_json, write_sealed
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index import annotations as inputs
@@ -93,7 +93,7 @@ class Collection:
     def write_manifest(self) -> None:
         path, count = self.place / "manifest.json", sum(map(len, self.parts))
         manifest = read_json(path, schema.AnnotationsManifest, "annotations")
-        write_json(path, msgspec.structs.replace(manifest, parts=len(self.parts), inputs=count, successes=count))
+        write_sealed(path, msgspec.structs.replace(manifest, parts=len(self.parts), inputs=count, successes=count))
 
     @staticmethod
     def content(images: list[dict[str, Any]]) -> tuple[Any, Any]:

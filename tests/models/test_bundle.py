@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import LABELS, make_bundle
+from conftest import LABELS, make_bundle, rewrite_json
 
 import aaam_pipeline
+from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import DeviceError, IntegrityError, UsageError
 from aaam_pipeline.models import bundle
 
@@ -22,8 +23,7 @@ def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 
 def edit(folder: Path, **changes: object) -> None:
-    content = json.loads((folder / "bundle.json").read_text())
-    (folder / "bundle.json").write_text(json.dumps(content | changes))
+    rewrite_json(folder / "bundle.json", **changes)
 
 
 def test_a_loaded_bundle_predicts_what_the_saved_network_did(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -91,10 +91,14 @@ def test_a_truncated_description_is_an_integrity_error(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 99}, "version 99"),
         ({"format": "something else"}, "something else"),
         ({"thresholds": [0.5]}, "1 thresholds"),
         ({"k": "two"}, "is damaged"),
+        ({"calibration": {"slopes": [1, 1], "biases": [0, 0]}}, "calibration is not of 5 labels"),
+        ({"calibration": {"slopes": [1] * 5, "biases": [0] * 4}}, "calibration is not of 5 labels"),
+        ({"calibration": {"slopes": [1, 1, 1, 1, 0], "biases": [0] * 5}}, "is damaged"),
+        ({"calibration": {"temperature": 2}}, "is damaged"),
         ({"vocabulary": ["a"], "thresholds": [0.5]}, "does not fit"),
     ],
 )
@@ -105,6 +109,12 @@ def test_a_description_that_does_not_fit_is_an_integrity_error(
     with pytest.raises(IntegrityError, match=said) as caught:
         bundle.load(copy, CPU)
     assert "\n" not in str(caught.value)
+
+
+def test_a_bundle_without_a_calibration_or_with_one_is_sound(copy: Path) -> None:
+    assert bundle.read_info(copy).calibration is None
+    edit(copy, calibration={"slopes": [0.5] * 5, "biases": [-1] * 5})
+    assert bundle.load(copy, CPU).info.calibration == Calibration([0.5] * 5, [-1] * 5)
 
 
 def test_a_folder_or_file_that_is_no_bundle_is_a_usage_error(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_photograph_embedded_by_the_model_itself_is_most_like_itself(
 ) -> None:
     copy = tmp_path / "copy.jpg"
     shutil.copy(photos / "001.jpg", copy)
-    with search.open(indexed, lambda photo: embedding.embed(tiny_bundle, "cpu", photo)) as index:
+    with search.open(indexed, embedding.Embedder(tiny_bundle, "cpu")) as index:
         hits = index.similar(copy, top=3)
         assert hits[0].path == "001.jpg"
         assert hits[0].score == pytest.approx(1, abs=0.01)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aaam_pipeline.core import schema
-from aaam_pipeline.core.artifacts import file_sha256, fingerprint, write_json
+from aaam_pipeline.core.artifacts import file_sha256, fingerprint, write_sealed
 from aaam_pipeline.search import Hit
 
 LABELS = ["grass", "sky", "traffic light", "person", "boat", "never"]
@@ -36,7 +36,7 @@ def write_annotations(
     folder.mkdir()
     part = schema.part_path(folder, 0)
     pq.write_table(pa.Table.from_arrays(arrays, schema=shape), part)
-    write_json(schema.stats_path(part), schema.PartStats(count, count, {}, 0.0, file_sha256(part), ""))
+    write_sealed(schema.stats_path(part), schema.PartStats(count, count, {}, 0.0, file_sha256(part), ""))
     manifest = schema.AnnotationsManifest(
         schema_version=schema.VERSION,
         model_id="toy",
@@ -53,7 +53,7 @@ def write_annotations(
         parts=1,
         successes=count,
     )
-    write_json(folder / "manifest.json", manifest)
+    write_sealed(folder / "manifest.json", manifest)
     return folder
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,9 +14,12 @@ from safetensors.torch import load_file
 from training import toy_blocks
 from training.toy_blocks import make_prepared, places, train, write_params
 
+from aaam_pipeline import metrics
+from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import DeviceError, IntegrityError, ParamsError, TrainingError, UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.core.schema import read_scores
+from aaam_pipeline.datasets import prepare
 from aaam_pipeline.models import bundle
 from aaam_pipeline.training.run import run_phase
 
@@ -56,9 +60,28 @@ def test_a_phase_leaves_a_bundle_scores_and_a_curve(trained: Path, prepared: Pat
     split = read_scores(trained / "scores" / "bce.parquet")
     assert split.image_ids == [f"test_{number:02d}" for number in range(12)]
     assert split.labels == loaded.info.vocabulary
+    assert split.calibration == loaded.info.calibration
+    assert split.embedding_ND is not None
+    assert split.embedding_ND.shape == (12, loaded.network.embedding_dim)
+    assert split.neighbours is not None
     assert [row["epoch"] for row in curve(trained)] == ["0", "1", "2"]
     assert curve(trained)[0]["loss"] == ""
     assert float(curve(trained)[1]["loss"]) > 0
+
+
+def test_a_bundle_is_calibrated_on_validation_and_its_thresholds_are_on_that_scale(
+    trained: Path, prepared: Path
+) -> None:
+    network, info, _ = bundle.load(trained / "models" / "bce", torch.device("cpu"))
+    val = prepare.read_split(prepared, "val")
+    scores = network.predict(info.preprocess.normalise(torch.tensor(val.pixels_NSS3)))[0].numpy()
+    assert info.calibration is not None
+    expected = metrics.fit_calibration(scores, val.targets_NL)
+    np.testing.assert_allclose(info.calibration.slopes, expected.slopes, rtol=1e-3)
+    np.testing.assert_allclose(info.calibration.biases, expected.biases, rtol=1e-3, atol=1e-3)
+    calibrated = calibrate(scores, info.calibration)
+    np.testing.assert_allclose(info.thresholds, metrics.best_f1_thresholds(calibrated, val.targets_NL), atol=1e-4)
+    assert metrics.evaluate(scores, val.targets_NL, 2) == pytest.approx(info.metrics["val"])
 
 
 def test_the_work_folder_is_empty_when_a_phase_is_over(trained: Path) -> None:

@@ -27,7 +27,10 @@ Say = Callable[[str], None]
 
 
 class Predicted(NamedTuple):
-    """The answer for a batch: probabilities (B, L) and embeddings (B, D). The caller's own: never written to again."""
+    """The answer for a batch: probabilities (B, L), as the network gives them, and embeddings (B, D).
+
+    The caller's own: never written to again.
+    """
 
     scores_BL: NDArray[np.float32]
     embedding_BD: NDArray[np.float32]

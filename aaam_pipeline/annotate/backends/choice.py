@@ -48,7 +48,7 @@ def choose(name: BackendName, folder: Path, device: str) -> Choice:
     if fastest is None:
         return Choice("openvino", folder, "fp32", info, on_gpu)
     precision = exported.read_exported(fastest).precision
-    # the bundle's thresholds may have been chosen anew since the export
+    # the bundle's thresholds and calibration may be newer than the export
     return Choice("openvino", fastest, precision, exported.marked(info, precision), on_gpu)
 
 

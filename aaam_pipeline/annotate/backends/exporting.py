@@ -18,7 +18,8 @@ from aaam_pipeline import metrics
 from aaam_pipeline.annotate.backends import Backend, Predicted
 from aaam_pipeline.annotate.backends.openvino_backend import OpenVinoBackend
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
-from aaam_pipeline.core.artifacts import foreign, publish, work_folder, write_json
+from aaam_pipeline.core.artifacts import foreign, publish, work_folder, write_sealed
+from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets import prepare
@@ -59,8 +60,8 @@ def run(model: Path, out: Path, request: Request, report: Reporter) -> ExportInf
         quantised = _quantised(loaded, request, report) if request.precision == "int8" else None
         made = export.write(loaded, work, request.runtime, request.precision, quantised)
         if request.data:
-            made = msgspec.structs.replace(made, measured=_measure(loaded, work, made, request, report))
-            write_json(work / MANIFEST, made)
+            measured = _measure(loaded, work, made, request, report)
+            made = write_sealed(work / MANIFEST, msgspec.structs.replace(made, measured=measured))
             _judge(made, request)
         else:
             report.say("no prepared data set: the scores of this export were not compared with the model's; see --data")
@@ -106,6 +107,8 @@ def _measure(loaded: Bundle, work: Path, made: ExportInfo, request: Request, rep
     with report.task(f"measure on {request.split}", 2 * len(split.pixels_NSS3)) as advance:
         torch_NL, torch_rate = _scores(reference.start, split.pixels_NSS3, advance)
         export_NL, export_rate = _scores(other, split.pixels_NSS3, advance)
+    # compared as annotations have them
+    torch_NL, export_NL = (calibrate(scores_NL, loaded.info.calibration) for scores_NL in (torch_NL, export_NL))
     differences_NL = np.abs(torch_NL - export_NL)
     maps = [metrics.evaluate(scores, split.targets_NL, loaded.info.k)["map"] for scores in (torch_NL, export_NL)]
     return Measured(

@@ -1,0 +1,67 @@
+"""The scores of rows are calibrated, whichever backend computed them, and everything about a row agrees with that."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import make_bundle
+
+from aaam_pipeline.annotate import backends, runner, sources, verify
+from aaam_pipeline.annotate.backends import exporting
+from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.core import schema
+from aaam_pipeline.core.calibration import Calibration, calibrate
+from aaam_pipeline.core.progress import NullReporter
+
+LINE = Calibration([0.5, 2.0, 1.0, 0.8, 3.0], [1.0, -1.0, 0.0, -2.0, 0.5])
+THRESHOLD = 0.6
+
+
+def described(folder: Path, calibration: Calibration | None) -> Path:
+    content = json.loads((folder / "bundle.json").read_text())
+    lines = calibration and {"slopes": calibration.slopes, "biases": calibration.biases}
+    (folder / "bundle.json").write_text(json.dumps(content | {"calibration": lines}))
+    return folder
+
+
+def annotated(photos: Path, model: Path, out: Path, backend: backends.BackendName) -> pa.Table:
+    options = Options(backend=backend, device="cpu", num_workers=0)
+    runner.annotate(sources.find([photos]), model, out, options, NullReporter())
+    return pa.concat_tables([pq.read_table(part) for part in sorted(out.glob("part-*.parquet"))])
+
+
+@pytest.fixture(scope="module")
+def raw(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """The scores of the same model without a calibration."""
+    folder = tmp_path_factory.mktemp("raw")
+    rows = annotated(photos, make_bundle(folder / "bundle"), folder / "annotations", "torch")
+    return schema.rows(rows["scores"]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return described(make_bundle(tmp_path_factory.mktemp("calibrated") / "bundle", threshold=THRESHOLD), LINE)
+
+
+@pytest.mark.parametrize("way", ["torch", "openvino", "export"])
+def test_scores_labels_and_limits_are_calibrated(
+    way: str, photos: Path, model: Path, raw: np.ndarray, tmp_path: Path
+) -> None:
+    used = model
+    if way != "torch":
+        pytest.importorskip("openvino")
+    if way == "export":
+        used = tmp_path / "export"
+        exporting.run(model, used, exporting.Request("openvino", "fp32", None), NullReporter())
+    rows = annotated(photos, used, tmp_path / "annotations", "torch" if way == "torch" else "openvino")
+    scores_NL = schema.rows(rows["scores"]).astype(np.float32)
+    np.testing.assert_allclose(scores_NL, calibrate(raw, LINE), atol=0.01)
+    assert np.abs(scores_NL - raw).max() > 0.1
+    for labels, given in zip(rows["labels"].to_pylist(), rows["label_scores"].to_pylist(), strict=True):
+        assert len(labels) == len(given)
+        assert all(score >= THRESHOLD for score in given)
+    assert any(rows["labels"].to_pylist())
+    assert verify.verify(tmp_path / "annotations", NullReporter()).calibration == LINE

@@ -1,0 +1,289 @@
+"""Pictures of hits: thumbnails of odd photographs, contact sheets, folders of copies and links."""
+
+import base64
+import errno
+import io
+import os
+import re
+import shutil
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from conftest import Invoke, make_photo
+from PIL import Image
+
+from aaam_pipeline.cli import collect, contact_sheet, preview
+from aaam_pipeline.cli.preview import COLUMNS, ROWS, Protocol
+from aaam_pipeline.cli.thumbnails import thumbnail
+from aaam_pipeline.core.errors import ImageError, UsageError
+from aaam_pipeline.search import Hit
+
+
+def hit(place: Path, labels: tuple[str, ...] = (), score: float = 0.5) -> Hit:
+    return Hit(place.name, str(place.parent), score, list(labels), {})
+
+
+def save(image: Image.Image, place: Path, **how: object) -> Hit:
+    image.save(place, **how)
+    return hit(place)
+
+
+def shown(found: Hit, protocol: Protocol) -> Image.Image:
+    """Return the picture that a terminal is sent."""
+    text = preview.picture(found, protocol)
+    data = "".join(re.findall(r"\x1b_G[^;]*;([^\x1b]*)\x1b\\|:([^:\a]*)\a", text)[0] if "\a" in text else kitty(text))
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def kitty(text: str) -> list[str]:
+    return re.findall(r"\x1b_G[^;]*;([^\x1b]*)\x1b\\", text)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((640, 480), (320, 240)),
+        ((480, 640), (240, 320)),
+        ((4000, 3000), (320, 240)),
+        ((1, 1), (1, 1)),
+        ((3000, 1), (320, 1)),
+        ((1, 3000), (1, 320)),
+        ((100, 50), (100, 50)),
+    ],
+)
+def test_thumbnails_keep_the_shape_of_a_photograph(
+    size: tuple[int, int], expected: tuple[int, int], tmp_path: Path
+) -> None:
+    found = save(Image.new("RGB", size, "teal"), tmp_path / "a.png")
+    assert thumbnail(found, 320).size == expected
+    for protocol in (Protocol.KITTY, Protocol.ITERM):
+        assert shown(found, protocol).size == expected
+    for protocol in (Protocol.BLOCKS, Protocol.BLOCKS_256):
+        lines = preview.picture(found, protocol).split("\n")
+        assert 1 <= len(lines) <= ROWS
+        assert {line.count("▀") for line in lines} <= set(range(1, COLUMNS + 1))
+        assert len({line.count("▀") for line in lines}) == 1
+        assert all(line.endswith("\x1b[0m") for line in lines)
+
+
+@pytest.mark.parametrize(("size", "option"), [((400, 300), "r=12"), ((300, 400), "r=12"), ((4000, 300), "c=40")])
+def test_a_panorama_is_no_wider_than_others(size: tuple[int, int], option: str, tmp_path: Path) -> None:
+    found = save(Image.new("RGB", size), tmp_path / "a.png")
+    assert preview.picture(found, Protocol.KITTY).startswith(f"\x1b_Ga=T,f=100,q=2,{option},m=")
+    assert ";width=40;height=12;preserveAspectRatio=1:" in preview.picture(found, Protocol.ITERM)
+
+
+def test_a_narrow_terminal_gets_narrow_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "17")
+    found = save(Image.new("RGB", (400, 200)), tmp_path / "a.png")
+    assert {line.count("▀") for line in preview.picture(found, Protocol.BLOCKS).split("\n")} == {17}
+
+
+def test_a_photograph_is_shown_as_a_viewer_shows_it(tmp_path: Path) -> None:
+    red_over_blue = Image.new("RGB", (60, 80), "blue")
+    red_over_blue.paste("red", (0, 0, 60, 40))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = save(red_over_blue.transpose(Image.Transpose.ROTATE_90), tmp_path / "turned.png", exif=exif)
+    clear = save(Image.new("RGBA", (60, 80), (0, 0, 0, 0)), tmp_path / "clear.png")
+    printed = save(Image.new("CMYK", (60, 80), (0, 255, 255, 0)), tmp_path / "printed.jpg")
+    palette = save(red_over_blue.convert("P"), tmp_path / "palette.gif")
+    for found, above, below in (
+        (turned, (255, 0, 0), (0, 0, 255)),
+        (clear, (255, 255, 255), (255, 255, 255)),
+        (printed, (254, 0, 0), (254, 0, 0)),
+        (palette, (255, 0, 0), (0, 0, 255)),
+    ):
+        for protocol in (Protocol.KITTY, Protocol.ITERM):
+            image = shown(found, protocol).convert("RGB")
+            assert image.size == (60, 80)
+            for place, colour in (((30, 5), above), ((30, 75), below)):
+                assert image.getpixel(place) == pytest.approx(colour, abs=3), (found.path, protocol)
+        first, last = (preview.picture(found, Protocol.BLOCKS).split("\n")[line] for line in (0, -1))
+        assert first.startswith("\x1b[38;2;" + ";".join(map(str, above))) or found is printed
+        assert last.startswith("\x1b[38;2;" + ";".join(map(str, below))) or found is printed
+
+
+def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("text")
+    (tmp_path / "empty.jpg").touch()
+    shutil.make_archive(str(tmp_path / "shard"), "tar", tmp_path, "text.jpg")
+    for found, said in [
+        (hit(tmp_path / "gone.jpg"), "not there any more"),
+        (hit(tmp_path / "text.jpg"), "no known image format"),
+        (hit(tmp_path / "empty.jpg"), "the file has no bytes"),
+        (hit(tmp_path), "not there any more"),
+        (Hit("shard.tar/text.jpg", str(tmp_path), 1.0, [], {}), "inside an archive"),
+        (Hit("a.jpg", "s3://bucket", 1.0, [], {}), "not on this machine"),
+    ]:
+        with pytest.raises(ImageError, match=said):
+            thumbnail(found, 320)
+        for protocol in Protocol:
+            assert preview.picture(found, protocol) == f"[{said}]"
+
+
+class Page(HTMLParser):
+    """Reads a page as a browser does: which elements, with which attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+HOSTILE = [
+    '"><script>alert(1)</script>',
+    "' onmouseover='alert(1)",
+    "<img src=http://evil.test/x>",
+    "</figure></main></body>",
+    "&lt;b&gt;",
+    "{0} {score} %s",
+    "javascript:alert(1)",
+    "\u202egpj.exe",
+]
+
+
+def test_hostile_names_and_labels_are_only_text(tmp_path: Path) -> None:
+    hits = []
+    for number, text in enumerate(HOSTILE):
+        place = tmp_path / (text.replace("/", "\u2215") + ".jpg")
+        make_photo(tmp_path / "a.jpg", number).rename(place)
+        hits.append(hit(place, (text,)))
+        hits.append(Hit(text, "javascript://host", 0.1, [text], {}))
+        hits.append(Hit(text, "https://host", 0.1, [text], {}))
+    title = " ".join(HOSTILE)
+    contact_sheet.write(hits, title, tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text())
+    allowed = {"html", "head", "meta", "title", "style", "body", "h1", "p", "main", "figure", "div", "figcaption", "b"}
+    assert {tag for tag, _ in page.found} == allowed | {"img", "a", "span"}
+    for _, attributes in page.found:
+        assert not {name for name in attributes if name.startswith("on")}
+        assert (attributes.get("src") or "data:").startswith("data:image/jpeg;base64,") or "src" not in attributes
+        assert re.match(r"file:///|https://host/", attributes.get("href") or "https://host/")
+    assert sum(tag == "img" for tag, _ in page.found) == len(HOSTILE)
+    for text in HOSTILE:
+        assert text in page.text
+
+
+def test_a_contact_sheet_of_a_thousand_hits_is_small_and_quick(tmp_path: Path) -> None:
+    for number in range(20):
+        Image.effect_noise((320, 240), 60).convert("RGB").resize((640, 480)).save(tmp_path / f"{number}.jpg")
+    hits = [hit(tmp_path / f"{number % 20}.jpg", ("grass",)) for number in range(1000)]
+    started = time.process_time()
+    contact_sheet.write(hits, "grass", tmp_path / "page.html")
+    # 5 ms a photograph on an idle core
+    assert time.process_time() - started < 30
+    assert (tmp_path / "page.html").stat().st_size < 1000 * 50_000
+    assert (tmp_path / "page.html").read_text().count("<img ") == 1000
+
+
+def test_a_page_replaces_only_a_page_and_never_by_half(
+    tmp_path: Path, indexed: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "page.html").write_text("before")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        result = invoke("search", "grass", "--index", indexed, "--html", "page.html")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "No space left on device" in result.stderr
+    assert (tmp_path / "page.html").read_text() == "before"
+    result = invoke("search", "grass", "--index", indexed, "--html", "new/folder/page.HTM", "-q")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert (tmp_path / "new" / "folder" / "page.HTM").is_file()
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_names_never_collide_and_are_never_too_long(link: bool, tmp_path: Path) -> None:
+    hits = []
+    names = ["x.jpg", "x.jpg", "n" * 251 + ".jpg", "é" * 125 + ".jpeg", "z" * 255]
+    for folder, name in zip("abcde", names, strict=True):
+        make_photo(tmp_path / f"{folder}.jpg", len(hits))
+        (tmp_path / folder).mkdir()
+        hits.append(hit((tmp_path / f"{folder}.jpg").rename(tmp_path / folder / name)))
+    assert collect.collect(hits, tmp_path / "best", link=link)
+    names = sorted(path.name for path in (tmp_path / "best").iterdir())
+    assert [name[:5] for name in names] == ["0001_", "0002_", "0003_", "0004_", "0005_"]
+    assert names[:2] == ["0001_x.jpg", "0002_x.jpg"]
+    assert names[2].endswith("n.jpg")
+    assert names[3].endswith("é.jpeg")
+    assert all(len(os.fsencode(name)) <= 255 for name in names)
+    for name, found in zip(names, hits, strict=True):
+        assert (tmp_path / "best" / name).read_bytes() == found.file.read_bytes()
+
+
+def test_ranks_are_as_wide_as_the_last(tmp_path: Path) -> None:
+    found = hit(make_photo(tmp_path / "a.jpg", 1))
+    assert collect.collect([found] * 10_000, tmp_path / "best", link=True)
+    names = sorted(path.name for path in (tmp_path / "best").iterdir())
+    assert (names[0], names[-1]) == ("00001_a.jpg", "10000_a.jpg")
+
+
+@pytest.mark.parametrize("name", ["-rf", "--help.jpg", " .jpg", "a\nb.jpg", "\x1b[31m.jpg", ".hidden.jpg", "~"])
+def test_hostile_names_are_copied_into_the_folder_and_nowhere_else(name: str, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    found = hit(make_photo(tmp_path / "x.jpg", 1).rename(tmp_path / "photos" / name))
+    assert collect.collect([found], tmp_path / "best", link=False)
+    assert [path.name for path in (tmp_path / "best").iterdir()] == [f"0001_{name}"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "photos"]
+
+
+def test_a_full_disk_leaves_no_half_copies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hits = [hit(make_photo(tmp_path / f"{number}.jpg", number)) for number in range(3)]
+
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    assert not collect.collect(hits, tmp_path / "best", link=False)
+    assert list((tmp_path / "best").iterdir()) == []
+    assert capsys.readouterr().err == "error: 3 of 3 images were not copied: 3 No space left on device\n"
+
+
+def test_reasons_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.jpg").symlink_to("nowhere.jpg")
+    hits = [
+        hit(make_photo(tmp_path / "a.jpg", 1)),
+        hit(tmp_path / "broken.jpg"),
+        hit(tmp_path / "gone.jpg"),
+        Hit("b.jpg", "s3://bucket", 1.0, [], {}),
+    ]
+    assert not collect.collect(hits, tmp_path / "best", link=True)
+    said = "error: 3 of 4 images were not linked: 2 not there any more, 1 not on this machine\n"
+    assert capsys.readouterr().err == said
+    assert [path.name for path in (tmp_path / "best").iterdir()] == ["0001_a.jpg"]
+
+
+@pytest.mark.parametrize("place", ["file/best", "/proc/best"])
+def test_a_folder_that_cannot_be_made_is_a_usage_error(
+    place: str, tmp_path: Path, indexed: Path, invoke: Invoke
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write to"):
+        collect.collect([], tmp_path / place, link=False)
+    for option in ("--copy-to", "--link-to"):
+        result = invoke("search", "grass", "--index", indexed, option, place)
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_said(tmp_path: Path, indexed: Path, invoke: Invoke) -> None:
+    (tmp_path / "best").mkdir(mode=0o500)
+    result = invoke("search", "grass", "--index", indexed, "--copy-to", "best", "--paths", "-t", "2")
+    assert result.exit_code == 1
+    assert result.stderr == "error: 2 of 2 images were not copied: 2 Permission denied\n"

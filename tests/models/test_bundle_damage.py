@@ -1,0 +1,85 @@
+"""A bundle or an export that was flipped or cut off anywhere is refused: no label, threshold or weight is another."""
+
+import shutil
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import torch
+from damage import flipped, truncated
+
+from aaam_pipeline.annotate import backends, runner, sources
+from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.models import bundle, export, exported
+from aaam_pipeline.models.exported import Runtime
+from aaam_pipeline.models.info import read_info
+
+CPU = torch.device("cpu")
+FILES = ["bundle.json", "model.safetensors"]
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """Return a bundle that a test may damage."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_bits_flipped_at_200_places_never_give_another_model(name: str, copy: Path) -> None:
+    right = bundle.load(copy, CPU)
+    for place in flipped(copy / name):
+        try:
+            loaded = bundle.load(copy, CPU)
+        except IntegrityError:
+            continue
+        # "1e-05" and "1E-05" are the same number
+        assert loaded.info == right.info, f"byte {place}"
+        assert name == "bundle.json", f"byte {place}"
+    assert bundle.load(copy, CPU).info == right.info
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_cut_off_at_200_places_are_refused(name: str, copy: Path) -> None:
+    for _ in truncated(copy / name):
+        with pytest.raises(IntegrityError):
+            bundle.load(copy, CPU)
+
+
+def test_a_changed_label_or_threshold_is_refused(copy: Path) -> None:
+    content = (copy / "bundle.json").read_text()
+    for before, after in (('"dog"', '"cat"'), ("0.5", "0.4"), ('"k": 2', '"k": 3')):
+        assert before in content
+        (copy / "bundle.json").write_text(content.replace(before, after))
+        with pytest.raises(IntegrityError, match=r"bundle\.json was changed"):
+            read_info(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_is_annotated_with_a_damaged_bundle(name: str, copy: Path, photos: Path, tmp_path: Path) -> None:
+    options = runner.Options(backend="torch", num_workers=0)
+    for _ in flipped(copy / name, 5):
+        with pytest.raises(IntegrityError):
+            runner.annotate(sources.find([photos]), copy, tmp_path / "out", options, NullReporter())
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+def test_a_damaged_export_is_never_run(
+    runtime: Runtime, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnxruntime")
+    made = export.write(bundle.load(tiny_bundle, CPU), tmp_path, runtime, "fp32")
+    backends.create("auto", tmp_path, "cpu")
+    # reading one that is whole takes long, and is what must not happen
+    monkeypatch.setattr("aaam_pipeline.annotate.backends.openvino_backend.OpenVinoBackend.read", lambda *_: None)
+    for name in sorted([*made.files, exported.MANIFEST]):
+        for place in chain(flipped(tmp_path / name), truncated(tmp_path / name, 40)):
+            try:
+                backends.create("auto", tmp_path, "cpu")
+                same = exported.read_exported(tmp_path) == made
+            except IntegrityError:
+                continue
+            assert same, f"{name} byte {place}"
+            assert name == exported.MANIFEST, f"{name} byte {place}"
