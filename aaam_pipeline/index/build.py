@@ -5,6 +5,7 @@ was built is copied from it, which is many times as fast as reading it again, an
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -87,7 +88,11 @@ def build(
         old = _reusable(old, sources[0], parts, memory)
         plan = Plan(sources, parts, [_steps(each, old.parts if old else []) for each in parts])
         work = work_folder(out)
-        manifest = _build(plan, old, work, memory, report)
+        try:
+            manifest = _build(plan, old, work, memory, report)
+        except AaamError:
+            shutil.rmtree(work)
+            raise
         publish(work, out)
     return manifest
 

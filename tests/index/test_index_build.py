@@ -173,6 +173,7 @@ def test_an_image_in_two_folders_is_refused_and_the_old_index_stays(tmp_path: Pa
     with pytest.raises(UsageError, match=r"/photos/a\.jpg is in several of the annotations"):
         build(places, tmp_path / "index", NullReporter())
     assert manifests.read(tmp_path / "index").images == 2
+    assert not (tmp_path / "index.partial").exists()
 
 
 def test_annotations_of_two_models_are_refused(annotated: Path, tmp_path: Path) -> None:
