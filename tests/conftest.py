@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.ExifTags import IFD, Base
 from search.toy_index import EMBEDDING_ND, SCORES_NL, write_annotations
 from typer.testing import CliRunner
 
@@ -81,10 +82,13 @@ def rewrite_json(path: Path, **values: Any) -> None:
 
 
 def make_photo(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> Path:
-    """Save a picture that `seed` alone decides: coloured noise in large blocks."""
+    """Save a picture that `seed` alone decides: coloured noise in large blocks. A JPEG of an odd seed has a date."""
     path.parent.mkdir(parents=True, exist_ok=True)
     blocks = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    Image.fromarray(blocks).resize(size, Image.Resampling.BICUBIC).save(path)
+    exif = Image.Exif()
+    if seed % 2 and path.suffix == ".jpg":
+        exif.get_ifd(IFD.Exif)[Base.DateTimeOriginal] = f"{2000 + seed % 100}:05:01 12:30:00"
+    Image.fromarray(blocks).resize(size, Image.Resampling.BICUBIC).save(path, exif=exif)
     return path
 
 

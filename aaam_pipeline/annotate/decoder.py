@@ -27,6 +27,7 @@ from aaam_pipeline.annotate import reader
 from aaam_pipeline.annotate.fetch import Content
 from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.core.errors import ImageError
+from aaam_pipeline.models.exif import Taken
 from aaam_pipeline.models.preprocess import Preprocess
 
 FETCHING = 16
@@ -50,6 +51,7 @@ class Answer(NamedTuple):
     mtime: int | None
     width: int
     height: int
+    taken: Taken | None
     error: tuple[str, str] | None
 
 
@@ -66,12 +68,14 @@ def main() -> None:
     pipe.send(None)
     for number, (source, content) in enumerate(_fetched(pipe)):
         image = reader.decode(source, content, setup.preprocess, setup.max_pixels)
+        seen: tuple[int, int, Taken | None] = (0, 0, None)
+        error = None
         if isinstance(image.picture, ImageError):
-            size, error = (0, 0), (image.picture.kind, str(image.picture))
+            error = (image.picture.kind, str(image.picture))
         else:
             slots[number % setup.slots] = image.picture.pixels_SS3
-            size, error = (image.picture.width, image.picture.height), None
-        pipe.send(Answer(image.sha256, image.bytes, image.mtime, *size, error))
+            seen = image.picture[1:]
+        pipe.send(Answer(image.sha256, image.bytes, image.mtime, *seen, error))
 
 
 def _fetched(pipe: "Connection[Answer | None, Source]") -> Iterator[tuple[Source, Content | ImageError]]:

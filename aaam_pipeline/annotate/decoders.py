@@ -230,7 +230,7 @@ class _Process:
         picture = (
             ImageError(*answer.error)
             if answer.error
-            else Decoded(self._slots[self._received % AHEAD_REMOTE].copy(), answer.width, answer.height)
+            else Decoded(self._slots[self._received % AHEAD_REMOTE].copy(), answer.width, answer.height, answer.taken)
         )
         self._received += 1
         return Image(source, answer.sha256, answer.bytes, answer.mtime, picture)

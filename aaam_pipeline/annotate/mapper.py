@@ -74,8 +74,9 @@ class Mapper:
         return pixels_BSS3
 
     def _rows(self, images: Sequence[Image], predicted: Predicted) -> pa.RecordBatch:
-        pictures = [image.picture for image in images]
-        errors = [picture if isinstance(picture, ImageError) else None for picture in pictures]
+        pictures = [None if isinstance(image.picture, ImageError) else image.picture for image in images]
+        errors = [image.picture if isinstance(image.picture, ImageError) else None for image in images]
+        taken = [picture and picture.taken for picture in pictures]
         failed = pa.array([error is not None for error in errors])
         scores_BL = calibrate(predicted.scores_BL, self.info.calibration).astype(np.float32)
         labels, label_scores = self._assign(scores_BL)
@@ -85,8 +86,10 @@ class Mapper:
             "sha256": [image.sha256 for image in images],
             "bytes": [image.bytes for image in images],
             "mtime": [image.mtime for image in images],
-            "width": [None if isinstance(picture, ImageError) else picture.width for picture in pictures],
-            "height": [None if isinstance(picture, ImageError) else picture.height for picture in pictures],
+            "taken": [each and each.time for each in taken],
+            "taken_offset": [each and each.offset for each in taken],
+            "width": [picture and picture.width for picture in pictures],
+            "height": [picture and picture.height for picture in pictures],
             "status": ["failed" if error else "ok" for error in errors],
             "error_type": [error.kind if error else None for error in errors],
             "error_message": [str(error) if error else None for error in errors],

@@ -32,7 +32,7 @@ def verify(folder: Path, report: Reporter) -> AnnotationsManifest:
 
     Raises:
         UsageError: `folder` holds no annotations.
-        IntegrityError: they are not what their manifest says; names the first things found.
+        IntegrityError: they are not what their manifest says, and the first things found; or are of another version.
     """
     manifest = schema.read_annotations_manifest(folder)
     problems = [*_manifest_problems(folder, manifest)]
@@ -165,6 +165,10 @@ def _row_problems(rows: pa.Table, manifest: AnnotationsManifest) -> Iterator[str
     for name in ANSWERS:
         if not rows[name].is_valid().equals(ok):
             yield f"{name} is not null exactly where the image failed"
+    if pc.any(pc.and_(rows["taken"].is_valid(), failed)).as_py():
+        yield "a date of an image that failed"
+    if pc.any(pc.and_(rows["taken_offset"].is_valid(), rows["taken"].is_null())).as_py():
+        yield "an offset of a date that is not there"
     if not rows["error_type"].is_valid().equals(failed) or not rows["error_message"].is_valid().equals(failed):
         yield "an error is not given exactly where the image failed"
     if any(rows[name].filter(ok).null_count for name in ("sha256", "bytes")):

@@ -1,5 +1,6 @@
 """Hits as one HTML file that needs no other: thumbnails inside, no scripts, in light or dark as the reader prefers."""
 
+import errno
 import io
 from base64 import b64encode
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from aaam_pipeline.cli import render
 from aaam_pipeline.cli.thumbnails import thumbnail
 from aaam_pipeline.core.artifacts import absolute, write_bytes
-from aaam_pipeline.core.errors import ImageError
+from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
 
 if TYPE_CHECKING:
     from aaam_pipeline.search import Hit
@@ -64,13 +65,22 @@ FIGURE = """<figure>
 
 
 def write(hits: "Sequence[Hit]", title: str, path: Path) -> None:
-    """Write the page atomically; an image that cannot be shown has its error in its place."""
+    """Write the page atomically; an image that cannot be shown has its error in its place.
+
+    Raises:
+        UsageError: the place cannot be written to.
+        AaamError: the disk is full.
+    """
     # Pillow decodes outside of Python's lock
     with ThreadPoolExecutor(cpu_count()) as pool:
         figures = "".join(pool.map(_figure, hits))
     count = "1 image" if len(hits) == 1 else f"{len(hits)} images"
     page = PAGE.format(policy=POLICY, title=escape(title), count=count, figures=figures)
-    write_bytes(path, page.encode())
+    try:
+        write_bytes(path, page.encode())
+    except OSError as error:
+        kind = AaamError if error.errno == errno.ENOSPC else UsageError
+        raise kind(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def _figure(hit: "Hit") -> str:

@@ -4,6 +4,7 @@
 130 interrupted.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -14,7 +15,7 @@ from typing import NoReturn
 import typer
 
 from aaam_pipeline.cli.render import printable
-from aaam_pipeline.core.errors import AaamError, QuerySyntaxError
+from aaam_pipeline.core.errors import AaamError, QuerySyntaxError, UsageError
 
 INTERRUPTED = 130
 
@@ -41,7 +42,9 @@ def guard(debug: bool | None = None) -> Iterator[None]:
         _fail(error.exit_code, str(error), debug)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        _fail(1, f"{place}{error.strerror or error}", debug)
+        # no disk and no file is at fault there, but what was typed
+        wrong = error.errno == errno.ENAMETOOLONG
+        _fail(UsageError.exit_code if wrong else 1, f"{place}{error.strerror or error}", debug)
     except Exception as error:
         _fail(1, f"unexpected {type(error).__name__}: {error} (a defect: --debug shows where)", debug)
 

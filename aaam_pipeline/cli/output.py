@@ -66,6 +66,8 @@ class Output:
         # a photograph named by mistake must not be replaced by a page
         if self.html and self.html.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"--html {self.html}: name a file that ends in .html")
+        if self.html and self.html.is_dir():
+            raise UsageError(f"--html {self.html} is a folder; name a file")
 
     def write(
         self,

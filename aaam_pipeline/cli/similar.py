@@ -11,6 +11,7 @@ from aaam_pipeline.cli.guard import guard
 from aaam_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from aaam_pipeline.index.manifest import IndexManifest
     from aaam_pipeline.search import Embed
 
 
@@ -61,7 +62,7 @@ def similar(
 
         folder = defaults.index(index, quiet)
         read = manifest.read(folder)
-        embed = _embedder(model or Path(read.model_path), device, read.model_id)
+        embed = _embedder(model, device, read)
         with engine.open(folder, embed, load(words) if words else None) as opened:
             asked = None if query is None else opened.parse(query)
             for note in asked.notes if asked and not quiet else ():
@@ -107,18 +108,19 @@ def dedup(
             render.PlainReporter().say(f"{beyond} of {images} images duplicate another, in {len(groups)} groups")
 
 
-def _embedder(model: Path, device: str, model_id: str) -> "Embed":
-    """Return a function that loads the model only when a photograph needs it, and once."""
+def _embedder(named: Path | None, device: str, index: "IndexManifest") -> "Embed":
+    """Return a function that loads the model named, or the index's own, only when a photograph needs it, and once."""
+    model = named or Path(index.model_path)
 
     @cache
     def load() -> "Embed":
-        if not model.exists():
+        if not named and not model.exists():
             raise UsageError(
                 f"a photograph is not in the index and needs its model, which is not at {model} any more: name it "
                 "with --model"
             )
         from aaam_pipeline.annotate.embedding import Embedder
 
-        return Embedder(model, device, model_id)
+        return Embedder(model, device, index.model_id)
 
     return lambda photo: load()(photo)

@@ -44,6 +44,6 @@ def thumbnail(hit: "Hit", longest: int) -> "Image":
         content = file.read_bytes()
     except OSError as error:
         raise ImageError("unreadable", f"{path_text(file)}: {error.strerror}") from None
-    image, width, height = decoding.squash(content, longest)
+    image, width, height, _ = decoding.squash(content, longest)
     scale = min(1.0, longest / max(width, height))
     return image.resize((max(1, round(width * scale)), max(1, round(height * scale))))

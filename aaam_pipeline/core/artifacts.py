@@ -74,8 +74,12 @@ def check_seal(path: Path, content: Any) -> None:
 
 def _seal(content: Any) -> str:
     # as it will be read: what is no number becomes null in JSON
-    plain = msgspec.json.decode(msgspec.json.encode(msgspec.structs.replace(content, hash="")))
-    return fingerprint(plain)
+    return fingerprint(msgspec.json.decode(msgspec.json.encode(as_read(msgspec.structs.replace(content, hash="")))))
+
+
+def as_read(content: Manifest) -> Manifest:
+    """Return a struct as it comes back from a file: a whole number in the place of a float is one."""
+    return msgspec.convert(msgspec.to_builtins(content), type(content))
 
 
 def read_json(path: Path, kind: type[Manifest], what: str) -> Manifest:

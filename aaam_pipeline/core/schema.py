@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import check_seal, fingerprint, read_json, write_bytes
+from aaam_pipeline.core.artifacts import as_read, check_seal, fingerprint, read_json, write_bytes
 from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
 
@@ -106,9 +106,10 @@ def read_annotations_manifest(folder: Path) -> AnnotationsManifest:
     path = folder / "manifest.json"
     manifest = read_json(path, AnnotationsManifest, "an annotations folder")
     if manifest.schema_version != VERSION:
+        older = manifest.schema_version < VERSION
         raise IntegrityError(
-            f"{folder}: version {manifest.schema_version} of the files, but {VERSION} is known; annotate again with "
-            "--on-existing overwrite"
+            f"{folder} holds annotations of version {manifest.schema_version}, but version {VERSION} is known; "
+            + ("annotate again with --on-existing overwrite" if older else "a newer aaam-pipe reads them")
         )
     check_seal(path, manifest)
     return manifest
@@ -137,7 +138,11 @@ def read_stats(part: Path) -> PartStats:
 
 
 def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
-    """Return the schema of an annotations part. Failed rows have nulls from `width` on, but for the error's columns."""
+    """Return the schema of an annotations part. Failed rows have nulls from `taken` on, but for the error's columns.
+
+    `taken`: when the photograph was taken, by the camera's clock (EXIF); `taken_offset`: that clock's minutes east of
+    UTC. Null where the file does not tell.
+    """
     return pa.schema(
         [
             pa.field("path", pa.string(), nullable=False),
@@ -145,6 +150,8 @@ def annotations(num_labels: int, embedding_dim: int) -> pa.Schema:
             ("sha256", pa.string()),
             ("bytes", pa.int64()),
             ("mtime", pa.timestamp("us", tz="UTC")),
+            ("taken", pa.timestamp("us")),
+            ("taken_offset", pa.int16()),
             ("width", pa.int32()),
             ("height", pa.int32()),
             pa.field("status", pa.string(), nullable=False),
@@ -246,7 +253,8 @@ def _scores(num_labels: int) -> pa.Schema:
 
 def _content_sha256(split: ScoredSplit) -> str:
     """Parquet has no checksum of its own over values and metadata."""
-    said = [split.image_ids, split.labels, split.k, *(msgspec.to_builtins(getattr(split, name)) for name in MAYBE)]
+    known = [msgspec.to_builtins(as_read(each)) for name in MAYBE if (each := getattr(split, name))]
+    said = [split.image_ids, split.labels, split.k, known]
     digest = hashlib.sha256(fingerprint(said).encode())
     for rows_ND in (split.scores_NL, split.targets_NL, split.embedding_ND):
         if rows_ND is not None:

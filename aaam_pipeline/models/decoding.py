@@ -8,13 +8,15 @@ if there were no other. This module never loads torch: decoding processes import
 import io
 import re
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError
 from PIL.Image import Resampling, Transpose
 
 from aaam_pipeline.core.errors import ImageError
+from aaam_pipeline.models import exif
+from aaam_pipeline.models.exif import Taken
 
 # about 179 megapixels, Pillow's own limit: above it a small file could fill the memory
 MAX_PIXELS = 178_956_970
@@ -28,7 +30,7 @@ HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b
 HEIC_MISSING = "HEIC needs an extra: pip install 'aaam-pipe[heic]'"
 # modes in which the mean of two pixels is the colour between them
 AVERAGED = frozenset({"L", "RGB", "CMYK", "LA", "RGBA"})
-ORIENTATION, TILE_WIDTH, TILE_HEIGHT = 0x0112, 322, 323
+TILE_WIDTH, TILE_HEIGHT = 322, 323
 TURNS = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -45,8 +47,17 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 Box = tuple[float, float, float, float]
 
 
-def squash(content: bytes, size: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, int, int]:
-    """Decode a file's bytes and squash the picture to S x S; return it with the full width and height as shown.
+class Squashed(NamedTuple):
+    """A picture of S x S, the full width and height as shown, and when it was taken where the camera noted it."""
+
+    image: Image.Image
+    width: int
+    height: int
+    taken: Taken | None
+
+
+def squash(content: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Squashed:
+    """Decode a file's bytes and squash the picture to S x S.
 
     EXIF orientation is applied, transparency is shown on white, 16 bits a channel become 8, of several frames or pages
     the first is taken.
@@ -63,7 +74,7 @@ def squash(content: bytes, size: int, max_pixels: int = MAX_PIXELS) -> tuple[Ima
     try:
         image = _open(content)
         _check_size(image, max_pixels)
-        return _squash(image, size)
+        return Squashed(*_squash(image, size), exif.taken(image))
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -133,7 +144,7 @@ def _squash(image: Image.Image, size: int) -> tuple[Image.Image, int, int]:
     else:
         image.load()
         width, height = image.size
-    orientation = _orientation(image)
+    orientation = exif.orientation(image)
     turn = TURNS.get(orientation)
     if orientation in SIDEWAYS:
         width, height = height, width
@@ -155,14 +166,6 @@ def _reduce(image: Image.Image, box: Box, needed: int) -> tuple[Image.Image, Box
         return image, box
     # the last block may be a part of one: the box ends where the picture does
     return image.reduce(factor), (0, 0, box[2] / factor, box[3] / factor)
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ORIENTATION, 1))
-    # notes of the camera that are damaged say nothing about the picture
-    except Exception:
-        return 1
 
 
 def _flatten(image: Image.Image) -> Image.Image:

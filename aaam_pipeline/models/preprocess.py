@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.models.decoding import MAX_PIXELS, squash
+from aaam_pipeline.models.exif import Taken
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,11 +23,15 @@ Triple = tuple[float, float, float]
 
 
 class Decoded(NamedTuple):
-    """A picture ready to be batched: `pixels_SS3` uint8, and the original's width and height in pixels as shown."""
+    """A picture ready to be batched: `pixels_SS3` uint8, and the original's width and height in pixels as shown.
+
+    `taken`: when the camera took it; None: not noted.
+    """
 
     pixels_SS3: NDArray[np.uint8]
     width: int
     height: int
+    taken: Taken | None = None
 
 
 class Preprocess(Struct, frozen=True):
@@ -42,8 +47,8 @@ class Preprocess(Struct, frozen=True):
         Raises:
             ImageError: the bytes are not a whole image of a known format; its `kind` says which way.
         """
-        image, width, height = squash(content, self.size, max_pixels)
-        return Decoded(np.asarray(image, dtype=np.uint8), width, height)
+        image, width, height, taken = squash(content, self.size, max_pixels)
+        return Decoded(np.asarray(image, dtype=np.uint8), width, height, taken)
 
     def normalise(self, pixels_BSS3: "Tensor") -> "Tensor":
         """Return the network's input, float32 (B, 3, S, S) in channels_last order, of uint8 pixels (B, S, S, 3)."""

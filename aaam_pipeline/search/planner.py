@@ -13,8 +13,9 @@ from typing import NamedTuple
 from aaam_pipeline.core import ranking
 from aaam_pipeline.search.query import All, Any, FactFilter, Label, Node, Not, ScoreFilter, labels
 
-DATE = "mtime"
-"""The column that `after:` and `before:` compare: when the file was last changed, in UTC."""
+DATE = "coalesce(images.taken, images.mtime)"
+"""What `after:` and `before:` compare: when the photograph was taken, by the camera's clock, or else when the file was
+last changed, in UTC."""
 COMPARED = {"width", "height", "bytes"}
 MATCHED = {"path", "root"}
 # beyond what a column of 64 bits holds
@@ -115,7 +116,7 @@ class _Writer:
                 condition = f"images.{field} LIKE {self._parameter(_like(pattern))} ESCAPE '^'"
             case ("after" | "before") as field, date() as day:
                 comparison = ">=" if field == "after" else "<"
-                condition = f"images.{DATE} {comparison} {self._parameter(day)}::DATE::TIMESTAMP"
+                condition = f"{DATE} {comparison} {self._parameter(day)}::DATE::TIMESTAMP"
             case _:
                 raise TypeError(f"no filter: {node}")
         # a fact that is not known fits no filter

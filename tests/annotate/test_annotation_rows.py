@@ -84,6 +84,7 @@ def test_bad_images_fail_by_kind_and_the_others_do_not(mixed_rows: pa.Table) -> 
 
 def test_failed_rows_hold_nulls_and_a_reason_of_one_line(mixed_rows: pa.Table) -> None:
     for row in mixed_rows.to_pylist():
+        assert row["status"] == "ok" or (row["taken"], row["taken_offset"]) == (None, None)
         answers = [row[name] for name in ("width", "height", "labels", "label_scores", "scores", "embedding")]
         if row["status"] == "failed":
             assert answers == [None] * 6
@@ -159,7 +160,7 @@ def test_rows_do_not_depend_on_batches_and_workers(
 ) -> None:
     expected = read(annotated)
     found = annotate(photos, tiny_bundle, tmp_path / "out", batch_size=batch_size, num_workers=workers, part_size=10)
-    for name in ("path", "sha256", "width", "height", "status", "labels", "model_id"):
+    for name in ("path", "sha256", "taken", "width", "height", "status", "labels", "model_id"):
         assert found[name].to_pylist() == expected[name].to_pylist()
     np.testing.assert_allclose(schema.rows(found["scores"]), schema.rows(expected["scores"]), atol=0.005)
 

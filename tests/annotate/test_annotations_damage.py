@@ -99,7 +99,7 @@ def test_a_damaged_interrupted_run_never_becomes_annotations_that_look_whole(
     name: str, interrupted: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     work = Path(shutil.copytree(interrupted, tmp_path / "kept"))
-    for place in flipped(work / name, 20):
+    for place in flipped(work / name, 8):
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
         shutil.rmtree(interrupted, ignore_errors=True)
         shutil.copytree(work, interrupted)

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "an error of a good image": (cell("error_type", "truncated"), "an error is not given exactly"),
     "no scores": (cell("scores", None), "scores is not null exactly where the image failed"),
     "no labels": (cell("labels", None), "labels is not null exactly where the image failed"),
+    "an offset without its date": (cell("taken_offset", 60, row=1), "an offset of a date that is not there"),
     "no hash": (cell("sha256", None), "the SHA-256 or the size of an annotated image is not known"),
     "another model": (cell("model_id", "other"), "rows of another model than "),
     "an unknown label": (cell("labels", ["zebra"]), "labels that are not in the vocabulary: zebra"),
@@ -186,7 +188,6 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "manifest: settings": (manifest(settings={"top": 1}), "manifest.json: the model or the settings were changed"),
     "manifest: model": (manifest(model_id="other"), "manifest.json: the model or the settings were changed"),
     "manifest: embedding": (manifest(embedding_dim=3), "has another schema than its manifest says"),
-    "manifest: version": (manifest(schema_version=99), "version 99 of the files, but 2 is known"),
     "manifest: no JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json is damaged"),
     "manifest: no object": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json is damaged"),
 }
@@ -241,6 +242,13 @@ def test_a_failure_turned_into_a_success_is_found(partly_failed: Path, tmp_path:
     good = rows.filter(pc.equal(rows["status"], "ok"))
     writer.write_part(part(folder), pa.concat_tables([good, good]).slice(0, len(rows)), 0.0)
     with pytest.raises(IntegrityError, match=r"annotated rows: .*; failures: "):
+        check(folder)
+
+
+def test_a_date_of_a_failed_image_is_found(partly_failed: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(partly_failed, tmp_path / "annotations")
+    cell("taken", datetime(2024, 5, 1), row=0)(folder)
+    with pytest.raises(IntegrityError, match=r"part-00000\.parquet: a date of an image that failed"):
         check(folder)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,8 +22,12 @@ COMMAND = [sys.executable, "-m", "aaam_pipeline"]
 INSTALLED = Path(sys.executable).with_name("aaam-pipe")
 
 
+# of the terminal that the tests are run in
+TERMINAL = ("NO_COLOR", "COLORTERM", "KITTY_", "TERM_PROGRAM", "TMUX")
+
+
 def environment(**more: str) -> Mapping[str, str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AAAM_", "NO_COLOR"))}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AAAM_", *TERMINAL))}
     return plain | more
 
 
@@ -64,6 +69,40 @@ def test_a_closed_pipe_is_quiet(tail: str, project: Path) -> None:
     done = subprocess.run(["bash", "-c", line], cwd=project, env=environment(), capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.split()[-1] == "0"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "search grass --top 5000 --csv",
+        "search grass --top 5000 -0",
+        "search grass --top 5000 --explain",
+        "search grass --top 5000 --preview",
+        "search grass --top 5000 --link-to {tmp}/best --html {tmp}/page.html --paths",
+        "similar photos/001.png --top 5000 --json",
+        "dedup --similarity 0.1 --json",
+        "dedup --similarity 0.1 --paths",
+        "dedup --similarity 0.1",
+    ],
+)
+def test_every_output_into_a_closed_pipe_is_quiet(words: str, project: Path, tmp_path: Path) -> None:
+    line = f"{shlex.join(COMMAND)} {words.format(tmp=tmp_path)} --quiet | head -c 1 >&2; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], cwd=project, env=environment(), capture_output=True, text=True)
+    assert done.stdout == "0\n"
+    # the one character that was read, and no complaint; `--preview` says why there is none only without --quiet
+    assert len(done.stderr) <= 1
+    if "best" in words:
+        # what was asked for besides is whole
+        assert len(list((tmp_path / "best").iterdir())) == 400
+        assert (tmp_path / "page.html").read_text().endswith("</html>\n")
+
+
+def test_json_is_json_whatever_stdout_can_hold(project: Path) -> None:
+    for encoding in ("utf-8", "ascii", "latin-1"):
+        done = run("search", "grass", "--top", "3", "--json", cwd=project, PYTHONIOENCODING=encoding)
+        assert done.returncode == 0
+        assert [json.loads(line)["labels"] is not None for line in done.stdout.splitlines()] == [True] * 3
+        assert done.stderr.splitlines() == ["index: index"]
 
 
 def test_labels_into_a_closed_pipe_are_quiet_too(project: Path) -> None:
@@ -134,6 +173,9 @@ def test_ctrl_c_while_torch_is_loading_exits_130_without_a_traceback(
         ("search zebra", 2),
         ("labels", 0),
         ("similar photos/001.png", 0),
+        ("similar ../{name}/photos/001.png --not photos/002.png --query grass --html {tmp}/page.html", 0),
+        ("similar gone.png", 2),
+        ("dedup --similarity 0.9", 0),
         ("index annotations --out {tmp}/index", 0),
         ("annotate gone", 2),
     ],
@@ -148,7 +190,7 @@ def test_torch_is_not_imported(words: str, code: int, project: Path, tmp_path: P
         "    heavy = {'torch', 'torchvision', 'ray', 'dvc'} & set(sys.modules)\n"
         "    sys.exit(f'loaded: {heavy}' if heavy else left.code)\n"
     )
-    command = [sys.executable, "-c", driver, *words.format(tmp=tmp_path).split()]
+    command = [sys.executable, "-c", driver, *words.format(tmp=tmp_path, name=project.name).split()]
     done = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, timeout=60)
     assert "loaded: " not in done.stderr
     assert done.returncode == code
@@ -171,7 +213,7 @@ def on_a_terminal(words: str, cwd: Path, **more: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=cwd,
-        env=environment(TERM="xterm-256color", **more),
+        env=environment(**{"TERM": "xterm-256color"} | more),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -188,6 +230,33 @@ def test_a_terminal_gets_a_table_and_no_color_keeps_it_plain(project: Path) -> N
     plain = on_a_terminal("search grass --top 3", project, NO_COLOR="1")
     assert "score" in plain
     assert "\x1b[3" not in plain
+
+
+def test_duplicates_are_a_table_on_a_terminal(project: Path) -> None:
+    shown = on_a_terminal("dedup --similarity 0.1", project)
+    assert re.search(r"group +score +image", re.sub(r"\x1b\[[0-9;]*m", "", shown))
+    assert "first" in shown
+    assert "duplicate another" in shown
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"COLORTERM": "truecolor"}, "\x1b[38;2;"),
+        ({}, "\x1b[38;5;"),
+        ({"KITTY_WINDOW_ID": "1"}, "\x1b_Ga=T,f=100,q=2,"),
+        ({"KITTY_WINDOW_ID": "1", "TMUX": "/tmp/tmux,1,0"}, "\x1b[38;5;"),
+        ({"TERM_PROGRAM": "iTerm.app"}, "\x1b]1337;File=inline=1;"),
+        ({"NO_COLOR": "1"}, "no preview: NO_COLOR is set"),
+        ({"TERM": "dumb"}, "no preview: this terminal shows neither pictures nor 256 colours"),
+    ],
+)
+def test_previews_on_a_terminal(more: dict[str, str], expected: str, project: Path) -> None:
+    shown = on_a_terminal("search grass --top 2 --preview", project, **more)
+    assert shown.count(expected) >= (1 if "no preview" in expected else 2)
+    assert shown.count("photos/") == 2
+    if "no preview" in expected:
+        assert not set(re.findall(r"\x1b[^\[]|\x1b\[[34]8;", shown))
 
 
 def test_without_a_terminal_there_are_no_bars(project: Path, tmp_path: Path) -> None:

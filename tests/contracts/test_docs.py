@@ -3,6 +3,7 @@
 import re
 import runpy
 import shlex
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ def test_commands_and_options_in_the_documentation_exist() -> None:
     commands = typer.main.get_group(app).commands
     for page in PAGES:
         for line in re.findall(r"^(?:\$ )?(aaam-pipe .*)$", page.read_text(), re.MULTILINE):
-            words = shlex.split(line, comments=True)[1:]
+            # what comes after a pipe is another program's
+            words = list(takewhile(lambda word: word != "|", shlex.split(line, comments=True)[1:]))
             if not words or words[0].startswith("-"):
                 continue
             assert words[0] in commands, f"{page.name}: {line}"

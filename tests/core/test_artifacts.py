@@ -1,7 +1,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 import pytest
@@ -180,3 +180,40 @@ def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -
     assert link.is_symlink()
     assert [path.name for path in real.iterdir()] == ["new"]
     assert not work.exists()
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    name: str
+    facts: dict[str, Any]
+    hash: str = ""
+
+
+def test_a_sealed_struct_is_known_from_a_changed_one(tmp_path: Path) -> None:
+    path = tmp_path / "note.json"
+    # what is not a number becomes null, and is no change
+    written = artifacts.write_sealed(path, Sealed("grüße", {"b": 0.1, "a": [1, 1e-9], "c": float("nan")}))
+    read = artifacts.read_json(path, Sealed, "a note")
+    artifacts.check_seal(path, read)
+    assert (read.name, read.hash, len(read.hash)) == ("grüße", written.hash, 64)
+    for changed in (
+        msgspec.structs.replace(read, name="gruesse"),
+        msgspec.structs.replace(read, facts={"b": 0.2, "a": [1, 1e-9], "c": None}),
+        msgspec.structs.replace(read, hash=""),
+    ):
+        with pytest.raises(IntegrityError, match=r"note\.json was changed"):
+            artifacts.check_seal(path, changed)
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe.jpg", b"\\xff.jpg", b"\\xzz.jpg", b"\xc3\xa9.jpg", b"folder\xe9/\xff.jpg"])
+def test_text_of_a_path_leads_back_to_it(name: bytes, tmp_path: Path) -> None:
+    place = tmp_path / os.fsdecode(name)
+    place.parent.mkdir(exist_ok=True)
+    place.touch()
+    assert artifacts.real_path(Path(artifacts.path_text(place))) == place
+
+
+def test_a_name_that_holds_the_text_of_a_byte_comes_before_that_byte(tmp_path: Path) -> None:
+    for name in (b"\xff.jpg", b"\\xff.jpg"):
+        (tmp_path / os.fsdecode(name)).touch()
+    assert artifacts.real_path(tmp_path / r"\xff.jpg") == tmp_path / r"\xff.jpg"
+    assert artifacts.real_path(tmp_path / r"gone\xff.jpg") == tmp_path / r"gone\xff.jpg"

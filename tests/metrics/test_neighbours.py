@@ -56,6 +56,17 @@ def test_smoothing_is_a_mean_weighted_by_likeness() -> None:
     np.testing.assert_array_equal(smooth(scores, ids, cosines, 0), scores)
 
 
+def test_of_many_images_some_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    scores, targets, embedding = rng.random((50, 4)), rng.integers(0, 2, (50, 4)), rng.normal(size=(50, 3))
+    monkeypatch.setattr(neighbours, "MOST", 25)
+    taken = np.linspace(0, 49, 25).astype(int)
+    expected = choose_neighbours(scores[taken], targets[taken], embedding[taken])
+    assert choose_neighbours(scores, targets, embedding) == expected
+    assert taken[0] == 0
+    assert taken[-1] == 49
+
+
 def test_evidence_is_chosen_where_it_helps_and_its_gain_is_what_it_gains() -> None:
     rng = np.random.default_rng(2)
     groups = rng.integers(0, 6, 120)

@@ -52,9 +52,54 @@ def scene(width: int, height: int) -> Image.Image:
 
 def turned(orientation: int) -> bytes:
     """EXIF that tells how the camera was held. Fresh each time, for some of Pillow's writers change what they get."""
+    return noted({}, orientation=orientation)
+
+
+def noted(
+    tags: dict[int, object],
+    outside: dict[int, object] | None = None,
+    orientation: int | None = None,
+    order: str = ">",
+) -> bytes:
+    """EXIF with `tags` in the camera's own directory, and others outside it."""
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif.endian = order
+    for tag, value in (outside or {}).items():
+        exif[tag] = value
+    if orientation is not None:
+        exif[0x0112] = orientation
+    if tags:
+        exif.get_ifd(0x8769).update(tags)
     return exif.tobytes()
+
+
+def note(tag: int, data: bytes, kind: int = 2, order: str = "<") -> bytes:
+    """EXIF whose camera's directory holds one entry, of any type and bytes; ASCII by default."""
+    directory = entry(tag, data, 26, kind, order)
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    outside = struct.pack(order + "IHHHIII", 8, 1, 0x8769, 4, 1, 26, 0)
+    return b"Exif\0\0" + head + outside + directory
+
+
+def entry(tag: int, data: bytes, place: int, kind: int = 2, order: str = "<") -> bytes:
+    """A directory of one entry that will lie at `place`; units of `kind` that are cut off do not count."""
+    count = len(data) // {3: 2, 4: 4, 5: 8, 9: 4, 10: 8, 11: 4, 12: 8}.get(kind, 1)
+    value = data.ljust(4, b"\0") if len(data) <= 4 else struct.pack(order + "I", place + 18)
+    return struct.pack(order + "HHHI4sI", 1, tag, kind, count, value, 0) + (data if len(data) > 4 else b"")
+
+
+def with_note(content: bytes, tag: int, data: bytes) -> bytes:
+    """Give a little-endian TIFF a camera's directory, also a compressed one, for which Pillow cannot."""
+    (first,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, first)
+    end = first + 2 + 12 * count
+    entries = [content[place : place + 12] for place in range(first + 2, end, 12)]
+    camera = len(content) + len(content) % 2
+    entries.append(struct.pack("<HHII", 0x8769, 4, 1, camera))
+    directory = entry(tag, data, camera)
+    moved = struct.pack("<H", count + 1) + b"".join(sorted(entries, key=lambda each: each[1::-1])) + content[end:][:4]
+    changed = content[:4] + struct.pack("<I", camera + len(directory)) + content[8:]
+    return changed.ljust(camera, b"\0") + directory + moved
 
 
 def png(pixels: np.ndarray, colour: int, *extra: bytes) -> bytes:

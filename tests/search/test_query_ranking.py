@@ -37,7 +37,16 @@ FACTS: dict[str, list[Any]] = {
         None if number % 11 == 0 else datetime(2023 + number % 3, 1 + number % 12, 1 + number % 2, tzinfo=UTC)
         for number in NUMBERS
     ],
+    "taken": [
+        None if number % 5 == 0 else datetime(2022 + number % 4, 1 + number % 7, 1 + number % 3, 12, 30)
+        for number in NUMBERS
+    ],
 }
+# what a photograph's date is: by the camera's clock, else the file's in UTC
+FACTS["date"] = [
+    taken if taken is not None else mtime and mtime.replace(tzinfo=None)
+    for taken, mtime in zip(FACTS["taken"], FACTS["mtime"], strict=True)
+]
 Tree = tuple[Any, ...]
 Check = Callable[[Any], bool]
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -57,10 +66,10 @@ MATCHES: dict[str, tuple[str, Check]] = {
     "path:012/Holiday": ("path", lambda path: False),
     "root:/photos": ("root", lambda root: root == "/photos"),
     "root:\"/more 'photos'\"": ("root", lambda root: root == "/more 'photos'"),
-    "after:2024": ("mtime", lambda time: time >= datetime(2024, 1, 1, tzinfo=UTC)),
-    "after:2024-05": ("mtime", lambda time: time >= datetime(2024, 5, 1, tzinfo=UTC)),
-    "before:2024-05-02": ("mtime", lambda time: time < datetime(2024, 5, 2, tzinfo=UTC)),
-    "before:2023": ("mtime", lambda time: time < datetime(2023, 1, 1, tzinfo=UTC)),
+    "after:2024": ("date", lambda time: time >= datetime(2024, 1, 1)),
+    "after:2024-05": ("date", lambda time: time >= datetime(2024, 5, 1)),
+    "before:2024-05-02": ("date", lambda time: time < datetime(2024, 5, 2)),
+    "before:2023": ("date", lambda time: time < datetime(2023, 1, 1)),
 }
 SIZES = {"0": 0, "1000": 1000, "1000.5": 1000.5, "1k": 1000, "1KiB": 1024, "2MB": 2e6, "1.5TiB": 1.5 * 2**40}
 
@@ -211,6 +220,14 @@ def test_a_random_query_ranks_as_its_definition_says(tree: Tree, top: int, facts
     for hit, terms in facts_index.explain(asked, 3):
         assert np.prod([term.score for term in terms]) == pytest.approx(hit.score, abs=1e-12)
         assert {label for term in terms for label in term.label_scores} == set(hit.label_scores)
+
+
+def test_the_images_have_dates_of_both_kinds_of_one_and_none() -> None:
+    """Else the test above would not show which of them counts."""
+    known = [
+        (taken is not None, mtime is not None) for taken, mtime in zip(FACTS["taken"], FACTS["mtime"], strict=True)
+    ]
+    assert len(set(known)) == 4
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -1,0 +1,112 @@
+"""What the camera noted in a picture (EXIF): how it was held and when. Notes that are damaged tell nothing.
+
+Tags by their names in CIPA DC-008 (Exif 3.0). When a picture was taken is DateTimeOriginal, else DateTimeDigitized: a
+scan may have that alone. DateTime is not asked: programs that edit a picture put the time of the edit there.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from struct import calcsize, iter_unpack, unpack
+from typing import NamedTuple, TypeVar
+
+from PIL import Image
+from PIL.ExifTags import IFD, Base
+
+Found = TypeVar("Found")
+# each with the tag that tells how far the camera's clock was from UTC
+TIMES = ((Base.DateTimeOriginal, Base.OffsetTimeOriginal), (Base.DateTimeDigitized, Base.OffsetTimeDigitized))
+TAGS = frozenset(tag for pair in TIMES for tag in pair)
+# types that hold text, or that programs write it as: BYTE, ASCII, UNDEFINED, UTF-8
+TEXTS = frozenset({1, 2, 7, 129})
+LONGEST_TEXT = 100
+# in a directory: how many entries there are; an entry's tag, type, length and value; the place of a longer value
+LAYOUT, BIG_LAYOUT = ("H", "HHI4s", "I"), ("Q", "HHQ8s", "Q")
+# the standard's form is 2024:05:01 12:30:00; programs write other marks between the numbers, and something behind them
+TIME = re.compile(r"\s*(\d{4})[:/.-](\d\d)[:/.-](\d\d)[ T](\d\d):(\d\d):(\d\d)(?!\d)", re.ASCII)
+OFFSET = re.compile(r"\s*([+-])(\d\d):?([0-5]\d)(?!\d)", re.ASCII)
+# no photograph is older; programs write the year 1 or 1601 where they know of none
+FIRST_YEAR = 1826
+# of the time zone farthest from UTC
+MOST_MINUTES = 14 * 60
+
+
+class Taken(NamedTuple):
+    """When a picture was taken. `time`: by the camera's clock; `offset`: that clock's minutes east of UTC, if noted."""
+
+    time: datetime
+    offset: int | None
+
+
+def orientation(image: Image.Image) -> int:
+    """Return how an opened picture is to be turned: 1 (not at all) to 8; 1 where nothing sensible is noted."""
+    return _undamaged(lambda: int(image.getexif().get(Base.Orientation, 1))) or 1
+
+
+def taken(image: Image.Image) -> Taken | None:
+    """Return when an opened picture was taken, to the second; None where no possible time is noted."""
+    return _undamaged(lambda: _taken(image.getexif()))
+
+
+def _undamaged(read: Callable[[], Found]) -> Found | None:
+    try:
+        return read()
+    # Pillow can raise anything on damaged notes, and they say nothing about the picture
+    except Exception:
+        return None
+
+
+def _taken(exif: Image.Exif) -> Taken | None:
+    # some programs write the tags beside the camera's directory, not in it
+    notes = {tag: exif[tag] for tag in TAGS if tag in exif} | _directory(exif)
+    for time_tag, offset_tag in TIMES:
+        if time := _time(_text(notes.get(time_tag))):
+            return Taken(time, _offset(_text(notes.get(offset_tag))))
+    return None
+
+
+def _directory(exif: Image.Exif) -> dict[int, bytes]:
+    """Return the texts of `TAGS` in the camera's directory.
+
+    Pillow's `get_ifd` makes Python objects of every tag: 0.4 ms for a camera's 40, a tenth of decoding a small picture.
+    """
+    if IFD.Exif not in exif:
+        return {}
+    count, entry, place = (f"{exif.endian}{part}" for part in (BIG_LAYOUT if exif.bigtiff else LAYOUT))
+    exif.fp.seek(exif[IFD.Exif])
+    (entries,) = unpack(count, exif.fp.read(calcsize(count)))
+    found = {}
+    for tag, kind, length, value in iter_unpack(entry, exif.fp.read(entries * calcsize(entry))):
+        if tag not in TAGS or kind not in TEXTS or length > LONGEST_TEXT:
+            continue
+        if length > len(value):
+            exif.fp.seek(unpack(place, value)[0])
+            value = exif.fp.read(length)
+        found[tag] = value[:length]
+    return found
+
+
+def _text(value: object) -> str:
+    """Return a tag's value as text; a number is none."""
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return value if isinstance(value, str) else ""
+
+
+def _time(text: str) -> datetime | None:
+    match = TIME.match(text)
+    try:
+        time = datetime.fromisoformat(match.expand(r"\1-\2-\3 \4:\5:\6")) if match else None
+    except ValueError:
+        return None
+    return time if time and time.year >= FIRST_YEAR else None
+
+
+def _offset(text: str) -> int | None:
+    match = OFFSET.match(text)
+    if not match:
+        return None
+    minutes = 60 * int(match[2]) + int(match[3])
+    if minutes > MOST_MINUTES:
+        return None
+    return minutes if match[1] == "+" else -minutes
