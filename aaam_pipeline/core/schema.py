@@ -232,7 +232,7 @@ def read_scores(path: Path) -> ScoredSplit:
         )  # fmt: skip
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path} is not a scores file: {error}") from None
-    if metadata.get(b"sha256", b"").decode() != _content_sha256(split):
+    if metadata.get(b"sha256") != _content_sha256(split).encode():
         raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")
     if not ((split.scores_NL >= 0) & (split.scores_NL <= 1)).all():
         raise IntegrityError(f"{path} holds scores that are no probabilities")

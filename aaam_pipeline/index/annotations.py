@@ -56,6 +56,11 @@ def open_sources(folders: Sequence[Path]) -> list[Source]:
                 f"{folder} was annotated with {manifest.model_id}, but {first.folder} with {first.manifest.model_id}: "
                 "scores of different models cannot be compared; annotate again with one"
             )
+        if manifest.calibration != first.manifest.calibration:
+            raise UsageError(
+                f"{folder} and {first.folder} were annotated with different calibrations of {manifest.model_id}: their "
+                "scores cannot be compared; annotate again with one"
+            )
     if not any(source.manifest.successes for source in sources):
         inputs = sum(source.manifest.inputs for source in sources)
         named = ", ".join(str(source.folder) for source in sources)

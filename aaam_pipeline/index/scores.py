@@ -18,11 +18,12 @@ import pyarrow as pa
 
 from aaam_pipeline.core import ranking, schema
 
+COMMITTED = 8 * 122_880
+"""Rows that are written in one transaction: whole row groups of DuckDB. A transaction for every batch took twice the
+time, and one for all of them would hold ever more memory."""
 FACTS = ("path", "root", "width", "height", "bytes", "mtime", "taken", "sha256", "labels")
 INSERTED = 16384
 """Rows of one INSERT."""
-COMMITTED = 60 * INSERTED
-"""Rows of one transaction. One for every INSERT took twice the time, and one for all of them takes ever more memory."""
 LEAST_MEMORY = 2**29
 """What DuckDB needs for a hundred columns, and for sorting, whatever it is allowed."""
 
@@ -43,7 +44,7 @@ class ScoresBuilder:
         if old:
             self._database.execute("ATTACH '{}' AS old (READ_ONLY)".format(str(old).replace("'", "''")))
         self._database.execute("BEGIN")
-        self._next = self._committed = 0
+        self._next = 0
         self._waiting: list[pa.RecordBatch] = []
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -62,7 +63,7 @@ class ScoresBuilder:
                 "WHERE id >= $2 AND id < $3",
                 [self._next - first, first, first + count],
             )
-        self._count(count)
+        self._advance(count)
 
     def _flush(self) -> None:
         if not self._waiting:
@@ -77,18 +78,17 @@ class ScoresBuilder:
         facts = {name: rows[name] for name in FACTS}
         facts["mtime"] = facts["mtime"].cast(pa.timestamp("us"))
         self._insert("images", pa.table({"id": ids, **facts}))
-        self._count(rows.num_rows)
+        self._advance(rows.num_rows)
+
+    def _advance(self, count: int) -> None:
+        if (self._next + count) // COMMITTED > self._next // COMMITTED:
+            self._database.execute("COMMIT; BEGIN")
+        self._next += count
 
     def _insert(self, table: str, rows: pa.Table) -> None:
         self._database.register("incoming", rows)
         self._database.execute(f"INSERT INTO {table} SELECT * FROM incoming")
         self._database.unregister("incoming")
-
-    def _count(self, rows: int) -> None:
-        self._next += rows
-        if self._next - self._committed >= COMMITTED:
-            self._database.execute("COMMIT; BEGIN")
-            self._committed = self._next
 
     def finish(self) -> None:
         """Write what is still waiting, and give every image its place: its rank by path, then root, then id."""

@@ -45,7 +45,7 @@ class Vectors:
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
             raise IntegrityError(f"{path} is damaged: not the file that its manifest names; build the index again")
         try:
-            self._index = mapped(file)
+            self._index = _read(file, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as error:
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[-1]}") from None
         if (self._index.ntotal, self._index.d) != (count, dim):
@@ -53,7 +53,8 @@ class Vectors:
         self._lists = self._index.nlist if isinstance(self._index, faiss.IndexIVF) else 0
         self.rounding = ROUNDING["sq8" if self._index.sq.qtype == faiss.ScalarQuantizer.QT_8bit else "fp16"]
         self._can_fetch = not self._lists
-        self._searcher = _on_gpu(self._index) if use_gpu and gpu.available() else self._index
+        # read once more and not mapped: what is copied to GPUs comes from memory
+        self._searcher = _on_gpu(_read(file, 0)) if use_gpu and gpu.available() else self._index
 
     @property
     def faiss_index(self) -> Any:
@@ -145,13 +146,6 @@ class Vectors:
         return self._index
 
 
-def mapped(file: BufferedReader) -> Any:
-    """Return the FAISS index in an open file, mapped into memory and not copied; RuntimeError if it holds none."""
-    handle = f"/dev/fd/{file.fileno()}"
-    flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
-    return faiss.read_index(handle if Path(handle).exists() else file.name, flags)
-
-
 def unit(vectors_BD: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the vectors scaled to length 1; a zero vector stays zero."""
     wide = np.asarray(vectors_BD, dtype=np.float32)
@@ -167,3 +161,9 @@ def _on_gpu(index: Any) -> Any:
     options = faiss.GpuMultipleClonerOptions()
     options.useFloat16 = True
     return faiss.index_cpu_to_all_gpus(flat, options)
+
+
+def _read(file: BufferedReader, flags: int) -> Any:
+    """Return the FAISS index in an open file; RuntimeError if it holds none."""
+    handle = f"/dev/fd/{file.fileno()}"
+    return faiss.read_index(handle if Path(handle).exists() else file.name, flags)

@@ -43,10 +43,13 @@ LARGE = 16
 class Index:
     """An index opened for reading; several processes may read one, also while it is rebuilt."""
 
-    def __init__(self, folder: Path, embed: Embed | None = None, words: Words | None = None) -> None:
+    def __init__(
+        self, folder: Path, embed: Embed | None = None, words: Words | None = None, *, use_gpu: bool = False
+    ) -> None:
         """Open the index in `folder`; `embed` serves `similar` with photographs that are not in it.
 
-        `words`: synonyms and parents, in place of those that are shipped.
+        `words`: synonyms and parents, in place of those that are shipped; `use_gpu`: compare vectors on the GPUs, if
+        there are any and FAISS was built for them: worth the copying only for many searches.
 
         Raises:
             UsageError: `folder` is no index.
@@ -57,6 +60,7 @@ class Index:
         self.vocabulary = Vocabulary(self.manifest.vocabulary)
         self.embed = embed
         self._words = words
+        self._use_gpu = use_gpu
         self._vectors: Vectors | None = None
         # held open, so that vectors first needed after a rebuild are still those of this index
         self._vectors_file = (folder / manifests.VECTORS).open("rb")
@@ -228,6 +232,7 @@ class Index:
                 self.manifest.images,
                 self.manifest.embedding_dim,
                 self.manifest.sha256[manifests.VECTORS],
+                use_gpu=self._use_gpu,
             )
         return self._vectors
 
@@ -256,7 +261,9 @@ class Index:
             raise IntegrityError(f"{self.folder} is damaged: {str(error).splitlines()[0]}") from None
 
 
-def open(folder: "str | os.PathLike[str]", embed: Embed | None = None, words: Words | None = None) -> Index:
+def open(
+    folder: "str | os.PathLike[str]", embed: Embed | None = None, words: Words | None = None, *, use_gpu: bool = False
+) -> Index:
     """Open an index for queries; see `Index`.
 
     An index that is replaced while its files are being opened is opened again: its manifest, scores and vectors are
@@ -266,7 +273,7 @@ def open(folder: "str | os.PathLike[str]", embed: Embed | None = None, words: Wo
     while True:
         before = _build_of(place)
         try:
-            index = Index(place, embed, words)
+            index = Index(place, embed, words, use_gpu=use_gpu)
         except AaamError:
             if _build_of(place) == before:
                 raise

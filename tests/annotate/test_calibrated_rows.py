@@ -1,13 +1,12 @@
 """The scores of rows are calibrated, whichever backend computed them, and everything about a row agrees with that."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import make_bundle
+from conftest import make_bundle, rewrite_json
 
 from aaam_pipeline.annotate import backends, runner, sources, verify
 from aaam_pipeline.annotate.backends import exporting
@@ -18,13 +17,6 @@ from aaam_pipeline.core.progress import NullReporter
 
 LINE = Calibration([0.5, 2.0, 1.0, 0.8, 3.0], [1.0, -1.0, 0.0, -2.0, 0.5])
 THRESHOLD = 0.6
-
-
-def described(folder: Path, calibration: Calibration | None) -> Path:
-    content = json.loads((folder / "bundle.json").read_text())
-    lines = calibration and {"slopes": calibration.slopes, "biases": calibration.biases}
-    (folder / "bundle.json").write_text(json.dumps(content | {"calibration": lines}))
-    return folder
 
 
 def annotated(photos: Path, model: Path, out: Path, backend: backends.BackendName) -> pa.Table:
@@ -43,7 +35,9 @@ def raw(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return described(make_bundle(tmp_path_factory.mktemp("calibrated") / "bundle", threshold=THRESHOLD), LINE)
+    folder = make_bundle(tmp_path_factory.mktemp("calibrated") / "bundle", threshold=THRESHOLD)
+    rewrite_json(folder / "bundle.json", calibration={"slopes": LINE.slopes, "biases": LINE.biases})
+    return folder
 
 
 @pytest.mark.parametrize("way", ["torch", "openvino", "export"])

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import LABELS, make_bundle
+from conftest import LABELS, make_bundle, rewrite_json
 from search.toy_index import EMBEDDING_ND, SCORES_NL, write_annotations
 
 import aaam_pipeline.search as search
@@ -179,6 +179,15 @@ def test_annotations_of_two_models_are_refused(annotated: Path, tmp_path: Path) 
     (other,) = folders(tmp_path, ["a.jpg"])
     with pytest.raises(UsageError, match=r"was annotated with toy, but .* scores of different models"):
         build([annotated, other], tmp_path / "index", NullReporter())
+
+
+def test_annotations_of_two_calibrations_are_refused(tmp_path: Path) -> None:
+    places = folders(tmp_path, ["a.jpg"], ["b.jpg"])
+    labels = len(schema.read_annotations_manifest(places[1]).vocabulary)
+    calibration = {"slopes": [2.0] * labels, "biases": [0.0] * labels}
+    rewrite_json(places[1] / "manifest.json", calibration=calibration)
+    with pytest.raises(UsageError, match=r"different calibrations of toy"):
+        build(places, tmp_path / "index", NullReporter())
 
 
 def test_an_index_that_is_up_to_date_is_left_as_it_is(tmp_path: Path) -> None:

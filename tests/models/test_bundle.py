@@ -95,9 +95,9 @@ def test_a_truncated_description_is_an_integrity_error(copy: Path) -> None:
         ({"format": "something else"}, "something else"),
         ({"thresholds": [0.5]}, "1 thresholds"),
         ({"k": "two"}, "is damaged"),
-        ({"calibration": {"slopes": [1, 1], "biases": [0, 0]}}, "calibration is not of 5 labels"),
-        ({"calibration": {"slopes": [1] * 5, "biases": [0] * 4}}, "calibration is not of 5 labels"),
-        ({"calibration": {"slopes": [1, 1, 1, 1, 0], "biases": [0] * 5}}, "is damaged"),
+        ({"calibration": {"slopes": [1.0, 1.0], "biases": [0.0, 0.0]}}, "calibration is not of 5 labels"),
+        ({"calibration": {"slopes": [1.0] * 5, "biases": [0.0] * 4}}, "calibration is not of 5 labels"),
+        ({"calibration": {"slopes": [1.0, 1.0, 1.0, 1.0, 0.0], "biases": [0.0] * 5}}, "is damaged"),
         ({"calibration": {"temperature": 2}}, "is damaged"),
         ({"vocabulary": ["a"], "thresholds": [0.5]}, "does not fit"),
     ],
@@ -113,8 +113,8 @@ def test_a_description_that_does_not_fit_is_an_integrity_error(
 
 def test_a_bundle_without_a_calibration_or_with_one_is_sound(copy: Path) -> None:
     assert bundle.read_info(copy).calibration is None
-    edit(copy, calibration={"slopes": [0.5] * 5, "biases": [-1] * 5})
-    assert bundle.load(copy, CPU).info.calibration == Calibration([0.5] * 5, [-1] * 5)
+    edit(copy, calibration={"slopes": [0.5] * 5, "biases": [-1.0] * 5})
+    assert bundle.load(copy, CPU).info.calibration == Calibration([0.5] * 5, [-1.0] * 5)
 
 
 def test_a_folder_or_file_that_is_no_bundle_is_a_usage_error(tmp_path: Path) -> None:
