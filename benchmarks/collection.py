@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.annotate.writer import write_part
 from aaam_pipeline.core import ranking, schema
-from aaam_pipeline.core.artifacts import fingerprint, write_json
+from aaam_pipeline.core.artifacts import fingerprint, write_sealed
 
 LABELS = 80
 NAMES = [f"l{label}" for label in range(LABELS)]
@@ -39,7 +39,7 @@ def write(folder: Path, images: int, dim: int) -> None:
     folder.mkdir(parents=True)
     parts = range(0, images, PART)
     for part, first in enumerate(parts):
-        write_part(folder / f"part-{part:05d}.parquet", _rows(first, min(PART, images - first), dim), seconds=0)
+        write_part(schema.part_path(folder, part), _rows(first, min(PART, images - first), dim), seconds=0)
     manifest = schema.AnnotationsManifest(
         schema_version=schema.VERSION,
         model_id="bench",
@@ -55,7 +55,7 @@ def write(folder: Path, images: int, dim: int) -> None:
         parts=len(parts),
         successes=images,
     )
-    write_json(folder / "manifest.json", manifest)
+    write_sealed(folder / "manifest.json", manifest)
 
 
 def codes(label: int, images: int) -> NDArray[np.uint8]:

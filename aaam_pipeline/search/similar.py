@@ -41,14 +41,12 @@ def direction(like: Sequence[NDArray[np.floating]], unlike: Sequence[NDArray[np.
     return sought_D.astype(np.float32)
 
 
-def nearest(index: "Index", direction_D: NDArray[np.float32], top: int, own: set[int]) -> list[Ranked]:
-    """Return the `top` images nearest to a direction, most like first, without those of `own`."""
-    found = [(id, cosine) for id, cosine in index.vectors.nearest(direction_D, top + len(own)) if id not in own]
-    places = dict(
-        index.select("SELECT id, place FROM scores WHERE id IN (SELECT unnest(?))", [[id for id, _ in found]])
-    )
-    ranked = [Ranked(id, cosine, places[id], {}) for id, cosine in found]
-    return sorted(ranked, key=_order)[:top]
+def nearest(index: "Index", direction_D: NDArray[np.float32], top: int, own: set[int]) -> list[tuple[int, float]]:
+    """Return (id, cosine) of the `top` images nearest to a direction, without those of `own`, by id.
+
+    They are more than `top` where others are as near as the last.
+    """
+    return sorted(each for each in index.vectors.nearest(direction_D, top + len(own)) if each[0] not in own)
 
 
 def fitting(index: "Index", direction_D: NDArray[np.float32], plan: Plan, top: int, own: set[int]) -> list[Ranked]:
