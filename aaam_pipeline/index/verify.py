@@ -7,8 +7,9 @@ import duckdb
 import numpy as np
 
 from aaam_pipeline.core.artifacts import file_sha256
-from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.schema import read_annotations_manifest
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.manifest import SCORES, VECTORS, IndexManifest
 from aaam_pipeline.index.scores import count_labels
@@ -23,7 +24,7 @@ def is_index(folder: Path) -> bool:
 
 
 def verify(folder: Path, report: Reporter) -> IndexManifest:
-    """Check an index: hashes, one row an image in both tables, label counts, images that find themselves first.
+    """Check an index: hashes, one row an image in both tables, label counts, images that find themselves, the model.
 
     Raises:
         UsageError: `folder` is no index.
@@ -38,6 +39,7 @@ def verify(folder: Path, report: Reporter) -> IndexManifest:
         problems = [*_score_problems(folder, manifest)]
         advance(1)
         problems += _vector_problems(folder, manifest)
+        problems += _model_problems(manifest)
         advance(1)
     if problems:
         raise IntegrityError(f"{folder} is damaged: {'; '.join(problems)}; build the index again")
@@ -57,6 +59,18 @@ def _score_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
                 yield "the labels of the images are not counted as in the manifest"
     except duckdb.Error as error:
         yield str(error).splitlines()[0]
+
+
+def _model_problems(manifest: IndexManifest) -> Iterator[str]:
+    """Yield folders of annotations, of those that are still there, that another model has written since."""
+    for place in manifest.annotations:
+        try:
+            said = read_annotations_manifest(Path(place))
+        except AaamError:
+            # gone, or damaged: no matter to an index, which holds all it needs
+            continue
+        if said.model_id != manifest.model_id:
+            yield f"it is of {manifest.model_id}, but {place} is of {said.model_id} now"
 
 
 def _vector_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:

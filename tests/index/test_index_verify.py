@@ -8,6 +8,7 @@ import duckdb
 import faiss
 import msgspec
 import pytest
+from conftest import rewrite_json
 
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.locks import exclusive
@@ -82,6 +83,17 @@ def test_contents_that_are_wrong_under_true_hashes_are_found(
     manifests.write(copied, manifest)
     with pytest.raises(IntegrityError, match=found):
         verify(copied, NullReporter())
+
+
+def test_annotations_that_another_model_has_written_since_are_named(annotated: Path, tmp_path: Path) -> None:
+    shutil.copytree(annotated, tmp_path / "annotations")
+    build(tmp_path / "annotations", tmp_path / "index", NullReporter())
+    rewrite_json(tmp_path / "annotations" / "manifest.json", model_id="another")
+    with pytest.raises(IntegrityError, match=r"it is of toy-.*, but .*annotations is of another now"):
+        verify(tmp_path / "index", NullReporter())
+    # an index holds all it needs
+    shutil.rmtree(tmp_path / "annotations")
+    verify(tmp_path / "index", NullReporter())
 
 
 def test_a_second_build_into_one_folder_is_refused_and_told_who_is_there(annotated: Path, tmp_path: Path) -> None:
