@@ -2,12 +2,12 @@
 
 Shapes: D embedding.
 
-The score of a query is defined in `core.ranking`; ties go by `TIES`. Top 5 is therefore always the beginning of top 15.
+The score of a query is defined in `core.ranking`, and ties go by path: top 5 is always the beginning of top 15.
 """
 
 import os
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -21,10 +21,12 @@ from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.vocabulary import Vocabulary
 from aaam_pipeline.core.words import Resolver, Words
 from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.search import parser, planner, similar
+from aaam_pipeline.search import facts, parser, ranker, similar
 from aaam_pipeline.search import query as queries
+from aaam_pipeline.search.columns import Columns
 from aaam_pipeline.search.hits import Explanation, Hit, Term
 from aaam_pipeline.search.photos import Embed, look_up
+from aaam_pipeline.search.query import Node
 from aaam_pipeline.search.similar import Ranked
 
 if TYPE_CHECKING:
@@ -32,12 +34,6 @@ if TYPE_CHECKING:
 
 Photo = str | os.PathLike[str] | NDArray[Any]
 """A photograph by its path or URL, or an embedding (D,)."""
-TIES = "scores.place"
-"""The column of the index that orders images of equal score: by path, then root."""
-SAMPLE = 32768
-"""Images, the first of an index, whose best bound from below what is among the best of all."""
-LARGE = 16
-"""Samples in an index from which on a bound saves more than it costs."""
 
 
 class Index:
@@ -70,8 +66,6 @@ class Index:
         try:
             self._database.execute("ATTACH '{}' AS index (READ_ONLY)".format(path.replace("'", "''")))
             self._database.execute("USE index")
-            # would read id, place and codes of the best in a second scan: a quarter of the time at 100,000 images
-            self._database.execute("SET late_materialization_max_rows = 0")
         except duckdb.Error as error:
             self.close()
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
@@ -114,7 +108,7 @@ class Index:
             IntegrityError: the index is damaged.
         """
         _check_top(top)
-        return self._hits(self.ranked(planner.plan(self._understood(text).node), top))
+        return self._hits(self.ranked(self._understood(text).node, top))
 
     def explain(self, text: str | parser.Query, top: int = 20) -> list[Explanation]:
         """Return what `query` returns, each hit with the terms of its score.
@@ -123,24 +117,24 @@ class Index:
             UsageError, UnknownLabelError, IntegrityError: as `query`.
         """
         _check_top(top)
-        plan = planner.plan(self._understood(text).node)
-        ranked = self.ranked(plan, top)
-        scores = ", ".join(score for _, score, _ in plan.terms)
-        ids = ", ".join(str(each.id) for each in ranked) or "NULL"
-        rows = self.select(f"SELECT id, {scores} FROM {plan.source} WHERE id IN ({ids})", plan.values)
-        numbers = {row[0]: row[1:] for row in rows}
+        node, sources = self._understood(text).node, self._sources
+        ranked = self.ranked(node, top)
+        ids = np.array([each.id for each in ranked], np.int64)
+        factors = node.items if isinstance(node, queries.All) else (node,)
+        scores = [ranker.numbers_of(item, sources, ids) / ranking.whole(ranker.degree(item)) for item in factors]
 
-        def terms(each: Ranked) -> list[Term]:
+        def terms(row: int, each: Ranked) -> list[Term]:
             return [
                 Term(
-                    queries.text(node, self.vocabulary),
-                    number / ranking.whole(degree),
-                    {name: each.label_scores[name] for name in self._names(queries.labels(node))},
+                    queries.text(item, self.vocabulary),
+                    float(score[row]),
+                    {name: each.label_scores[name] for name in self._names(queries.labels(item))},
                 )
-                for number, (node, _, degree) in zip(numbers[each.id], plan.terms, strict=True)
+                for item, score in zip(factors, scores, strict=True)
             ]
 
-        return [Explanation(hit, terms(each)) for each, hit in zip(ranked, self._hits(ranked), strict=True)]
+        hits = self._hits(ranked)
+        return [Explanation(hit, terms(row, each)) for row, (each, hit) in enumerate(zip(ranked, hits, strict=True))]
 
     def similar(
         self,
@@ -162,57 +156,50 @@ class Index:
         """
         _check_top(top)
         # first: what is wrong with a query is known before a model is loaded
-        plan = None if query is None else planner.plan(self._understood(query).node)
+        node = None if query is None else self._understood(query).node
         sought, shunned = ([look_up(photo, self) for photo in _several(each)] for each in (photos, unlike))
         if not sought:
             raise UsageError("name a photograph to be like")
         own = {id for id, _ in (*sought, *shunned) if id is not None}
         direction_D = similar.direction([vector_D for _, vector_D in sought], [vector_D for _, vector_D in shunned])
-        if plan is None:
+        if node is None:
             near = [Ranked(id, cosine, 0, {}) for id, cosine in similar.nearest(self, direction_D, top, own)]
             # by the facts that are read anyway: to look their places up would take twice the time of all the rest
             return sorted(self._hits(near), key=lambda hit: (-hit.score, hit.path, hit.root))[:top]
-        return self._hits(similar.fitting(self, direction_D, plan, top, own))
+        return self._hits(similar.fitting(self, direction_D, node, top, own))
 
-    def ranked(self, plan: planner.Plan, top: int, among: list[int] | None = None) -> list[Ranked]:
-        """Return the best images of a planned query, of all or of those with the ids `among`, best first."""
-        codes = "".join(f", s{label}" for label in plan.labels)
+    def ranked(self, node: Node, top: int, among: Sequence[int] | None = None) -> list[Ranked]:
+        """Return the best images of a query, of all or of those with the ids `among`, best first."""
+        places_N = self.columns.places
         if among is None:
-            condition, values = self._bounded(plan, top), plan.values
+            ids, numbers = ranker.best(node, self._sources, places_N, top)
         else:
-            condition = f"{plan.condition} AND id IN (SELECT unnest(${len(plan.values) + 1}))"
-            values = [*plan.values, among]
-        rows = self.select(
-            f"SELECT id, {plan.score} AS score, {TIES}{codes} FROM {plan.source} WHERE {condition} "
-            f"ORDER BY score DESC, {TIES} LIMIT {int(top)}",
-            values,
-        )
-        names, whole = self._names(plan.labels), ranking.whole(plan.degree)
-        return [
-            Ranked(
-                row[0],
-                row[1] / whole,
-                row[2],
-                dict(zip(names, [code / ranking.LEVELS for code in row[3:]], strict=True)),
-            )
-            for row in rows
-        ]
+            ids, numbers = ranker.best_of(node, self._sources, places_N, top, np.asarray(among, np.int64))
+        named = queries.labels(node)
+        scores = (numbers / ranking.whole(ranker.degree(node))).tolist()
+        codes = [self.columns.codes(label)[ids].tolist() for label in named]
+        names, places = self._names(named), places_N[ids].tolist()
 
-    def _bounded(self, plan: planner.Plan, top: int) -> str:
-        """Return a condition that all of the `top` best images of a query fulfil, and in a large index few others.
+        def label_scores(row: int) -> dict[str, float]:
+            return {name: code[row] / ranking.LEVELS for name, code in zip(names, codes, strict=True)}
 
-        The `top`-th best of some images is no better than that of all, so that all of the best are as good as it is.
-        Sorting only those saves a quarter of a query's processor time at a million images, a third at 10 million.
-        """
-        if self.manifest.images < LARGE * SAMPLE:
-            return plan.condition
-        least = self.select(
-            f"SELECT {plan.score} AS score FROM {plan.source} WHERE {plan.condition} AND id < {SAMPLE} "
-            f"ORDER BY score DESC LIMIT 1 OFFSET {int(top) - 1}",
-            plan.values,
-        )
-        # a score above 0 is a hit: no more than the filters is left to be asked
-        return " AND ".join([*plan.filters, f"score >= {least[0][0]:.17e}"]) if least else plan.condition
+        return [Ranked(id, scores[row], places[row], label_scores(row)) for row, id in enumerate(ids.tolist())]
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The score columns, in memory once they were asked for."""
+        return Columns(self.select_columns, self.manifest.images)
+
+    @property
+    def _sources(self) -> ranker.Columns:
+        # a filter that a query names twice is asked once
+        return ranker.Columns(self.columns.codes, cache(self._holds))
+
+    def _holds(self, node: queries.FactFilter) -> NDArray[np.bool_]:
+        condition, values = facts.condition(node)
+        holds_N = np.zeros(self.manifest.images, np.bool_)
+        holds_N[self.select_columns(f"SELECT id FROM images WHERE {condition}", values)["id"]] = True
+        return holds_N
 
     def _understood(self, text: str | parser.Query) -> parser.Query:
         return self.parse(text) if isinstance(text, str) else text
@@ -240,12 +227,12 @@ class Index:
         """Return hits in the order given, with the images' facts."""
         ids = [each.id for each in ranked]
         rows = self.select("SELECT id, path, root, labels FROM images WHERE id IN (SELECT unnest(?))", [ids])
-        facts = {row[0]: row[1:] for row in rows}
-        if len(facts) != len(ids):
+        known = {row[0]: row[1:] for row in rows}
+        if len(known) != len(ids):
             raise IntegrityError(f"{self.folder} is damaged: scores without images; build the index again")
         hits = []
         for each in ranked:
-            path, root, labels = facts[each.id]
+            path, root, labels = known[each.id]
             hits.append(Hit(path, root, each.score, labels, each.label_scores))
         return hits
 
@@ -255,8 +242,15 @@ class Index:
         Raises:
             IntegrityError: the database is damaged.
         """
+        return self._execute(statement, values).fetchall()
+
+    def select_columns(self, statement: str, values: list[Any] | None = None) -> dict[str, NDArray[Any]]:
+        """Return the columns of a SELECT by their names; raises what `select` raises."""
+        return self._execute(statement, values).fetchnumpy()
+
+    def _execute(self, statement: str, values: list[Any] | None) -> duckdb.DuckDBPyConnection:
         try:
-            return self._database.execute(statement, values).fetchall()
+            return self._database.execute(statement, values)
         except duckdb.Error as error:
             raise IntegrityError(f"{self.folder} is damaged: {str(error).splitlines()[0]}") from None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.search.planner import Plan
+from aaam_pipeline.search.query import Node
 
 if TYPE_CHECKING:
     from aaam_pipeline.search.engine import Index
@@ -49,7 +49,7 @@ def nearest(index: "Index", direction_D: NDArray[np.float32], top: int, own: set
     return sorted(each for each in index.vectors.nearest(direction_D, top + len(own)) if each[0] not in own)
 
 
-def fitting(index: "Index", direction_D: NDArray[np.float32], plan: Plan, top: int, own: set[int]) -> list[Ranked]:
+def fitting(index: "Index", direction_D: NDArray[np.float32], node: Node, top: int, own: set[int]) -> list[Ranked]:
     """Return the `top` images by the product of cosine and query score, without those of `own`.
 
     The threshold algorithm (Fagin, Lotem and Naor 2003): the nearest images and those that fit the query best are
@@ -58,12 +58,12 @@ def fitting(index: "Index", direction_D: NDArray[np.float32], plan: Plan, top: i
     depth = max(DEPTH, 4 * top)
     while True:
         near = index.vectors.nearest(direction_D, depth, exact=True)
-        fits = index.ranked(plan, depth)
+        fits = index.ranked(node, depth)
         # of an image in neither list, the score is at most this
         bound = max(near[-1][1], 0.0) * fits[-1].score if fits else 0.0
         everything = len(fits) < depth or len(near) >= index.manifest.images
         known = {each.id for each in fits}
-        fits += index.ranked(plan, depth, among=[id for id, _ in near if id not in known])
+        fits += index.ranked(node, depth, among=[id for id, _ in near if id not in known])
         fits = [each for each in fits if each.id not in own]
         cosines = index.vectors.cosines([each.id for each in fits], direction_D)
         both = [each._replace(score=each.score * float(cosine)) for each, cosine in zip(fits, cosines, strict=True)]

@@ -17,7 +17,7 @@ import aaam_pipeline.search as search
 from aaam_pipeline.core import ranking
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
-from aaam_pipeline.search import engine
+from aaam_pipeline.search import columns, ranker
 from aaam_pipeline.search import query as queries
 
 CODES_NL = ranking.encode(SCORES_NL).astype(np.int64)
@@ -231,14 +231,26 @@ def test_the_images_have_dates_of_both_kinds_of_one_and_none() -> None:
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(tree=trees, top=st.integers(1, 40))
-def test_a_large_index_answers_from_a_bound_as_a_small_one_does(
-    tree: Tree, top: int, facts_index: search.Index
+@given(tree=trees, top=st.integers(1, 40), block=st.integers(1, 100))
+def test_images_are_ranked_block_by_block_as_all_at_once(
+    tree: Tree, top: int, block: int, facts_index: search.Index
 ) -> None:
     asked = facts_index.parse(written(tree))
     expected = facts_index.query(asked, top)
-    with mock.patch.object(engine, "SAMPLE", IMAGES // engine.LARGE):
+    with mock.patch.object(ranker, "BLOCK", block):
         assert facts_index.query(asked, top) == expected
+
+
+def test_columns_beyond_what_may_be_kept_are_read_again(facts_index: search.Index) -> None:
+    expected = facts_index.query("grass sky|person -boat", 50)
+    with mock.patch.object(columns, "MOST_BYTES", 2 * IMAGES):
+        kept = columns.Columns(facts_index.select_columns, IMAGES)
+        for _ in range(2):
+            for label in range(len(LABELS)):
+                np.testing.assert_array_equal(kept.codes(label), CODES_NL[:, label])
+                assert len(kept._codes) <= 2
+        with mock.patch.object(facts_index, "columns", kept):
+            assert facts_index.query("grass sky|person -boat", 50) == expected
 
 
 def test_the_images_have_many_ties(facts_index: search.Index) -> None:
@@ -255,10 +267,7 @@ def test_top_5_is_the_beginning_of_top_15(text: str, facts_index: search.Index) 
 
 
 def test_many_labels_stay_in_the_range_of_a_double() -> None:
-    from aaam_pipeline.search import planner
-    from aaam_pipeline.search.query import Any as Union
-    from aaam_pipeline.search.query import Label
-
-    plan = planner.plan(Union(tuple(Label(id) for id in range(ranking.MOST_DEGREE))))
-    assert np.isfinite(ranking.whole(plan.degree))
-    assert ranking.whole(plan.degree) == float(255**ranking.MOST_DEGREE)
+    node = queries.Any(tuple(queries.Label(id) for id in range(ranking.MOST_DEGREE)))
+    whole = ranking.whole(ranker.degree(node))
+    assert np.isfinite(whole)
+    assert whole == float(255**ranking.MOST_DEGREE)

@@ -1,0 +1,52 @@
+"""From a filter on the facts of an image to SQL: a condition over the table `images` of an index, and its parameter.
+
+Fields are names of this file; everything else that a user typed is a parameter or a number.
+"""
+
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
+
+from aaam_pipeline.search.query import FactFilter
+
+DATE = "coalesce(taken, mtime)"
+"""What `after:` and `before:` compare: when the photograph was taken, by the camera's clock, or else when the file was
+last changed, in UTC."""
+# beyond what a column of 64 bits holds
+MOST = 2**62
+
+
+def condition(node: FactFilter) -> tuple[str, list[object]]:
+    """Return a filter as SQL with `$1`, and what that stands for. Where a fact is not known, it is null: not true."""
+    match node.field, node.value:
+        case ("width" | "height" | "bytes") as field, Decimal() as value:
+            return _compare(field, node.operator, Fraction(value)), []
+        case ("path" | "root") as field, str() as pattern:
+            return f"{field} LIKE $1 ESCAPE '^'", [_like(pattern)]
+        case "after", date() as day:
+            return f"{DATE} >= $1::DATE::TIMESTAMP", [day]
+        case "before", date() as day:
+            return f"{DATE} < $1::DATE::TIMESTAMP", [day]
+        case _:
+            raise TypeError(f"no filter: {node}")
+
+
+def _compare(column: str, operator: str, value: Fraction) -> str:
+    """Return the condition that a column of whole numbers compares like this."""
+    match operator:
+        case ">=":
+            return f"{column} >= {min(ceil(value), MOST)}"
+        case ">":
+            return f"{column} > {min(floor(value), MOST)}"
+        case "<=":
+            return f"{column} <= {min(floor(value), MOST)}"
+        case "<":
+            return f"{column} < {min(ceil(value), MOST)}"
+        case _:
+            return f"{column} = {min(floor(value), MOST)}" if value.denominator == 1 else "false"
+
+
+def _like(pattern: str) -> str:
+    """Return a pattern with * and ? as one for LIKE, in which ^ is the escape."""
+    return "".join({"*": "%", "?": "_"}.get(each, f"^{each}" if each in "%_^" else each) for each in pattern)
