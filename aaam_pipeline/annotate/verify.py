@@ -136,7 +136,7 @@ def _part_problems(folder: Path, number: int, manifest: AnnotationsManifest, tot
         stats = read_stats(path)
         rows = writer.read_part(path)
     except AaamError as error:
-        return [f"{path.name}: {' '.join(str(error).split())}"], 0
+        return [" ".join(str(error).split())], 0
     expected = schema.annotations(len(manifest.vocabulary), manifest.embedding_dim)
     # a reader of Parquet may add metadata of its own
     version = (rows.schema.metadata or {}).get(b"aaam_schema_version")

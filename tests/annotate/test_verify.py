@@ -104,8 +104,11 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a byte flipped": (flip, "part-00001.parquet was changed: its SHA-256 is not that of its stats"),
     "part missing": (lambda folder: part(folder, 2).unlink(), "part-00002.parquet is missing"),
     "stats missing": (lambda folder: stats_path(part(folder)).unlink(), "part-00000_stats.json is missing"),
-    "truncated": (truncate_and_rehash, "part-00000.parquet: "),
-    "a folder for a part": (lambda folder: (part(folder).unlink(), part(folder).mkdir()), "part-00000.parquet: "),
+    "truncated": (truncate_and_rehash, "part-00000.parquet is missing or damaged: "),
+    "a folder for a part": (
+        lambda folder: (part(folder).unlink(), part(folder).mkdir()),
+        "part-00000.parquet is missing or damaged: ",
+    ),
     "stats that are no JSON": (
         lambda folder: stats_path(part(folder)).write_text("{"),
         "part-00000_stats.json is damaged",
@@ -120,7 +123,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     ),
     "no Parquet": (
         lambda folder: (part(folder).write_bytes(b"x"), edit("part-00000_stats.json", sha256=X_SHA256)(folder)),
-        "part-00000.parquet: ",
+        "part-00000.parquet is missing or damaged: ",
     ),
     "a row deleted": (rewrite(lambda rows: rows.slice(1)), "rows: 23, the manifest says 24"),
     "a row twice": (rewrite(lambda rows: pa.concat_tables([rows, rows.slice(9)])), "rows: 25, the manifest says 24"),
@@ -182,7 +185,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "manifest: thresholds": (manifest(thresholds=[0.99] * 5), "not those which the thresholds and settings give"),
     "manifest: a threshold less": (manifest(thresholds=[0.5] * 4), "4 thresholds for 5 labels"),
     "manifest: a calibration of other labels": (
-        manifest(calibration={"slopes": [1] * 4, "biases": [0] * 4}),
+        manifest(calibration={"slopes": [1.0] * 4, "biases": [0.0] * 4}),
         "the calibration is not of 5 labels",
     ),
     "manifest: settings": (manifest(settings={"top": 1}), "manifest.json: the model or the settings were changed"),

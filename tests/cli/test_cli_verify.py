@@ -44,7 +44,7 @@ def test_damage_is_exit_code_4_and_one_line_on_stderr(annotated: Path, invoke: I
         done = invoke("verify", folder, *words)
         assert (done.exit_code, done.stdout) == (4, "")
         assert done.stderr == (
-            "error: broken is damaged: part-00001.parquet was changed: its SHA-256 is not that of its stats\n"
+            "error: broken is damaged: broken/part-00001.parquet was changed: its SHA-256 is not that of its stats\n"
         )
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import make_bundle
+from conftest import make_bundle, rewrite_json
 
 import aaam_pipeline.search as search
 from aaam_pipeline.annotate import runner, sources
@@ -126,9 +126,7 @@ def test_annotations_without_one_good_image_are_a_usage_error(tiny_bundle: Path,
 
 
 def test_interrupted_annotations_are_not_taken_for_whole(copied: Path, tmp_path: Path) -> None:
-    manifest = json.loads((copied / "manifest.json").read_text())
-    begun = manifest | {"parts": 0, "successes": 0, "failures": {}}
-    (copied / "manifest.json").write_text(json.dumps(begun))
+    rewrite_json(copied / "manifest.json", parts=0, successes=0, failures={})
     with pytest.raises(UsageError):
         build(copied, tmp_path / "index", NullReporter())
 
