@@ -109,7 +109,7 @@ class Collection:
 CHANGES = st.lists(st.sampled_from(["add", "delete", "change", "rename", "reorder"]), min_size=1, max_size=4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 1000), rounds=st.lists(CHANGES, min_size=1, max_size=3))
 def test_an_index_brought_up_to_date_answers_as_a_new_one(
     seed: int, rounds: list[list[str]], tmp_path_factory: pytest.TempPathFactory
