@@ -12,8 +12,10 @@ import yaml
 import aaam_pipeline.search as search
 from aaam_pipeline import metrics
 from aaam_pipeline.annotate import embedding, runner, sources
+from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.params import load
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.schema import read_scores
 from aaam_pipeline.datasets import prepare, registry
 from aaam_pipeline.datasets.download import download
 from aaam_pipeline.evaluation.report import evaluate
@@ -162,5 +164,5 @@ def test_a_photograph_scores_the_same_in_annotate_as_in_training(trained: Path) 
     runner.annotate(inputs, trained / "models" / "hard", trained / "again", runner.Options(), NullReporter())
     (part,) = trained.glob("again/part-*.parquet")
     annotated = np.array(pq.read_table(part)["scores"].to_pylist(), dtype=np.float32)
-    scored = np.array(pq.read_table(trained / "scores" / "hard.parquet")["scores"].to_pylist(), dtype=np.float32)
-    np.testing.assert_allclose(annotated, scored, atol=0.005)
+    scored = read_scores(trained / "scores" / "hard.parquet")
+    np.testing.assert_allclose(annotated, calibrate(scored.scores_NL, scored.calibration), atol=0.005)
