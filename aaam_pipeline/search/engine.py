@@ -68,6 +68,8 @@ class Index:
         try:
             self._database.execute("ATTACH '{}' AS index (READ_ONLY)".format(path.replace("'", "''")))
             self._database.execute("USE index")
+            # a thread more has to be woken for the facts of 20 images, a fifth of the time that they take
+            self._database.execute("SET threads = 1")
         except duckdb.Error as error:
             self.close()
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
@@ -251,10 +253,14 @@ class Index:
         return self._execute(statement, values).fetchall()
 
     def select_columns(self, statement: str, values: list[Any] | None = None) -> dict[str, NDArray[Any]]:
-        """Return the columns of a SELECT by their names; raises what `select` raises."""
-        return self._execute(statement, values).fetchnumpy()
+        """Return the columns of a SELECT that reads whole tables, by their names; raises what `select` raises."""
+        self._execute(f"SET threads = {os.cpu_count() or 1}")
+        try:
+            return self._execute(statement, values).fetchnumpy()
+        finally:
+            self._execute("SET threads = 1")
 
-    def _execute(self, statement: str, values: list[Any] | None) -> duckdb.DuckDBPyConnection:
+    def _execute(self, statement: str, values: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
         try:
             return self._database.execute(statement, values)
         except duckdb.Error as error:

@@ -7,7 +7,7 @@ between two columns and a score stays in the processor's cache, in the narrowest
 block only images are kept that could still be among the best.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any as Array
@@ -34,8 +34,8 @@ def best(node: Node, columns: Columns, places_N: NDArray[np.int32], top: int) ->
     """Return ids and whole numbers of the `top` best images with a score above 0, best first, ties by place."""
     found: list[tuple[NDArray[np.int64], Array]] = []
     count, least, last = 0, 0, 0
-    for start in range(0, len(places_N), BLOCK):
-        number_B = numbers_of(node, columns, slice(start, start + BLOCK))
+    for start, end in _blocks(len(places_N)):
+        number_B = numbers_of(node, columns, slice(start, end))
         rows = np.flatnonzero(number_B >= least) if least else np.flatnonzero(number_B)
         if least:
             # of images as good as the worst of the best so far, those whose place comes before
@@ -48,6 +48,15 @@ def best(node: Node, columns: Columns, places_N: NDArray[np.int32], top: int) ->
             ((ids, numbers),) = found
             count, least, last = top, numbers[-1], places_N[ids[-1]]
     return _best(found, places_N, top)
+
+
+def _blocks(images: int) -> Iterator[tuple[int, int]]:
+    """Yield where blocks begin and end. The first are small: they tell soon what is not among the best."""
+    start, size = 0, max(1, BLOCK // 16)
+    while start < images:
+        end = min(start + size, images)
+        yield start, end
+        start, size = end, min(4 * size, BLOCK)
 
 
 def best_of(
