@@ -121,11 +121,11 @@ class Index:
             UsageError, UnknownLabelError, IntegrityError: as `query`.
         """
         _check_top(top)
-        node, sources = self._understood(text).node, self._sources
+        node, operands = self._understood(text).node, self._operands
         ranked = self.ranked(node, top)
         ids = np.array([each.id for each in ranked], np.int64)
         factors = node.items if isinstance(node, queries.All) else (node,)
-        scores = [ranker.numbers_of(item, sources, ids) / ranking.whole(ranker.degree(item)) for item in factors]
+        scores = [ranker.numbers_of(item, operands, ids) / ranking.whole(ranker.degree(item)) for item in factors]
 
         def terms(row: int, each: Ranked) -> list[Term]:
             return [
@@ -176,9 +176,9 @@ class Index:
         """Return the best images of a query, of all or of those with the ids `among`, best first."""
         places_N = self.columns.places
         if among is None:
-            ids, numbers = ranker.best(node, self._sources, places_N, top)
+            ids, numbers = ranker.best(node, self._operands, places_N, top)
         else:
-            ids, numbers = ranker.best_of(node, self._sources, places_N, top, np.asarray(among, np.int64))
+            ids, numbers = ranker.best_of(node, self._operands, places_N, top, np.asarray(among, np.int64))
         named = queries.labels(node)
         scores = (numbers / ranking.whole(ranker.degree(node))).tolist()
         codes = [self.columns.codes(label)[ids].tolist() for label in named]
@@ -195,9 +195,9 @@ class Index:
         return Columns(self.select_columns, self.manifest.images)
 
     @property
-    def _sources(self) -> ranker.Columns:
+    def _operands(self) -> ranker.Operands:
         # a filter that a query names twice is asked once
-        return ranker.Columns(self.columns.codes, cache(self._holds))
+        return ranker.Operands(self.columns.codes, cache(self._holds))
 
     def _holds(self, node: queries.FactFilter) -> NDArray[np.bool_]:
         condition, values = facts.condition(node)

@@ -23,19 +23,19 @@ BLOCK = 65536
 Rows = slice | NDArray[np.int64]
 
 
-class Columns(NamedTuple):
+class Operands(NamedTuple):
     """What an expression is computed from: by the id of a label its codes (N,), by a filter where it holds (N,)."""
 
     codes: Callable[[int], NDArray[np.uint8]]
     holds: Callable[[FactFilter], NDArray[np.bool_]]
 
 
-def best(node: Node, columns: Columns, places_N: NDArray[np.int32], top: int) -> tuple[NDArray[np.int64], Array]:
+def best(node: Node, operands: Operands, places_N: NDArray[np.int32], top: int) -> tuple[NDArray[np.int64], Array]:
     """Return ids and whole numbers of the `top` best images with a score above 0, best first, ties by place."""
     found: list[tuple[NDArray[np.int64], Array]] = []
     count, least, last = 0, 0, 0
     for start, end in _blocks(len(places_N)):
-        number_B = numbers_of(node, columns, slice(start, end))
+        number_B = numbers_of(node, operands, slice(start, end))
         rows = np.flatnonzero(number_B >= least) if least else np.flatnonzero(number_B)
         if least:
             # of images as good as the worst of the best so far, those whose place comes before
@@ -60,16 +60,16 @@ def _blocks(images: int) -> Iterator[tuple[int, int]]:
 
 
 def best_of(
-    node: Node, columns: Columns, places_N: NDArray[np.int32], top: int, among: NDArray[np.int64]
+    node: Node, operands: Operands, places_N: NDArray[np.int32], top: int, among: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Array]:
     """Return the same of the images with the ids `among` alone."""
-    numbers = numbers_of(node, columns, among)
+    numbers = numbers_of(node, operands, among)
     return _best([(among[numbers > 0], numbers[numbers > 0])], places_N, top)
 
 
-def numbers_of(node: Node, columns: Columns, rows: Rows) -> Array:
+def numbers_of(node: Node, operands: Operands, rows: Rows) -> Array:
     """Return the whole numbers of an expression for some images."""
-    return _numbers(node, columns, rows, _type(degree(node)))
+    return _numbers(node, operands, rows, _type(degree(node)))
 
 
 def degree(node: Node) -> int:
@@ -85,31 +85,31 @@ def degree(node: Node) -> int:
             return 0
 
 
-def _numbers(node: Node, columns: Columns, rows: Rows, kind: type[Array]) -> Array:
+def _numbers(node: Node, operands: Operands, rows: Rows, kind: type[Array]) -> Array:
     match node:
         case Label(id):
-            return columns.codes(id)[rows].astype(kind)
+            return operands.codes(id)[rows].astype(kind)
         case ScoreFilter():
-            return _compared(columns.codes(node.label)[rows], node).astype(kind)
+            return _compared(operands.codes(node.label)[rows], node).astype(kind)
         case FactFilter():
-            return columns.holds(node)[rows].astype(kind)
+            return operands.holds(node)[rows].astype(kind)
         case Not(item):
-            return _rest(item, columns, rows, kind)
+            return _rest(item, operands, rows, kind)
         case All(items):
-            product = _numbers(items[0], columns, rows, kind)
+            product = _numbers(items[0], operands, rows, kind)
             for item in items[1:]:
-                product *= _numbers(item, columns, rows, kind)
+                product *= _numbers(item, operands, rows, kind)
             return product
         case Any(items):
-            product = _rest(items[0], columns, rows, kind)
+            product = _rest(items[0], operands, rows, kind)
             for item in items[1:]:
-                product *= _rest(item, columns, rows, kind)
+                product *= _rest(item, operands, rows, kind)
             return kind(ranking.whole(degree(node))) - product
 
 
-def _rest(node: Node, columns: Columns, rows: Rows, kind: type[Array]) -> Array:
+def _rest(node: Node, operands: Operands, rows: Rows, kind: type[Array]) -> Array:
     """Return what is missing from an expression's score to certainty."""
-    return kind(ranking.whole(degree(node))) - _numbers(node, columns, rows, kind)
+    return kind(ranking.whole(degree(node))) - _numbers(node, operands, rows, kind)
 
 
 def _type(degree: int) -> type[Array]:
