@@ -230,7 +230,7 @@ def test_the_images_have_dates_of_both_kinds_of_one_and_none() -> None:
     assert len(set(known)) == 4
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(tree=trees, top=st.integers(1, 40), block=st.integers(1, 100))
 def test_images_are_ranked_block_by_block_as_all_at_once(
     tree: Tree, top: int, block: int, facts_index: search.Index
