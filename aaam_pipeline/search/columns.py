@@ -14,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.search import facts
+from aaam_pipeline.search.query import FactFilter
 
 MOST_BYTES = 10**9
 """Memory for columns. Those that a query names are read again if all of them are more."""
 
-Select = Callable[[str], dict[str, NDArray[Any]]]
+Select = Callable[[str, list[Any]], dict[str, NDArray[Any]]]
 
 
 class Columns:
-    """The columns of the table `scores`, by the ids of images and labels."""
+    """The columns of the table `scores`, by the ids of images and labels; and where filters on facts hold."""
 
     def __init__(self, select: Select, images: int) -> None:
         """Read through `select`, which returns the columns of a statement by their names."""
@@ -32,7 +34,7 @@ class Columns:
     @cached_property
     def places(self) -> NDArray[np.int32]:
         """The rank of each image by its path (N,), which decides between equal scores."""
-        found = self._select("SELECT id, place FROM scores")
+        found = self._select("SELECT id, place FROM scores", [])
         # rows lie in the order of their ids, so that a column is what its rows are
         if not np.array_equal(found["id"], np.arange(self._images)):
             raise IntegrityError("the index is damaged: its scores are not those of its images; build the index again")
@@ -43,10 +45,17 @@ class Columns:
         if label in self._codes:
             self._codes.move_to_end(label)
             return self._codes[label]
-        codes_N = np.asarray(self._select(f"SELECT s{label} AS code FROM scores")["code"], np.uint8)
+        codes_N = np.asarray(self._select(f"SELECT s{label} AS code FROM scores", [])["code"], np.uint8)
         if len(codes_N) != self._images:
             raise IntegrityError("the index is damaged: it lacks scores; build the index again")
         while self._codes and (len(self._codes) + 1) * self._images > MOST_BYTES:
             self._codes.popitem(last=False)
         self._codes[label] = codes_N
         return codes_N
+
+    def holds(self, node: FactFilter) -> NDArray[np.bool_]:
+        """Return for which images a filter on their facts holds (N,)."""
+        condition, values = facts.condition(node)
+        holds_N = np.zeros(self._images, np.bool_)
+        holds_N[self._select(f"SELECT id FROM images WHERE {condition}", values)["id"]] = True
+        return holds_N

@@ -21,7 +21,7 @@ from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.vocabulary import Vocabulary
 from aaam_pipeline.core.words import Resolver, Words
 from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.search import facts, parser, ranker, similar
+from aaam_pipeline.search import parser, ranker, similar
 from aaam_pipeline.search import query as queries
 from aaam_pipeline.search.columns import Columns
 from aaam_pipeline.search.hits import Explanation, Hit, Term
@@ -197,13 +197,7 @@ class Index:
     @property
     def _operands(self) -> ranker.Operands:
         # a filter that a query names twice is asked once
-        return ranker.Operands(self.columns.codes, cache(self._holds))
-
-    def _holds(self, node: queries.FactFilter) -> NDArray[np.bool_]:
-        condition, values = facts.condition(node)
-        holds_N = np.zeros(self.manifest.images, np.bool_)
-        holds_N[self.select_columns(f"SELECT id FROM images WHERE {condition}", values)["id"]] = True
-        return holds_N
+        return ranker.Operands(self.columns.codes, cache(self.columns.holds))
 
     def _understood(self, text: str | parser.Query) -> parser.Query:
         return self.parse(text) if isinstance(text, str) else text
@@ -238,11 +232,8 @@ class Index:
         known = {row[0]: row[1:] for row in rows}
         if len(known) != len(ids):
             raise IntegrityError(f"{self.folder} is damaged: scores without images; build the index again")
-        hits = []
-        for each in ranked:
-            path, root, labels = known[each.id]
-            hits.append(Hit(path, root, each.score, labels, each.label_scores))
-        return hits
+        both = ((each, *known[each.id]) for each in ranked)
+        return [Hit(path, root, each.score, labels, each.label_scores) for each, path, root, labels in both]
 
     def select(self, statement: str, values: list[Any] | None = None) -> list[tuple[Any, ...]]:
         """Return the rows of a SELECT over the tables of `index.scores`.
