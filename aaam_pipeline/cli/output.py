@@ -2,10 +2,10 @@
 
 import csv
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,6 +50,11 @@ class Output:
     copy_to: Path | None = None
     link_to: Path | None = None
     html: Path | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "Output":
+        """Take those of a command's options that have the names of fields."""
+        return cls(**{each.name: options[each.name] for each in fields(cls) if each.name in options})
 
     def __post_init__(self) -> None:
         bare = "--print0" if self.print0 else "--paths"

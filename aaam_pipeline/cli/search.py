@@ -31,6 +31,7 @@ def _is_query(word: str, names: set[str]) -> bool:
 
 
 def search(
+    context: typer.Context,
     query: Annotated[
         list[str], typer.Argument(help='A query: "football dog|cat -crowd width>1000"; see docs/search.md.')
     ],
@@ -52,17 +53,7 @@ def search(
 ) -> None:
     """Find images by keywords, best first."""
     with guard():
-        out = output.Output(
-            as_json=as_json,
-            csv=csv,
-            paths=paths,
-            print0=print0,
-            explain=explain,
-            preview=preview,
-            copy_to=copy_to,
-            link_to=link_to,
-            html=html,
-        )
+        out = output.Output.of(context.params)
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
         from aaam_pipeline.core.progress import NullReporter

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def similar(
+    context: typer.Context,
     photos: Annotated[
         list[str], typer.Argument(help="Photographs, in the index or not; URLs that are in it. Of several, the mean.")
     ],
@@ -45,16 +46,7 @@ def similar(
 ) -> None:
     """Find images that look like photographs, most like first."""
     with guard():
-        out = output.Output(
-            as_json=as_json,
-            csv=csv,
-            paths=paths,
-            print0=print0,
-            preview=preview,
-            copy_to=copy_to,
-            link_to=link_to,
-            html=html,
-        )
+        out = output.Output.of(context.params)
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
         from aaam_pipeline.core.words import load

@@ -131,8 +131,8 @@ class IvfBuilder:
         self._next = end
 
     def copy(self, first: int, count: int) -> None:
-        """Refuse: an index that is built anew takes nothing over."""
-        raise NotImplementedError
+        """Take nothing over: an index is built anew where vectors cannot be (`updatable`)."""
+        assert not count, "built anew, and yet to be copied from an older index"
 
     def write(self, path: Path) -> VectorFacts:
         """Write the index file.

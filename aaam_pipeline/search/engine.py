@@ -174,14 +174,14 @@ class Index:
 
     def ranked(self, node: Node, top: int, among: Sequence[int] | None = None) -> list[Ranked]:
         """Return the best images of a query, of all or of those with the ids `among`, best first."""
-        places_N = self.columns.places
+        places_N, operands = self.columns.places, self._operands
         if among is None:
-            ids, numbers = ranker.best(node, self._operands, places_N, top)
+            ids, numbers = ranker.best(node, operands, places_N, top)
         else:
-            ids, numbers = ranker.best_of(node, self._operands, places_N, top, np.asarray(among, np.int64))
+            ids, numbers = ranker.best_of(node, operands, places_N, top, np.asarray(among, np.int64))
         named = queries.labels(node)
         scores = (numbers / ranking.whole(ranker.degree(node))).tolist()
-        codes = [self.columns.codes(label)[ids].tolist() for label in named]
+        codes = [operands.codes(label)[ids].tolist() for label in named]
         names, places = self._names(named), places_N[ids].tolist()
 
         def label_scores(row: int) -> dict[str, float]:
@@ -196,8 +196,8 @@ class Index:
 
     @property
     def _operands(self) -> ranker.Operands:
-        # a filter that a query names twice is asked once
-        return ranker.Operands(self.columns.codes, cache(self.columns.holds))
+        # kept while a query is answered: what it needs is read once, even if that is more than may be kept for others
+        return ranker.Operands(cache(self.columns.codes), cache(self.columns.holds))
 
     def _understood(self, text: str | parser.Query) -> parser.Query:
         return self.parse(text) if isinstance(text, str) else text

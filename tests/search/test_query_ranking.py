@@ -249,8 +249,14 @@ def test_columns_beyond_what_may_be_kept_are_read_again(facts_index: search.Inde
             for label in range(len(LABELS)):
                 np.testing.assert_array_equal(kept.codes(label), CODES_NL[:, label])
                 assert len(kept._codes) <= 2
-        with mock.patch.object(facts_index, "columns", kept):
+        read: list[str] = []
+        kept = columns.Columns(
+            lambda text, values: read.append(text) or facts_index.select_columns(text, values), IMAGES
+        )
+        with mock.patch.object(facts_index, "columns", kept), mock.patch.object(ranker, "BLOCK", 16):
             assert facts_index.query("grass sky|person -boat", 50) == expected
+        # once each, not once a block
+        assert len(read) == 1 + 4
 
 
 def test_the_images_have_many_ties(facts_index: search.Index) -> None:
