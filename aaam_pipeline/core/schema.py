@@ -4,9 +4,11 @@ Shapes: L labels, D embedding. Scores are probabilities in [0, 1].
 
 - `scores.parquet`: one row an image of a split, written by training (and by every compared method), read by evaluation.
 - `annotations/part-*.parquet`: one row for every input image, written by annotate, read by index and by anyone else.
+- Scores while training: `core.recording`.
 """
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -205,7 +207,11 @@ def write_scores(path: Path, split: ScoredSplit) -> None:
     }
     if split.embedding_ND is not None:
         columns["embedding"] = fixed_list(split.embedding_ND)
-    table = pa.table(columns).replace_schema_metadata(metadata)
+    write_table(path, pa.table(columns).replace_schema_metadata(metadata))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file, atomically and with the same bytes for the same content."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     write_bytes(path, sink.getvalue())
@@ -252,11 +258,15 @@ def _scores(num_labels: int) -> pa.Schema:
 
 
 def _content_sha256(split: ScoredSplit) -> str:
-    """Parquet has no checksum of its own over values and metadata."""
     known = [msgspec.to_builtins(as_read(each)) for name in MAYBE if (each := getattr(split, name))]
     said = [split.image_ids, split.labels, split.k, known]
+    arrays = [split.scores_NL, split.targets_NL, split.embedding_ND]
+    return content_sha256(said, [array for array in arrays if array is not None])
+
+
+def content_sha256(said: Any, arrays: Iterable[NDArray[Any]]) -> str:
+    """Return the SHA-256 of JSON-able content and arrays: Parquet has none of its own over values and metadata."""
     digest = hashlib.sha256(fingerprint(said).encode())
-    for rows_ND in (split.scores_NL, split.targets_NL, split.embedding_ND):
-        if rows_ND is not None:
-            digest.update(rows_ND.tobytes())
+    for array in arrays:
+        digest.update(array.tobytes())
     return digest.hexdigest()
