@@ -17,6 +17,7 @@ from aaam_pipeline import metrics
 from aaam_pipeline.core.calibration import Calibration, calibrate, logit
 from aaam_pipeline.datasets import prepare
 from aaam_pipeline.models import bundle
+from aaam_pipeline.training.team import Team
 from aaam_pipeline.training.trainer import predict
 from benchmarks.table import show
 
@@ -105,7 +106,7 @@ def main(model: Path, prepared: Path) -> None:
     """Print the table."""
     loaded = bundle.load(model, torch.device("cpu"))
     val = prepare.read_split(prepared, "val")
-    scores_NL, _ = predict(loaded.network, loaded.info.preprocess, val.pixels_NSS3, torch.device("cpu"))
+    scores_NL, _ = predict(loaded.network, loaded.info.preprocess, val.pixels_NSS3, Team("cpu"))
     rows = []
     for name, fit in WAYS.items():
         tried = [measure(held_out(fit, scores_NL, val.targets_NL, seed), val.targets_NL) for seed in range(DIVISIONS)]

@@ -1,4 +1,4 @@
-"""Stages `train_bce`, `train_joint` and `train_hard`: one phase, from the bundle of the one before."""
+"""The training stages: one phase, from the bundle of the one before; by several processes through `torchrun`."""
 
 from pathlib import Path
 
@@ -6,20 +6,15 @@ import typer
 
 from aaam_pipeline.cli.guard import guard
 from aaam_pipeline.cli.render import reporter
-from aaam_pipeline.training.phases import PHASES
-from aaam_pipeline.training.run import Places, run_phase
+from aaam_pipeline.training import settings
+from aaam_pipeline.training.run import places, run_phase
 
 
 def main(dataset: str, phase: str, device: str = "auto", params: Path = Path("params.yaml")) -> None:
     """Train `phase` of `dataset`."""
     with guard(), reporter() as report:
-        after, models = PHASES[phase].after, Path("models", dataset)
-        places = Places(
-            Path("data/prepared", dataset), models / after if after else None, models / phase,
-            Path("scores", dataset, f"{phase}.parquet"), Path("plots", dataset, f"{phase}.csv"),
-            Path(".aaam/train", dataset, phase),
-        )  # fmt: skip
-        run_phase(dataset, phase, params, places, device, report)
+        chosen = settings.read(params, dataset, phase)
+        run_phase(dataset, phase, chosen, places(dataset, phase, Path("data/prepared", dataset)), device, report)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """`params.yaml`: one section of it -> one frozen struct, where an unknown key is an error.
 
     datasets: [scenes]        # which data sets `dvc repro` works on
+    presets:                  # settings of a name, for any data set
+      paper: {...}            # laid over the block of a data set that asks for it
     scenes:                   # one block a data set
+      preset: null            # null: the block as it stands
       k: 4                    # labels assigned to an image
       data: {...}             # read by datasets/<name>
       preprocess: {...}       # models/preprocess
       model: {...}            # models/network
       train: {...}            # training/trainer, common to the phases
-      phases: {bce: {...}, joint: {...}, hard: {...}}
+      phases: {bce: {...}, joint: {...}, hard: {...}, warp: {...}}
 
 Every room declares the struct of its own section; this module only finds, checks and names what is wrong.
 """
@@ -23,8 +26,9 @@ import yaml
 
 from aaam_pipeline.core.errors import ParamsError
 
-SECTIONS = ("k", "data", "preprocess", "model", "train", "phases")
-PHASES = ("bce", "joint", "hard")
+SECTIONS = ("preset", "k", "data", "preprocess", "model", "train", "phases")
+PRESET_SECTIONS = ("preprocess", "model", "train", "phases")
+PHASES = ("bce", "joint", "hard", "warp")
 
 Section = TypeVar("Section")
 
@@ -40,10 +44,9 @@ def load(path: Path, section: str, kind: type[Section]) -> Section:
         ParamsError: the file is not YAML, the section is missing, or a key or value in it is unknown or unfit.
     """
     tree = _read(path)
-    dataset = section.split(".")[0]
-    _check_names(path, dataset, tree)
-    node: Any = tree
-    for name in section.split("."):
+    dataset, *inner = section.split(".")
+    node: Any = _block(path, dataset, tree)
+    for name in inner:
         if not isinstance(node, Mapping) or name not in node:
             raise ParamsError(f"{path}: no section {section!r}{_closest(name, node)}")
         node = node[name]
@@ -71,18 +74,39 @@ def _read(path: Path) -> Mapping[str, Any]:
     return tree
 
 
-def _check_names(path: Path, dataset: str, tree: Mapping[str, Any]) -> None:
-    """Refuse names in a data set's block that no stage would ever read: a typo there would be silently ignored."""
+def _block(path: Path, dataset: str, tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a data set's block, with the preset laid over it that it asks for."""
     block = tree.get(dataset)
     if not isinstance(block, Mapping):
         raise ParamsError(f"{path}: no block for the data set {dataset!r}{_closest(dataset, tree)}")
+    _check_names(path, dataset, block, SECTIONS)
+    name = block.get("preset")
+    if name is None:
+        return block
+    presets = tree.get("presets") or {}
+    if not isinstance(presets, Mapping) or not isinstance(presets.get(name), Mapping):
+        raise ParamsError(f"{path}: {dataset}.preset: no preset {name!r}{_closest(name, presets)}")
+    _check_names(path, f"presets.{name}", presets[name], PRESET_SECTIONS)
+    laid: Mapping[str, Any] = _laid_over(block, presets[name])
+    return laid
+
+
+def _check_names(path: Path, place: str, block: Mapping[str, Any], sections: tuple[str, ...]) -> None:
+    """Refuse names in a block that no stage would ever read: a typo there would be silently ignored."""
     phases = block.get("phases") or {}
     if not isinstance(phases, Mapping):
-        raise ParamsError(f"{path}: {dataset}.phases must hold {', '.join(PHASES)}, not {phases!r}")
-    for place, names, known in ((dataset, block, SECTIONS), (f"{dataset}.phases", phases, PHASES)):
+        raise ParamsError(f"{path}: {place}.phases must hold {', '.join(PHASES)}, not {phases!r}")
+    for where, names, known in ((place, block, sections), (f"{place}.phases", phases, PHASES)):
         for name in names:
             if name not in known:
-                raise ParamsError(f"{path}: unknown parameter {place}.{name}{_closest(name, known)}")
+                raise ParamsError(f"{path}: unknown parameter {where}.{name}{_closest(name, known)}")
+
+
+def _laid_over(below: Any, above: Any) -> Any:
+    """Return `below` with the values of `above` in place of its own, mapping by mapping."""
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return above
+    return {**below, **{name: _laid_over(below.get(name), value) for name, value in above.items()}}
 
 
 def _known_fields(message: str, kind: Any) -> str:

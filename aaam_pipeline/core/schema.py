@@ -260,8 +260,8 @@ def _scores(num_labels: int) -> pa.Schema:
 def _content_sha256(split: ScoredSplit) -> str:
     known = [msgspec.to_builtins(as_read(each)) for name in MAYBE if (each := getattr(split, name))]
     said = [split.image_ids, split.labels, split.k, known]
-    arrays = [split.scores_NL, split.targets_NL, split.embedding_ND]
-    return content_sha256(said, [array for array in arrays if array is not None])
+    arrays: list[NDArray[Any]] = [split.scores_NL, split.targets_NL]
+    return content_sha256(said, arrays if split.embedding_ND is None else [*arrays, split.embedding_ND])
 
 
 def content_sha256(said: Any, arrays: Iterable[NDArray[Any]]) -> str:

@@ -1,7 +1,7 @@
-"""A phase's state after its last finished epoch, in one safetensors file that is replaced atomically.
+"""Where a phase has come to, in one safetensors file that is replaced atomically.
 
-Nothing random is stored: every epoch derives its seeds from its own number (`core.seeding`), so a resumed phase ends
-with the same weights as one that was never stopped.
+Every epoch derives its seeds from its own number (`core.seeding`), and inside an epoch the states of the random number
+generators are kept, so a resumed phase ends with the same weights as one that was never stopped.
 """
 
 from pathlib import Path
@@ -19,31 +19,51 @@ Row = dict[str, float | int]
 
 
 class Progress(msgspec.Struct):
-    """What is known after an epoch. `history` has one row an epoch, the first one (epoch 0) before any training."""
+    """What is known so far. `history` has one row an epoch, the first one (epoch 0) before any training.
+
+    `epoch` is the one in work or finished last; `step` > 0: so many batches of it are done, with these `totals`.
+    """
 
     fingerprint: str
     epoch: int = 0
+    step: int = 0
+    totals: list[float] = []
     best_epoch: int = 0
     best_map: float = -1.0
     history: list[Row] = []
+    recorded_steps: list[int] = []
 
 
 class State(NamedTuple):
-    """The tensors of a checkpoint: the network's, those of its best epoch, and the optimizer's by parameter place."""
+    """The tensors of a checkpoint.
+
+    The network's, those of its best epoch, the optimizer's by parameter place, the scores recorded by their number, and
+    random number generators by `<rank>.<name>`.
+    """
 
     network: dict[str, Tensor]
     best: dict[str, Tensor]
     optimizer: dict[int, dict[str, Tensor]]
+    recorded: dict[str, Tensor]
+    chance: dict[str, Tensor]
 
 
 def save_checkpoint(
-    path: Path, progress: Progress, network: nn.Module, best: dict[str, Tensor], optimizer: Any
+    path: Path,
+    progress: Progress,
+    network: nn.Module,
+    best: dict[str, Tensor],
+    optimizer: Any,
+    recorded: list[Tensor],
+    chance: dict[str, Tensor],
 ) -> None:
     """Replace the checkpoint at `path`."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
     for place, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{place}.{slot}": tensor for slot, tensor in slots.items()}
+    tensors |= {f"recorded.{number}": tensor for number, tensor in enumerate(recorded)}
+    tensors |= {f"chance.{name}": tensor for name, tensor in chance.items()}
     # clone: safetensors refuses tensors that share memory, as the best and the current weights may
     plain = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
@@ -58,7 +78,7 @@ def load_checkpoint(path: Path, fingerprint: str) -> tuple[Progress, State] | No
             progress = msgspec.json.decode(stored.metadata()["progress"], type=Progress)
             if progress.fingerprint != fingerprint:
                 return None
-            state = State({}, {}, {})
+            state = State({}, {}, {}, {}, {})
             for key in stored.keys():  # noqa: SIM118 (a safe_open handle is no dict)
                 kind, _, name = key.partition(".")
                 if kind == "optimizer":

@@ -14,8 +14,9 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.seeding import derive
-from aaam_pipeline.datasets.prepare import Split
 from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.training.feed import Feed
+from aaam_pipeline.training.team import Team
 
 
 class Augment(Struct, frozen=True):
@@ -31,34 +32,45 @@ class Augment(Struct, frozen=True):
 
 
 class Batch(NamedTuple):
-    """Pictures ready for the network, float32 (B, 3, S, S), and their 0/1 targets, float32 (B, L)."""
+    """Pictures ready for the network, float32 (B, 3, S, S), and their 0/1 targets, float32 (B, L).
+
+    `of`: the size of the whole batch, of which other processes may have the rest.
+    """
 
     images_B3SS: Tensor
     targets_BL: Tensor
+    of: int
 
 
 def shuffled(
-    split: Split, preprocess: Preprocess, augment: Augment, batch_size: int, seed: int, device: torch.device
+    feed: Feed,
+    images: int,
+    preprocess: Preprocess,
+    augment: Augment,
+    batch_size: int,
+    seed: int,
+    team: Team,
+    done: int = 0,
 ) -> Iterator[Batch]:
-    """Yield one epoch of augmented batches in an order that `seed` alone decides.
+    """Yield this process's part of one epoch of augmented batches, in an order that `seed` alone decides.
 
-    A last batch of one picture is left out: batch norm cannot train on it.
+    The first `done` batches are passed over. A last batch with less than two pictures for every process is left out:
+    batch norm cannot train on a single one.
     """
-    order = np.random.default_rng(derive(seed, "order")).permutation(len(split.image_ids))
-    for start in range(0, len(order), batch_size):
-        chosen = np.sort(order[start : start + batch_size])
-        if len(chosen) < 2 <= len(order):
-            break
+    order = np.random.default_rng(derive(seed, "order")).permutation(images)
+    starts = [start for start in range(0, images, batch_size) if images - start >= 2 * team.size or start == 0][done:]
+    parts = [np.sort(order[start : start + batch_size]) for start in starts]
+    for start, part, (pixels, targets_BL) in zip(starts, parts, feed(map(team.share, parts)), strict=True):
         generator = torch.Generator().manual_seed(derive(seed, "augment", start))
-        pixels = torch.from_numpy(split.pixels_NSS3[chosen]).to(device)
-        images_B3SS = vary(preprocess.normalise(pixels), augment, generator)
-        yield Batch(images_B3SS, torch.from_numpy(split.targets_NL[chosen]).to(device).float())
+        # drawn for the whole batch, whoever has its pictures
+        luck_B6 = team.share(torch.rand((len(part), 6), generator=generator))
+        images_B3SS = vary(preprocess.normalise(pixels), augment, luck_B6.to(team.device))
+        yield Batch(images_B3SS, targets_BL, len(part))
 
 
-def vary(images_B3SS: Tensor, augment: Augment, generator: torch.Generator) -> Tensor:
-    """Return the pictures mirrored, zoomed, shifted and re-lit, each by its own chance, as one tensor operation."""
+def vary(images_B3SS: Tensor, augment: Augment, luck_B6: Tensor) -> Tensor:
+    """Return the pictures mirrored, zoomed, shifted and re-lit, each by its own six numbers in [0, 1)."""
     count, device = len(images_B3SS), images_B3SS.device
-    luck_B6 = torch.rand((count, 6), generator=generator).to(device)
     scale_B = 1 - augment.zoom * luck_B6[:, 0]
     room_B2 = (1 - scale_B)[:, None] * (2 * luck_B6[:, 1:3] - 1)
     mirror_B = torch.where(luck_B6[:, 3] < augment.flip, -1.0, 1.0)

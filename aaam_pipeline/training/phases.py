@@ -1,7 +1,8 @@
 """The three phases as a table (section 5.4): each starts from the checkpoint of the one before.
 
 `bce` finds the easy labels. `joint` adds the triplet margin with random triplets (Algorithm 1): found labels pull the
-related, not yet found ones up. `hard` replaces chance by the triplets that maximise the margin loss.
+related, not yet found ones up. `hard` replaces chance by the triplets that maximise the margin loss. `warp` is no phase
+of AAAM but the compared ranking loss, trained from the same start as `bce`.
 """
 
 from collections.abc import Callable
@@ -30,9 +31,9 @@ class LearningRates(Struct, frozen=True):
 class PhaseParams(Struct, frozen=True):
     """`phases.<name>` of params.yaml.
 
-    `margin` is m and `weight` lambda of Eq. 4 and 6 (unused by `bce`). `patience`: epochs without a better validation
-    mAP after which the phase ends. `schedule`: the learning rate stays, or rises over the first tenth of the phase and
-    falls to 0 on a cosine (one-cycle).
+    `margin` is m and `weight` lambda of Eq. 4 and 6 (`bce` uses neither, `warp` the margin alone). `patience`: epochs
+    without a better validation mAP after which the phase ends. `schedule`: the learning rate stays, or rises over the
+    first tenth of the phase and falls to 0 on a cosine (one-cycle).
     """
 
     epochs: Annotated[int, Meta(ge=0)] = 10
@@ -45,11 +46,15 @@ class PhaseParams(Struct, frozen=True):
 
 
 class Phase(NamedTuple):
-    """A row of the table: its name, the phase it starts from, and how it picks triplets (None: cross-entropy alone)."""
+    """A row of the table: its name, the phase it starts from, and how it picks triplets (None: none).
+
+    `objective`: Eq. 6, which without triplets is the cross-entropy, or the WARP loss.
+    """
 
     name: str
     after: str | None
     mine: Miner | None
+    objective: Literal["joint", "warp"] = "joint"
 
 
 def _hardest(probs_BL: Tensor, targets_BL: Tensor, k: int, generator: torch.Generator) -> Tensor:
@@ -62,5 +67,6 @@ PHASES = {
         Phase("bce", after=None, mine=None),
         Phase("joint", after="bce", mine=triplets.sample),
         Phase("hard", after="joint", mine=_hardest),
+        Phase("warp", after=None, mine=None, objective="warp"),
     )
 }

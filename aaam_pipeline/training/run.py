@@ -1,135 +1,160 @@
-"""The stages `train_bce`, `train_joint` and `train_hard`: read, train a phase, write its bundle, scores and history."""
+"""The training stages: read, train a phase, write its bundle, scores, history and prediction paths."""
 
 import csv
 import io
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch
-from msgspec import Meta
 
 import aaam_pipeline
 from aaam_pipeline import metrics
 from aaam_pipeline.core import artifacts, params, schema
 from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.progress import NullReporter, Reporter
+from aaam_pipeline.core.recording import write_recording
 from aaam_pipeline.core.seeding import derive
 from aaam_pipeline.datasets import prepare
-from aaam_pipeline.models import ModelParams, Network, bundle
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.models import Network, bundle
 from aaam_pipeline.training.checkpoint import Progress, Row
-from aaam_pipeline.training.phases import PHASES, PhaseParams
-from aaam_pipeline.training.trainer import Task, TrainParams, predict, train
+from aaam_pipeline.training.phases import PHASES
+from aaam_pipeline.training.recorder import Recorder
+from aaam_pipeline.training.settings import Settings
+from aaam_pipeline.training.team import Team
+from aaam_pipeline.training.trainer import Predicted, Task, predict, train
 
 CODE = ("core", "datasets", "metrics", "models", "training")
 
 
 class Places(NamedTuple):
-    """Where a phase reads and writes. `work` keeps the checkpoint and lies outside what DVC deletes."""
+    """Where a phase reads and writes. `work` keeps the checkpoint and lies outside what DVC deletes.
+
+    `start`: the bundle of the phase before. `validation`: the metrics of the validation split, by which settings are
+    chosen. `recording`: the prediction paths of a few test images.
+    """
 
     prepared: Path
     start: Path | None
     bundle: Path
     scores: Path
     history: Path
+    recording: Path
+    validation: Path
     work: Path
 
 
-def run_phase(dataset: str, phase_name: str, params_path: Path, places: Places, device: str, report: Reporter) -> None:
+def places(dataset: str, phase: str, prepared: Path, base: Path = Path()) -> Places:
+    """Return the places of a data set's phase below `base`, the pipeline's by default."""
+    after = PHASES[phase].after
+    return Places(
+        prepared=prepared,
+        start=base / "models" / dataset / after if after else None,
+        bundle=base / "models" / dataset / phase,
+        scores=base / "scores" / dataset / f"{phase}.parquet",
+        history=base / "plots" / dataset / f"{phase}.csv",
+        recording=base / "plots" / dataset / "paths" / f"{phase}.parquet",
+        validation=base / "reports" / dataset / "validation" / f"{phase}.json",
+        work=base / ".aaam" / "train" / dataset / phase,
+    )
+
+
+def run_phase(dataset: str, phase: str, settings: Settings, places: Places, device: str, report: Reporter) -> None:
     """Train one phase of a data set and publish its results; goes on from a checkpoint of the same work.
 
+    Started by `torchrun`, the processes train together, and the first of them writes and reports.
+
     Raises:
-        ParamsError, DeviceError, DatasetError, TrainingError, IntegrityError: as their docstrings say.
+        DeviceError, DatasetError, TrainingError, IntegrityError: as their docstrings say.
     """
-    target = bundle.choose_device(device)
-    model = params.load(params_path, f"{dataset}.model", ModelParams)
+    team = Team(device)
     labels = prepare.read_labels(places.prepared)
+    network = _starting_network(settings, places, labels, team)
+    torch.use_deterministic_algorithms(team.device.type == "cpu")
+    torch.backends.cudnn.benchmark = team.device.type == "cuda"
     task = Task(
-        name=f"{dataset} {phase_name}",
-        phase=PHASES[phase_name],
-        params=params.load(params_path, f"{dataset}.phases.{phase_name}", PhaseParams),
-        common=params.load(params_path, f"{dataset}.train", TrainParams),
-        preprocess=params.load(params_path, f"{dataset}.preprocess", Preprocess),
+        name=f"{dataset} {phase}",
+        phase=PHASES[phase],
+        settings=settings,
         train=prepare.read_split(places.prepared, "train"),
         val=prepare.read_split(places.prepared, "val"),
-        k=params.load(params_path, f"{dataset}.k", Annotated[int, Meta(ge=1)]),  # type: ignore[arg-type]
-        device=target,
+        test=prepare.read_split(places.prepared, "test"),
+        labels=labels,
+        team=team,
+        checkpoint=places.work / "checkpoint.safetensors",
+        fingerprint=_fingerprint(dataset, phase, settings, places, team),
+        report=report if team.leads else NullReporter(),
     )
-    torch.use_deterministic_algorithms(target.type == "cpu")
-    network = _starting_network(model, task, places, labels)
     places.work.mkdir(parents=True, exist_ok=True)
-    progress = train(network, task, places.work, _fingerprint(task, model, places), report)
+    recorder = Recorder(task.test, settings.k, settings.preprocess, team.device)
+    progress = train(network, task, recorder)
+    val, test = (predict(network, settings.preprocess, split.pixels_NSS3, team) for split in (task.val, task.test))
+    if team.leads:
+        info = _publish(dataset, task, progress, places, val, test)
+        write_recording(places.recording, recorder.result(labels))
+        saved = bundle.save(network, info, places.bundle)
+        task.checkpoint.unlink(missing_ok=True)
+        report.say(f"{task.name}: {saved.model_id}, best epoch {progress.best_epoch}, mAP {progress.best_map:.4f}")
+    team.wait()
 
-    info = _finish(dataset, network, task, model, labels, progress, places)
-    _write_history(places.history, progress.history)
-    saved = bundle.save(network, info, places.bundle)
-    (places.work / "checkpoint.safetensors").unlink(missing_ok=True)
-    report.say(f"{task.name}: {saved.model_id}, best epoch {progress.best_epoch}, mAP {progress.best_map:.4f}")
 
-
-def _finish(
-    dataset: str,
-    network: Network,
-    task: Task,
-    model: ModelParams,
-    labels: list[str],
-    progress: Progress,
-    places: Places,
+def _publish(
+    dataset: str, task: Task, progress: Progress, places: Places, val: Predicted, test: Predicted
 ) -> bundle.BundleInfo:
-    """Choose on validation what belongs to the bundle, score the test split, and return what the bundle says."""
-    targets_NL = task.val.targets_NL
-    scores_NL, embedding_ND = predict(network, task.preprocess, task.val.pixels_NSS3, task.device)
-    calibration = metrics.fit_calibration(scores_NL, targets_NL)
-    calibrated_NL = calibrate(scores_NL, calibration)
-    neighbours = metrics.choose_neighbours(calibrated_NL, targets_NL, embedding_ND)
-    test = prepare.read_split(places.prepared, "test")
-    scored = predict(network, task.preprocess, test.pixels_NSS3, task.device)
+    """Choose on validation what belongs to the bundle, write scores and history, and return what the bundle says."""
+    settings, targets_NL = task.settings, task.val.targets_NL
+    calibration = metrics.fit_calibration(val.scores_NL, targets_NL)
+    calibrated_NL = calibrate(val.scores_NL, calibration)
+    neighbours = metrics.choose_neighbours(calibrated_NL, targets_NL, val.embedding_ND)
     schema.write_scores(
         places.scores,
         schema.ScoredSplit(
-            test.image_ids, scored[0], test.targets_NL, labels, task.k, calibration, schema.half(scored[1]), neighbours
+            task.test.image_ids, test.scores_NL, task.test.targets_NL, task.labels, settings.k, calibration,
+            schema.half(test.embedding_ND), neighbours,
         ),
-    )
+    )  # fmt: skip
+    figures = metrics.evaluate(val.scores_NL, targets_NL, settings.k)
+    artifacts.write_json(places.validation, figures)
+    _write_history(places.history, progress.history)
     return bundle.BundleInfo(
         format=bundle.FORMAT,
         version=bundle.VERSION,
         model_id="",
-        architecture=model,
-        preprocess=task.preprocess,
-        vocabulary=labels,
+        architecture=settings.model,
+        preprocess=settings.preprocess,
+        vocabulary=task.labels,
         calibration=calibration,
         thresholds=metrics.best_f1_thresholds(calibrated_NL, targets_NL).tolist(),
-        k=task.k,
+        k=settings.k,
         dataset=dataset,
         phase=task.phase.name,
-        metrics={"best_epoch": progress.best_epoch, "val": metrics.evaluate(scores_NL, targets_NL, task.k)},
+        metrics={"best_epoch": progress.best_epoch, "val": figures},
         weights_sha256="",
     )
 
 
-def _starting_network(model: ModelParams, task: Task, places: Places, labels: list[str]) -> Network:
+def _starting_network(settings: Settings, places: Places, labels: list[str], team: Team) -> Network:
+    model, preprocess = settings.model, settings.preprocess
     if places.start is None:
-        torch.manual_seed(derive(task.common.seed, "weights"))
-        return Network(model, len(labels), task.preprocess.size)
-    before = bundle.load(places.start, task.device)
-    if (before.info.architecture, before.info.preprocess, before.info.vocabulary) != (model, task.preprocess, labels):
+        torch.manual_seed(derive(settings.train.seed, "weights"))
+        return Network(model, len(labels), preprocess.size)
+    before = bundle.load(places.start, team.device)
+    if (before.info.architecture, before.info.preprocess, before.info.vocabulary) != (model, preprocess, labels):
         raise IntegrityError(f"{places.start} was trained with another model section; run the earlier phase again")
     return before.network
 
 
-def _fingerprint(task: Task, model: ModelParams, places: Places) -> str:
+def _fingerprint(dataset: str, phase: str, settings: Settings, places: Places, team: Team) -> str:
     """Identify this very work: settings, data, starting weights, code, and what computes it."""
     package = Path(aaam_pipeline.__file__).parent
     start = artifacts.file_sha256(places.start / "model.safetensors") if places.start else None
-    sections = [params.to_dict(each) for each in (model, task.params, task.common, task.preprocess)]
     return artifacts.fingerprint(
         {
-            "task": [task.name, task.k, sections],
+            "task": [dataset, phase, params.to_dict(settings)],
             "data": prepare.content_fingerprint(places.prepared),
             "start": start,
             "code": artifacts.sources_fingerprint(package / room for room in CODE),
-            "torch": [torch.__version__, str(task.device)],
+            "torch": [torch.__version__, team.device.type, team.size],
         }
     )
 

@@ -78,11 +78,11 @@ def test_parameters_of_a_stage_are_in_the_file(stage: str, dataset: str) -> None
             node = node[name]
 
 
-@pytest.mark.parametrize("stage", ["train_bce", "train_joint", "train_hard"])
+@pytest.mark.parametrize("stage", ["train_bce", "train_joint", "train_hard", "train_warp"])
 def test_a_phase_reads_its_own_parameters_and_not_those_of_the_others(stage: str) -> None:
     phase = stage.removeprefix("train_")
     read = [each.removeprefix("${item.dataset}.") for each in STAGES[stage]["params"]]
-    assert sorted(read) == sorted(["k", "preprocess", "model", "train", f"phases.{phase}"])
+    assert sorted(read) == sorted(["presets", "preset", "k", "preprocess", "model", "train", f"phases.{phase}"])
 
 
 def outputs(stage: str) -> list[str]:

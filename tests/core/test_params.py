@@ -12,7 +12,7 @@ from aaam_pipeline.datasets import registry
 from aaam_pipeline.models import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training.phases import PhaseParams
-from aaam_pipeline.training.trainer import TrainParams
+from aaam_pipeline.training.settings import TrainParams
 
 REPOSITORY = Path(__file__).parents[2]
 AtLeastOne = Annotated[int, Meta(ge=1)]
@@ -168,3 +168,34 @@ def test_sections_cannot_be_changed(tmp_path: Path) -> None:
 
 def test_a_section_becomes_plain_values() -> None:
     assert to_dict(PhaseParams())["lr"] == {"features": 1e-3, "attention": 1e-4, "classifier": 1e-4}
+
+
+def with_preset(name: object, preset: object) -> Tree:
+    return changed("toy.preset", name) | {"presets": {"paper": preset}}
+
+
+def test_a_preset_is_laid_over_the_block_that_asks_for_it(tmp_path: Path) -> None:
+    preset = {"train": {"batch_size": 99}, "phases": {"bce": {"lr": {"classifier": 0.5}}, "joint": {"margin": 0.7}}}
+    path = written(tmp_path, with_preset("paper", preset))
+    assert load(path, "toy.train", TrainParams).batch_size == 99
+    assert load(path, "toy.train", TrainParams).augment.flip == 0.5
+    bce = load(path, "toy.phases.bce", PhaseParams)
+    assert (bce.epochs, bce.lr.features, bce.lr.classifier) == (2, 1e-3, 0.5)
+    assert load(path, "toy.phases.joint", PhaseParams).margin == 0.7
+    assert load(written(tmp_path, with_preset(None, preset)), "toy.train", TrainParams).batch_size == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "words"),
+    [
+        ("papre", {}, "did you mean 'paper'"),
+        ("paper", 7, "no preset 'paper'"),
+        ("paper", {"k": 3}, "presets.paper.k"),
+        ("paper", {"phases": {"bced": {}}}, "presets.paper.phases.bced"),
+        ("paper", {"phases": {"bce": {"epoch": 1}}}, "epoch"),
+        (3, {}, "no preset 3"),
+    ],
+)
+def test_an_unfit_preset_is_named(name: object, preset: object, words: str, tmp_path: Path) -> None:
+    path = written(tmp_path, with_preset(name, preset))
+    assert words in complaint(lambda: load_all(path))

@@ -22,6 +22,7 @@ from aaam_pipeline.evaluation.report import evaluate
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import read_info
 from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.training import settings
 from aaam_pipeline.training.phases import PHASES
 from aaam_pipeline.training.run import Places, run_phase
 
@@ -88,9 +89,11 @@ def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             bundle=folder / "models" / phase.name,
             scores=folder / "scores" / f"{phase.name}.parquet",
             history=folder / "plots" / f"{phase.name}.csv",
+            recording=folder / "paths" / f"{phase.name}.parquet",
+            validation=folder / "validation" / f"{phase.name}.json",
             work=folder / "work" / phase.name,
         )
-        run_phase("corel5k", phase.name, params, places, "cpu", NullReporter())
+        run_phase("corel5k", phase.name, settings.read(params, "corel5k", phase.name), places, "cpu", NullReporter())
     return folder
 
 

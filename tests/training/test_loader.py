@@ -1,3 +1,4 @@
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,12 @@ from torch import Tensor
 
 from aaam_pipeline.datasets.prepare import Split
 from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.training import feed
 from aaam_pipeline.training.loader import Augment, shuffled, vary
+from aaam_pipeline.training.team import Team
 
-PREPROCESS, CPU = Preprocess(size=16), torch.device("cpu")
+CPU = torch.device("cpu")
+PREPROCESS = Preprocess(size=16)
 NO_CHANGE = Augment(flip=0, zoom=0, light=0)
 
 
@@ -21,8 +25,8 @@ def split(images: int) -> Split:
 
 
 def epoch(images: int, augment: Augment = NO_CHANGE, seed: int = 1, size: int = 4) -> list[tuple[list[int], Tensor]]:
-    batches = shuffled(split(images), PREPROCESS, augment, size, seed, CPU)
-    return [((targets @ (2.0 ** torch.arange(6))).int().tolist(), pictures) for pictures, targets in batches]
+    batches = shuffled(feed.Host(split(images)), images, PREPROCESS, augment, size, seed, Team("cpu"))
+    return [((targets @ (2.0 ** torch.arange(6))).int().tolist(), pictures) for pictures, targets, _ in batches]
 
 
 @pytest.mark.parametrize("images", [4, 8, 10, 11])
@@ -54,12 +58,50 @@ def test_another_seed_gives_another_order_and_other_changes() -> None:
     assert not torch.allclose(one, other)
 
 
+def test_an_epoch_goes_on_where_it_was_left() -> None:
+    batches = shuffled(feed.Host(split(11)), 11, PREPROCESS, Augment(), 4, 1, Team("cpu"), done=1)
+    (_, first), *rest = [(targets, pictures) for pictures, targets, _ in batches]
+    expected = epoch(11, Augment())
+    assert len(rest) == 1
+    assert torch.equal(first, expected[1][1])
+
+
+@pytest.mark.parametrize("make", [lambda split: feed.Resident(split, CPU), lambda split: feed.ReadAhead(split, CPU)])
+def test_every_feed_gives_what_the_plain_one_gives(make: Callable[[Split], feed.Feed]) -> None:
+    pictures = split(50)
+    asked = [np.array(rows) for rows in ([3, 4, 9], [0], [49, 1], [7] * 5, [10, 11], [20, 30])]
+    for given, expected in zip(make(pictures)(asked), feed.Host(pictures)(asked), strict=True):
+        assert torch.equal(given[0], expected[0])
+        assert torch.equal(given[1], expected[1])
+        assert given[1].dtype == torch.float32
+
+
+def test_reading_ahead_stays_a_few_batches_ahead_and_ends_when_it_is_left() -> None:
+    asked: list[int] = []
+
+    def rows() -> Iterator[feed.Rows]:
+        for number in range(40):
+            asked.append(number)
+            yield np.array([number])
+
+    pairs = feed.ReadAhead(split(50), CPU)(rows())
+    next(pairs)
+    assert len(asked) == feed.AHEAD + 1
+    pairs.close()  # type: ignore[attr-defined]
+    assert len(asked) == feed.AHEAD + 1
+
+
+def test_an_error_while_reading_ahead_reaches_the_trainer() -> None:
+    with pytest.raises(IndexError):
+        list(feed.ReadAhead(split(5), CPU)([np.array([1]), np.array([77])]))
+
+
 def pictures(count: int = 64) -> Tensor:
     return torch.randn((count, 3, 16, 16), generator=torch.Generator().manual_seed(0))
 
 
 def varied(augment: Augment, images: Tensor) -> Tensor:
-    return vary(images, augment, torch.Generator().manual_seed(3))
+    return vary(images, augment, torch.rand((len(images), 6), generator=torch.Generator().manual_seed(3)))
 
 
 def test_flip_1_mirrors_every_picture_left_to_right() -> None:

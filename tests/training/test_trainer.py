@@ -1,8 +1,11 @@
 import csv
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,11 @@ from training.toy_blocks import make_prepared, places, train, write_params
 from aaam_pipeline import metrics
 from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import DeviceError, IntegrityError, ParamsError, TrainingError, UsageError
-from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.progress import Advance, NullReporter
+from aaam_pipeline.core.recording import read_recording
 from aaam_pipeline.core.schema import read_scores
 from aaam_pipeline.datasets import prepare
 from aaam_pipeline.models import bundle
-from aaam_pipeline.training.run import run_phase
 
 ZERO = {"features": 0, "attention": 0, "classifier": 0}
 RATES = {"features": 1e-3, "attention": 1e-3, "classifier": 1e-3}
@@ -189,7 +192,7 @@ def test_a_loss_that_is_no_number_ends_training_in_one_line(batch_size: int, pre
     tree["toy"]["train"]["batch_size"] = batch_size
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
     with pytest.raises(TrainingError, match=r"not a number.*learning rate") as caught:
-        run_phase("toy", "bce", tmp_path / "params.yaml", places(tmp_path, "bce", prepared), "cpu", NullReporter())
+        toy_blocks.run(tmp_path / "params.yaml", "bce", places(tmp_path, "bce", prepared), NullReporter())
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "models" / "bce").exists()
 
@@ -248,7 +251,7 @@ class StopAfterEpoch(NullReporter):
 def stopped(prepared: Path, tmp_path: Path) -> Path:
     """Return a folder in which `bce` was stopped after its first epoch."""
     with pytest.raises(PowerCutError), toy_blocks.threads(1):
-        run_phase("toy", "bce", write_params(tmp_path), places(tmp_path, "bce", prepared), "cpu", StopAfterEpoch())
+        toy_blocks.run(write_params(tmp_path), "bce", places(tmp_path, "bce", prepared), StopAfterEpoch())
     assert (tmp_path / "work" / "bce" / "checkpoint.safetensors").is_file()
     return tmp_path
 
@@ -279,6 +282,64 @@ def test_a_checkpoint_of_other_code_is_not_used(
     assert weights_bytes(stopped) == weights_bytes(trained)
 
 
+class StopInEpoch(NullReporter):
+    """Cuts the power after so many pictures of the second epoch."""
+
+    @contextmanager
+    def task(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
+        seen = done
+
+        def advance(count: int, failed: int = 0) -> None:
+            nonlocal seen
+            seen += count
+            if "epoch 2/" in title and seen == 32:
+                raise PowerCutError
+
+        yield advance
+
+
+@pytest.mark.parametrize("phase", ["bce", "joint"])
+def test_a_phase_stopped_between_two_batches_goes_on_there_with_the_same_result(
+    phase: str, trained: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed, root = tmp_path / "undisturbed", tmp_path / "stopped"
+    for place in (undisturbed, root):
+        shutil.copytree(trained / "models", place / "models")
+    train(undisturbed, phase, prepared)
+    # a checkpoint after every batch, not only every ten minutes
+    monkeypatch.setattr("aaam_pipeline.training.trainer.LOOK_EVERY", 1)
+    monkeypatch.setattr("aaam_pipeline.training.trainer.CHECKPOINT_SECONDS", -1.0)
+    with pytest.raises(PowerCutError), toy_blocks.threads(1):
+        toy_blocks.run(write_params(root), phase, places(root, phase, prepared), StopInEpoch())
+    said = train(root, phase, prepared)
+    assert said[0] == f"toy {phase}: goes on in epoch 2, as left by an earlier run"
+    for place in (f"models/{phase}/model.safetensors", f"plots/{phase}.csv", f"paths/{phase}.parquet"):
+        assert (root / place).read_bytes() == (undisturbed / place).read_bytes(), place
+
+
+def test_the_paths_of_a_few_test_images_are_recorded(trained: Path, prepared: Path) -> None:
+    recording = read_recording(trained / "paths" / "bce.parquet")
+    test = prepare.read_split(prepared, "test")
+    rows = [test.image_ids.index(image) for image in recording.image_ids]
+    assert 0 < len(rows) <= 8
+    assert (test.targets_NL[rows] == recording.targets_ML).all()
+    assert (recording.targets_ML.sum(1) >= 2).all(), "images with at least k labels are followed"
+    assert recording.steps_S.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert (recording.scores_SML[0] != recording.scores_SML[-1]).any()
+
+
+def test_the_validation_metrics_are_a_file_of_their_own(trained: Path) -> None:
+    found = json.loads((trained / "validation" / "bce.json").read_text())
+    assert found == bundle.read_info(trained / "models" / "bce").metrics["val"]
+
+
+def test_the_warp_loss_is_trained_from_the_start_of_bce(prepared: Path, tmp_path: Path) -> None:
+    train(tmp_path, "warp", prepared, epochs=3, margin=1.0)
+    losses = [float(row["loss"]) for row in curve(tmp_path, "warp")[1:]]
+    assert losses[-1] < losses[0]
+    assert bundle.read_info(tmp_path / "models" / "warp").phase == "warp"
+
+
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
 def test_a_damaged_checkpoint_is_ignored(damage: str, stopped: Path, trained: Path, prepared: Path) -> None:
     checkpoint = stopped / "work" / "bce" / "checkpoint.safetensors"
@@ -299,12 +360,12 @@ def test_a_phase_refuses_a_start_of_another_architecture(trained: Path, prepared
     tree["toy"]["model"]["dropout"] = 0.1
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
     with pytest.raises(IntegrityError, match="another model section"):
-        run_phase("toy", "joint", tmp_path / "params.yaml", places(tmp_path, "joint", prepared), "cpu", NullReporter())
+        toy_blocks.run(tmp_path / "params.yaml", "joint", places(tmp_path, "joint", prepared), NullReporter())
 
 
 def test_unfit_settings_and_devices_are_said_before_any_work(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ParamsError):
         train(tmp_path, "bce", prepared, epochz=2)
     with pytest.raises(DeviceError):
-        run_phase("toy", "bce", write_params(tmp_path), places(tmp_path, "bce", prepared), "cuda:77", NullReporter())
+        toy_blocks.run(write_params(tmp_path), "bce", places(tmp_path, "bce", prepared), NullReporter(), "cuda:77")
     assert not (tmp_path / "models").exists()

@@ -16,10 +16,11 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from aaam_pipeline.core.progress import Advance, NullReporter
+from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.training import settings
 from aaam_pipeline.training.phases import PHASES
 from aaam_pipeline.training.run import Places, run_phase
 
@@ -83,7 +84,7 @@ def params(**phase: Any) -> dict[str, Any]:
                 "attention": {"filters": "depthwise"},
             },
             "train": {"batch_size": 16, "precision": "fp32"},
-            "phases": {"bce": common, "joint": common, "hard": common},
+            "phases": {"bce": common, "joint": common, "hard": common, "warp": common | {"margin": 1.0}},
         }
     }
 
@@ -101,8 +102,15 @@ def places(root: Path, phase: str, prepared: Path | None = None) -> Places:
         root / "models" / phase,
         root / "scores" / f"{phase}.parquet",
         root / "plots" / f"{phase}.csv",
+        root / "paths" / f"{phase}.parquet",
+        root / "validation" / f"{phase}.json",
         root / "work" / phase,
     )
+
+
+def run(params_path: Path, phase: str, at: Places, report: Reporter, device: str = "cpu") -> None:
+    """Run a phase with the settings of a params.yaml."""
+    run_phase("toy", phase, settings.read(params_path, "toy", phase), at, device, report)
 
 
 class Lines(NullReporter):
@@ -113,9 +121,7 @@ class Lines(NullReporter):
         self.echo = echo
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
-        done = 0
-
+    def task(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
         def advance(count: int) -> None:
             nonlocal done
             done += count
@@ -145,11 +151,11 @@ def train(root: Path, phase: str, prepared: Path | None = None, cores: int = 1, 
     """Run a phase with these phase settings and return what it said."""
     report = Lines()
     with threads(cores):
-        run_phase("toy", phase, write_params(root, **changes), places(root, phase, prepared), "cpu", report)
+        run(write_params(root, **changes), phase, places(root, phase, prepared), report)
     return report.lines
 
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     with threads(int(sys.argv[3])):
-        run_phase("toy", sys.argv[2], place / "params.yaml", places(place, sys.argv[2]), "cpu", Lines(echo=True))
+        run(place / "params.yaml", sys.argv[2], places(place, sys.argv[2]), Lines(echo=True))

@@ -1,0 +1,40 @@
+"""Adam, as the paper has it, with a learning rate for each group of parameters, and how the rates change."""
+
+import math
+
+import torch
+
+from aaam_pipeline.core.errors import TrainingError
+from aaam_pipeline.models import Network
+from aaam_pipeline.training.phases import PhaseParams
+
+WARM_UP = 0.1
+
+
+def make_optimizer(network: Network, params: PhaseParams, device: torch.device) -> torch.optim.Adam:
+    """Return Adam over the groups that have a learning rate above 0; the others are frozen.
+
+    Raises:
+        TrainingError: all groups would be.
+    """
+    rates = {"features": params.lr.features, "attention": params.lr.attention, "classifier": params.lr.classifier}
+    groups = []
+    for name, parameters in network.groups().items():
+        members = list(parameters)
+        for parameter in members:
+            parameter.requires_grad_(rates[name] > 0)
+        if members and rates[name] > 0:
+            groups.append({"params": members, "lr": rates[name], "base_lr": rates[name]})
+    if not groups:
+        raise TrainingError("all learning rates are 0: nothing would be trained")
+    # one kernel for all parameters instead of several for each
+    return torch.optim.Adam(groups, weight_decay=params.weight_decay, fused=device.type == "cuda")
+
+
+def schedule(params: PhaseParams, done: float) -> float:
+    """Return the factor on the learning rates when a share `done` in [0, 1) of the phase is over."""
+    if params.schedule == "constant":
+        return 1.0
+    if done < WARM_UP:
+        return 0.04 + 0.96 * done / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))

@@ -1,0 +1,52 @@
+"""All settings of a phase, read from params.yaml at once."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from aaam_pipeline.core import params
+from aaam_pipeline.core.params import Struct
+from aaam_pipeline.models import ModelParams
+from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.training.loader import Augment
+from aaam_pipeline.training.phases import PhaseParams
+
+
+class TrainParams(Struct, frozen=True):
+    """`train` of params.yaml, common to the phases.
+
+    `batch_size` is that of all processes together. `precision: auto` is bf16 autocast on a GPU and fp32 on a CPU.
+    `compile`: pass the network through torch.compile, which takes a minute and pays in long training on a GPU.
+    """
+
+    seed: int = 1
+    batch_size: Annotated[int, Meta(ge=2)] = 64
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
+    augment: Augment = Augment()
+
+
+class Settings(Struct, frozen=True):
+    """What decides a phase, apart from its data: `k` and the sections of a data set's block."""
+
+    k: int
+    preprocess: Preprocess
+    model: ModelParams
+    train: TrainParams
+    phase: PhaseParams
+
+
+def read(path: Path, dataset: str, phase: str) -> Settings:
+    """Read the settings of a data set's phase.
+
+    Raises:
+        ParamsError: as `core.params.load`.
+    """
+    return Settings(
+        k=params.load(path, f"{dataset}.k", Annotated[int, Meta(ge=1)]),  # type: ignore[arg-type]
+        preprocess=params.load(path, f"{dataset}.preprocess", Preprocess),
+        model=params.load(path, f"{dataset}.model", ModelParams),
+        train=params.load(path, f"{dataset}.train", TrainParams),
+        phase=params.load(path, f"{dataset}.phases.{phase}", PhaseParams),
+    )
