@@ -82,7 +82,7 @@ def run_phase(dataset: str, phase: str, settings: Settings, places: Places, devi
         labels=labels,
         team=team,
         checkpoint=places.work / "checkpoint.safetensors",
-        fingerprint=_fingerprint(dataset, phase, settings, places, team),
+        fingerprint=fingerprint(dataset, phase, settings, places, team),
         report=report if team.leads else NullReporter(),
     )
     places.work.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def _starting_network(settings: Settings, places: Places, labels: list[str], tea
     return before.network
 
 
-def _fingerprint(dataset: str, phase: str, settings: Settings, places: Places, team: Team) -> str:
+def fingerprint(dataset: str, phase: str, settings: Settings, places: Places, team: Team) -> str:
     """Identify this very work: settings, data, starting weights, code, and what computes it."""
     package = Path(aaam_pipeline.__file__).parent
     start = artifacts.file_sha256(places.start / "model.safetensors") if places.start else None

@@ -1,0 +1,118 @@
+"""The ablation of Tables 2 to 4: what the attention layer and the triplet margin loss each add, over several seeds.
+
+Every variant is trained for the same phases, epochs and learning rates; a variant without the triplet margin loss has
+lambda = 0 in `joint` and `hard`, so that it is not beaten just by being trained for less long. The `bce` phase is the
+same with and without the loss, and trained once.
+"""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from aaam_pipeline.core.artifacts import publish, read_json, work_folder, write_json
+from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.training import settings
+from aaam_pipeline.training.run import Places, fingerprint, run_phase
+from aaam_pipeline.training.settings import Settings
+from aaam_pipeline.training.team import Team
+
+PHASES = ("bce", "joint", "hard")
+
+
+class Variant(NamedTuple):
+    """A row of the ablation: which of the paper's two parts it has."""
+
+    name: str
+    attention: bool
+    triplets: bool
+
+
+VARIANTS = (
+    Variant("bce", attention=False, triplets=False),
+    Variant("bce+attention", attention=True, triplets=False),
+    Variant("bce+tm", attention=False, triplets=True),
+    Variant("aaam", attention=True, triplets=True),
+)
+
+
+class _Finished(msgspec.Struct):
+    fingerprint: str
+
+
+def ablate(
+    dataset: str,
+    params: Path,
+    prepared: Path,
+    out: Path,
+    work: Path,
+    seeds: Iterable[int],
+    device: str,
+    report: Reporter,
+) -> None:
+    """Train all variants with each seed, and write `<variant>/<seed>.parquet` (test scores) and `.json` (validation).
+
+    What is finished in the folder `work` is not trained again when the settings, data and code are the same.
+
+    Raises:
+        UsageError, DatasetError, TrainingError, IntegrityError: as `run_phase`.
+    """
+    chosen = {phase: settings.read(params, dataset, phase) for phase in PHASES}
+    results = work_folder(out)
+    for seed in seeds:
+        for variant in VARIANTS:
+            places = _train(dataset, variant, seed, chosen, prepared, work, device, report)
+            (results / variant.name).mkdir(exist_ok=True)
+            shutil.copyfile(places.scores, results / variant.name / f"{seed}.parquet")
+            shutil.copyfile(places.validation, results / variant.name / f"{seed}.json")
+    publish(results, out)
+
+
+def _train(
+    dataset: str,
+    variant: Variant,
+    seed: int,
+    chosen: dict[str, Settings],
+    prepared: Path,
+    work: Path,
+    device: str,
+    report: Reporter,
+) -> Places:
+    """Train a variant through its phases, where that is not done yet; return the places of the last one."""
+    start: Path | None = None
+    for phase in PHASES:
+        ours = _of_variant(chosen[phase], variant, seed, phase)
+        # all variants that agree on the attention share their first phase
+        name = ("attention" if variant.attention else "plain") if phase == "bce" else variant.name
+        folder = work / str(seed) / name / phase
+        places = Places(
+            prepared, start, folder / "model", folder / "scores.parquet", folder / "history.csv",
+            folder / "paths.parquet", folder / "validation.json", folder / "work",
+        )  # fmt: skip
+        print_of = fingerprint(dataset, phase, ours, places, Team(device))
+        if _finished(folder) != print_of:
+            report.say(f"{dataset}, {variant.name}, seed {seed}: {phase}")
+            run_phase(dataset, phase, ours, places, device, report)
+            write_json(folder / "finished.json", _Finished(print_of))
+        start = places.bundle
+    return places
+
+
+def _of_variant(chosen: Settings, variant: Variant, seed: int, phase: str) -> Settings:
+    replace = msgspec.structs.replace
+    model, phase_params = chosen.model, chosen.phase
+    if not variant.attention:
+        model = replace(model, attention=replace(model.attention, filters="none"))
+    if not variant.triplets and phase != "bce":
+        phase_params = replace(phase_params, weight=0.0)
+    return replace(chosen, model=model, phase=phase_params, train=replace(chosen.train, seed=seed))
+
+
+def _finished(folder: Path) -> str | None:
+    try:
+        return read_json(folder / "finished.json", _Finished, "a finished phase").fingerprint
+    except (IntegrityError, UsageError):
+        return None
