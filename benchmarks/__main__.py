@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import torch
 
-from benchmarks import annotate, backends, decode, memory, search
+from benchmarks import annotate, backends, decode, memory, search, training
 
 SUITES = {
     "annotate": annotate.run,
@@ -14,6 +14,7 @@ SUITES = {
     "decode": decode.run,
     "memory": memory.run,
     "search": search.run,
+    "training": training.run,
 }
 
 

@@ -90,7 +90,7 @@ def train(network: Network, task: Task, recorder: Recorder) -> Progress:
         if not progress.step:
             progress.epoch += 1
             progress.totals = [0.0] * len(MEASURED)
-        measured = _epoch(course, task, forward, pictures)
+        measured = run_epoch(course, task, forward, pictures)
         progress.step = 0
         _validate(course, task, measured)
         _save(course, task)
@@ -101,7 +101,7 @@ def train(network: Network, task: Task, recorder: Recorder) -> Progress:
     return progress
 
 
-def _epoch(course: Course, task: Task, forward: Forward, pictures: feed.Feed) -> Row:
+def run_epoch(course: Course, task: Task, forward: Forward, pictures: feed.Feed) -> Row:
     """Run one epoch, or what is left of it; return its mean losses. Its chance comes from (seed, phase, epoch)."""
     common, params, progress, team = task.settings.train, task.settings.phase, course.progress, task.team
     seed = derive(common.seed, task.phase.name, progress.epoch)

@@ -1,0 +1,199 @@
+"""How fast training is: VGG16 at 224 px, the paper's network, against a plain loop and against what the device can do.
+
+The plain loop is what one would write first: a DataLoader over the same prepared pixels that varies each picture by
+itself with torchvision, fp32, Adam. The limit is the rate of a convolution like VGG16's and of a large matrix product,
+measured in the same run in the precision that training uses there. Labels and pixels are random: speed does not depend
+on them. The mean of 30 epochs is that of the three phases at 10 epochs each, without validation.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.transforms import v2
+
+from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.datasets.prepare import Split
+from aaam_pipeline.models import ModelParams, Network
+from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.training import feed, trainer
+from aaam_pipeline.training.checkpoint import Progress
+from aaam_pipeline.training.loader import Augment
+from aaam_pipeline.training.optimizer import make_optimizer
+from aaam_pipeline.training.phases import PHASES, PhaseParams
+from aaam_pipeline.training.recorder import Recorder
+from aaam_pipeline.training.settings import Settings, TrainParams
+from aaam_pipeline.training.team import Team
+from benchmarks.table import best, show
+
+LABELS, SIZE = 80, 224
+COCO_IMAGES, EPOCHS = 82_081, 30
+PREPROCESS = Preprocess(size=SIZE)
+
+
+class Scale(NamedTuple):
+    """How much is measured: images of an epoch, of a batch, and the side of the matrix product."""
+
+    images: int
+    batch: int
+    matrix: int
+
+
+SCALES = {"cuda": Scale(images=8192, batch=128, matrix=8192), "cpu": Scale(images=32, batch=16, matrix=2048)}
+
+
+def run() -> None:
+    """Measure both loops and the limits, and print the table."""
+    team = Team()
+    device, scale = team.device, SCALES[team.device.type]
+    split = _pictures(scale.images)
+    peak, conv = _matrix_rate(device, scale.matrix), _convolution_rate(device, scale.batch)
+    flops = _flops_an_image()
+    plain = _plain_loop(split, device, scale.batch)
+    rows = [["plain DataLoader loop, fp32", *_figures(plain, plain, flops, conv, peak)]]
+    for phase in ("bce", "joint", "hard"):
+        for name, make in _feeds(device).items():
+            rate = _ours(split, team, scale.batch, phase, make)
+            rows.append([f"{phase}, {name}", *_figures(rate, plain, flops, conv, peak)])
+    names = ["VGG16, 224 px", "images/s", "times plain", "of convolution rate", "of matmul rate", "COCO, 30 epochs"]
+    show(f"training on {device.type}: matmul {peak / 1e12:.2f}, convolution {conv / 1e12:.2f} TFLOP/s", names, rows)
+
+
+def _figures(rate: float, plain: float, flops: float, conv: float, peak: float) -> list[str]:
+    minutes = COCO_IMAGES * EPOCHS / rate / 60
+    took = f"{minutes:.0f} min" if minutes < 600 else f"{minutes / 60 / 24:.1f} days"
+    return [f"{rate:.1f}", f"{rate / plain:.1f}", f"{rate * flops / conv:.0%}", f"{rate * flops / peak:.0%}", took]
+
+
+def _pictures(images: int) -> Split:
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (images, SIZE, SIZE, 3), dtype=np.uint8)
+    targets = (rng.random((images, LABELS)) < 3 / LABELS).astype(np.uint8)
+    return Split([str(n) for n in range(images)], [Path(str(n)) for n in range(images)], pixels, targets)
+
+
+def _network() -> Network:
+    torch.manual_seed(1)
+    return Network(ModelParams(backbone="vgg16", weights="none"), LABELS, SIZE)
+
+
+def _feeds(device: torch.device) -> dict[str, Callable[[Split], feed.Feed]]:
+    if device.type != "cuda":
+        return {"from memory": feed.Host}
+    return {
+        "in GPU memory": lambda split: feed.Resident(split, device),
+        "read ahead": lambda split: feed.ReadAhead(split, device),
+    }
+
+
+def _ours(split: Split, team: Team, batch: int, phase: str, make: Callable[[Split], feed.Feed]) -> float:
+    """Return images/s of an epoch of this project's loop, after one that warms up."""
+    network = _network().to(team.device).to(memory_format=torch.channels_last)
+    params = PhaseParams(epochs=3, margin=0.1)
+    settings = Settings(3, PREPROCESS, ModelParams(), TrainParams(batch_size=batch, augment=Augment()), params)
+    with tempfile.TemporaryDirectory() as folder:
+        task = trainer.Task(
+            "bench", PHASES[phase], settings, split, split, split, [""] * LABELS, team,
+            Path(folder, "checkpoint"), "", NullReporter(),
+        )  # fmt: skip
+        recorder = Recorder(split, 1, PREPROCESS, team.device)
+        course = trainer.Course(
+            network, make_optimizer(network, params, team.device), recorder, Progress(""), {}, torch.Generator()
+        )
+        pictures = make(split)
+        seconds = []
+        for epoch in (1, 2):
+            course.progress.epoch, course.progress.step = epoch, 0
+            course.progress.totals = [0.0] * len(trainer.MEASURED)
+            started = time.perf_counter()
+            trainer.run_epoch(course, task, network, pictures)
+            seconds.append(time.perf_counter() - started)
+    return len(split.image_ids) / seconds[-1]
+
+
+class _Pictures(Dataset[Any]):
+    """One picture at a time, varied by torchvision."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+        self.vary = v2.Compose(
+            [v2.RandomHorizontalFlip(), v2.RandomResizedCrop(SIZE, (0.6, 1.0)), v2.ColorJitter(0.2, 0.2),
+             v2.ToDtype(torch.float32, scale=True), v2.Normalize(PREPROCESS.mean, PREPROCESS.std)]
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.split.image_ids)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
+        pixels = torch.from_numpy(self.split.pixels_NSS3[row]).permute(2, 0, 1)
+        return self.vary(pixels), torch.from_numpy(self.split.targets_NL[row]).float()
+
+
+def _plain_loop(split: Split, device: torch.device, batch: int) -> float:
+    """Return images/s of an epoch of the plain loop, after one that warms up."""
+    network = _network().to(device).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=1e-5)
+    loader = DataLoader(
+        _Pictures(split), batch, shuffle=True, num_workers=min(os.cpu_count() or 1, 8),
+        pin_memory=device.type == "cuda", persistent_workers=True,
+    )  # fmt: skip
+
+    def epoch() -> None:
+        for images, targets in loader:
+            loss = nn.functional.binary_cross_entropy_with_logits(network(images.to(device)), targets.to(device))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            loss.item()
+
+    epoch()
+    return len(split.image_ids) / best(epoch, 1)
+
+
+def _flops_an_image() -> float:
+    """Return the floating-point operations of one image, forward and backward."""
+    network = _network().train()
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(2, 3, SIZE, SIZE)).sum().backward()
+    return float(counter.get_total_flops()) / 2
+
+
+def _matrix_rate(device: torch.device, side: int) -> float:
+    a = torch.randn(side, side, device=device, dtype=_precision(device))
+    return 2 * side**3 / _seconds(lambda: a @ a, device)
+
+
+def _convolution_rate(device: torch.device, batch: int) -> float:
+    """Return the rate of VGG16's typical layer, 256 to 256 channels of 3 x 3 at 56 x 56, in FLOP/s."""
+    convolution = nn.Conv2d(256, 256, 3, padding=1, device=device, dtype=_precision(device))
+    convolution = convolution.to(memory_format=torch.channels_last)
+    x = torch.randn(batch, 256, 56, 56, device=device, dtype=_precision(device))
+    x = x.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        return 2 * batch * 256 * 256 * 9 * 56 * 56 / _seconds(lambda: convolution(x), device)
+
+
+def _precision(device: torch.device) -> torch.dtype:
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Return the time of one call, out of several that follow each other without waiting."""
+    calls = 20 if device.type == "cuda" else 2
+
+    def several() -> None:
+        for _ in range(calls):
+            work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    several()
+    return best(several, 3) / calls

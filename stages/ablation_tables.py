@@ -1,0 +1,19 @@
+"""Stage `tables` of the ablation: scores of all variants and seeds -> ablation.csv and the tables of the docs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.evaluation.comparison import summarise
+
+
+def main(datasets: list[str], page: Annotated[Path, typer.Option()] = Path("docs/ablation.md")) -> None:
+    """Sum up the ablation of `datasets`."""
+    with guard():
+        summarise(datasets, Path("scores"), Path("reports"), page)
+
+
+if __name__ == "__main__":
+    typer.run(main)
