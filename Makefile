@@ -30,8 +30,10 @@ demo: install
 	@echo '  aaam-pipe annotate ~/Pictures && aaam-pipe index     your own photographs'
 	@echo '  dvc metrics show; dvc plots show          how good the model is, phase by phase'
 
+# one process a core, so one thread each
+test: export OMP_NUM_THREADS ?= 1
 test: install
-	python -m pytest
+	python -m pytest --numprocesses auto --dist worksteal
 
 # the tests that kill annotating runs, 200 times, at other moments every time: AAAM_SEED=... for the same ones again
 chaos: export AAAM_CHAOS ?= 200

@@ -25,7 +25,7 @@ from aaam_pipeline.annotate import ledger, runner, sources, work
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core.progress import NullReporter
 
-KILLS = int(os.environ.get("AAAM_CHAOS", "25"))
+KILLS = int(os.environ.get("AAAM_CHAOS", "12"))
 SEED = int(os.environ.get("AAAM_SEED", "11"))
 OPTIONS = PARTS._replace(part_size=4, num_workers=2)
 MARK = "AAAM_CHAOS_RUN"
