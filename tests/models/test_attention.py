@@ -48,7 +48,7 @@ def slow_equation_7(made: SelfAttention, p_CHW: Tensor, filters: str, activation
 @pytest.mark.parametrize("kernel_size", [1, 3])
 @pytest.mark.parametrize("activation", list(ACTIVATIONS))
 @pytest.mark.parametrize("filters", ["dense", "depthwise"])
-def test_the_layer_is_equation_7(filters: str, activation: str, kernel_size: int) -> None:
+def test_equation_7_the_layer(filters: str, activation: str, kernel_size: int) -> None:
     made = layer(filters, activation, kernel_size)
     p_BCHW = torch.randn(2, C, H, W, dtype=torch.float64)
     expected = torch.stack([slow_equation_7(made, p, filters, activation, kernel_size) for p in p_BCHW])

@@ -27,7 +27,7 @@ def example() -> tuple[Tensor, Tensor]:
     return probs, torch.cat([rows, labels], dim=1)
 
 
-def test_the_triplet_margin_by_hand() -> None:
+def test_equation_4_by_hand() -> None:
     probs = torch.tensor([[0.9, 0.4, 0.6, 0.1]])
     # 1/2 * (0.2 + 0.5^2 - 0.3^2) and 1/2 * max(0, 0.2 + 0.3^2 - 0.8^2)
     triplets = torch.tensor([[0, 0, 1, 2], [0, 0, 2, 3]])
@@ -37,7 +37,7 @@ def test_the_triplet_margin_by_hand() -> None:
     assert losses.triplet_margin(probs, triplets, MARGIN, "sum").item() == pytest.approx(0.18)
 
 
-def test_closed_form_autograd_and_finite_differences_agree() -> None:
+def test_equation_5_closed_form_autograd_and_finite_differences_agree() -> None:
     probs, triplets = example()
     expected = closed_form_gradient(probs, triplets, MARGIN)
     assert (expected == 0).any()
@@ -79,7 +79,7 @@ def test_no_triplets_give_0_with_a_gradient_of_0(reduction: str) -> None:
     assert torch.equal(probs.grad, torch.zeros(3, 4))
 
 
-def test_the_gradient_of_bce_is_probability_minus_truth() -> None:
+def test_equations_2_and_3_the_gradient_of_bce_is_probability_minus_truth() -> None:
     logits = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(0, 2, (3, 5)).double()
     losses.bce(logits, targets).backward()
@@ -87,7 +87,7 @@ def test_the_gradient_of_bce_is_probability_minus_truth() -> None:
     torch.testing.assert_close(logits.grad * 3, logits.detach().sigmoid() - targets)
 
 
-def test_bce_is_summed_over_labels_and_averaged_over_images() -> None:
+def test_equation_1_is_summed_over_labels_and_averaged_over_images() -> None:
     logits = torch.zeros(3, 5)
     assert losses.bce(logits, torch.ones(3, 5)).item() == pytest.approx(5 * 0.693147, rel=1e-5)
 
@@ -97,7 +97,7 @@ def test_bce_stays_finite_for_extreme_logits() -> None:
     assert losses.bce(logits, torch.tensor([[0.0, 1.0]])).item() == pytest.approx(2e4)
 
 
-def test_the_joint_loss_is_equation_6() -> None:
+def test_equation_6_the_joint_loss() -> None:
     logits, triplets = torch.randn(5, 7), example()[1]
     targets = torch.randint(0, 2, (5, 7)).float()
     expected = losses.bce(logits, targets) + 0.7 * losses.triplet_margin(logits.sigmoid(), triplets, MARGIN)
