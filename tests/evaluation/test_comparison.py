@@ -1,0 +1,96 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aaam_pipeline import metrics
+from aaam_pipeline.core.errors import DatasetError, IntegrityError
+from aaam_pipeline.core.schema import ScoredSplit, write_scores
+from aaam_pipeline.evaluation.comparison import METRICS, VARIANTS, summarise
+
+SEEDS, N, L, K = (1, 2, 3), 60, 9, 2
+PAGE = "Text before.\n<!-- tables: toy -->\nold\n<!-- end: toy -->\nText after.\n"
+# how clearly a variant sees the truth
+CLEAR = {"bce": 0.6, "bce+attention": 0.9, "bce+tm": 0.9, "aaam": 3.0}
+
+
+def split(variant: str, seed: int) -> ScoredSplit:
+    targets = np.random.default_rng(0).integers(0, 2, (N, L)).astype(np.uint8)
+    noise = np.random.default_rng(seed).normal(size=(N, L))
+    scores = 1 / (1 + np.exp(-(CLEAR[variant] * (2 * targets - 1.0) + noise)))
+    return ScoredSplit(
+        [str(n) for n in range(N)], scores.astype(np.float32), targets, [f"label{n}" for n in range(L)], K
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for variant in VARIANTS:
+        for seed in SEEDS:
+            path = tmp_path / "scores" / "toy" / "ablation" / variant / f"{seed}.parquet"
+            write_scores(path, split(variant, seed))
+            figures = dict.fromkeys(METRICS, 0.25 + seed / 100) | {"n_plus": 5}
+            path.with_suffix(".json").write_text(json.dumps(figures))
+    (tmp_path / "page.md").write_text(PAGE)
+    return tmp_path
+
+
+def run(project: Path) -> str:
+    summarise(["toy"], project / "scores", project / "reports", project / "page.md")
+    return (project / "page.md").read_text()
+
+
+def cells(page: str, row: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.split("|")[2:-1]] for line in page.splitlines() if line.startswith(f"| {row} |")
+    ]
+
+
+def test_the_tables_hold_means_deviations_and_paired_gains(project: Path) -> None:
+    page = run(project)
+    found = {variant: [metrics.evaluate(*each[1:3], K) for each in (split(variant, s) for s in SEEDS)]
+             for variant in VARIANTS}  # fmt: skip
+    maps = {variant: 100 * np.array([each["map"] for each in of]) for variant, of in found.items()}
+    test_row, val_row, _ = cells(page, "AAAM")
+    assert test_row[3] == f"{maps['aaam'].mean():.1f} ± {maps['aaam'].std(ddof=1):.1f}"
+    assert val_row[3] == "27.0 ± 1.0"
+    gain = maps["aaam"] - maps["bce"]
+    error = gain.std(ddof=1) / 3**0.5
+    assert cells(page, "AAAM, gain over BCE")[0][3] == f"{gain.mean():+.2f} ± {error:.2f} (3 of 3)"
+    assert page.startswith("Text before.")
+    assert page.endswith("Text after.\n")
+    assert "old" not in page
+
+
+def test_labels_are_divided_by_the_baselines_own_ap(project: Path) -> None:
+    easy, middling, hard = cells(run(project), "BCE")[2]
+    assert float(easy.split()[0]) > float(middling.split()[0]) > float(hard.split()[0])
+
+
+def test_a_second_run_changes_nothing(project: Path) -> None:
+    assert run(project) == run(project)
+
+
+def test_every_run_is_a_row_of_the_table(project: Path) -> None:
+    run(project)
+    with (project / "reports" / "toy" / "ablation.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 2 * len(VARIANTS) * len(SEEDS)
+    row = next(row for row in rows if (row["variant"], row["seed"], row["split"]) == ("aaam", "2", "test"))
+    one = split("aaam", 2)
+    assert float(row["map"]) == pytest.approx(metrics.evaluate(one.scores_NL, one.targets_NL, K)["map"], abs=1e-6)
+
+
+def test_a_missing_seed_is_named(project: Path) -> None:
+    (project / "scores" / "toy" / "ablation" / "bce+tm" / "2.parquet").unlink()
+    with pytest.raises(DatasetError, match=r"bce\+tm': \[1, 3\]"):
+        run(project)
+
+
+def test_a_page_without_a_place_is_refused_before_anything_is_written(project: Path) -> None:
+    (project / "page.md").write_text("no place")
+    with pytest.raises(IntegrityError, match="<!-- tables: toy -->"):
+        run(project)
+    assert (project / "page.md").read_text() == "no place"
