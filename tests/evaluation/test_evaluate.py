@@ -10,7 +10,7 @@ from aaam_pipeline.core import schema
 from aaam_pipeline.core.calibration import Calibration, calibrate
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.schema import ScoredSplit, write_scores
-from aaam_pipeline.evaluation.report import evaluate
+from aaam_pipeline.evaluation.evaluate import evaluate
 
 LABELS = ["sky", "sea", "traffic light", "never"]
 
