@@ -39,7 +39,7 @@ def evaluate(scores: Mapping[str, Path], out: Path) -> Figures:
         IntegrityError: a scores file is damaged, or the methods were not scored on the same images and labels.
     """
     splits = {method: read_scores(path) for method, path in scores.items()}
-    _check_alike(splits)
+    check_alike(splits)
     figures = {method: _method(split, out, f"{method}.csv") for method, split in splits.items()}
     write_json(out / "metrics.json", figures)
     return figures
@@ -107,7 +107,12 @@ def _rounded(values: NDArray[np.float64]) -> list[float]:
     return [round(float(value), DIGITS) for value in values]
 
 
-def _check_alike(splits: Mapping[str, ScoredSplit]) -> None:
+def check_alike(splits: Mapping[str, ScoredSplit]) -> None:
+    """Check that methods were scored on the same images and labels.
+
+    Raises:
+        IntegrityError: they were not, so their metrics cannot be compared.
+    """
     first = next(iter(splits.values()))
     for method, split in splits.items():
         same = (split.image_ids, split.labels, split.k) == (first.image_ids, first.labels, first.k)
