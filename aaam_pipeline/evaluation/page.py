@@ -39,7 +39,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --page: #161618; --text: #ececee; --weak: #a0a0a6; --line: #343438;
   --rule: #8a8a90; --strong: #1f2a36; --link: #7db8f0; } }
 html { scroll-padding-top: 3.5rem; }
-body { margin: 0 auto; padding: 0 clamp(1rem, 4vw, 3rem) 4rem; max-width: 72rem; background: var(--page);
+body { margin: 0 auto; padding: 0 clamp(1rem, 4vw, 3rem) 4rem; max-width: 76rem; background: var(--page);
   color: var(--text); font: 15px/1.5 system-ui, "Helvetica Neue", Arial, sans-serif; }
 nav { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; padding: .7rem 0;
   background: var(--page); border-bottom: 1px solid var(--line); font-size: 14px; }
@@ -73,7 +73,7 @@ summary { cursor: pointer; font-size: 1.12rem; font-weight: 600; margin: 2.2rem 
 }
 """
 # cells of more characters may be broken into lines
-WIDE = 28
+WIDE = 34
 # tables of more columns are set closer
 DENSE = 12
 

@@ -81,11 +81,10 @@ def _found(report: Inputs) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for method in report.methods:
         title = method.title if method.title not in found else f"{method.title} ({method.name})"
-        found[title] = (method.figures, None, str(method.file))
+        found[title] = (method.figures, None, f"{method.name}.parquet")
     for title, spread in report.ablation.items():
-        source = f"{report.sources.ablations / report.name}/ablation.csv, {_seeds(spread)}"
         key = title if title not in found else f"{title} (ablation)"
-        found[key] = (spread.mean, spread.deviation, source)
+        found[key] = (spread.mean, spread.deviation, f"ablation.csv, {_seeds(spread)}")
     return found
 
 
@@ -115,21 +114,19 @@ def _columns(compared: bool) -> list[Column]:
 
 
 def _why(report: Inputs, title: str) -> str:
-    """Say why a row has no numbers of ours: what file is looked for, and is not there."""
+    """Say why a row has no numbers of ours: what file is looked for in the data set's folder, and is not there."""
     name = next(name for name, row in paper().methods.items() if row == title)
-    folder = report.sources.scores / report.name
     if name in FILES:
-        file = folder / f"{FILES[name]}.parquet"
-        named = any(method.file == file for method in report.methods)
-        return "not run: the network has no attention layer" if named else f"not run: no {file}"
+        named = any(method.name == FILES[name] for method in report.methods)
+        return "not run: the network has no attention layer" if named else f"not run: no {FILES[name]}.parquet"
     if name not in VARIANTS:
-        return f"not run: no {folder}/{COMPARE}/{name}.parquet"
-    ablation = report.sources.ablations / report.name / "ablation.csv"
-    return f"not run: no {name} in {ablation}" if report.ablation else f"not run: no {ablation}"
+        return f"not run: no {COMPARE}/{name}.parquet"
+    return f"not run: no {name} in ablation.csv" if report.ablation else "not run: no ablation.csv"
 
 
 def _note(report: Inputs, printed: Printed | None, found: Mapping[str, Row]) -> str:
-    notes = ["Percent."]
+    notes = [f"Percent. Sources: *.parquet in {report.sources.scores / report.name},"]
+    notes.append(f"ablation.csv in {report.sources.ablations / report.name}.")
     if printed is None:
         notes.append(f"The paper has no results on {report.name}.")
     elif printed.k != report.k:
