@@ -177,7 +177,7 @@ def _has_attention(params: Path, name: str) -> bool:
         raise UsageError(f"{params} is not valid YAML: {' '.join(str(error).split())}") from None
     for key in (name, "model", "attention", "filters"):
         node = node.get(key) if isinstance(node, dict) else None
-    return node != "none"
+    return bool(node != "none")
 
 
 def _measure(name: str, row: str, file: Path, split: ScoredSplit) -> Method:

@@ -51,7 +51,8 @@ def results(report: Inputs) -> Table:
     """Return Table 2, 3 or 4, or a table like it for a data set that the paper does not have."""
     printed = paper().printed(report.name)
     found = _found(report)
-    rows, strong = [], set()
+    rows: list[list[str]] = []
+    strong = set()
     for title in [*paper().titles(report.name), *(each for each in found if each not in paper().titles(report.name))]:
         if title == report.ours.title:
             strong.add(len(rows))

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.params import PHASES
 from aaam_pipeline.core.recording import join, read_recording
 from aaam_pipeline.core.schema import read_scores
 from aaam_pipeline.datasets import prepare
@@ -24,6 +25,8 @@ from aaam_pipeline.models import bundle
 
 # the images that models are run on to choose some
 CANDIDATES, BATCH = 256, 64
+# the rows of Fig. 2: the recordings of their phases
+ROWS = {"WARP": ("warp",), "BCE": ("bce",), "AAAM": PHASES}
 
 
 class Request(NamedTuple):
@@ -32,8 +35,24 @@ class Request(NamedTuple):
     prepared: Path
     out: Path
     images: Sequence[str] = ()
-    count: int = 4
+    number: int = 4
     formats: Sequence[str] = style.FORMATS
+
+
+def recorded(folder: Path) -> tuple[dict[str, list[Path]], dict[str, Path]]:
+    """Return the rows of Fig. 2 that training left recordings of, and the others with a file that they lack.
+
+    Raises:
+        UsageError: there are no recordings.
+    """
+    rows = {name: [folder / f"{phase}.parquet" for phase in phases] for name, phases in ROWS.items()}
+    missing = {name: [file for file in files if not file.is_file()] for name, files in rows.items()}
+    found = {name: files for name, files in rows.items() if not missing[name]}
+    if not found:
+        raise UsageError(
+            f"no recordings in {folder}: training writes them, so run `dvc repro`, or name some: NAME=FILE"
+        )
+    return found, {name: files[0] for name, files in missing.items() if files}
 
 
 def paths(methods: Mapping[str, Sequence[Path]], request: Request, irrelevant: int = 3) -> list[Path]:
@@ -46,7 +65,7 @@ def paths(methods: Mapping[str, Sequence[Path]], request: Request, irrelevant: i
     rows = [_row(name, files) for name, files in methods.items()]
     prediction_paths.check_alike(rows)
     names = rows[-1].recording.image_ids
-    places = chosen(names, request.images) or prediction_paths.choose(rows[-1], request.count)
+    places = chosen(names, request.images) or prediction_paths.choose(rows[-1], request.number)
     test = open_test(request.prepared)
     pictures = [test.show(names[place]) for place in places]
     return style.save(prediction_paths.draw(rows, pictures, places, irrelevant), request.out, request.formats)
@@ -66,7 +85,7 @@ def bars(methods: Mapping[str, Path], request: Request) -> list[Path]:
     if (one.image_ids, one.labels) != (other.image_ids, other.labels) or (one.targets_NL != other.targets_NL).any():
         raise IntegrityError(f"the scores of {baseline.title} and {ours.title} are of other images or labels")
     rows = chosen(other.image_ids, request.images)
-    rows = rows or rising(one.scores_NL, other.scores_NL, other.targets_NL)[: request.count]
+    rows = rows or rising(one.scores_NL, other.scores_NL, other.targets_NL)[: request.number]
     test = open_test(request.prepared)
     pictures = [test.show(other.image_ids[row]) for row in rows]
     return style.save(score_bars.draw(baseline, ours, pictures, rows), request.out, request.formats)
@@ -87,7 +106,7 @@ def maps(models: Mapping[str, Path], request: Request, labels: int = 3, device: 
         fits = each.info.vocabulary == vocabulary
         if not fits or each.info.preprocess.size != test.split.pixels_NSS3.shape[1]:
             raise IntegrityError(f"{each.folder} was trained on other labels or sizes than {request.prepared} has")
-    rows = [test.row(image_id) for image_id in request.images] or _rising(loaded, test)[: request.count]
+    rows = [test.row(image_id) for image_id in request.images] or _rising(loaded, test)[: request.number]
     groups = [_group(loaded, test, row, vocabulary, labels) for row in rows]
     return style.save(map_groups.draw(groups, list(models)), request.out, request.formats)
 

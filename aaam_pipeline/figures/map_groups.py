@@ -7,7 +7,7 @@ higher of the two networks' highest value. So a paler map is a weaker one.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -84,10 +84,11 @@ def _overlay(picture_PQ3: NDArray[np.uint8], map_HW: NDArray[np.floating], highe
 
 
 def _mixed(heat_PQ: NDArray[np.floating], grey_PQ: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the colours of a map over greys, (P, Q, 3) in [0, 1]: none of them at 0, four fifths at a half and above."""
+    """Return the colours of a map over greys, (P, Q, 3) in [0, 1]: none at 0, most at a half and above."""
     share_PQ1 = (SHARE * np.minimum(2 * heat_PQ, 1))[..., None]
     mixed_PQ3: NDArray[np.float64] = share_PQ1 * matplotlib.colormaps[COLOURS](heat_PQ)[..., :3]
-    return mixed_PQ3 + (1 - share_PQ1) * grey_PQ[..., None]
+    mixed_PQ3 += (1 - share_PQ1) * grey_PQ[..., None]
+    return mixed_PQ3
 
 
 def _scale(figure: Figure, height: float) -> None:
@@ -96,6 +97,11 @@ def _scale(figure: Figure, height: float) -> None:
     heat_1Q = np.linspace(0, 1, 256)[None]
     axes.imshow(_mixed(heat_1Q, np.full_like(heat_1Q, 0.8)), aspect="auto", interpolation="nearest")
     style.frame(axes)
-    said = {"transform": axes.transAxes, "va": "center_baseline", "fontsize": style.SMALL, "color": style.INK}
+    said: dict[str, Any] = {
+        "transform": axes.transAxes,
+        "va": "center_baseline",
+        "fontsize": style.SMALL,
+        "color": style.INK,
+    }
     axes.text(-0.03, 0.5, "activation:  0", ha="right", **said)
     axes.text(1.03, 0.5, "highest of the image and label in all rows.  Number: the label's score", ha="left", **said)

@@ -3,11 +3,11 @@
 Shapes: S steps, M images, L labels.
 
 One column an image, one row a method; the first row has the pictures. Relevant labels are red, the irrelevant ones that
-score best green, and every line has its label at its end.
+score best green, and every line has its label at its end. Thick lines are running means of the thin ones.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,8 +22,10 @@ from aaam_pipeline.figures.pictures import rising
 from aaam_pipeline.figures.spread import spread
 
 # inches
-PICTURE, PLOT, ROW_GAP, LEFT, TOP, BOTTOM = 1.05, 1.3, 0.3, 0.42, 0.06, 0.3
+PICTURE, PLOT, ROW_GAP, LEFT, TOP, BOTTOM = 1.1, 1.3, 0.26, 0.5, 0.04, 0.1
 LABEL_GAP = 0.09
+# the running mean's window reaches over so small a part of a phase to either side
+WINDOW = 25
 
 
 class Row(NamedTuple):
@@ -63,7 +65,7 @@ def draw(
                 if column == 0:
                     axes.set_ylabel("score")
                     middle = 1 - (top + PLOT / 2) / height
-                    figure.text(0.012, middle, path.title, rotation=90, va="center", fontsize=7.5, fontweight="bold")
+                    figure.text(0.008, middle, path.title, rotation=90, va="center", fontsize=7.5, fontweight="bold")
                 else:
                     axes.set_yticklabels([])
                 if row == len(paths) - 1:
@@ -112,20 +114,33 @@ def _panel(axes: Axes, path: Row, place: int, labels: Sequence[int]) -> None:
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     _phases(axes, path.phases, last)
+    parts = np.searchsorted(recording.steps_S, [end for _, end in path.phases[:-1]], side="right")
     ends = [float(recording.scores_SML[-1, place, label]) for label in labels]
     at = spread(ends, LABEL_GAP / PLOT * 1.04, 0, 1)
     # of equal ends the relevant lines lie above the others
     for label, end, height in reversed(list(zip(labels, ends, at, strict=True))):
         relevant = bool(recording.targets_ML[place, label])
         colour = style.RELEVANT if relevant else style.IRRELEVANT
+        line_S = recording.scores_SML[:, place, label]
+        axes.plot(recording.steps_S, line_S, color=colour, linewidth=0.4, alpha=0.3)
         axes.plot(
-            recording.steps_S, recording.scores_SML[:, place, label], color=colour,
+            recording.steps_S, _smooth(line_S, parts), color=colour,
             linewidth=1.0 if relevant else 0.8, linestyle="-" if relevant else (0, (3, 1.2)),
         )  # fmt: skip
-        outside = {"transform": axes.get_yaxis_transform(), "clip_on": False}
+        outside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "clip_on": False}
         axes.plot([1.01, 1.05], [end, height], color=colour, linewidth=0.4, **outside)
         name = recording.labels[label]
         axes.text(1.065, height, name, color=colour, fontsize=style.SMALL, va="center_baseline", **outside)
+
+
+def _smooth(line_S: NDArray[np.floating], parts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return a line's running mean within each phase; its ends stay, since the window is even."""
+    smooth = []
+    for piece in np.split(np.asarray(line_S, np.float64), parts):
+        widest, count = len(piece) // WINDOW, len(piece)
+        halves = [min(widest, place, count - 1 - place) for place in range(count)]
+        smooth += [float(piece[at - half : at + half + 1].mean()) for at, half in enumerate(halves)]
+    return np.array(smooth)
 
 
 def _phases(axes: Axes, phases: Sequence[tuple[str, int]], last: int) -> None:

@@ -23,7 +23,8 @@ RELEVANT, IRRELEVANT = "#a50f26", "#3f9f7a"
 INK, WEAK, LINE = "#1a1a1a", "#6b6b70", "#c9c9c6"
 SMALL, TINY = 6.0, 5.2
 FORMATS = ("png", "svg")
-RULES: dict[str, Any] = {
+# Any: the keys that matplotlib's types list are too many to be of use
+RULES: Any = {
     "font.family": "sans-serif",
     # the first comes with matplotlib, so it is there everywhere; the others are for viewers of an SVG
     "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial"],
