@@ -22,7 +22,7 @@ from aaam_pipeline.figures.pictures import rising
 from aaam_pipeline.figures.spread import spread
 
 # inches
-PICTURE, PLOT, ROW_GAP, LEFT, TOP, BOTTOM = 1.1, 1.3, 0.26, 0.5, 0.04, 0.1
+PICTURE, PLOT, ROW_GAP, LEFT, TOP, BOTTOM = 1.1, 1.3, 0.28, 0.5, 0.04, 0.3
 LABEL_GAP = 0.09
 # the running mean's window reaches over so small a part of a phase to either side
 WINDOW = 25
@@ -122,7 +122,7 @@ def _panel(axes: Axes, path: Row, place: int, labels: Sequence[int]) -> None:
         relevant = bool(recording.targets_ML[place, label])
         colour = style.RELEVANT if relevant else style.IRRELEVANT
         line_S = recording.scores_SML[:, place, label]
-        axes.plot(recording.steps_S, line_S, color=colour, linewidth=0.4, alpha=0.3)
+        axes.plot(recording.steps_S, line_S, color=colour, linewidth=0.35, alpha=0.2)
         axes.plot(
             recording.steps_S, _smooth(line_S, parts), color=colour,
             linewidth=1.0 if relevant else 0.8, linestyle="-" if relevant else (0, (3, 1.2)),
