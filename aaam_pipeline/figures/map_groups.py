@@ -69,7 +69,8 @@ def _group(figure: Figure, group: Group, titles: Sequence[str], left: float, top
             style.frame(axes)
             axes.set_xlabel(f"{group.scores[row][column]:.2f}", labelpad=1.5, fontsize=style.TINY, color=style.WEAK)
             if row == 0:
-                axes.set_title(label, pad=2.5, color=style.RELEVANT)
+                size = 7.0 * min(1, cell / style.text_width(style.short(label), 7.0))
+                axes.set_title(style.short(label), pad=2.5, color=style.RELEVANT, fontsize=size)
 
 
 def _overlay(picture_PQ3: NDArray[np.uint8], map_HW: NDArray[np.floating], highest: float) -> NDArray[np.uint8]:

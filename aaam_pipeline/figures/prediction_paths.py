@@ -47,7 +47,7 @@ def draw(
     check_alike(paths)
     first = paths[0].recording
     shown = [_shown(paths, place, irrelevant) for place in places]
-    names = [first.labels[label] for labels in shown for label in labels]
+    names = [style.short(first.labels[label]) for labels in shown for label in labels]
     beside = max(style.text_width(name, style.SMALL) for name in names) + 0.14
     width = (style.TWO_COLUMNS - LEFT) / len(places)
     height = TOP + PICTURE + len(paths) * (PLOT + ROW_GAP) + BOTTOM
@@ -117,6 +117,8 @@ def _panel(axes: Axes, path: Row, place: int, labels: Sequence[int]) -> None:
     parts = np.searchsorted(recording.steps_S, [end for _, end in path.phases[:-1]], side="right")
     ends = [float(recording.scores_SML[-1, place, label]) for label in labels]
     at = spread(ends, LABEL_GAP / PLOT * 1.04, 0, 1)
+    # many labels are set smaller
+    size = min(style.SMALL, style.SMALL * PLOT / LABEL_GAP / len(labels)) if labels else style.SMALL
     # of equal ends the relevant lines lie above the others
     for label, end, height in reversed(list(zip(labels, ends, at, strict=True))):
         relevant = bool(recording.targets_ML[place, label])
@@ -129,8 +131,8 @@ def _panel(axes: Axes, path: Row, place: int, labels: Sequence[int]) -> None:
         )  # fmt: skip
         outside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "clip_on": False}
         axes.plot([1.01, 1.05], [end, height], color=colour, linewidth=0.4, **outside)
-        name = recording.labels[label]
-        axes.text(1.065, height, name, color=colour, fontsize=style.SMALL, va="center_baseline", **outside)
+        name = style.short(recording.labels[label])
+        axes.text(1.065, height, name, color=colour, fontsize=size, va="center_baseline", **outside)
 
 
 def _smooth(line_S: NDArray[np.floating], parts: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -36,7 +36,9 @@ def draw(
     labels = [_shown(baseline.split, ours.split, row, lines) for row in rows]
     across = min(2, len(rows))
     width = (style.TWO_COLUMNS - BETWEEN * (across - 1)) / 2
-    longest = max(style.text_width(ours.split.labels[label], style.SMALL) for each in labels for label in each)
+    longest = max(
+        style.text_width(style.short(ours.split.labels[label]), style.SMALL) for each in labels for label in each
+    )
     heights = [max(map(len, labels[start : start + across])) * LINE for start in range(0, len(rows), across)]
     total = HEAD + sum(heights) + len(heights) * (FOOT + GAP) - GAP
     with style.house():
@@ -52,14 +54,8 @@ def draw(
             axes.set_anchor("N")
             style.frame(axes)
             begin = left + 0.03 + picture + longest + 0.1
-            height = len(labels[number]) * LINE
-            _bars(
-                style.place(figure, begin, top, left + width - begin - 0.06, height),
-                baseline,
-                ours,
-                row,
-                labels[number],
-            )
+            axes = style.place(figure, begin, top, left + width - begin - 0.06, len(labels[number]) * LINE)
+            _bars(axes, baseline, ours, row, labels[number])
     return figure
 
 
@@ -83,7 +79,7 @@ def _bars(axes: Axes, baseline: Scored, ours: Scored, row: int, labels: Sequence
     axes.set_xlim(0, 1)
     axes.set_ylim(len(labels) - 0.45, -0.55)
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    axes.set_yticks(heights, [ours.split.labels[label] for label in labels], fontsize=style.SMALL)
+    axes.set_yticks(heights, [style.short(ours.split.labels[label]) for label in labels], fontsize=style.SMALL)
     for tick, colour in zip(axes.get_yticklabels(), colours, strict=True):
         tick.set_color(colour)
     axes.tick_params(axis="y", length=0)

@@ -23,6 +23,8 @@ RELEVANT, IRRELEVANT = "#a50f26", "#3f9f7a"
 INK, WEAK, LINE = "#1a1a1a", "#6b6b70", "#c9c9c6"
 SMALL, TINY = 6.0, 5.2
 FORMATS = ("png", "svg")
+# characters of a label
+LONGEST = 18
 # Any: the keys that matplotlib's types list are too many to be of use
 RULES: Any = {
     "font.family": "sans-serif",
@@ -42,6 +44,8 @@ RULES: Any = {
     "grid.linewidth": 0.4,
     "lines.solid_capstyle": "round",
     "text.color": INK,
+    # a label is no formula, whatever signs it has
+    "text.parse_math": False,
     "xtick.color": WEAK,
     "xtick.labelsize": TINY,
     "xtick.major.pad": 1.5,
@@ -92,6 +96,11 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
     """Add axes at a place in inches from the upper left corner."""
     across, down = figure.get_size_inches()
     return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
+
+
+def short(label: str) -> str:
+    """Return a label, cut off where it would take the room of what it names."""
+    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 
 def text_width(text: str, size: float) -> float:
