@@ -5,7 +5,7 @@ farthest from the first method to the last: a relevant label that the first one 
 relevant.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,8 +60,9 @@ def paths(methods: Mapping[str, Sequence[Path]], request: Request, irrelevant: i
 
     Raises:
         IntegrityError: a recording is damaged, or they are not of the same images and labels.
-        UsageError: an image is not in the recordings, or not in the prepared data set.
+        UsageError: a file is not there, or an image is not in the recordings or not in the prepared data set.
     """
+    _check_there("recording", [file for files in methods.values() for file in files])
     rows = [_row(name, files) for name, files in methods.items()]
     prediction_paths.check_alike(rows)
     names = rows[-1].recording.image_ids
@@ -76,10 +77,11 @@ def bars(methods: Mapping[str, Path], request: Request) -> list[Path]:
 
     Raises:
         IntegrityError: scores are damaged, or not of the same images and labels.
-        UsageError: they are not two methods, or an image is not there.
+        UsageError: they are not two methods, or a file or an image is not there.
     """
     if len(methods) != 2:
         raise UsageError(f"bars compare two methods, the baseline first, not {len(methods)}")
+    _check_there("scores file", methods.values())
     baseline, ours = (score_bars.Scored(name, read_scores(file)) for name, file in methods.items())
     one, other = baseline.split, ours.split
     if (one.image_ids, one.labels) != (other.image_ids, other.labels) or (one.targets_NL != other.targets_NL).any():
@@ -109,6 +111,12 @@ def maps(models: Mapping[str, Path], request: Request, labels: int = 3, device: 
     rows = [test.row(image_id) for image_id in request.images] or _rising(loaded, test)[: request.number]
     groups = [_group(loaded, test, row, vocabulary, labels) for row in rows]
     return style.save(map_groups.draw(groups, list(models)), request.out, request.formats)
+
+
+def _check_there(what: str, files: Iterable[Path]) -> None:
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"no {what} {file}")
 
 
 def _row(name: str, files: Sequence[Path]) -> prediction_paths.Row:

@@ -128,6 +128,8 @@ def test_inputs_can_be_named(project: Path, invoke: Invoke, tmp_path: Path) -> N
         (["paths", "plots/toy/paths/bce.parquet", "--dataset", "toy"], "is not NAME=FILE"),
         (["bars", "A=x", "A=y", "--dataset", "toy"], "'A' is there twice"),
         (["bars", "A=scores/toy/bce.parquet", "--dataset", "toy"], "bars compare two methods"),
+        (["bars", "--dataset", "other"], "no scores file scores/other/bce.parquet"),
+        (["paths", "A=x.parquet", "--dataset", "toy"], "no recording x.parquet"),
         (["bars", "--prepared", "data/prepared/toy", "--out", "x"], "say what to draw"),
         (
             ["bars", "--dataset", "toy", "--images", "test/9"],
