@@ -92,7 +92,8 @@ def datasets(sources: Sources) -> list[str]:
     Raises:
         UsageError: there are none.
     """
-    found = {path.relative_to(sources.scores).parts[0] for path in sources.scores.glob("*/**/*.parquet")}
+    files = [path for place in ("*", f"*/{COMPARE}") for path in sources.scores.glob(f"{place}/*.parquet")]
+    found = {path.relative_to(sources.scores).parts[0] for path in files}
     if not found:
         raise UsageError(f"no scores below {sources.scores}: `dvc repro` makes them, or name a folder with --scores")
     return sorted(found)

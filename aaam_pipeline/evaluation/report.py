@@ -3,7 +3,7 @@
     <out>/<data set>/report.md    the same as text, its charts beside it as calibration.svg and cooccurrence.svg
     <page>                        one HTML page about all data sets, that needs no other file
 
-It is made of scores files alone, so it cannot tell our methods from those of others. Equal inputs give equal bytes.
+Methods are known by their scores files alone, ours and those of others alike. Equal inputs give equal bytes.
 """
 
 from collections.abc import Sequence

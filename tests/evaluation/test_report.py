@@ -311,6 +311,13 @@ def test_a_report_on_nothing_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert invoke("report").exit_code == 2
 
 
+def test_a_method_of_ones_own_is_added_as_the_documentation_says(project: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    (block,) = re.findall(r"```\n(from aaam_pipeline\.core\.schema.*?)```", page, re.DOTALL)
+    exec(compile(block, "docs/report.md", "exec"), {"Path": Path, "my_scores": scored(3).scores_NL})
+    assert rows(read())["mine"][-1] == "mine.parquet"
+
+
 def test_tables_of_the_paper_that_were_not_run_are_printed_alone() -> None:
     table = not_run("iaprtc12", "not run, of a reason")
     assert table.title.startswith("Table 3.")
