@@ -40,37 +40,50 @@ def draw(groups: Sequence[Group], titles: Sequence[str], beside: int = 2) -> Fig
     width = (style.TWO_COLUMNS - GROUP_GAP * (beside - 1)) / beside
     # the picture, then a column a label
     cell = min((width - SIDE - GAP * most) / (most + 1), 1.3)
-    block = HEAD + len(titles) * (cell + UNDER)
-    lines = -(-len(groups) // beside)
-    height = lines * block + (lines - 1) * BETWEEN + FOOT
+    lines = [groups[start : start + beside] for start in range(0, len(groups), beside)]
+    # wide pictures need less height; tall ones are made to fit
+    cells = [(cell, cell * min(1.0, max(_ratio(group) for group in line))) for line in lines]
+    blocks = [HEAD + len(titles) * (tall + UNDER) for _, tall in cells]
+    height = sum(blocks) + (len(lines) - 1) * BETWEEN + FOOT
     with style.house():
         figure = Figure((style.TWO_COLUMNS, height))
-        for number, group in enumerate(groups):
-            line, column = divmod(number, beside)
-            _group(figure, group, titles, column * (width + GROUP_GAP), line * (block + BETWEEN), cell)
+        for number, line in enumerate(lines):
+            top = sum(blocks[:number]) + number * BETWEEN
+            for column, group in enumerate(line):
+                _group(figure, group, titles, (column * (width + GROUP_GAP), top), cells[number])
         _scale(figure, height)
     return figure
 
 
-def _group(figure: Figure, group: Group, titles: Sequence[str], left: float, top: float, cell: float) -> None:
+def _ratio(group: Group) -> float:
+    height, width, _ = group.picture_PQ3.shape
+    return height / float(width)
+
+
+def _group(
+    figure: Figure, group: Group, titles: Sequence[str], corner: tuple[float, float], cell: tuple[float, float]
+) -> None:
+    (left, top), (wide, tall) = corner, cell
     across, down = figure.get_size_inches()
-    tall = len(titles) * (cell + UNDER) - UNDER
-    axes = style.place(figure, left, top + HEAD + (tall - cell) / 2, cell, cell)
+    block = len(titles) * (tall + UNDER) - UNDER
+    axes = style.place(figure, left, top + HEAD + (block - tall) / 2, wide, tall)
     axes.imshow(group.picture_PQ3, interpolation="lanczos")
     style.frame(axes)
     for row, title in enumerate(titles):
-        begin = top + HEAD + row * (cell + UNDER)
-        x, y = (left + cell + SIDE / 2 + 0.02) / across, 1 - (begin + cell / 2) / down
-        figure.text(x, y, title, rotation=90, ha="center", va="center", fontsize=style.SMALL)
+        begin = top + HEAD + row * (tall + UNDER)
+        x, y = (left + wide + SIDE / 2 + 0.02) / across, 1 - (begin + tall / 2) / down
+        figure.text(
+            x, y, title, rotation=90, ha="center", va="center", fontsize=style.fitting(title, tall, style.SMALL)
+        )
         for column, label in enumerate(group.labels):
-            axes = style.place(figure, left + cell + SIDE + GAP + column * (cell + GAP), begin, cell, cell)
+            axes = style.place(figure, left + wide + SIDE + GAP + column * (wide + GAP), begin, wide, tall)
             highest = max(float(maps[column].max()) for maps in group.maps)
             axes.imshow(_overlay(group.picture_PQ3, group.maps[row][column], highest), interpolation="lanczos")
             style.frame(axes)
             axes.set_xlabel(f"{group.scores[row][column]:.2f}", labelpad=1.5, fontsize=style.TINY, color=style.WEAK)
             if row == 0:
-                size = 7.0 * min(1, cell / style.text_width(style.short(label), 7.0))
-                axes.set_title(style.short(label), pad=2.5, color=style.RELEVANT, fontsize=size)
+                name = style.short(label)
+                axes.set_title(name, pad=2.5, color=style.RELEVANT, fontsize=style.fitting(name, wide, 7.0))
 
 
 def _overlay(picture_PQ3: NDArray[np.uint8], map_HW: NDArray[np.floating], highest: float) -> NDArray[np.uint8]:

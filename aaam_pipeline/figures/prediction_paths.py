@@ -113,6 +113,8 @@ def _panel(axes: Axes, path: Row, place: int, labels: Sequence[int]) -> None:
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    if last >= 10_000:
+        axes.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k" if step else "0")
     _phases(axes, path.phases, last)
     parts = np.searchsorted(recording.steps_S, [end for _, end in path.phases[:-1]], side="right")
     ends = [float(recording.scores_SML[-1, place, label]) for label in labels]

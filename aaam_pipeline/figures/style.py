@@ -103,6 +103,11 @@ def short(label: str) -> str:
     return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 
+def fitting(text: str, room: float, size: float) -> float:
+    """Return the size in points, `size` at most, in which a text fits into so many inches."""
+    return size * min(1.0, room / text_width(text, size))
+
+
 def text_width(text: str, size: float) -> float:
     """Return about how wide a text is, in inches, in DejaVu Sans of so many points."""
     return len(text) * size * 0.6 / 72
