@@ -57,7 +57,8 @@ def draw(groups: Sequence[Group], titles: Sequence[str], beside: int = 2) -> Fig
 
 def _ratio(group: Group) -> float:
     height, width, _ = group.picture_PQ3.shape
-    return height / float(width)
+    ratio: float = height / width
+    return ratio
 
 
 def _group(
