@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
+from aaam_pipeline.core import params
 from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.schema import ScoredSplit, read_scores
@@ -168,17 +168,16 @@ def _known(sources: Sources) -> str:
         return "none"
 
 
-def _has_attention(params: Path, name: str) -> bool:
-    """Tell whether the trained network has the attention layer; without a word in params.yaml it has."""
-    try:
-        node: Any = yaml.safe_load(params.read_text(encoding="utf8"))
-    except FileNotFoundError:
+def _has_attention(path: Path, name: str) -> bool:
+    """Tell whether the trained network has the attention layer; a data set that params.yaml does not know has it.
+
+    Raises:
+        ParamsError: the file is damaged, or its block of the data set.
+    """
+    if not path.is_file() or name not in params.names(path):
         return True
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{params} is not valid YAML: {' '.join(str(error).split())}") from None
-    for key in (name, "model", "attention", "filters"):
-        node = node.get(key) if isinstance(node, dict) else None
-    return bool(node != "none")
+    attention = params.load(path, f"{name}.model", dict[str, Any]).get("attention") or {}
+    return bool(attention.get("filters") != "none")
 
 
 def _measure(name: str, row: str, file: Path, split: ScoredSplit) -> Method:

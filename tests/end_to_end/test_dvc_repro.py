@@ -25,6 +25,7 @@ STAGES = [
     "train_bce",
     "train_joint",
     "train_hard",
+    "train_warp",
     "evaluate",
     "report",
     "figures",
