@@ -7,7 +7,8 @@ from statistics import mean, stdev
 from typing import NamedTuple
 
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.evaluation.paper import METRICS, VARIANTS, paper
+from aaam_pipeline.evaluation.comparison import VARIANTS
+from aaam_pipeline.evaluation.paper import METRICS, paper
 
 
 class Spread(NamedTuple):

@@ -6,8 +6,6 @@ from importlib.resources import files
 import msgspec
 
 METRICS = ("precision_at_k", "recall_at_k", "map_at_10", "map")
-# the variants of the ablation: a method that is a training of ours, and no file of scores/<data set>/compare
-VARIANTS = ("bce", "bce+attention", "bce+tm", "aaam")
 
 
 class Phase(msgspec.Struct, frozen=True):

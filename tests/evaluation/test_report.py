@@ -2,6 +2,7 @@ import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,9 +84,20 @@ def test_a_damaged_ablation_is_refused(content: str, project: Path) -> None:
         read()
 
 
-def test_a_network_without_attention_is_no_aaam(project: Path) -> None:
-    block = {"scenes": {"model": {"attention": {"filters": "none"}}}}
-    (project / "params.yaml").write_text(yaml.safe_dump(block))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"scenes": {"model": {"attention": {"filters": "none"}}}},
+        {
+            "presets": {"plain": {"model": {"attention": {"filters": "none"}}}},
+            "scenes": {"preset": "plain", "model": {"attention": {"filters": "dense"}}},
+        },
+    ],
+)
+def test_a_network_without_attention_is_no_aaam(settings: dict[str, Any], project: Path) -> None:
+    (project / "params.yaml").write_text(yaml.safe_dump({"other": {"model": {}}}))
+    assert "AAAM after joint training" in rows(read())
+    (project / "params.yaml").write_text(yaml.safe_dump(settings))
     table = rows(read())
     assert table["BCE"][-1] == "bce.parquet"
     assert table["BCE + TM"][-1] == "hard.parquet"
