@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline.cli.guard import guard
-from aaam_pipeline.evaluation.report import evaluate
+from aaam_pipeline.evaluation.evaluate import evaluate
 
 
 def main(scores: list[Path], out: Annotated[Path, typer.Option()]) -> None:

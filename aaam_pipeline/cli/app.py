@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline import __version__
-from aaam_pipeline.cli import annotate, doctor, index, model, search, similar, verify
+from aaam_pipeline.cli import annotate, doctor, figures, index, model, report, search, similar, verify
 
 app = typer.Typer(
     name="aaam-pipe",
@@ -49,5 +49,7 @@ app.command("search", cls=search.QueryCommand)(search.search)
 app.command("similar")(similar.similar)
 app.command("dedup")(similar.dedup)
 app.command("labels")(search.labels)
+app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+app.add_typer(figures.app, name="figures")
 app.add_typer(model.app, name="model")

@@ -56,6 +56,15 @@ def load(path: Path, section: str, kind: type[Section]) -> Section:
         raise ParamsError(f"{path}: in {section}: {error}{_known_fields(str(error), kind)}") from None
 
 
+def names(path: Path) -> tuple[str, ...]:
+    """Return the names of all blocks of `path`: data sets, and `datasets` and `presets`.
+
+    Raises:
+        ParamsError: the file is not YAML.
+    """
+    return tuple(map(str, _read(path)))
+
+
 def to_dict(section: Struct) -> dict[str, Any]:
     """Return a section as plain, JSON-able values (for fingerprints and bundles)."""
     plain: dict[str, Any] = msgspec.to_builtins(section)

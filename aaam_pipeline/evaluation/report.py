@@ -1,123 +1,63 @@
-"""Stage `evaluate`: the metrics of NOTES.md on the test split, overall, per label and per two-label query.
+"""The report (stage `report`): the paper's tables with our numbers beside them, and what lies behind the numbers.
 
-metrics.json               per method: the seven metrics, calibration errors, how well two-label queries are answered
-per_label/<method>.csv     label, positives, assigned, precision, recall, ap
-queries/<method>.csv       query, relevant, precision_at_10: one row for every pair of labels that occurs
-reliability/<method>.csv   score, frequency, pairs: one row for every bin of scores that is not empty
-reliability_raw/...        the same before calibration, of a method that has one
+    <out>/<data set>/report.md    the same as text, its charts beside it as calibration.svg and cooccurrence.svg
+    <page>                        one HTML page about all data sets, that needs no other file
 
-The seven metrics rank labels and images by the scores that a method gives, as the paper does. All else is of calibrated
-scores, as annotations and searches have them, or of a method without a calibration again of what it gives.
+Methods are known by their scores files alone, ours and those of others alike. Equal inputs give equal bytes.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from aaam_pipeline.core.artifacts import write_bytes
+from aaam_pipeline.evaluation import markdown, page, paper_tables, sections
+from aaam_pipeline.evaluation.document import Section
+from aaam_pipeline.evaluation.inputs import Inputs
+from aaam_pipeline.evaluation.paper import paper
 
-from aaam_pipeline import metrics
-from aaam_pipeline.core.artifacts import write_bytes, write_json
-from aaam_pipeline.core.calibration import calibrate
-from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.core.schema import ScoredSplit, read_scores
-
-QUERY_DEPTH = 10
-DIGITS = 6
-
-Scores = NDArray[np.floating]
-Figures = dict[str, Any]
+NOT_RUN = "not run, no scores of it in this report"
+INTRODUCTION = (
+    "The numbers that the paper prints are in its layout, with ours beside them and the difference in percentage "
+    "points. All are of the test split."
+)
 
 
-def evaluate(scores: Mapping[str, Path], out: Path) -> Figures:
-    """Evaluate methods, given as name -> scores.parquet, into the folder `out`; return what its metrics.json holds.
-
-    Raises:
-        IntegrityError: a scores file is damaged, or the methods were not scored on the same images and labels.
-    """
-    splits = {method: read_scores(path) for method, path in scores.items()}
-    _check_alike(splits)
-    figures = {method: _method(split, out, f"{method}.csv") for method, split in splits.items()}
-    write_json(out / "metrics.json", figures)
-    return figures
-
-
-def _method(split: ScoredSplit, out: Path, name: str) -> Figures:
-    """Write the tables of a method, and return its metrics."""
-    calibrated_NL = calibrate(split.scores_NL, split.calibration)
-    _write_labels(split, out / "per_label" / name)
-    figures = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
-    figures |= _reliability(calibrated_NL, split, out / "reliability" / name)
-    if split.calibration:
-        raw = _reliability(split.scores_NL, split, out / "reliability_raw" / name)
-        figures |= {f"{key}_raw": value for key, value in raw.items()}
-    figures |= _queries(calibrated_NL, split, out / "queries" / name)
-    return {key: value if isinstance(value, int) else round(value, DIGITS) for key, value in figures.items()}
+def write(reports: Sequence[Inputs], out: Path, html: Path) -> list[Path]:
+    """Write the reports of data sets into `out`, and the page about all of them; return the files to be read."""
+    written = []
+    for report in reports:
+        folder, chapter = out / report.name, _chapter(report)
+        first = Section("", "", [paper_tables.table_1([report], {})])
+        text = markdown.render(f"Results on {report.title}", INTRODUCTION, [first, *chapter])
+        write_bytes(folder / "report.md", text.encode())
+        for name, svg in markdown.charts(chapter).items():
+            write_bytes(folder / name, svg.encode())
+        written.append(folder / "report.md")
+    write_bytes(html, _page(reports).encode())
+    return [*written, html]
 
 
-def _write_labels(split: ScoredSplit, path: Path) -> None:
-    table = metrics.per_label(split.scores_NL, split.targets_NL, split.k)
-    _write_csv(path, ["label", *table], zip(split.labels, *map(_rounded, table.values()), strict=True))
+def _page(reports: Sequence[Inputs]) -> str:
+    names = ", ".join(report.title for report in reports)
+    here = {report.title for report in reports}
+    elsewhere = {name: NOT_RUN for name, printed in paper().datasets.items() if printed.title not in here}
+    chapters: list[tuple[str, str, Sequence[Section]]] = [
+        ("datasets", "Data sets", [Section("", "", [paper_tables.table_1(reports, elsewhere)])])
+    ]
+    chapters += [(f"dataset-{report.name}", report.title, _chapter(report)) for report in reports]
+    if elsewhere:
+        tables = [paper_tables.not_run(name, why) for name, why in elsewhere.items()]
+        said = "What the paper prints about data sets that this report has no scores of."
+        chapters.append(("elsewhere", "Not run", [Section("The paper's tables", said, [*tables], folded=True)]))
+    return page.render(f"Results on {names}", INTRODUCTION, chapters)
 
 
-def _reliability(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
-    """Compare scores with how often the labels are there: in bins as a table, and as one number."""
-    table = metrics.reliability(scores_NL, split.targets_NL)
-    full = table.pairs_B > 0
-    rows = zip(_rounded(table.score_B[full]), _rounded(table.frequency_B[full]), table.pairs_B[full], strict=True)
-    _write_csv(path, ["score", "frequency", "pairs"], rows)
-    return {
-        "ece": metrics.calibration_error(scores_NL, split.targets_NL),
-        "ece_per_label": metrics.label_calibration_error(scores_NL, split.targets_NL),
-    }
-
-
-def _queries(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
-    """Sum up the queries of one to three labels; P@10 is over pairs that enough images hold to fill the first ten."""
-    pairs = metrics.pair_queries(scores_NL, split.targets_NL, QUERY_DEPTH)
-    texts = [f"{split.labels[one]} {split.labels[other]}" for one, other in pairs.ids_P2]
-    rows = zip(texts, pairs.relevant_P, map(float, pairs.precision_P), strict=True)
-    _write_csv(path, ["query", "relevant", "precision_at_10"], rows)
-    enough = pairs.relevant_P >= QUERY_DEPTH
-    mean = float(pairs.precision_P[enough].mean()) if enough.any() else 0.0
-    figures: Figures = {"pair_queries": int(enough.sum()), "pair_precision_at_10": mean}
-    for size in metrics.SIZES:
-        figures[f"retrieval_map_{size}"], figures[f"retrieval_queries_{size}"] = metrics.retrieval_map(
-            scores_NL, split.targets_NL, size
-        )
-    return figures | _with_neighbours(scores_NL, split)
-
-
-def _with_neighbours(scores_NL: Scores, split: ScoredSplit) -> Figures:
-    """Measure the same queries on scores smoothed over neighbours, where the method says over how many."""
-    if split.embedding_ND is None or split.neighbours is None:
-        return {}
-    nearest = metrics.nearest(split.embedding_ND, split.neighbours.count)
-    smoothed_NL = metrics.smooth(scores_NL, *nearest, split.neighbours.weight)
-    maps = {size: metrics.retrieval_map(smoothed_NL, split.targets_NL, size)[0] for size in metrics.SIZES}
-    chosen = {"neighbours": split.neighbours.count, "neighbours_weight": split.neighbours.weight}
-    gain: Figures = {"neighbours_validation_gain": split.neighbours.gain}
-    return chosen | gain | {f"retrieval_map_{size}_neighbours": value for size, value in maps.items()}
-
-
-def _rounded(values: NDArray[np.float64]) -> list[float]:
-    return [round(float(value), DIGITS) for value in values]
-
-
-def _check_alike(splits: Mapping[str, ScoredSplit]) -> None:
-    first = next(iter(splits.values()))
-    for method, split in splits.items():
-        same = (split.image_ids, split.labels, split.k) == (first.image_ids, first.labels, first.k)
-        if not same or (split.targets_NL != first.targets_NL).any():
-            raise IntegrityError(f"{method} was scored on other images, labels or k than {next(iter(splits))}")
-
-
-def _write_csv(path: Path, names: list[str], rows: Iterable[Sequence[Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode())
+def _chapter(report: Inputs) -> list[Section]:
+    return [
+        Section("", "", [paper_tables.results(report)]),
+        sections.overview(report),
+        sections.labels(report),
+        sections.calibration(report),
+        sections.cooccurrence(report),
+        sections.queries(report),
+    ]

@@ -19,7 +19,19 @@ pytest.importorskip("dvc")
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
-STAGES = ["download", "prepare", "train_bce", "train_joint", "train_hard", "evaluate", "annotate", "index"]
+STAGES = [
+    "download",
+    "prepare",
+    "train_bce",
+    "train_joint",
+    "train_hard",
+    "train_warp",
+    "evaluate",
+    "report",
+    "figures",
+    "annotate",
+    "index",
+]
 JOINT = Path("models/scenes/joint/model.safetensors")
 HARD = Path("models/scenes/hard/model.safetensors")
 
@@ -211,7 +223,7 @@ def test_a_change_of_the_last_phase_reruns_only_what_depends_on_it(built: tuple[
     reran = ran(repro(folder))
     assert sha256(folder / HARD) != before
     assert reran[0] == "train_hard"
-    assert sorted(reran) == ["annotate", "evaluate", "index", "train_hard"]
+    assert sorted(reran) == ["annotate", "evaluate", "figures", "index", "report", "train_hard"]
 
 
 @pytest.mark.parametrize(

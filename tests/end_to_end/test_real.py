@@ -18,7 +18,7 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.core.schema import read_scores
 from aaam_pipeline.datasets import prepare, registry
 from aaam_pipeline.datasets.download import download
-from aaam_pipeline.evaluation.report import evaluate
+from aaam_pipeline.evaluation.evaluate import evaluate
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import read_info
 from aaam_pipeline.models.preprocess import Preprocess

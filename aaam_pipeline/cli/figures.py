@@ -1,0 +1,215 @@
+"""`aaam-pipe figures`: the paper's figures as PNG and SVG."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aaam_pipeline.cli import defaults
+from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from aaam_pipeline.figures.build import Request
+
+HELP = "Draw the paper's figures: prediction paths, score bars, class activation maps."
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=HELP)
+
+
+class Format(StrEnum):
+    """A kind of file."""
+
+    PNG = "png"
+    SVG = "svg"
+
+
+Dataset = Annotated[
+    str | None,
+    typer.Option(help="Data set: the inputs, the pictures and the place of the figure follow from its name."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Files to write, without .png and .svg. Default: figures/DATASET/ and the figure's name."),
+]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID,...",
+        help="Test images to show. Default: those on which a hard label rises farthest from the first method (of "
+        "`paths`: the first phase) to the last. Hard: relevant, and ranked below as many labels as are relevant.",
+    ),
+]
+Count = Annotated[int, typer.Option(min=1, max=12, help="How many images to choose where none are named.")]
+Formats = Annotated[list[Format], typer.Option("--format", help="Kinds of file to write; give it again for several.")]
+Prepared = Annotated[
+    Path | None,
+    typer.Option(help="Prepared data set whose test pictures are shown. Default: data/prepared/DATASET."),
+]
+
+
+@app.callback()
+def group() -> None:
+    """Draw the paper's figures: prediction paths, score bars, class activation maps."""
+
+
+@app.command("paths")
+def paths(
+    methods: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME=FILE[+FILE]...",
+            help="Rows: recordings (plots/DATASET/paths/PHASE.parquet), phases after each other joined by +. Default: "
+            "WARP, BCE and AAAM (bce+joint+hard) of the data set; one that is not there is left out.",
+        ),
+    ] = None,
+    dataset: Dataset = None,
+    images: Images = None,
+    count: Count = 4,
+    irrelevant: Annotated[int, typer.Option(min=0, help="Irrelevant labels to show, the best-scored ones.")] = 3,
+    out: Out = None,
+    format: Formats = [Format.PNG, Format.SVG],  # noqa: B006
+    prepared: Prepared = None,
+    quiet: defaults.Quiet = False,
+) -> None:
+    """Draw Fig. 2: how the scores of images' labels change while networks are trained, a row a method."""
+    with guard():
+        build = _builder()
+        named = {name: [Path(file) for file in files.split("+")] for name, files in _pairs(methods).items()}
+        request = _request("prediction_paths", dataset, images, count, out, format, prepared)
+        if not named:
+            named, missing = build.recorded(Path("plots", _named(dataset), "paths"))
+            for name, file in () if quiet else missing.items():
+                typer.echo(f"{name} is left out: no {file}", err=True)
+        _show(build.paths(named, request, irrelevant))
+
+
+@app.command("bars")
+def bars(
+    methods: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME=FILE...",
+            help="Two scores files, the baseline first. Default: Baseline=scores/DATASET/bce.parquet and "
+            "AAAM=scores/DATASET/hard.parquet.",
+        ),
+    ] = None,
+    dataset: Dataset = None,
+    images: Images = None,
+    count: Count = 4,
+    out: Out = None,
+    format: Formats = [Format.PNG, Format.SVG],  # noqa: B006
+    prepared: Prepared = None,
+) -> None:
+    """Draw Fig. 4: the scores that two methods give an image's labels, relevant ones and the best irrelevant ones."""
+    with guard():
+        build = _builder()
+        files = {name: Path(file) for name, file in _pairs(methods).items()}
+        request = _request("score_bars", dataset, images, count, out, format, prepared)
+        scores = Path("scores", _named(dataset)) if not files else Path()
+        chosen = files or {"Baseline": scores / "bce.parquet", "AAAM": scores / "hard.parquet"}
+        _show(build.bars(chosen, request))
+
+
+@app.command("maps")
+def maps(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME=BUNDLE...",
+            help="Rows: models, the baseline first. Default: Baseline=models/DATASET/bce and AAAM=models/DATASET/hard.",
+        ),
+    ] = None,
+    dataset: Dataset = None,
+    images: Images = None,
+    count: Count = 4,
+    labels: Annotated[
+        int, typer.Option(min=1, max=8, help="Ground-truth labels of an image at most: those that rise most.")
+    ] = 3,
+    out: Out = None,
+    format: Formats = [Format.PNG, Format.SVG],  # noqa: B006
+    prepared: Prepared = None,
+    device: defaults.Device = "auto",
+) -> None:
+    """Draw Fig. 5: which places of a picture speak for each of its labels, a row a model.
+
+    CAM where a network ends in average pooling and a linear layer, Grad-CAM for other heads. Where no images are named,
+    they are chosen among the first 256 with two labels or more.
+    """
+    with guard():
+        build = _builder()
+        folders = {name: Path(folder) for name, folder in _pairs(models).items()}
+        request = _request("activation_maps", dataset, images, count, out, format, prepared)
+        trained = Path("models", _named(dataset)) if not folders else Path()
+        chosen = folders or {"Baseline": trained / "bce", "AAAM": trained / "hard"}
+        _show(build.maps(chosen, request, labels, device))
+
+
+def _builder() -> ModuleType:
+    """Import what draws.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise UsageError("figures need matplotlib: pip install 'aaam-pipe[research]'")
+    from aaam_pipeline.figures import build
+
+    return build
+
+
+def _pairs(words: Sequence[str] | None) -> dict[str, str]:
+    """Return NAME=FILE arguments as a mapping, in order.
+
+    Raises:
+        UsageError: an argument is none, or a name is there twice.
+    """
+    pairs: dict[str, str] = {}
+    for word in words or []:
+        name, sign, file = word.partition("=")
+        if not (name and sign and file):
+            raise UsageError(f"{word!r} is not NAME=FILE")
+        if name in pairs:
+            raise UsageError(f"the name {name!r} is there twice")
+        pairs[name] = file
+    return pairs
+
+
+def _named(dataset: str | None) -> str:
+    if dataset is None:
+        raise UsageError("say what to draw: --dataset, or NAME=FILE")
+    return dataset
+
+
+def _request(
+    figure: str,
+    dataset: str | None,
+    images: str | None,
+    count: int,
+    out: Path | None,
+    formats: Sequence[Format],
+    prepared: Path | None,
+) -> "Request":
+    from aaam_pipeline.figures.build import Request
+
+    if dataset is None and prepared is None:
+        raise UsageError("say where the pictures are: --dataset, or --prepared and a folder")
+    if dataset is None and out is None:
+        raise UsageError("say where to write: --out, or --dataset")
+    return Request(
+        prepared or Path("data/prepared", _named(dataset)),
+        out or Path("figures", _named(dataset), figure),
+        [image.strip() for image in images.split(",") if image.strip()] if images else [],
+        count,
+        [each.value for each in dict.fromkeys(formats)],
+    )
+
+
+def _show(files: Sequence[Path]) -> None:
+    from aaam_pipeline.cli.render import near
+
+    for file in files:
+        print(near(file))

@@ -1,0 +1,128 @@
+"""Stage `evaluate`: the metrics of NOTES.md on the test split, overall, per label and per two-label query.
+
+metrics.json               per method: the seven metrics, calibration errors, how well two-label queries are answered
+per_label/<method>.csv     label, positives, assigned, precision, recall, ap
+queries/<method>.csv       query, relevant, precision_at_10: one row for every pair of labels that occurs
+reliability/<method>.csv   score, frequency, pairs: one row for every bin of scores that is not empty
+reliability_raw/...        the same before calibration, of a method that has one
+
+The seven metrics rank labels and images by the scores that a method gives, as the paper does. All else is of calibrated
+scores, as annotations and searches have them, or of a method without a calibration again of what it gives.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline import metrics
+from aaam_pipeline.core.artifacts import write_bytes, write_json
+from aaam_pipeline.core.calibration import calibrate
+from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.schema import ScoredSplit, read_scores
+
+QUERY_DEPTH = 10
+DIGITS = 6
+
+Scores = NDArray[np.floating]
+Figures = dict[str, Any]
+
+
+def evaluate(scores: Mapping[str, Path], out: Path) -> Figures:
+    """Evaluate methods, given as name -> scores.parquet, into the folder `out`; return what its metrics.json holds.
+
+    Raises:
+        IntegrityError: a scores file is damaged, or the methods were not scored on the same images and labels.
+    """
+    splits = {method: read_scores(path) for method, path in scores.items()}
+    check_alike(splits)
+    figures = {method: _method(split, out, f"{method}.csv") for method, split in splits.items()}
+    write_json(out / "metrics.json", figures)
+    return figures
+
+
+def _method(split: ScoredSplit, out: Path, name: str) -> Figures:
+    """Write the tables of a method, and return its metrics."""
+    calibrated_NL = calibrate(split.scores_NL, split.calibration)
+    _write_labels(split, out / "per_label" / name)
+    figures = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
+    figures |= _reliability(calibrated_NL, split, out / "reliability" / name)
+    if split.calibration:
+        raw = _reliability(split.scores_NL, split, out / "reliability_raw" / name)
+        figures |= {f"{key}_raw": value for key, value in raw.items()}
+    figures |= _queries(calibrated_NL, split, out / "queries" / name)
+    return {key: value if isinstance(value, int) else round(value, DIGITS) for key, value in figures.items()}
+
+
+def _write_labels(split: ScoredSplit, path: Path) -> None:
+    table = metrics.per_label(split.scores_NL, split.targets_NL, split.k)
+    _write_csv(path, ["label", *table], zip(split.labels, *map(_rounded, table.values()), strict=True))
+
+
+def _reliability(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
+    """Compare scores with how often the labels are there: in bins as a table, and as one number."""
+    table = metrics.reliability(scores_NL, split.targets_NL)
+    full = table.pairs_B > 0
+    rows = zip(_rounded(table.score_B[full]), _rounded(table.frequency_B[full]), table.pairs_B[full], strict=True)
+    _write_csv(path, ["score", "frequency", "pairs"], rows)
+    return {
+        "ece": metrics.calibration_error(scores_NL, split.targets_NL),
+        "ece_per_label": metrics.label_calibration_error(scores_NL, split.targets_NL),
+    }
+
+
+def _queries(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
+    """Sum up the queries of one to three labels; P@10 is over pairs that enough images hold to fill the first ten."""
+    pairs = metrics.pair_queries(scores_NL, split.targets_NL, QUERY_DEPTH)
+    texts = [f"{split.labels[one]} {split.labels[other]}" for one, other in pairs.ids_P2]
+    rows = zip(texts, pairs.relevant_P, map(float, pairs.precision_P), strict=True)
+    _write_csv(path, ["query", "relevant", "precision_at_10"], rows)
+    enough = pairs.relevant_P >= QUERY_DEPTH
+    mean = float(pairs.precision_P[enough].mean()) if enough.any() else 0.0
+    figures: Figures = {"pair_queries": int(enough.sum()), "pair_precision_at_10": mean}
+    for size in metrics.SIZES:
+        figures[f"retrieval_map_{size}"], figures[f"retrieval_queries_{size}"] = metrics.retrieval_map(
+            scores_NL, split.targets_NL, size
+        )
+    return figures | _with_neighbours(scores_NL, split)
+
+
+def _with_neighbours(scores_NL: Scores, split: ScoredSplit) -> Figures:
+    """Measure the same queries on scores smoothed over neighbours, where the method says over how many."""
+    if split.embedding_ND is None or split.neighbours is None:
+        return {}
+    nearest = metrics.nearest(split.embedding_ND, split.neighbours.count)
+    smoothed_NL = metrics.smooth(scores_NL, *nearest, split.neighbours.weight)
+    maps = {size: metrics.retrieval_map(smoothed_NL, split.targets_NL, size)[0] for size in metrics.SIZES}
+    chosen = {"neighbours": split.neighbours.count, "neighbours_weight": split.neighbours.weight}
+    gain: Figures = {"neighbours_validation_gain": split.neighbours.gain}
+    return chosen | gain | {f"retrieval_map_{size}_neighbours": value for size, value in maps.items()}
+
+
+def _rounded(values: NDArray[np.float64]) -> list[float]:
+    return [round(float(value), DIGITS) for value in values]
+
+
+def check_alike(splits: Mapping[str, ScoredSplit]) -> None:
+    """Check that methods were scored on the same images and labels.
+
+    Raises:
+        IntegrityError: they were not, so their metrics cannot be compared.
+    """
+    first = next(iter(splits.values()))
+    for method, split in splits.items():
+        same = (split.image_ids, split.labels, split.k) == (first.image_ids, first.labels, first.k)
+        if not same or (split.targets_NL != first.targets_NL).any():
+            raise IntegrityError(f"{method} was scored on other images, labels or k than {next(iter(splits))}")
+
+
+def _write_csv(path: Path, names: list[str], rows: Iterable[Sequence[Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())

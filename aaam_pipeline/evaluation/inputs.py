@@ -1,0 +1,209 @@
+"""What a report is about: a data set's scores files, its ablation and its prepared pictures, found and summed up.
+
+Shapes: N images, L labels.
+
+    scores/<data set>/<method>.parquet           the phases of training, and any method of your own
+    scores/<data set>/compare/<method>.parquet   the compared methods
+    reports/<data set>/ablation.csv              variant, seed, split and the metrics: our network with parts left out
+    data/prepared/<data set>                     for what the pictures are like (Table 1, co-occurrence)
+    params.yaml                                  whether the network has the attention layer: how its phases are called
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline import metrics
+from aaam_pipeline.core import params
+from aaam_pipeline.core.calibration import calibrate
+from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.schema import ScoredSplit, read_scores
+from aaam_pipeline.datasets import prepare
+from aaam_pipeline.datasets.listing import SPLITS
+from aaam_pipeline.evaluation.ablation import Spread, read_ablation
+from aaam_pipeline.evaluation.evaluate import QUERY_DEPTH, check_alike
+from aaam_pipeline.evaluation.paper import paper
+from aaam_pipeline.metrics.calibration import Reliability
+
+COMPARE = "compare"
+
+
+class Sources(NamedTuple):
+    """Where inputs lie: folders with one folder a data set, and the parameters."""
+
+    scores: Path = Path("scores")
+    prepared: Path = Path("data/prepared")
+    ablations: Path = Path("reports")
+    params: Path = Path("params.yaml")
+
+
+class Method(NamedTuple):
+    """A scores file, summed up: `figures` of all labels, `ap_L`, and how far its scores can be taken at their word."""
+
+    name: str
+    title: str
+    file: Path
+    figures: dict[str, float]
+    ap_L: NDArray[np.float64]
+    raw: Reliability
+    calibrated: Reliability | None
+
+
+class Statistics(NamedTuple):
+    """What the ground truth is like: `together_LL` counts the images that hold both labels, itself on the diagonal."""
+
+    images: int
+    train: int
+    test: int
+    per_image: tuple[float, int, int]
+    train_L: NDArray[np.intp]
+    together_LL: NDArray[np.intp]
+
+
+class Inputs(NamedTuple):
+    """All that a report says about a data set. `pairs` are the two-label queries of `baseline` and of `ours`."""
+
+    name: str
+    labels: list[str]
+    k: int
+    methods: list[Method]
+    baseline: Method
+    ours: Method
+    pairs: tuple[metrics.PairQueries, metrics.PairQueries]
+    ablation: dict[str, Spread]
+    statistics: Statistics | None
+    test_L: NDArray[np.intp]
+    together_LL: NDArray[np.intp]
+    sources: Sources
+
+    @property
+    def title(self) -> str:
+        """Return the paper's name of the data set, or ours."""
+        printed = paper().printed(self.name)
+        return printed.title if printed else self.name
+
+
+def datasets(sources: Sources) -> list[str]:
+    """Return the data sets that have scores.
+
+    Raises:
+        UsageError: there are none.
+    """
+    files = [path for place in ("*", f"*/{COMPARE}") for path in sources.scores.glob(f"{place}/*.parquet")]
+    found = {path.relative_to(sources.scores).parts[0] for path in files}
+    if not found:
+        raise UsageError(f"no scores below {sources.scores}: `dvc repro` makes them, or name a folder with --scores")
+    return sorted(found)
+
+
+def read(name: str, sources: Sources, baseline: str | None = None, ours: str | None = None) -> Inputs:
+    """Read all that there is about a data set; the two methods to be compared are `bce` and `hard` by default.
+
+    Raises:
+        UsageError: it has no scores, or not those of a method named.
+        IntegrityError: a file is damaged, or the files are not of the same images and labels.
+        DatasetError: the prepared pictures are damaged.
+    """
+    files = _files(sources.scores / name)
+    if not files:
+        raise UsageError(f"no scores of {name}: no {sources.scores / name}/*.parquet; known: {_known(sources)}")
+    chosen = _choose(files, baseline, "bce", 0), _choose(files, ours, "hard", -1)
+    attention = _has_attention(sources.params, name)
+    first, methods, pairs = next(iter(files)), {}, {}
+    truth = read_scores(files[first])
+    for method, file in files.items():
+        split = read_scores(file)
+        check_alike({first: truth, method: split})
+        methods[method] = _measure(method, title(method, attention), file, split)
+        if method in chosen:
+            pairs[method] = metrics.pair_queries(
+                calibrate(split.scores_NL, split.calibration), split.targets_NL, QUERY_DEPTH
+            )
+    statistics = _statistics(sources.prepared / name, truth.labels)
+    test_NL = truth.targets_NL.astype(np.intp)
+    return Inputs(
+        name, truth.labels, truth.k, list(methods.values()), methods[chosen[0]], methods[chosen[1]],
+        (pairs[chosen[0]], pairs[chosen[1]]), read_ablation(sources.ablations / name / "ablation.csv"), statistics,
+        test_NL.sum(0), statistics.together_LL if statistics else test_NL.T @ test_NL, sources,
+    )  # fmt: skip
+
+
+def title(method: str, attention: bool = True) -> str:
+    """Return the row of a method: the paper's name for it, or its own."""
+    if method in paper().phases:
+        phase = paper().phases[method]
+        return phase.title if attention else phase.plain
+    return paper().methods.get(method.removeprefix(f"{COMPARE}/"), method)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Return method -> file: the phases of training, then others by name, then the compared methods."""
+    order = {phase: place for place, phase in enumerate(paper().phases)}
+    own = sorted(folder.glob("*.parquet"), key=lambda path: (order.get(path.stem, len(order)), path.stem))
+    rows = list(paper().methods)
+    compared = sorted(
+        (folder / COMPARE).glob("*.parquet"),
+        key=lambda path: (rows.index(path.stem) if path.stem in rows else len(rows), path.stem),
+    )
+    return {path.stem: path for path in own} | {f"{COMPARE}/{path.stem}": path for path in compared}
+
+
+def _choose(files: Iterable[str], named: str | None, usual: str, else_place: int) -> str:
+    known = list(files)
+    if named is None:
+        return usual if usual in known else known[else_place]
+    for each in (named, f"{COMPARE}/{named}"):
+        if each in known:
+            return each
+    raise UsageError(f"no scores of a method {named!r}; known: {', '.join(known)}")
+
+
+def _known(sources: Sources) -> str:
+    try:
+        return ", ".join(datasets(sources))
+    except UsageError:
+        return "none"
+
+
+def _has_attention(path: Path, name: str) -> bool:
+    """Tell whether the trained network has the attention layer; a data set that params.yaml does not know has it.
+
+    Raises:
+        ParamsError: the file is damaged, or its block of the data set.
+    """
+    if not path.is_file() or name not in params.names(path):
+        return True
+    attention = params.load(path, f"{name}.model", dict[str, Any]).get("attention") or {}
+    return bool(attention.get("filters") != "none")
+
+
+def _measure(name: str, row: str, file: Path, split: ScoredSplit) -> Method:
+    targets_NL, calibrated_NL = split.targets_NL, calibrate(split.scores_NL, split.calibration)
+    figures = metrics.evaluate(split.scores_NL, targets_NL, split.k)
+    figures["ece"] = metrics.calibration_error(calibrated_NL, targets_NL)
+    for size in (1, 2):
+        figures[f"retrieval_map_{size}"], _ = metrics.retrieval_map(calibrated_NL, targets_NL, size)
+    ap_L = metrics.average_precision(split.scores_NL, targets_NL)
+    raw = metrics.reliability(split.scores_NL, targets_NL)
+    after = metrics.reliability(calibrated_NL, targets_NL) if split.calibration else None
+    if split.calibration:
+        figures["ece_raw"] = metrics.calibration_error(split.scores_NL, targets_NL)
+    return Method(name, row, file, figures, ap_L, raw, after)
+
+
+def _statistics(prepared: Path, labels: list[str]) -> Statistics | None:
+    if not prepared.is_dir():
+        return None
+    if prepare.read_labels(prepared) != labels:
+        raise IntegrityError(f"{prepared} has other labels than the scores; run prepare and training again")
+    train_NL, val_NL, test_NL = (prepare.read_split(prepared, split).targets_NL.astype(np.intp) for split in SPLITS)
+    all_NL = np.concatenate([train_NL, val_NL, test_NL])
+    per_image_N = all_NL.sum(1)
+    return Statistics(
+        len(all_NL), len(train_NL) + len(val_NL), len(test_NL),
+        (float(per_image_N.mean()), int(per_image_N.min()), int(per_image_N.max())),
+        train_NL.sum(0) + val_NL.sum(0), all_NL.T @ all_NL,
+    )  # fmt: skip

@@ -1,0 +1,176 @@
+"""Tables 1 to 4 in the paper's layout: the printed number, ours, the difference; a row that is missing says why."""
+
+from collections.abc import Mapping, Sequence
+
+from aaam_pipeline.evaluation.ablation import Spread
+from aaam_pipeline.evaluation.comparison import VARIANTS
+from aaam_pipeline.evaluation.document import NONE, Column, Table, percent, signed
+from aaam_pipeline.evaluation.inputs import COMPARE, Inputs, Statistics
+from aaam_pipeline.evaluation.paper import METRICS, Printed, paper
+
+COMPARED = ("printed", "ours", "diff.")
+NAMES = ("Precision@k", "Recall@k", "mAP@10", "mAP")
+STATISTICS = (
+    "images",
+    "labels",
+    "train images",
+    "test images",
+    "labels an image, mean",
+    "labels an image, fewest",
+    "labels an image, most",
+)
+DIGITS = 2
+TRAIN = "Train images are those trained and validated on."
+# rows that a training of ours fills: the scores file that is looked for
+FILES = {"warp": "warp", "bce+attention": "bce", "aaam": "hard"}
+
+
+def table_1(reports: Sequence[Inputs], elsewhere: Mapping[str, str]) -> Table:
+    """Return Table 1 of the data sets of a report, and of others of the paper that are not in it, with the reason."""
+    columns, parts = [Column("", text=True)], [list(STATISTICS)]
+    notes: dict[str, list[str]] = {}
+    known = [(each.title, paper().printed(each.name), each.statistics, _no_pictures(each)) for each in reports]
+    missing = [(paper().datasets[name].title, paper().datasets[name], None, why) for name, why in elsewhere.items()]
+    for title, printed, statistics, why in [*known, *missing]:
+        names = COMPARED if printed and statistics else ("printed",) if printed else ("ours",)
+        columns += [Column(name, title) for name in names]
+        theirs, ours = _printed_statistics(printed), _our_statistics(statistics)
+        if printed:
+            parts.append([_number(value) for value in theirs])
+        if statistics or not printed:
+            parts.append([_number(value) for value in ours])
+        if printed and statistics:
+            parts.append([_difference(one, other) for one, other in zip(ours, theirs, strict=True)])
+        if not statistics:
+            notes.setdefault(why, []).append(title)
+    rows = [list(row) for row in zip(*parts, strict=True)]
+    said = [f"{', '.join(titles)}: {why}." for why, titles in notes.items()]
+    return Table("Table 1. Configuration of the data sets", columns, rows, " ".join([TRAIN, *said]))
+
+
+def results(report: Inputs) -> Table:
+    """Return Table 2, 3 or 4, or a table like it for a data set that the paper does not have."""
+    printed = paper().printed(report.name)
+    found = _found(report)
+    rows: list[list[str]] = []
+    strong = set()
+    for title in [*paper().titles(report.name), *(each for each in found if each not in paper().titles(report.name))]:
+        if title == report.ours.title:
+            strong.add(len(rows))
+        values, deviations, source = found.get(title) or (None, None, _why(report, title))
+        theirs = printed.rows.get(title) if printed else None
+        rows.append([title, *_cells(values, deviations, theirs, printed is not None), source])
+    number = f"Table {printed.table}. Image annotation" if printed else "Image annotation"
+    return Table(
+        f"{number} results on {report.title} (k = {report.k})",
+        _columns(printed is not None), rows, _note(report, printed, found), frozenset(strong),
+    )  # fmt: skip
+
+
+def not_run(name: str, why: str) -> Table:
+    """Return the table of a data set of the paper that a report is not about, as printed."""
+    printed = paper().datasets[name]
+    rows = [[title, *_cells(None, None, values, True), why] for title, values in printed.rows.items()]
+    title = f"Table {printed.table}. Image annotation results on {printed.title} (k = {printed.k})"
+    return Table(title, _columns(True), rows, "Percent.")
+
+
+Row = tuple[dict[str, float] | None, dict[str, float] | None, str]
+
+
+def _found(report: Inputs) -> dict[str, Row]:
+    """Return title -> metrics, deviations and source: of the first scores file of a title, then of the ablation."""
+    found: dict[str, Row] = {}
+    for method in report.methods:
+        title = method.title if method.title not in found else f"{method.title} ({method.name})"
+        found[title] = (method.figures, None, f"{method.name}.parquet")
+    for title, spread in report.ablation.items():
+        key = title if title not in found else f"{title} (ablation)"
+        found[key] = (spread.mean, spread.deviation, f"ablation.csv, {_seeds(spread)}")
+    return found
+
+
+def _cells(
+    ours: Mapping[str, float] | None,
+    deviations: Mapping[str, float] | None,
+    theirs: Sequence[float | None] | None,
+    compared: bool,
+) -> list[str]:
+    cells = []
+    for place, name in enumerate(METRICS):
+        value, printed = ours[name] if ours else None, theirs[place] if theirs else None
+        shown = percent(value, DIGITS) + (f" ± {percent(deviations[name], DIGITS)}" if deviations else "")
+        if compared:
+            difference = value - printed / 100 if value is not None and printed is not None else None
+            cells += [NONE if printed is None else f"{printed:.{DIGITS}f}", shown, signed(difference, DIGITS)]
+        else:
+            cells.append(shown)
+    return cells
+
+
+def _columns(compared: bool) -> list[Column]:
+    method, source = Column("method", text=True), Column("source", text=True)
+    if not compared:
+        return [method, *map(Column, NAMES), source]
+    return [method, *(Column(name, group) for group in NAMES for name in COMPARED), source]
+
+
+def _why(report: Inputs, title: str) -> str:
+    """Say why a row has no numbers of ours: what file is looked for in the data set's folder, and is not there."""
+    name = next(name for name, row in paper().methods.items() if row == title)
+    if name in FILES:
+        named = any(method.name == FILES[name] for method in report.methods)
+        return "not run: the network has no attention layer" if named else f"not run: no {FILES[name]}.parquet"
+    if name not in VARIANTS:
+        return f"not run: no {COMPARE}/{name}.parquet"
+    return f"not run: no {name} in ablation.csv" if report.ablation else "not run: no ablation.csv"
+
+
+def _note(report: Inputs, printed: Printed | None, found: Mapping[str, Row]) -> str:
+    notes = [f"Percent. Sources: *.parquet in {report.sources.scores / report.name},"]
+    notes.append(f"ablation.csv in {report.sources.ablations / report.name}.")
+    if printed is None:
+        notes.append(f"The paper has no results on {report.name}.")
+    elif printed.k != report.k:
+        notes.append(f"The paper has k = {printed.k}.")
+    if any(deviations for _, deviations, _ in found.values()):
+        notes.append("±: the standard deviation over seeds.")
+    if not report.ours.title.startswith("AAAM"):
+        return " ".join(notes)
+    notes.append(
+        "AAAM is BCE + TM + Self-Attention after the hard phase; BCE + Self-Attention is the network after bce."
+    )
+    return " ".join(notes)
+
+
+def _seeds(spread: Spread) -> str:
+    return f"{spread.seeds} seeds" if spread.seeds > 1 else "one seed"
+
+
+def _no_pictures(report: Inputs) -> str:
+    return f"not counted: no {report.sources.prepared / report.name}"
+
+
+def _printed_statistics(printed: Printed | None) -> list[float | None]:
+    if printed is None:
+        return [None] * len(STATISTICS)
+    return [printed.images, printed.labels, printed.train, printed.test, printed.mean, *printed.range]
+
+
+def _our_statistics(statistics: Statistics | None) -> list[float | None]:
+    if statistics is None:
+        return [None] * len(STATISTICS)
+    labels = len(statistics.train_L)
+    return [statistics.images, labels, statistics.train, statistics.test, *statistics.per_image]
+
+
+def _number(value: float | None) -> str:
+    """Return a count with its thousands apart, a mean with one digit as in the paper."""
+    return NONE if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.1f}"
+
+
+def _difference(one: float | None, other: float | None) -> str:
+    if one is None or other is None:
+        return NONE
+    both = isinstance(one, int) and isinstance(other, int)
+    return f"{one - other:+,}" if both else f"{round(one - other, 1) + 0.0:+.1f}"

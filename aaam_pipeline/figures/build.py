@@ -1,0 +1,169 @@
+"""The figures from files: read the inputs, choose the images, draw, write PNG and SVG.
+
+Images are test images of a prepared data set. Where none are chosen, those are shown on which a hard label rises
+farthest from the first method to the last: a relevant label that the first one ranks below as many labels as are
+relevant.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.recording import join, read_recording
+from aaam_pipeline.core.schema import read_scores
+from aaam_pipeline.datasets import prepare
+from aaam_pipeline.figures import map_groups, prediction_paths, score_bars, style
+from aaam_pipeline.figures.activation_maps import activation_maps
+from aaam_pipeline.figures.pictures import Pictures, chosen, open_test, rising
+from aaam_pipeline.models import bundle
+
+# the images that models are run on to choose some
+CANDIDATES, BATCH = 256, 64
+# the rows of Fig. 2: the recordings of their phases
+ROWS = {"WARP": ("warp",), "BCE": ("bce",), "AAAM": ("bce", "joint", "hard")}
+
+
+class Request(NamedTuple):
+    """What is asked of a figure: the prepared data set, where to write (without an ending), and which images."""
+
+    prepared: Path
+    out: Path
+    images: Sequence[str] = ()
+    number: int = 4
+    formats: Sequence[str] = style.FORMATS
+
+
+def recorded(folder: Path) -> tuple[dict[str, list[Path]], dict[str, Path]]:
+    """Return the rows of Fig. 2 that training left recordings of, and the others with a file that they lack.
+
+    Raises:
+        UsageError: there are no recordings.
+    """
+    rows = {name: [folder / f"{phase}.parquet" for phase in phases] for name, phases in ROWS.items()}
+    missing = {name: [file for file in files if not file.is_file()] for name, files in rows.items()}
+    found = {name: files for name, files in rows.items() if not missing[name]}
+    if not found:
+        raise UsageError(
+            f"no recordings in {folder}: training writes them, so run `dvc repro`, or name some: NAME=FILE"
+        )
+    return found, {name: files[0] for name, files in missing.items() if files}
+
+
+def paths(methods: Mapping[str, Sequence[Path]], request: Request, irrelevant: int = 3) -> list[Path]:
+    """Draw Fig. 2 of methods, given as name -> recordings of its phases, in order; return the files.
+
+    Raises:
+        IntegrityError: a recording is damaged, or they are not of the same images and labels.
+        UsageError: a file is not there, or an image is not in the recordings or not in the prepared data set.
+    """
+    _check_there("recording", [file for files in methods.values() for file in files])
+    rows = [_row(name, files) for name, files in methods.items()]
+    prediction_paths.check_alike(rows)
+    names = rows[-1].recording.image_ids
+    places = chosen(names, request.images) or prediction_paths.choose(rows[-1], request.number)
+    test = open_test(request.prepared)
+    pictures = [test.show(names[place]) for place in places]
+    return style.save(prediction_paths.draw(rows, pictures, places, irrelevant), request.out, request.formats)
+
+
+def bars(methods: Mapping[str, Path], request: Request) -> list[Path]:
+    """Draw Fig. 4 of two methods, given as name -> scores.parquet, the baseline first; return the files.
+
+    Raises:
+        IntegrityError: scores are damaged, or not of the same images and labels.
+        UsageError: they are not two methods, or a file or an image is not there.
+    """
+    if len(methods) != 2:
+        raise UsageError(f"bars compare two methods, the baseline first, not {len(methods)}")
+    _check_there("scores file", methods.values())
+    baseline, ours = (score_bars.Scored(name, read_scores(file)) for name, file in methods.items())
+    one, other = baseline.split, ours.split
+    if (one.image_ids, one.labels) != (other.image_ids, other.labels) or (one.targets_NL != other.targets_NL).any():
+        raise IntegrityError(f"the scores of {baseline.title} and {ours.title} are of other images or labels")
+    rows = chosen(other.image_ids, request.images)
+    rows = rows or rising(one.scores_NL, other.scores_NL, other.targets_NL)[: request.number]
+    test = open_test(request.prepared)
+    pictures = [test.show(other.image_ids[row]) for row in rows]
+    return style.save(score_bars.draw(baseline, ours, pictures, rows), request.out, request.formats)
+
+
+def maps(models: Mapping[str, Path], request: Request, labels: int = 3, device: str = "auto") -> list[Path]:
+    """Draw Fig. 5 of models, given as name -> bundle, the baseline first; of an image at most so many labels.
+
+    Raises:
+        IntegrityError: a bundle is damaged, or does not fit the prepared data set.
+        UsageError, DeviceError: there is no such bundle, image or device.
+    """
+    target = bundle.choose_device(device)
+    loaded = [bundle.load(folder, target) for folder in models.values()]
+    test = open_test(request.prepared)
+    vocabulary = prepare.read_labels(request.prepared)
+    for each in loaded:
+        fits = each.info.vocabulary == vocabulary
+        if not fits or each.info.preprocess.size != test.split.pixels_NSS3.shape[1]:
+            raise IntegrityError(f"{each.folder} was trained on other labels or sizes than {request.prepared} has")
+    rows = [test.row(image_id) for image_id in request.images] or _rising(loaded, test)[: request.number]
+    groups = [_group(loaded, test, row, vocabulary, labels) for row in rows]
+    return style.save(map_groups.draw(groups, list(models)), request.out, request.formats)
+
+
+def _check_there(what: str, files: Iterable[Path]) -> None:
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"no {what} {file}")
+
+
+def _row(name: str, files: Sequence[Path]) -> prediction_paths.Row:
+    recordings = [read_recording(file) for file in files]
+    try:
+        joined = join(recordings)
+    except IntegrityError as error:
+        raise IntegrityError(f"{name}: {error}: {', '.join(map(str, files))}") from None
+    ends = np.cumsum([recording.steps_S[-1] for recording in recordings]).tolist()
+    phases = list(zip([file.stem for file in files], ends, strict=True)) if len(files) > 1 else []
+    return prediction_paths.Row(name, joined, phases)
+
+
+def _rising(models: Sequence[bundle.Bundle], test: Pictures) -> list[int]:
+    """Return the first test images that have two labels or more, in the order of `rising`, from first to last model."""
+    several_N = np.flatnonzero(test.split.targets_NL.sum(1) > 1)[:CANDIDATES]
+    before_NL, after_NL = (_predict(model, test, several_N) for model in (models[0], models[-1]))
+    return [int(several_N[row]) for row in rising(before_NL, after_NL, test.split.targets_NL[several_N])]
+
+
+def _predict(model: bundle.Bundle, test: Pictures, rows_N: NDArray[np.intp]) -> NDArray[np.float32]:
+    scores = [
+        model.network.predict(_input(model, test, rows_N[start : start + BATCH]))[0].cpu().numpy()
+        for start in range(0, len(rows_N), BATCH)
+    ]
+    return np.concatenate([np.zeros((0, len(model.info.vocabulary)), np.float32), *scores])
+
+
+def _input(model: bundle.Bundle, test: Pictures, rows_B: NDArray[np.intp]) -> torch.Tensor:
+    pixels_BSS3 = torch.from_numpy(np.ascontiguousarray(test.split.pixels_NSS3[rows_B]))
+    return model.info.preprocess.normalise(pixels_BSS3.to(next(model.network.parameters()).device))
+
+
+def _group(
+    models: Sequence[bundle.Bundle], test: Pictures, row: int, vocabulary: Sequence[str], limit: int
+) -> map_groups.Group:
+    """Compute the maps of an image's labels; of more than `limit` those whose score differs most between the models."""
+    relevant = np.flatnonzero(test.split.targets_NL[row])
+    inputs = [_input(model, test, np.array([row])) for model in models]
+    results = [
+        activation_maps(model.network, images_13SS, relevant.tolist())
+        for model, images_13SS in zip(models, inputs, strict=True)
+    ]
+    scores = [probabilities_1L[0].cpu().numpy()[relevant] for _, probabilities_1L in results]
+    shown = np.sort(np.argsort(-(scores[-1] - scores[0]), kind="stable")[:limit])
+    return map_groups.Group(
+        test.show(test.split.image_ids[row]),
+        [vocabulary[label] for label in relevant[shown]],
+        [maps_1KHW[0].cpu().numpy()[shown] for maps_1KHW, _ in results],
+        [each[shown] for each in scores],
+    )

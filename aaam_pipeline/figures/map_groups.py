@@ -1,0 +1,122 @@
+"""Fig. 5, class activation maps: for each image its ground-truth labels in columns, the baseline over AAAM.
+
+Shapes: K labels of an image, H x W a feature map, P x Q a picture.
+
+Both maps of a label have one colour scale: from 0, where a place does not speak for the label or against it, to the
+higher of the two networks' highest value. So a paler map is a weaker one.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from aaam_pipeline.figures import style
+
+COLOURS = "inferno"
+# the darkest grey of a picture behind its map, and how much of the map's colours covers it
+PALEST, SHARE = 0.25, 0.8
+# inches
+GAP, GROUP_GAP, SIDE, HEAD, UNDER, FOOT, BETWEEN = 0.05, 0.22, 0.16, 0.17, 0.12, 0.3, 0.12
+
+
+class Group(NamedTuple):
+    """An image with its labels: per network the maps (K, H, W) and the probabilities (K,)."""
+
+    picture_PQ3: NDArray[np.uint8]
+    labels: Sequence[str]
+    maps: Sequence[NDArray[np.floating]]
+    scores: Sequence[NDArray[np.floating]]
+
+
+def draw(groups: Sequence[Group], titles: Sequence[str], beside: int = 2) -> Figure:
+    """Draw groups, `beside` each other; `titles` are the networks, from the top to the bottom row of a group."""
+    most = max(len(group.labels) for group in groups)
+    beside = min(beside, len(groups))
+    width = (style.TWO_COLUMNS - GROUP_GAP * (beside - 1)) / beside
+    # the picture, then a column a label
+    cell = min((width - SIDE - GAP * most) / (most + 1), 1.3)
+    lines = [groups[start : start + beside] for start in range(0, len(groups), beside)]
+    # wide pictures need less height; tall ones are made to fit
+    cells = [(cell, cell * min(1.0, max(_ratio(group) for group in line))) for line in lines]
+    blocks = [HEAD + len(titles) * (tall + UNDER) for _, tall in cells]
+    height = sum(blocks) + (len(lines) - 1) * BETWEEN + FOOT
+    with style.house():
+        figure = Figure((style.TWO_COLUMNS, height))
+        for number, line in enumerate(lines):
+            top = sum(blocks[:number]) + number * BETWEEN
+            for column, group in enumerate(line):
+                _group(figure, group, titles, (column * (width + GROUP_GAP), top), cells[number])
+        _scale(figure, height)
+    return figure
+
+
+def _ratio(group: Group) -> float:
+    height, width, _ = group.picture_PQ3.shape
+    ratio: float = height / width
+    return ratio
+
+
+def _group(
+    figure: Figure, group: Group, titles: Sequence[str], corner: tuple[float, float], cell: tuple[float, float]
+) -> None:
+    (left, top), (wide, tall) = corner, cell
+    across, down = figure.get_size_inches()
+    block = len(titles) * (tall + UNDER) - UNDER
+    axes = style.place(figure, left, top + HEAD + (block - tall) / 2, wide, tall)
+    axes.imshow(group.picture_PQ3, interpolation="lanczos")
+    style.frame(axes)
+    for row, title in enumerate(titles):
+        begin = top + HEAD + row * (tall + UNDER)
+        x, y = (left + wide + SIDE / 2 + 0.02) / across, 1 - (begin + tall / 2) / down
+        figure.text(
+            x, y, title, rotation=90, ha="center", va="center", fontsize=style.fitting(title, tall, style.SMALL)
+        )
+        for column, label in enumerate(group.labels):
+            axes = style.place(figure, left + wide + SIDE + GAP + column * (wide + GAP), begin, wide, tall)
+            highest = max(float(maps[column].max()) for maps in group.maps)
+            axes.imshow(_overlay(group.picture_PQ3, group.maps[row][column], highest), interpolation="lanczos")
+            style.frame(axes)
+            axes.set_xlabel(f"{group.scores[row][column]:.2f}", labelpad=1.5, fontsize=style.TINY, color=style.WEAK)
+            if row == 0:
+                name = style.short(label)
+                axes.set_title(name, pad=2.5, color=style.RELEVANT, fontsize=style.fitting(name, wide, 7.0))
+
+
+def _overlay(picture_PQ3: NDArray[np.uint8], map_HW: NDArray[np.floating], highest: float) -> NDArray[np.uint8]:
+    """Return a picture in grey under the colours of a map; the higher a place, the more of its colour is seen."""
+    height, width = picture_PQ3.shape[:2]
+    heat_HW = np.clip(np.asarray(map_HW, np.float32) / highest, 0, 1) if highest > 0 else np.zeros_like(map_HW)
+    wide = Image.fromarray(np.asarray(heat_HW, np.float32)).resize((width, height), Image.Resampling.BICUBIC)
+    # a dark picture as well shall be seen behind its map
+    grey = ImageOps.autocontrast(Image.fromarray(picture_PQ3).convert("L"), cutoff=1)
+    grey_PQ = PALEST + (1 - PALEST) * np.asarray(grey, np.float32) / 255
+    return np.asarray((255 * _mixed(np.clip(np.asarray(wide), 0, 1), grey_PQ)).round(), np.uint8)
+
+
+def _mixed(heat_PQ: NDArray[np.floating], grey_PQ: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the colours of a map over greys, (P, Q, 3) in [0, 1]: none at 0, most at a half and above."""
+    share_PQ1 = (SHARE * np.minimum(2 * heat_PQ, 1))[..., None]
+    mixed_PQ3: NDArray[np.float64] = share_PQ1 * matplotlib.colormaps[COLOURS](heat_PQ)[..., :3]
+    mixed_PQ3 += (1 - share_PQ1) * grey_PQ[..., None]
+    return mixed_PQ3
+
+
+def _scale(figure: Figure, height: float) -> None:
+    """Draw what the colours mean, and the numbers."""
+    axes = style.place(figure, 2.42, height - 0.2, 1.2, 0.075)
+    heat_1Q = np.linspace(0, 1, 256)[None]
+    axes.imshow(_mixed(heat_1Q, np.full_like(heat_1Q, 0.8)), aspect="auto", interpolation="nearest")
+    style.frame(axes)
+    said: dict[str, Any] = {
+        "transform": axes.transAxes,
+        "va": "center_baseline",
+        "fontsize": style.SMALL,
+        "color": style.INK,
+    }
+    axes.text(-0.03, 0.5, "activation:  0", ha="right", **said)
+    axes.text(1.03, 0.5, "highest of the image and label in all rows.  Number: the label's score", ha="left", **said)

@@ -1,0 +1,18 @@
+"""Stage `report`: a data set's scores -> the paper's tables with ours beside them, as Markdown and as a page."""
+
+from pathlib import Path
+
+import typer
+
+from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.evaluation import inputs, report
+
+
+def main(dataset: str, out: Path) -> None:
+    """Write the report on `dataset` into `out`/<dataset>."""
+    with guard():
+        report.write([inputs.read(dataset, inputs.Sources())], out, out / dataset / "report.html")
+
+
+if __name__ == "__main__":
+    typer.run(main)

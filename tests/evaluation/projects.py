@@ -1,0 +1,58 @@
+"""A small project folder for reports: scores of made-up methods, a prepared data set, an ablation."""
+
+from pathlib import Path
+
+import numpy as np
+
+from aaam_pipeline.core.calibration import Calibration
+from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.schema import ScoredSplit, write_scores
+from aaam_pipeline.datasets.listing import Example, Listing
+from aaam_pipeline.datasets.prepare import prepare
+
+LABELS = ["sky", "<sea>", "traffic light", "never", "a_b|c"]
+COUNTS = {"train": 30, "val": 10, "test": 40}
+HEADER = "variant,seed,split,precision_at_k,recall_at_k,map_at_10,map,n_plus\n"
+
+
+def targets(split: str) -> np.ndarray:
+    rng = np.random.default_rng(len(split))
+    drawn = (rng.random((COUNTS[split], len(LABELS))) < [0.7, 0.5, 0.3, 0, 0.4]).astype(np.uint8)
+    drawn[:, 0] |= drawn.sum(1) == 0
+    return drawn
+
+
+def scored(strength: float, calibration: Calibration | None = None, images: int = COUNTS["test"]) -> ScoredSplit:
+    """Make scores that are better the higher `strength` is, of the same images and truth."""
+    truth = targets("test")[:images]
+    logits = np.random.default_rng(7).normal(size=truth.shape) + strength * (truth - 0.5)
+    scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    return ScoredSplit([f"test/{number}" for number in range(images)], scores, truth, LABELS, 2, calibration)
+
+
+def write(folder: Path, dataset: str, **methods: float) -> None:
+    """Write scores of methods, as name=strength; `compare_knn` is the file compare/knn."""
+    for name, strength in methods.items():
+        place = folder / "scores" / dataset / f"{name.replace('compare_', 'compare/')}.parquet"
+        write_scores(place, scored(strength))
+
+
+def make_prepared(folder: Path, dataset: str) -> None:
+    splits = {}
+    for split in COUNTS:
+        names = [tuple(np.array(LABELS)[row > 0].tolist()) for row in targets(split)]
+        splits[split] = [
+            Example(f"{split}/{number}", folder / f"{split}{number}.png", each) for number, each in enumerate(names)
+        ]
+    blank = np.zeros((16, 16, 3), np.uint8)
+    for examples in splits.values():
+        for example in examples:
+            example.path.touch()
+    listing = Listing(tuple(LABELS), splits)
+    prepare(listing, folder / "data" / "prepared" / dataset, lambda _: blank, 16, NullReporter())
+
+
+def make_ablation(folder: Path, dataset: str, rows: str) -> None:
+    place = folder / "reports" / dataset
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "ablation.csv").write_text(HEADER + rows)
