@@ -175,8 +175,9 @@ def test_a_second_repro_does_nothing(built: tuple[Path, str, str]) -> None:
 def test_the_metrics_of_the_three_phases_are_shown(built: tuple[Path, str, str]) -> None:
     done = run(built[0], "dvc", "metrics", "show", "--json")
     assert done.returncode == 0
-    (report,) = json.loads(done.stdout)[""]["data"].values()
-    figures = report["data"]
+    shown = {path: each["data"] for path, each in json.loads(done.stdout)[""]["data"].items()}
+    assert {f"reports/scenes/validation/{phase}.json" for phase in ("bce", "joint", "hard", "warp")} < set(shown)
+    figures = shown["reports/scenes/metrics.json"]
     assert set(figures) == {"bce", "joint", "hard"}
     assert {"map", "map_at_10", "n_plus", "precision_at_k", "pair_precision_at_10"} <= set(figures["hard"])
 
