@@ -9,7 +9,7 @@ from aaam_pipeline.core.params import load
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import Listing
 
-NAMES = ("corel5k", "scenes")
+NAMES = ("coco2014", "corel5k", "iaprtc12", "nuswide", "scenes")
 
 
 class Dataset(Protocol):

@@ -91,17 +91,17 @@ def test_the_environment_variable_points_to_the_copy_or_above_it(
     base: str, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AAAM_DATA_DIR", str(copy if base == "the data set" else copy.parent))
-    assert corel5k.find_root(Params()) == copy
+    assert corel5k.root_of(Params()) == copy
 
 
 def test_the_setting_goes_before_the_environment(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AAAM_DATA_DIR", str(tmp_path / "elsewhere"))
-    assert corel5k.find_root(Params(root=str(copy))) == copy
+    assert corel5k.root_of(Params(root=str(copy))) == copy
 
 
 def test_a_wrong_root_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"corel5k\.data\.root: no folder .*nowhere"):
-        corel5k.find_root(Params(root=str(tmp_path / "nowhere")))
+        corel5k.root_of(Params(root=str(tmp_path / "nowhere")))
 
 
 @pytest.mark.parametrize("base", [None, "", "/nowhere"])
@@ -112,7 +112,7 @@ def test_where_nothing_leads_to_a_copy_the_message_says_what_to_set(
     if base is not None:
         monkeypatch.setenv("AAAM_DATA_DIR", base)
     with pytest.raises(DatasetError, match=r"set corel5k\.data\.root or AAAM_DATA_DIR"):
-        corel5k.find_root(Params())
+        corel5k.root_of(Params())
 
 
 @pytest.mark.parametrize("name", ["words", "training_label", "test_label"])

@@ -8,19 +8,17 @@ test (260 with the official files). Validation images are held out of the traini
 """
 
 import csv
-import os
 import shutil
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from msgspec import Meta
 
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.core.seeding import derive
-from aaam_pipeline.datasets.listing import Example, Listing
+from aaam_pipeline.datasets.listing import Example, Listing, hold_out
+from aaam_pipeline.datasets.roots import find_root
 
 FILES = ("words", "training_label", "test_label")
 
@@ -39,7 +37,7 @@ def download(params: Params, out: Path, report: Reporter) -> None:
     Raises:
         DatasetError: the copy is not found, or lacks a file.
     """
-    root = find_root(params)
+    root = root_of(params)
     (out / "labels").mkdir()
     for name in FILES:
         if not (root / "labels" / name).is_file():
@@ -55,21 +53,14 @@ def download(params: Params, out: Path, report: Reporter) -> None:
     report.say(f"corel5k: {len(images)} images found in {root}")
 
 
-def find_root(params: Params) -> Path:
+def root_of(params: Params) -> Path:
     """Return the folder of the user's copy: `corel5k.data.root`, else AAAM_DATA_DIR or its subfolder corel5k.
 
     Raises:
         DatasetError: neither leads to a folder.
     """
-    if params.root:
-        root = Path(params.root).expanduser()
-        if root.is_dir():
-            return root.resolve()
-        raise DatasetError(f"corel5k.data.root: no folder {root}")
-    base = os.environ.get("AAAM_DATA_DIR")
-    for root in (Path(base) / "corel5k", Path(base)) if base else ():
-        if (root / "labels").is_dir():
-            return root.resolve()
+    if root := find_root("corel5k", params.root, "labels"):
+        return root
     raise DatasetError(
         "Corel-5k is never downloaded: set corel5k.data.root or AAAM_DATA_DIR to the folder of your copy"
     )
@@ -89,24 +80,17 @@ def read(raw: Path, params: Params) -> Listing:
     missing = [image for image in (*training, *test) if image not in paths]
     if missing:
         raise DatasetError(f"Corel-5k: {len(missing)} images are missing, the first is {missing[0]}; check your copy")
-    if params.val >= len(training):
-        raise DatasetError(f"corel5k.data.val: {params.val} of {len(training)} training images leaves none to train on")
 
     def used(labels: dict[str, list[str]]) -> set[str]:
         return {word for words_of_image in labels.values() for word in words_of_image}
 
     kept = used(training) & used(test)
-    order = np.random.default_rng(derive(params.seed, "corel5k", "val")).permutation(len(training))
-    held_out = {list(training)[place] for place in order[: params.val]}
 
     def examples(labels: dict[str, list[str]]) -> list[Example]:
         return [Example(image, paths[image], tuple(w for w in of if w in kept)) for image, of in labels.items()]
 
-    splits = {
-        "train": examples({image: of for image, of in training.items() if image not in held_out}),
-        "val": examples({image: of for image, of in training.items() if image in held_out}),
-        "test": examples(test),
-    }
+    train, val = hold_out("corel5k", examples(training), params.val, params.seed)
+    splits = {"train": train, "val": val, "test": examples(test)}
     return Listing(tuple(word for word in words if word in kept), splits)
 
 

@@ -1,0 +1,1 @@
+"""Getting the publishers' archives: addresses, transfer, unpacking."""

@@ -1,0 +1,75 @@
+"""Download a data set's archives one after the other and unpack them, in a folder that outlives a stopped run."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from aaam_pipeline.core.artifacts import write_json
+from aaam_pipeline.core.errors import DatasetError
+from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets.fetching.sources import Source, addresses
+from aaam_pipeline.datasets.fetching.transfer import announced, fetch
+from aaam_pipeline.datasets.fetching.unpack import unpack
+
+# outside of what DVC deletes before it runs a stage, and of what it copies into its cache
+CACHE = Path(".aaam/download")
+
+
+def cache(dataset: str) -> Path:
+    """Return the folder into which a data set is downloaded: below the one where the stage runs."""
+    return CACHE.absolute() / dataset
+
+
+def obtain(dataset: str, sources: Sequence[Source], mirror: str | None, report: Reporter) -> Path:
+    """Download and unpack what is not there yet; return the folder. Archives are deleted once they are unpacked.
+
+    Raises:
+        DatasetError: the disk is too small, no address has a file, or a file is not what it should be.
+        UsageError: another process does the same.
+    """
+    folder = cache(dataset)
+    with exclusive(folder):
+        left = [source for source in sources if not _mark(folder, source).exists()]
+        if left:
+            _check_space(dataset, folder, left, mirror, report)
+        for source in left:
+            archive = folder / source.name
+            known = source.bytes if source.exact else None
+            try:
+                fetch(archive, addresses(source, mirror), known, source.md5, report)
+            except DatasetError as error:
+                raise DatasetError(f"{error}; or set {dataset}.data.mirror, or {dataset}.data.root to a copy") from None
+            unpack(archive, folder, source.members, source.unpacked, report)
+            write_json(_mark(folder, source), {"unpacked": source.name})
+            archive.unlink()
+    return folder
+
+
+def _mark(folder: Path, source: Source) -> Path:
+    return folder / f".{source.name}.json"
+
+
+def _check_space(dataset: str, folder: Path, left: Sequence[Source], mirror: str | None, report: Reporter) -> None:
+    """Say how much comes and how much room it takes, and refuse to begin where there is too little."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = [source.bytes if source.exact else announced(addresses(source, mirror)) or source.bytes for source in left]
+    unpacked = [min(source.unpacked, 4 * size) for source, size in zip(left, sizes, strict=True)]
+    # an archive goes when it is unpacked: at most one of them is there beside all that is unpacked by then
+    peak = max(sum(unpacked[: place + 1]) + size for place, size in enumerate(sizes))
+    there = sum(path.stat().st_size for path in folder.glob("*.part"))
+    free = shutil.disk_usage(folder).free
+    report.say(
+        f"{dataset}: downloads {gigabytes(sum(sizes) - there)} into {folder}, which takes up to {gigabytes(peak)} "
+        f"while it is unpacked; {gigabytes(free)} are free"
+    )
+    if peak - there > free:
+        raise DatasetError(
+            f"{dataset}: {gigabytes(peak - there)} are needed in {folder}, and {gigabytes(free)} are free; "
+            "make room, or make .aaam a link to a larger disk"
+        )
+
+
+def gigabytes(bytes: int) -> str:
+    """Return a size for people."""
+    return f"{bytes / 1e9:,.1f} GB" if bytes >= 10**8 else f"{max(bytes, 0) / 1e6:,.1f} MB"

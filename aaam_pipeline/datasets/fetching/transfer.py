@@ -1,0 +1,213 @@
+"""Get one large file from the first of several addresses that has it; a broken transfer goes on where it stopped.
+
+While it comes it is `<name>.part`, with `<name>.part.json` beside it: from where, and by what the server knows that the
+file is still the same (ETag or date). It gets its name when its size and checksum are right.
+"""
+
+import errno
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+import msgspec
+
+from aaam_pipeline.core.artifacts import write_json
+from aaam_pipeline.core.errors import DatasetError
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets.fetching.http import PassingError, RefusedError, request
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+ATTEMPTS = 6
+BACKOFF = 1.0
+MB = 10**6
+
+
+class Wanted(NamedTuple):
+    """What is to come: `bytes` if the size is known exactly, `md5` if the checksum is; `part` is where it grows."""
+
+    part: Path
+    bytes: int | None
+    md5: str | None
+
+    @property
+    def notes(self) -> Path:
+        """Where it is written down what the part is of."""
+        return self.part.with_name(f"{self.part.name}.json")
+
+    def held(self) -> int:
+        """Return how many bytes are there."""
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def note(self) -> "_Note":
+        """Return what is written down, or an empty note."""
+        try:
+            return msgspec.json.decode(self.notes.read_bytes(), type=_Note)
+        except (OSError, msgspec.DecodeError):
+            return _Note("", None, None)
+
+    def discard(self) -> None:
+        """Forget what is there."""
+        self.part.unlink(missing_ok=True)
+        self.notes.unlink(missing_ok=True)
+
+
+class _Note(msgspec.Struct):
+    address: str
+    validator: str | None
+    total: int | None
+
+
+def fetch(target: Path, addresses: Sequence[str], bytes: int | None, md5: str | None, report: Reporter) -> None:
+    """Get a file to `target`, unless it is there.
+
+    Raises:
+        DatasetError: no address has it, or the disk is full; what has come is kept.
+    """
+    if target.exists():
+        return
+    wanted = Wanted(target.with_name(f"{target.name}.part"), bytes, md5)
+    failures = []
+    for address in addresses:
+        try:
+            _persist(address, wanted, report)
+        except RefusedError as error:
+            failures.append(f"{address}: {error}")
+            continue
+        wanted.part.replace(target)
+        wanted.notes.unlink(missing_ok=True)
+        return
+    kept = f"; {wanted.held():,} bytes are kept, the same command goes on from there" if wanted.held() else ""
+    raise DatasetError(f"cannot download {target.name} from {'; nor from '.join(failures)}{kept}")
+
+
+def announced(addresses: Sequence[str]) -> int | None:
+    """Ask how large a file is, once; None if no server says it."""
+    for address in addresses:
+        try:
+            with request(address, method="HEAD") as response:
+                length = response.headers.get("Content-Length", "")
+                if length.isdecimal():
+                    return int(length)
+        except (PassingError, RefusedError):
+            continue
+    return None
+
+
+def _persist(address: str, wanted: Wanted, report: Reporter) -> None:
+    """Get all of a file from one address, trying again as long as more comes of it.
+
+    Raises:
+        RefusedError: it will not be had there.
+    """
+    attempt, failed_check = 0, False
+    while True:
+        before = wanted.held()
+        try:
+            if not before or before != wanted.note().total:
+                _receive(address, wanted, report)
+            if _is_right(wanted):
+                return
+            if failed_check:
+                raise RefusedError(f"what comes has not the MD5 {wanted.md5}")
+            # its beginning may be that of an older file: once more from nothing
+            failed_check = True
+            report.say(f"{wanted.part.stem}: the checksum is wrong, it is fetched again")
+        except PassingError as error:
+            attempt = 1 if wanted.held() > before else attempt + 1
+            if attempt >= ATTEMPTS:
+                raise RefusedError(str(error)) from None
+            time.sleep(BACKOFF * 2 ** (attempt - 1))
+
+
+def _receive(address: str, wanted: Wanted, report: Reporter) -> None:
+    headers = _resuming(address, wanted)
+    with _answer(address, headers, wanted) as response:
+        held = wanted.held() if headers and response.status == 206 else 0
+        total = _total(response, held, wanted)
+        tag = response.headers.get("ETag", "")
+        validator = tag if tag.startswith('"') else response.headers.get("Last-Modified")
+        write_json(wanted.notes, _Note(address, validator, total))
+        with (
+            report.task(f"{wanted.part.stem} (MB)", (total or 0) // MB, held // MB) as advance,
+            wanted.part.open("r+b" if held else "wb") as stream,
+        ):
+            stream.seek(held)
+            stream.truncate()
+            while chunk := response.read1(1 << 18, decode_content=False):
+                _write(stream, chunk, wanted)
+                advance((held + len(chunk)) // MB - held // MB)
+                held += len(chunk)
+    if total is not None and held != total:
+        raise PassingError(f"the connection broke off after {held:,} of {total:,} bytes")
+
+
+def _resuming(address: str, wanted: Wanted) -> dict[str, str]:
+    """Return the headers that ask for the rest; none, and nothing kept, where the rest might be of another file."""
+    note, held = wanted.note(), wanted.held()
+    validator = note.validator if note.address == address else None
+    if not held or not (validator or wanted.md5) or held >= (wanted.bytes or held + 1):
+        wanted.discard()
+        return {}
+    return {"Range": f"bytes={held}-"} | ({"If-Range": validator} if validator else {})
+
+
+@contextmanager
+def _answer(address: str, headers: dict[str, str], wanted: Wanted) -> "Iterator[BaseHTTPResponse]":
+    try:
+        with request(address, headers) as response:
+            yield response
+    except RefusedError as error:
+        if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        wanted.discard()
+        raise PassingError("the file there is shorter than what has come of it") from None
+
+
+def _total(response: "BaseHTTPResponse", held: int, wanted: Wanted) -> int | None:
+    """Return how large the file is by what the server says, None if it does not.
+
+    Raises:
+        RefusedError: it is not the file that is wanted.
+        PassingError: it is not the part that was asked for.
+    """
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise RefusedError("the server sends a web page, not the file")
+    if response.status == 206:
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if not found or int(found[1]) != held:
+            wanted.discard()
+            raise PassingError("the server sent another part than was asked for")
+        length = found[2]
+    else:
+        length = response.headers.get("Content-Length", "")
+    total = int(length) if length.isdecimal() else None
+    if wanted.bytes is not None and total not in (None, wanted.bytes):
+        raise RefusedError(f"the file there has {total:,} bytes, not {wanted.bytes:,}")
+    return wanted.bytes if total is None else total
+
+
+def _write(stream: BinaryIO, chunk: bytes, wanted: Wanted) -> None:
+    try:
+        stream.write(chunk)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DatasetError(f"the disk is full: {wanted.part} needs more; the same command goes on from there") from None
+
+
+def _is_right(wanted: Wanted) -> bool:
+    """Compare the checksum, if one is known; a wrong file is not kept."""
+    if wanted.md5 is None:
+        return True
+    with wanted.part.open("rb") as stream:
+        if hashlib.file_digest(stream, "md5").hexdigest() == wanted.md5:
+            return True
+    wanted.discard()
+    return False

@@ -1,0 +1,126 @@
+"""Unpack a zip or tar: only files and folders below the target, no more than announced, each file whole or not there.
+
+What is there already with the right size is not written again: unpacking that was stopped goes on.
+"""
+
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
+
+from aaam_pipeline.core.artifacts import PARTIAL
+from aaam_pipeline.core.errors import DatasetError
+from aaam_pipeline.core.progress import Reporter
+
+MB = 10**6
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+class _Member(NamedTuple):
+    name: str
+    size: int
+    content: IO[bytes]
+
+
+def unpack(archive: Path, into: Path, members: Sequence[str], largest: int, report: Reporter) -> None:
+    """Unpack an archive's files whose path, or a later part of it, begins with one of `members`; all if there is none.
+
+    Raises:
+        DatasetError: it is no zip or tar, is damaged, would write outside of `into`, holds a link or a device, unpacks
+            to more than `largest` bytes, does not fit on the disk, or holds nothing of what is wanted.
+    """
+    total = 0
+    count = 0
+    into.mkdir(parents=True, exist_ok=True)
+    with _damage(archive), report.task(f"unpack {archive.name} (MB)", _size(archive, members) // MB) as advance:
+        for member in _members(archive, members):
+            total += member.size
+            count += 1
+            if total > largest:
+                raise DatasetError(f"{archive} is not what it should be: it unpacks to more than {largest:,} bytes")
+            _write(member, into, archive)
+            advance(total // MB - (total - member.size) // MB)
+    if not count:
+        raise DatasetError(f"{archive} is not what it should be: it has nothing named {' or '.join(members) or '...'}")
+
+
+def _size(archive: Path, members: Sequence[str]) -> int:
+    """Return what a zip unpacks to, which has a directory, and about that of a tar, which has none."""
+    if not zipfile.is_zipfile(archive):
+        return archive.stat().st_size
+    with zipfile.ZipFile(archive) as opened:
+        return sum(info.file_size for info in opened.infolist() if _is_wanted(info.filename, members))
+
+
+def _members(archive: Path, wanted: Sequence[str]) -> Iterator[_Member]:
+    """Yield the files of a zip or tar, each one's content readable until the next is asked for."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened:
+            for info in opened.infolist():
+                mode = info.external_attr >> 16
+                _check(archive, info.filename, info.is_dir() or stat.S_IFMT(mode) in (0, stat.S_IFREG, stat.S_IFDIR))
+                if not info.is_dir() and _is_wanted(info.filename, wanted):
+                    with opened.open(info) as content:
+                        yield _Member(info.filename, info.file_size, content)
+    elif tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tar:
+            for entry in tar:
+                _check(archive, entry.name, entry.isreg() or entry.isdir())
+                if entry.isreg() and _is_wanted(entry.name, wanted):
+                    file = tar.extractfile(entry)
+                    assert file
+                    yield _Member(entry.name, entry.size, file)
+    else:
+        raise DatasetError(f"{archive} is neither a zip nor a tar")
+
+
+def _check(archive: Path, name: str, harmless: bool) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name.split("/")[0] or "\0" in name:
+        raise DatasetError(f"{archive} is not safe to unpack: {name!r} leads out of its folder")
+    if not harmless:
+        raise DatasetError(f"{archive} is not safe to unpack: {name!r} is a link or a device")
+
+
+def _is_wanted(name: str, wanted: Sequence[str]) -> bool:
+    parts = PurePosixPath(name).parts
+    tails = ["/".join(parts[first:]) for first in range(len(parts))]
+    return not wanted or any(tail.startswith(tuple(wanted)) for tail in tails)
+
+
+def _write(member: _Member, into: Path, archive: Path) -> None:
+    path = into / member.name
+    if path.is_file() and path.stat().st_size == member.size:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    with partial.open("wb") as stream:
+        shutil.copyfileobj(member.content, stream, 1 << 20)
+    if partial.stat().st_size != member.size:
+        raise DatasetError(f"{archive} is damaged: {member.name} ends after {partial.stat().st_size:,} bytes")
+    partial.replace(path)
+
+
+@contextmanager
+def _damage(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as error:
+        raise DatasetError(
+            f"{archive} is damaged ({' '.join(str(error).split()) or type(error).__name__}); "
+            "delete it and give the same command again"
+        ) from None

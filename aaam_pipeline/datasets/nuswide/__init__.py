@@ -1,0 +1,140 @@
+"""NUS-WIDE (Chua et al. 2009): photographs of Flickr with 81 concepts.
+
+    ImageList/{Train,Test}Imagelist.txt                            one image a line, `actor\\0001_2124494179.jpg`
+    ConceptsList/Concepts81.txt                                    one concept a line
+    Groundtruth/TrainTestLabels/Labels_<concept>_{Train,Test}.txt  0 or 1 a line, one for each image of the list
+    Flickr/actor/0001_2124494179.jpg                               or images/..., or all in one folder
+
+Images without any concept are dropped. Training: 125,449 images. Test: 83,898.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from aaam_pipeline.core.errors import DatasetError
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets.fetching.obtain import cache, obtain
+from aaam_pipeline.datasets.fetching.sources import NUSWIDE, NUSWIDE_PAGE, NUSWIDE_URLS
+from aaam_pipeline.datasets.listing import Listing
+from aaam_pipeline.datasets.nuswide import flickr, labels
+from aaam_pipeline.datasets.official import copies
+from aaam_pipeline.datasets.official.assemble import Counts, Named, OfficialParams, Plan, assemble
+from aaam_pipeline.datasets.official.lines import read_lines
+from aaam_pipeline.datasets.roots import find_root
+
+NAME = "nuswide"
+EXPECTED = Counts(train=125_449, test=83_898, labels=81)
+PARTS = ("Train", "Test")
+CONCEPTS = "ConceptsList/Concepts81.txt"
+IMAGE_FOLDERS = ("Flickr", "images", "Images", "image", "ImageData/Flickr", ".")
+REQUEST = (
+    f"the photographs of NUS-WIDE are handed out on request only: fill in the agreement form on {NUSWIDE_PAGE}, "
+    "send it to the address there, unpack what you get and set nuswide.data.root to its folder; or set "
+    "nuswide.data.fetch and nuswide.data.allow_partial to true to get from Flickr what is still there"
+)
+
+
+class Params(OfficialParams, frozen=True):
+    """`nuswide.data` of params.yaml. `fetch`: get the photographs from Flickr, by the publisher's list of URLs."""
+
+    val: Annotated[int, Meta(ge=1)] = 5000
+    fetch: bool = False
+
+
+def places(file: str) -> list[str]:
+    """Return where users have an official file: unpacked with its folders, or with fewer of them."""
+    parts = file.split("/")
+    return ["/".join(parts[first:]) for first in range(len(parts))] + [f"{parts[0]}/{file}"]
+
+
+def download(params: Params, out: Path, report: Reporter) -> None:
+    """Describe the user's copy, or download lists and labels; with `fetch` get the photographs from Flickr.
+
+    Raises:
+        DatasetError: the copy lacks a file, the photographs cannot be had without you, or the download fails.
+    """
+    root = find_root(NAME, params.root, *places(CONCEPTS))
+    urls = _url_list(root) if params.fetch else None
+    if root is None:
+        if not params.fetch:
+            raise DatasetError(REQUEST)
+        root = obtain(NAME, NUSWIDE, params.mirror, report)
+    files = official_files(root)
+    fetched = cache(NAME) / "Flickr"
+    if urls:
+        plan = read_plan(files)
+        flickr.fetch(urls, {image for image, _ in (*plan.train, *plan.test)}, fetched, report)
+    folders = {copies.find(NAME, root, IMAGE_FOLDERS, folder=True), *([fetched] if urls else [])}
+    images = (
+        (path.relative_to(folder).with_suffix("").as_posix(), path)
+        for folder in sorted(folders)
+        for path in copies.photographs(folder)
+    )
+    copies.describe(NAME, root, files, images, out, report)
+
+
+def _url_list(root: Path | None) -> Path:
+    """Return the publisher's list of URLs in the copy, or where it would be downloaded to."""
+    for folder in (root, cache(NAME)):
+        for name in ("NUS-WIDE-urls.txt", "NUS-WIDE-urls/NUS-WIDE-urls.txt"):
+            if folder and (folder / name).is_file():
+                return folder / name
+    raise DatasetError(
+        f"nuswide.data.fetch needs NUS-WIDE-urls.txt: download {NUSWIDE_URLS}, unpack it (unrar, 7-Zip), "
+        f"and put the file into {root or cache(NAME)}"
+    )
+
+
+def official_files(root: Path) -> dict[str, Path]:
+    """Find the lists and label files in a copy, in the order of splits and concepts.
+
+    Raises:
+        DatasetError: one is not there.
+    """
+    names = [CONCEPTS, *(f"ImageList/{part}Imagelist.txt" for part in PARTS)]
+    files = {name: copies.find(NAME, root, places(name)) for name in names}
+    concepts = read_lines(files[CONCEPTS], "concept")
+    for name in (label_file(concept, part) for part in PARTS for concept in concepts):
+        files[name] = copies.find(NAME, root, places(name))
+    return files
+
+
+def label_file(concept: str, part: str) -> str:
+    """Return the official name of a concept's labels in the part Train or Test."""
+    return f"Groundtruth/TrainTestLabels/Labels_{concept}_{part}.txt"
+
+
+def read(raw: Path, params: Params) -> Listing:
+    """Read the lists and labels, and find the photographs.
+
+    Raises:
+        DatasetError: a file is damaged or does not fit another, or the copy is incomplete.
+    """
+    copy = copies.read(raw)
+    plan = read_plan(copy.files)
+
+    def locate(image: str) -> Path | None:
+        # by path; else where all lie in one folder, by the name in the list or by Flickr's number alone
+        name = image.split("/")[1]
+        keys = (image, name, name.split("_")[1])
+        return next((copy.images[key] for key in keys if key in copy.images), None)
+
+    return assemble(NAME, plan, locate, EXPECTED, params, copy.root)
+
+
+def read_plan(files: dict[str, Path]) -> Plan:
+    """Return the concepts, and the images of the official lists that have one at least."""
+    concepts = tuple(read_lines(files[CONCEPTS], "concept"))
+    parts: list[list[Named]] = []
+    for part in PARTS:
+        listed = files[f"ImageList/{part}Imagelist.txt"]
+        ids = labels.read_images(listed)
+        labels_NL = labels.read_labels([files[label_file(concept, part)] for concept in concepts], listed, len(ids))
+        rows = [np.flatnonzero(row) for row in labels_NL]
+        parts.append(
+            [(id, tuple(concepts[place] for place in row)) for id, row in zip(ids, rows, strict=True) if len(row)]
+        )
+    return Plan(concepts, *parts)

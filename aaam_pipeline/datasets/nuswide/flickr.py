@@ -1,0 +1,153 @@
+"""Get photographs of NUS-WIDE from Flickr by the publisher's list of URLs. Many are gone: they are listed, not fatal.
+
+A line of NUS-WIDE-urls.txt, after one of headings: `C:\\ImageData\\Flickr\\actor\\0001_2124494179.jpg 2124494179`, then
+the URLs of the large, middle, small and original picture, `null` for those that there were not.
+"""
+
+import csv
+import time
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from aaam_pipeline.core.artifacts import write_bytes
+from aaam_pipeline.core.errors import DatasetError
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets.fetching.http import PassingError, RefusedError, request
+from aaam_pipeline.datasets.nuswide.labels import image_id
+
+COLUMNS = 6
+# the size that most have, and large enough; then the others
+ORDER = (3, 2, 4, 5)
+WORKERS = 16
+ATTEMPTS = 3
+BACKOFF = 1.0
+LARGEST = 50 * 10**6
+# so many in a row are not the photographs' fault
+HOPELESS = 100
+JPEG = b"\xff\xd8"
+
+
+class Photo(NamedTuple):
+    """An image's id, and where it may be, the best address first."""
+
+    image_id: str
+    urls: tuple[str, ...]
+
+
+class Outcome(NamedTuple):
+    """What became of a photograph: `reason` is empty if it came; what `passes` may come another time."""
+
+    image_id: str
+    reason: str
+    passes: bool = False
+
+
+def read_urls(path: Path) -> Iterator[Photo]:
+    """Yield the photographs of the publisher's list.
+
+    Raises:
+        DatasetError: a line has not its six columns.
+    """
+    with path.open(encoding="utf8", errors="replace") as stream:
+        for number, line in enumerate(stream, start=1):
+            cells = line.split()
+            if not cells or cells[0].startswith("%"):
+                continue
+            id = image_id(cells[0])
+            if len(cells) != COLUMNS or id is None:
+                raise DatasetError(f"{path}, line {number}: not a path, a number and four URLs: {line.strip()[:80]!r}")
+            yield Photo(id, tuple(cells[column] for column in ORDER if cells[column] != "null"))
+
+
+def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> None:
+    """Get the `wanted` photographs that are neither in the folder `into` nor known to be gone.
+
+    What does not come is listed in `gone.csv` beside the folder, but what may come another time: the next run tries it.
+
+    Raises:
+        DatasetError: the list is damaged, or nothing comes at all.
+    """
+    gone = into.parent / "gone.csv"
+    known = _read_gone(gone)
+    photos = [photo for photo in read_urls(urls) if photo.image_id in wanted]
+    left = [photo for photo in photos if photo.image_id not in known and not _place(into, photo.image_id).exists()]
+    came, in_a_row = len(photos) - len(left) - len(known), 0
+    into.mkdir(parents=True, exist_ok=True)
+    new = not gone.exists()
+    with (
+        gone.open("a", newline="", encoding="utf8") as stream,
+        report.task("photographs", len(photos), len(photos) - len(left)) as advance,
+    ):
+        rows = csv.writer(stream)
+        if new:
+            rows.writerow(["image_id", "reason"])
+        for outcome in _outcomes(left, into):
+            advance(1, failed=bool(outcome.reason))
+            came += not outcome.reason
+            in_a_row = in_a_row + 1 if outcome.passes else 0
+            if outcome.reason and not outcome.passes:
+                rows.writerow([outcome.image_id, outcome.reason])
+                stream.flush()
+            if in_a_row == HOPELESS:
+                raise DatasetError(
+                    f"{HOPELESS} photographs in a row could not be fetched ({outcome.reason}); the same command goes on"
+                )
+    report.say(f"nuswide: {came:,} of {len(wanted):,} photographs are there; those that are gone are in {gone}")
+
+
+def _place(into: Path, image_id: str) -> Path:
+    return into / f"{image_id}.jpg"
+
+
+def _read_gone(path: Path) -> set[str]:
+    if not path.exists():
+        return set()
+    with path.open(newline="", encoding="utf8") as stream:
+        return {row["image_id"] for row in csv.DictReader(stream)}
+
+
+def _outcomes(photos: list[Photo], into: Path) -> Iterator[Outcome]:
+    """Get photographs by many connections at a time, in order, some hundreds ahead."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for start in range(0, len(photos), 32 * WORKERS):
+            yield from pool.map(partial(_get, into), photos[start : start + 32 * WORKERS])
+
+
+def _get(into: Path, photo: Photo) -> Outcome:
+    reason = "there is no URL"
+    for url in photo.urls:
+        try:
+            content = _persist(url)
+        except PassingError as error:
+            return Outcome(photo.image_id, str(error), passes=True)
+        except RefusedError as error:
+            reason = str(error)
+            continue
+        write_bytes(_place(into, photo.image_id), content)
+        return Outcome(photo.image_id, "")
+    return Outcome(photo.image_id, reason)
+
+
+def _persist(url: str) -> bytes:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _download(url)
+        except PassingError:
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(BACKOFF * 2 ** (attempt - 1))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _download(url: str) -> bytes:
+    with request(url) as response:
+        # who took a photograph away left a picture that says so
+        if "photo_unavailable" in (response.url or ""):
+            raise RefusedError("no longer on Flickr")
+        content = response.read(LARGEST + 1)
+        if not content.startswith(JPEG) or len(content) > LARGEST:
+            raise RefusedError("no JPEG")
+        return content

@@ -1,0 +1,1 @@
+"""What the data sets with an official split share: describing a copy, reading its lists, checking its counts."""
