@@ -6,7 +6,7 @@ import typer
 
 from aaam_pipeline.cli.guard import guard
 from aaam_pipeline.cli.render import reporter
-from aaam_pipeline.core.params import load
+from aaam_pipeline.core.params import load, to_dict
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.models.preprocess import Preprocess
@@ -15,9 +15,9 @@ from aaam_pipeline.models.preprocess import Preprocess
 def main(dataset: str, raw: Path, out: Path, params: Path = Path("params.yaml")) -> None:
     """Prepare `dataset`, downloaded to `raw`, into `out`."""
     with guard(), reporter() as report:
-        preprocess = load(params, f"{dataset}.preprocess", Preprocess)
+        how = load(params, f"{dataset}.preprocess", Preprocess)
         listing = registry.get(dataset).read(raw, registry.load_params(dataset, params))
-        prepare(listing, out, lambda content: preprocess.decode(content).pixels_SS3, preprocess.size, report)
+        prepare(listing, out, lambda content: how.decode(content).pixels_SS3, how.size, report, key=to_dict(how))
 
 
 if __name__ == "__main__":

@@ -3,17 +3,20 @@
 Shapes: N images of a split, S side, L labels.
 
     vocabulary.json              the labels in order
-    bad_images.csv               images that could not be decoded, with the reason; they are left out, never fatal
+    bad_images.csv               images that could not be decoded or are not there, with the reason; left out, not fatal
     <split>/pixels.npy           uint8 (N, S, S, 3), to be memory-mapped
-    <split>/examples.parquet     row (in pixels.npy), image_id, path, labels
+    <split>/examples.parquet     image_id, path, labels of the rows of pixels.npy
+    manifest.json                counts, and size and SHA-256 of all other files; sealed
+
+It is built in `<out>.partial`; `.<out>.journal` beside it says how far it is, so that a stopped run goes on.
 """
 
 import csv
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import shutil
+from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,13 +24,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, read_json, work_folder, write_json
-from aaam_pipeline.core.errors import DatasetError, ImageError
-from aaam_pipeline.core.progress import Advance, Reporter
+import aaam_pipeline
+from aaam_pipeline.core.artifacts import (
+    check_seal,
+    file_sha256,
+    fingerprint,
+    path_text,
+    publish,
+    read_json,
+    real_path,
+    sources_fingerprint,
+    work_folder,
+    write_json,
+    write_sealed,
+)
+from aaam_pipeline.core.errors import DatasetError, IntegrityError
+from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing
+from aaam_pipeline.datasets.pixels import Bad, Decode, Journal, Written, write_pixels
 
-Decode = Callable[[bytes], NDArray[np.uint8]]
-Bad = list[tuple[str, Path, str, str]]
+FORMAT, VERSION = "aaam-pipe prepared data set", 1
+# the code that a half prepared data set must come from
+CODE = ("core", "datasets", "models")
 
 
 class Split(NamedTuple):
@@ -39,75 +58,148 @@ class Split(NamedTuple):
     targets_NL: NDArray[np.uint8]
 
 
+class SplitInfo(msgspec.Struct):
+    """Images of a split, those that could not be decoded, and labels an image has: mean, fewest, most."""
+
+    images: int
+    bad: int
+    labels_mean: float
+    labels_min: int
+    labels_max: int
+
+
+class FileInfo(msgspec.Struct):
+    """Size and SHA-256 of a file."""
+
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct):
+    """What a prepared data set holds. `size`: side S; `labels`: L; `missing`: images that the copy lacks."""
+
+    format: str
+    version: int
+    size: int
+    labels: int
+    missing: int
+    splits: dict[str, SplitInfo]
+    files: dict[str, FileInfo]
+    hash: str = ""
+
+
 class _VocabularyFile(msgspec.Struct):
     labels: list[str]
 
 
-def prepare(listing: Listing, out: Path, decode: Decode, size: int, report: Reporter) -> None:
+def prepare(listing: Listing, out: Path, decode: Decode, size: int, report: Reporter, key: Any = None) -> None:
     """Write a listing in prepared form; `decode` is the model's own preprocessing, bytes -> uint8 (S, S, 3).
 
+    A run that was stopped goes on if it was of the same listing, size, code and `key`, which stands for `decode`.
+
     Raises:
-        DatasetError: a split holds no usable image.
+        DatasetError: a split holds no usable image, or the disk is too small.
+        UsageError: another process prepares the same.
     """
-    work = work_folder(out)
-    write_json(work / "vocabulary.json", {"labels": listing.labels})
-    bad: Bad = []
-    with report.task("prepare", sum(len(examples) for examples in listing.splits.values())) as advance:
-        for split in SPLITS:
-            _prepare_split(listing.splits[split], work / split, decode, size, bad, advance)
-    with (work / "bad_images.csv").open("w", newline="") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(["image_id", "path", "error_type", "error_message"])
-        rows.writerows(bad)
-    if bad:
-        report.say(f"prepare: {len(bad)} images cannot be decoded and are left out, see {out / 'bad_images.csv'}")
-    publish(work, out)
+    total = sum(len(listing.splits[split]) for split in SPLITS)
+    if listing.note:
+        report.say(listing.note)
+    with exclusive(out):
+        work, journal = _open(listing, out, size, key)
+        done = sum(journal.done(split) for split in SPLITS)
+        _check_space(work, total, done, size, report)
+        written: dict[str, Written] = {}
+        with report.task("prepare", total, done) as advance:
+            for split in SPLITS:
+                examples, path = listing.splits[split], work / split / "pixels.npy"
+                written[split] = write_pixels(examples, path, decode, size, journal, advance)
+                _write_examples(written[split].good, work / split / "examples.parquet")
+        _write_rest(listing, written, work, size)
+        bad = sum(len(each.bad) for each in written.values())
+        if bad:
+            report.say(f"prepare: {bad} images cannot be decoded and are left out, see {out / 'bad_images.csv'}")
+        publish(work, out)
+        journal.close()
 
 
-def _prepare_split(
-    examples: list[Example], folder: Path, decode: Decode, size: int, bad: Bad, advance: Advance
-) -> None:
-    folder.mkdir()
-    shape = (max(len(examples), 1), size, size, 3)
-    pixels_NSS3 = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
-    good: list[tuple[int, Example]] = []
-    for row, (example, picture) in enumerate(_decoded(examples, decode)):
-        if isinstance(picture, ImageError):
-            bad.append((example.image_id, example.path, picture.kind, str(picture)))
-        else:
-            pixels_NSS3[row] = picture
-            good.append((row, example))
-        advance(1)
-    if not good:
-        raise DatasetError(f"no image of the split {folder.name} can be used")
-    pixels_NSS3.flush()
-    table = pa.table(
+def _open(listing: Listing, out: Path, size: int, key: Any) -> tuple[Path, Journal]:
+    """Return the work folder and the journal, as the last run left them if it was of the very same work."""
+    package = Path(aaam_pipeline.__file__).parent
+    identity = fingerprint(
         {
-            "row": pa.array([row for row, _ in good], pa.int64()),
-            "image_id": [example.image_id for _, example in good],
-            "path": [str(example.path) for _, example in good],
-            "labels": pa.array([list(example.labels) for _, example in good], pa.list_(pa.string())),
+            "listing": [
+                listing.labels,
+                *([[id, path_text(path), labels] for id, path, labels in listing.splits[split]] for split in SPLITS),
+            ],
+            "decode": [size, key, version("pillow")],
+            "code": sources_fingerprint(package / room for room in CODE),
         }
     )
-    pq.write_table(table, folder / "examples.parquet")
+    path = out.with_name(f".{out.name}.journal")
+    work = work_folder(out, resume=True)
+    journal = Journal.resume(path, identity, work)
+    if journal is None:
+        work = work_folder(out)
+        journal = Journal.begin(path, identity)
+    return work, journal
 
 
-def _decoded(examples: list[Example], decode: Decode) -> Iterator[tuple[Example, NDArray[np.uint8] | ImageError]]:
-    """Decode on all cores (Pillow lets other threads run meanwhile), in order, holding a few pictures at a time."""
+def _check_space(work: Path, total: int, done: int, size: int, report: Reporter) -> None:
+    needed, free = (total - done) * size * size * 3, shutil.disk_usage(work).free
+    goes_on = f", goes on after {done:,}" if done else ""
+    report.say(f"prepare: {total:,} images{goes_on}; {needed / 1e9:,.2f} GB to write, {free / 1e9:,.1f} GB are free")
+    if needed > free:
+        raise DatasetError(f"{work.parent} has too little room: {needed / 1e9:,.1f} GB are needed")
 
-    def one(example: Example) -> NDArray[np.uint8] | ImageError:
-        try:
-            return decode(example.path.read_bytes())
-        except OSError as error:
-            return ImageError("unreadable", error.strerror or str(error))
-        except ImageError as error:
-            return error
 
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(examples), 64 * workers):
-            window = examples[start : start + 64 * workers]
-            yield from zip(window, pool.map(one, window), strict=True)
+def _write_examples(good: list[Example], path: Path) -> None:
+    table = pa.table(
+        {
+            "image_id": pa.array([example.image_id for example in good], pa.string()),
+            "path": pa.array([path_text(example.path) for example in good], pa.string()),
+            "labels": pa.array([list(example.labels) for example in good], pa.list_(pa.string())),
+        }
+    )
+    pq.write_table(table, path)
+
+
+def _write_rest(listing: Listing, written: dict[str, Written], work: Path, size: int) -> None:
+    """Write the vocabulary, the bad images, and the manifest with the hash of every file."""
+    write_json(work / "vocabulary.json", {"labels": listing.labels})
+    missing = (Bad(image_id, "", "missing", "not in this copy") for image_id in listing.missing)
+    with (work / "bad_images.csv").open("w", newline="", encoding="utf8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["image_id", "path", "error_type", "error_message"])
+        rows.writerows([*(bad for each in written.values() for bad in each.bad), *missing])
+    known = {work / split / "pixels.npy": each.sha256 for split, each in written.items()}
+    paths = sorted(path for path in work.rglob("*") if path.is_file())
+    files = {
+        path.relative_to(work).as_posix(): FileInfo(path.stat().st_size, known.get(path) or file_sha256(path))
+        for path in paths
+    }
+    splits = {split: _info(each.good, len(each.bad)) for split, each in written.items()}
+    manifest = Manifest(FORMAT, VERSION, size, len(listing.labels), len(listing.missing), splits, files)
+    write_sealed(work / "manifest.json", manifest)
+
+
+def _info(good: Iterable[Example], bad: int) -> SplitInfo:
+    counts = [len(example.labels) for example in good]
+    return SplitInfo(len(counts), bad, float(np.mean(counts)), min(counts), max(counts))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return what a prepared data set says of itself.
+
+    Raises:
+        UsageError: it is none.
+        IntegrityError: it was changed, or is of another version.
+    """
+    path = folder / "manifest.json"
+    manifest = read_json(path, Manifest, "a prepared data set")
+    if (manifest.format, manifest.version) != (FORMAT, VERSION):
+        raise IntegrityError(f"{path} is of another version of this program; prepare the data set again")
+    check_seal(path, manifest)
+    return manifest
 
 
 def read_labels(folder: Path) -> list[str]:
@@ -127,14 +219,23 @@ def read_split(folder: Path, split: str) -> Split:
         pixels_NSS3 = np.load(folder / split / "pixels.npy", mmap_mode="r")
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DatasetError(f"{folder / split} is not a prepared split: {error}") from None
-    targets_NL = np.zeros((len(table["row"]), len(places)), dtype=np.uint8)
+    if len(table["image_id"]) != len(pixels_NSS3):
+        raise DatasetError(f"{folder / split} is not a prepared split: its files have different numbers of images")
+    targets_NL = np.zeros((len(pixels_NSS3), len(places)), dtype=np.uint8)
     for row, labels in enumerate(table["labels"]):
         targets_NL[row, [places[label] for label in labels]] = 1
-    if table["row"] != list(range(len(pixels_NSS3))):
-        pixels_NSS3 = pixels_NSS3[table["row"]]
-    return Split(table["image_id"], [Path(path) for path in table["path"]], pixels_NSS3, targets_NL)
+    return Split(table["image_id"], [real_path(Path(path)) for path in table["path"]], pixels_NSS3, targets_NL)
 
 
 def content_fingerprint(folder: Path) -> str:
-    """Identify the content of a prepared data set: training resumes only on the same."""
-    return fingerprint([[path.name, file_sha256(path)] for path in sorted(folder.rglob("*")) if path.is_file()])
+    """Identify the content of a prepared data set: training resumes only on the same. Its gigabytes are not read again.
+
+    Raises:
+        UsageError, IntegrityError: it is none, or a file has not the size that the manifest says.
+    """
+    manifest = read_manifest(folder)
+    for name, info in manifest.files.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != info.bytes:
+            raise IntegrityError(f"{path} is not what {folder / 'manifest.json'} says; prepare the data set again")
+    return manifest.hash

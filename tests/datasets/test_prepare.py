@@ -1,51 +1,59 @@
 import csv
+import hashlib
+import itertools
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import rewrite_json
+from datasets.gray import BAD, LABELS, PREPROCESS, decode, make_listing
+from numpy.typing import NDArray
 from PIL import Image
 
-from aaam_pipeline.core.errors import DatasetError, UsageError
+from aaam_pipeline.core.errors import DatasetError, IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.datasets import registry
+from aaam_pipeline.datasets import pixels, registry
 from aaam_pipeline.datasets.download import download
-from aaam_pipeline.datasets.listing import Example, Listing
-from aaam_pipeline.datasets.prepare import content_fingerprint, prepare, read_labels, read_split
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.datasets.listing import Listing
+from aaam_pipeline.datasets.pixels import Decode
+from aaam_pipeline.datasets.prepare import (
+    FileInfo,
+    SplitInfo,
+    content_fingerprint,
+    prepare,
+    read_labels,
+    read_manifest,
+    read_split,
+)
 
-LABELS = ("sky", "sea", "sun")
-PREPROCESS = Preprocess(size=16)
-BAD = {"empty": b"", "text": b"no image", "cut": None, "missing": None}
+
+class Said(NullReporter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
-def make_listing(folder: Path, train: int = 6, bad: tuple[str, ...] = ()) -> Listing:
-    """Make pictures whose grey value tells their number; `bad` ones are put after the third of `train`."""
-    splits: dict[str, list[Example]] = {}
-    folder.mkdir()
-    for split, count in (("train", train), ("val", 2), ("test", 3)):
-        splits[split] = []
-        for number in range(count):
-            path = folder / f"{split}{number}.png"
-            Image.new("RGB", (20, 10), (number * 20,) * 3).save(path)
-            splits[split].append(Example(path.stem, path, LABELS[: number % 4]))
-    for name in bad:
-        path = folder / f"{name}.jpg"
-        if name == "cut":
-            Image.new("RGB", (50, 50), "red").save(path)
-            path.write_bytes(path.read_bytes()[:-300])
-        elif name != "missing":
-            path.write_bytes(BAD[name] or b"")
-        splits["train"].insert(3, Example(name, path, ("sun",)))
-    return Listing(LABELS, splits)
+def refuse(content: bytes) -> NDArray[np.uint8]:
+    raise AssertionError("nothing is to be decoded")
 
 
 def prepared(listing: Listing, out: Path) -> Path:
-    prepare(listing, out, lambda content: PREPROCESS.decode(content).pixels_SS3, PREPROCESS.size, NullReporter())
+    prepare(listing, out, decode, PREPROCESS.size, NullReporter())
     return out
 
 
-def numbers(pixels: np.ndarray) -> list[int]:
-    return (pixels[:, 0, 0, 0] // 20).tolist()
+def numbers(pixels_NSS3: NDArray[np.uint8]) -> list[int]:
+    return (pixels_NSS3[:, 0, 0, 0] // 20).tolist()
 
 
 def test_a_split_is_read_in_the_order_of_the_listing(tmp_path: Path) -> None:
@@ -127,6 +135,190 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
     assert one == same
     Image.new("RGB", (20, 10), "red").save(listing.splits["val"][0].path)
     assert content_fingerprint(prepared(listing, tmp_path / "other")) != one
+
+
+@pytest.mark.parametrize("bad", [(), tuple(BAD)])
+def test_the_manifest_tells_counts_and_the_hash_of_every_file(bad: tuple[str, ...], tmp_path: Path) -> None:
+    listing = make_listing(tmp_path / "raw", bad=bad)._replace(missing=("gone",))
+    out = prepared(listing, tmp_path / "out")
+    manifest = read_manifest(out)
+    assert (manifest.size, manifest.labels, manifest.missing) == (16, 3, 1)
+    assert manifest.splits["train"] == SplitInfo(6, len(bad), 7 / 6, 0, 3)
+    assert manifest.splits["val"] == SplitInfo(2, 0, 0.5, 0, 1)
+    files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
+    assert set(manifest.files) == set(files) - {"manifest.json"}
+    for name, info in manifest.files.items():
+        assert info == FileInfo(files[name].stat().st_size, hashlib.sha256(files[name].read_bytes()).hexdigest())
+    assert np.load(out / "train" / "pixels.npy").shape == (6, 16, 16, 3)
+
+
+def test_what_a_copy_lacks_is_said_and_listed(tmp_path: Path) -> None:
+    listing = make_listing(tmp_path / "raw")._replace(missing=("gone1", "gone2"), note="half of it is there")
+    report = Said()
+    prepare(listing, tmp_path / "out", decode, 16, report)
+    assert report.lines[0] == "half of it is there"
+    with (tmp_path / "out" / "bad_images.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["image_id"], row["error_type"]) for row in rows] == [("gone1", "missing"), ("gone2", "missing")]
+
+
+def change_pixels(out: Path) -> None:
+    with (out / "train" / "pixels.npy").open("ab") as stream:
+        stream.write(b"more")
+
+
+def change_manifest(out: Path) -> None:
+    path = out / "manifest.json"
+    path.write_text(path.read_text().replace('"labels": 3', '"labels": 4'))
+
+
+def change_version(out: Path) -> None:
+    rewrite_json(out / "manifest.json", version=99)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (change_pixels, r"train/pixels\.npy is not what .*manifest\.json says"),
+        (change_manifest, r"manifest\.json was changed"),
+        (change_version, r"manifest\.json is of another version"),
+        (lambda out: (out / "bad_images.csv").unlink(), r"bad_images\.csv is not what"),
+    ],
+)
+def test_a_prepared_data_set_that_was_changed_has_no_fingerprint(
+    change: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
+    out = prepared(make_listing(tmp_path / "raw"), tmp_path / "out")
+    change(out)
+    with pytest.raises(IntegrityError, match=said):
+        content_fingerprint(out)
+
+
+def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    out = prepared(make_listing(tmp_path / "raw"), tmp_path / "out")
+    (out / "val" / "examples.parquet").write_bytes((out / "test" / "examples.parquet").read_bytes())
+    with pytest.raises(DatasetError, match="val is not a prepared split: its files have different numbers of images"):
+        read_split(out, "val")
+
+
+def test_a_disk_that_is_too_small_is_known_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=11 * 16 * 16 * 3 - 1))
+    with pytest.raises(DatasetError, match="too little room"):
+        prepare(make_listing(tmp_path / "raw"), tmp_path / "out", refuse, 16, NullReporter())
+    assert not (tmp_path / "out").exists()
+
+
+# stopping and going on
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def interrupted(listing: Listing, out: Path, after: int, key: object = None) -> None:
+    """Prepare, and be interrupted when so many pictures were decoded."""
+    count = itertools.count(1)
+
+    def stop(content: bytes) -> NDArray[np.uint8]:
+        if next(count) > after:
+            raise KeyboardInterrupt
+        return decode(content)
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(listing, out, stop, 16, NullReporter(), key)
+    assert not out.exists()
+
+
+def counting(decoded: list[bytes]) -> Decode:
+    def count(content: bytes) -> NDArray[np.uint8]:
+        decoded.append(content)
+        return decode(content)
+
+    return count
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a line of the journal after every second picture, and decode hardly ahead."""
+    monkeypatch.setattr(pixels, "STEP", 2)
+    monkeypatch.setattr(pixels, "AHEAD", 0)
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("after", range(13))
+def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(after: int, tmp_path: Path) -> None:
+    listing = make_listing(tmp_path / "raw", bad=("text", "cut"))
+    whole = contents(prepared(listing, tmp_path / "whole"))
+    out = tmp_path / "out"
+    interrupted(listing, out, after)
+    decoded: list[bytes] = []
+    report = Said()
+    prepare(listing, out, counting(decoded), 16, report)
+    assert contents(out) == whole
+    # of 8, 2 and 3 images; up to three of those that were decoded had not been written down yet
+    assert 13 - after <= len(decoded) <= 13 - after + 3
+    assert ("goes on after" in report.lines[0]) == (len(decoded) < 13)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw", "whole"]
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("changed", ["listing", "key", "pixels", "journal"])
+def test_what_is_not_of_the_same_work_is_begun_anew(changed: str, tmp_path: Path) -> None:
+    listing = make_listing(tmp_path / "raw")
+    interrupted(listing, tmp_path / "out", 5, key="one")
+    if changed == "listing":
+        listing.splits["train"].reverse()
+    elif changed == "pixels":
+        (tmp_path / "out.partial" / "train" / "pixels.npy").unlink()
+    elif changed == "journal":
+        (tmp_path / ".out.journal").write_bytes(b"\xff{")
+    decoded: list[bytes] = []
+    prepare(listing, tmp_path / "out", counting(decoded), 16, NullReporter(), "two" if changed == "key" else "one")
+    assert len(decoded) == 11
+    assert contents(tmp_path / "out") == contents(prepared(listing, tmp_path / "whole"))
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_journal_that_was_cut_off_is_read_up_to_its_last_whole_line(tmp_path: Path) -> None:
+    listing = make_listing(tmp_path / "raw", train=8)
+    for cut in (1, 20):
+        interrupted(listing, tmp_path / "out", 6)
+        journal = tmp_path / ".out.journal"
+        journal.write_bytes(journal.read_bytes()[:-cut])
+    prepare(listing, tmp_path / "out", decode, 16, NullReporter())
+    assert contents(tmp_path / "out") == contents(prepared(listing, tmp_path / "whole"))
+
+
+KILLED = """
+import os, signal, sys
+sys.path[:0] = {path}
+from pathlib import Path
+from datasets.gray import decode, make_listing
+from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.datasets import pixels
+from aaam_pipeline.datasets.prepare import prepare
+pixels.STEP, seen = 2, []
+def die(content):
+    seen.append(content)
+    if len(seen) > 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode(content)
+prepare(make_listing(Path({raw!r}), train=12), Path({out!r}), die, 16, NullReporter())
+"""
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    script = KILLED.format(path=sys.path, raw=str(tmp_path / "raw"), out=str(tmp_path / "out"))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    shutil.rmtree(tmp_path / "raw")
+    listing = make_listing(tmp_path / "raw", train=12)
+    report = Said()
+    prepare(listing, tmp_path / "out", decode, 16, report)
+    assert "17 images, goes on after " in report.lines[0]
+    assert contents(tmp_path / "out") == contents(prepared(listing, tmp_path / "whole"))
 
 
 @pytest.mark.parametrize("name", registry.NAMES)
