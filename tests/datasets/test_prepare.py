@@ -299,7 +299,7 @@ from datasets.gray import decode, make_listing
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import pixels
 from aaam_pipeline.datasets.prepare import prepare
-pixels.STEP, seen = 2, []
+pixels.STEP, pixels.AHEAD, seen = 2, 0, []
 def die(content):
     seen.append(content)
     if len(seen) > 9:

@@ -117,18 +117,18 @@ def _outcomes(photos: list[Photo], into: Path) -> Iterator[Outcome]:
 
 
 def _get(into: Path, photo: Photo) -> Outcome:
-    reason = "there is no URL"
+    reason = ""
     for url in photo.urls:
         try:
             content = _persist(url)
         except PassingError as error:
             return Outcome(photo.image_id, str(error), passes=True)
         except RefusedError as error:
-            reason = str(error)
+            reason = reason or str(error)
             continue
         write_bytes(_place(into, photo.image_id), content)
         return Outcome(photo.image_id, "")
-    return Outcome(photo.image_id, reason)
+    return Outcome(photo.image_id, reason or "the list has no URL")
 
 
 def _persist(url: str) -> bytes:
