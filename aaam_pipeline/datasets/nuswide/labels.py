@@ -1,7 +1,7 @@
 """The lists and label files of NUS-WIDE: `actor\\0001_2124494179.jpg` a line, and 0 or 1 a line for each concept."""
 
 import re
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.datasets.official.lines import read_lines
 
-IMAGE = re.compile(r"[^/]+/\d+_\d+")
+IMAGE = re.compile(r"(?:.*[\\/])?([^\\/]+)[\\/](\d+_\d+)\.jpg", re.IGNORECASE)
 
 
 def image_id(listed: str) -> str | None:
-    """Return `actor/0001_2124494179` for an image as lists name it, on any system, or None if it is not one."""
-    path = PureWindowsPath(listed)
-    name = "/".join(path.with_suffix("").parts[-2:])
-    return name if path.suffix.lower() == ".jpg" and IMAGE.fullmatch(name) else None
+    """Return `actor/0001_2124494179` for an image as lists name it, or None if it is not one."""
+    found = IMAGE.fullmatch(listed)
+    return f"{found[1]}/{found[2]}" if found else None
 
 
 def read_images(path: Path) -> list[str]:
@@ -42,13 +41,19 @@ def read_labels(files: list[Path], images: Path, count: int) -> NDArray[np.uint8
     """
     labels_NL = np.zeros((count, len(files)), dtype=np.uint8)
     for place, path in enumerate(files):
-        lines = path.read_bytes().split()
-        if len(lines) != count:
-            raise DatasetError(f"{path} has {len(lines):,} lines, but {images.name} has {count:,} images")
-        column = np.array(lines) == b"1"
-        wrong = np.flatnonzero(~column & (np.array(lines) != b"0"))
-        if len(wrong):
-            line = lines[wrong[0]].decode("utf8", "backslashreplace")
-            raise DatasetError(f"{path}, line {wrong[0] + 1}: neither 0 nor 1: {line[:40]!r}")
-        labels_NL[:, place] = column
+        data = path.read_bytes()
+        flags = data.translate(None, b" \t\r\n")
+        if len(flags) != count or data.rstrip().count(b"\n") != count - 1 or flags.translate(None, b"01"):
+            raise _wrong(path, data, images, count)
+        labels_NL[:, place] = np.frombuffer(flags, dtype=np.uint8) == ord("1")
     return labels_NL
+
+
+def _wrong(path: Path, data: bytes, images: Path, count: int) -> DatasetError:
+    """Say what is wrong with a file of labels."""
+    lines = [line.strip() for line in data.rstrip().split(b"\n")]
+    for number, line in enumerate(lines, start=1):
+        if line not in (b"0", b"1"):
+            shown = line[:40].decode("utf8", "backslashreplace")
+            return DatasetError(f"{path}, line {number}: neither 0 nor 1: {shown!r}")
+    return DatasetError(f"{path} has {len(lines):,} lines, but {images.name} has {count:,} images")
