@@ -25,8 +25,8 @@ from aaam_pipeline.datasets.listing import Example
 Decode = Callable[[bytes], NDArray[np.uint8]]
 # images between two lines of the journal: what a killed run loses at most
 STEP = 512
-# images that each core is ahead of the writer
-AHEAD = 16
+# images that decoding is ahead of writing: 38 MB at 224 px, and enough to do while the disk is waited for
+AHEAD = 256
 
 
 class Bad(NamedTuple):
@@ -118,7 +118,7 @@ def write_pixels(
     resumed = journal.done(split)
     header = _header(len(examples), size)
     digest = hashlib.sha256(header)
-    with path.open("r+b" if resumed else "wb") as stream, _decoding(examples[resumed:], decode) as pictures:
+    with path.open("r+b" if resumed else "wb") as stream, decoding(examples[resumed:], decode) as pictures:
         stream.write(header)
         stream.seek((resumed - len(journal.bad(split))) * size * size * 3, os.SEEK_CUR)
         stream.truncate()
@@ -138,6 +138,8 @@ def write_pixels(
             journal.add(split, start + len(step), bad)
         bad = journal.bad(split)
         if len(bad) == len(examples):
+            # whoever repairs them begins anew
+            journal.close()
             raise DatasetError(f"no image of the split {split} can be used")
         if bad:
             stream.seek(0)
@@ -157,7 +159,7 @@ def _header(count: int, size: int) -> bytes:
 
 
 @contextmanager
-def _decoding(examples: list[Example], decode: Decode) -> Iterator[Iterator[NDArray[np.uint8] | ImageError]]:
+def decoding(examples: list[Example], decode: Decode) -> Iterator[Iterator[NDArray[np.uint8] | ImageError]]:
     """Decode on all cores while the block runs: yield the pictures in order, a few ahead of who asks for them."""
 
     def one(example: Example) -> NDArray[np.uint8] | ImageError:
@@ -172,7 +174,7 @@ def _decoding(examples: list[Example], decode: Decode) -> Iterator[Iterator[NDAr
         waiting: deque[Future[NDArray[np.uint8] | ImageError]] = deque()
         for example in examples:
             waiting.append(pool.submit(one, example))
-            if len(waiting) > AHEAD * workers:
+            if len(waiting) > AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

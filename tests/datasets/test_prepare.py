@@ -102,6 +102,9 @@ def test_a_split_without_any_good_image_is_refused_and_nothing_is_published(spli
     with pytest.raises(DatasetError, match=f"no image of the split {split}"):
         prepared(listing, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    shutil.rmtree(tmp_path / "raw")
+    make_listing(tmp_path / "raw")
+    assert len(read_split(prepared(listing, tmp_path / "out"), split).image_ids) == len(listing.splits[split])
 
 
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def obtain(dataset: str, sources: Sequence[Source], mirror: str | None, report: 
             try:
                 fetch(archive, addresses(source, mirror), known, source.md5, report)
             except DatasetError as error:
-                raise DatasetError(f"{error}; or set {dataset}.data.mirror, or {dataset}.data.root to a copy") from None
+                raise DatasetError(
+                    f"{error}; try again, or set {dataset}.data.mirror, or {dataset}.data.root to a copy"
+                ) from None
             unpack(archive, folder, source.members, source.unpacked, report)
             write_json(_mark(folder, source), {"unpacked": source.name})
             archive.unlink()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.datasets.official.lines import read_lines
 
-IMAGE = re.compile(r"(?:.*[\\/])?([^\\/]+)[\\/](\d+_\d+)\.jpg", re.IGNORECASE)
+IMAGE = re.compile(r"(?:.*[\\/])?([^\\/.][^\\/]*)[\\/](\d+_\d+)\.jpg", re.IGNORECASE)
 
 
 def image_id(listed: str) -> str | None:
