@@ -73,8 +73,9 @@ def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> 
     gone = into.parent / "gone.csv"
     known = _read_gone(gone)
     photos = [photo for photo in read_urls(urls) if photo.image_id in wanted]
-    left = [photo for photo in photos if photo.image_id not in known and not _place(into, photo.image_id).exists()]
-    came, in_a_row = len(photos) - len(left) - len(known), 0
+    absent = [photo for photo in photos if not _place(into, photo.image_id).exists()]
+    left = [photo for photo in absent if photo.image_id not in known]
+    came, in_a_row = len(photos) - len(absent), 0
     into.mkdir(parents=True, exist_ok=True)
     new = not gone.exists()
     with (
