@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import grimp
 import numpy as np
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from datasets.standins import MAKERS
 from datasets.test_official import COUNTS
 
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.prepare import read_manifest, read_split
 from aaam_pipeline.models.bundle import read_info
 from aaam_pipeline.training.run import Places, run_phase
@@ -71,6 +73,21 @@ def test_a_data_set_goes_from_its_official_files_to_a_trained_model(name: str, t
     places = Places(prepared, None, tmp_path / "bce", tmp_path / "s.parquet", tmp_path / "h.csv", tmp_path / "work")
     run_phase(name, "bce", params, places, "cpu", NullReporter())
     assert len(read_info(tmp_path / "bce").vocabulary) == COUNTS[name].labels
+
+
+@pytest.mark.parametrize("name", registry.NAMES)
+def test_stages_depend_on_the_code_that_a_data_set_is_read_with(name: str) -> None:
+    stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+    used = grimp.build_graph("aaam_pipeline", cache_dir=None).find_upstream_modules(f"aaam_pipeline.datasets.{name}")
+    files = {Path(*module.split(".")) for module in used if module not in ("aaam_pipeline", "aaam_pipeline.datasets")}
+    # where a copy lies and how it comes there does not change what is read of it
+    for stage, but in (
+        ("download", ()),
+        ("prepare", ("aaam_pipeline/datasets/roots", "aaam_pipeline/datasets/fetching")),
+    ):
+        declared = [Path(each.replace("${item.dataset}", name)).with_suffix("") for each in stages[stage]["deps"]]
+        needed = {file for file in files if not any(file.is_relative_to(path) for path in but)}
+        assert {file for file in needed if not any(map(file.is_relative_to, declared))} == set(), stage
 
 
 def test_what_is_wrong_ends_a_stage_with_one_line(tmp_path: Path) -> None:

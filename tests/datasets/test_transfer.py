@@ -100,6 +100,15 @@ def test_a_beginning_of_another_file_is_found_out_by_the_checksum(site: Site, tm
     assert site.requests["a.zip"] == 2
 
 
+def test_what_has_come_from_one_address_is_not_lost_to_another_that_is_dead(site: Site, tmp_path: Path) -> None:
+    site.answers["a.zip"] = ["break_off", *["hang_up"] * (transfer.ATTEMPTS - 1)]
+    with pytest.raises(DatasetError, match="bytes are kept"):
+        get(site, tmp_path, None, None, ("a.zip", "nothing.zip"))
+    site.sent = 0
+    assert get(site, tmp_path, None, None) == DATA
+    assert site.sent == len(DATA) - len(DATA) // 3
+
+
 @pytest.mark.parametrize("rest", [b"", b"longer"])
 def test_a_part_as_long_as_the_file_or_longer_is_no_trouble(rest: bytes, site: Site, tmp_path: Path) -> None:
     for size, md5 in ((len(DATA), MD5), (None, MD5)):

@@ -149,11 +149,10 @@ def _receive(address: str, wanted: Wanted, report: Reporter) -> None:
 
 
 def _resuming(address: str, wanted: Wanted) -> dict[str, str]:
-    """Return the headers that ask for the rest; none, and nothing kept, where the rest might be of another file."""
+    """Return the headers that ask for the rest; none, so that all comes, where the rest might be of another file."""
     note, held = wanted.note(), wanted.held()
     validator = note.validator if note.address == address else None
     if not held or not (validator or wanted.md5) or held >= (wanted.bytes or held + 1):
-        wanted.discard()
         return {}
     return {"Range": f"bytes={held}-"} | ({"If-Range": validator} if validator else {})
 
