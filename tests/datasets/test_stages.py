@@ -18,7 +18,8 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.prepare import read_manifest, read_split
 from aaam_pipeline.models.bundle import read_info
-from aaam_pipeline.training.run import Places, run_phase
+from aaam_pipeline.training import settings
+from aaam_pipeline.training.run import places, run_phase
 
 PROJECT = Path(__file__).parents[2]
 SIZE = 32
@@ -70,9 +71,9 @@ def test_a_data_set_goes_from_its_official_files_to_a_trained_model(name: str, t
     splits = read_manifest(prepared).splits
     assert splits["train"].images + splits["val"].images + splits["train"].bad + splits["val"].bad == COUNTS[name].train
     assert splits["test"].images + splits["test"].bad == COUNTS[name].test
-    places = Places(prepared, None, tmp_path / "bce", tmp_path / "s.parquet", tmp_path / "h.csv", tmp_path / "work")
-    run_phase(name, "bce", params, places, "cpu", NullReporter())
-    assert len(read_info(tmp_path / "bce").vocabulary) == COUNTS[name].labels
+    chosen = settings.read(params, name, "bce")
+    run_phase(name, "bce", chosen, places(name, "bce", prepared, tmp_path), "cpu", NullReporter())
+    assert len(read_info(tmp_path / "models" / name / "bce").vocabulary) == COUNTS[name].labels
 
 
 @pytest.mark.parametrize("name", registry.NAMES)
