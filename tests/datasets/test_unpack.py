@@ -103,6 +103,15 @@ def test_a_link_or_a_device_is_refused(kind: bytes, tmp_path: Path) -> None:
         unpacked(tmp_path / "a")
 
 
+def test_what_nobody_wants_may_be_anything(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a", "w") as archive:
+        for name, kind in (("latest", tarfile.SYMTYPE), ("../up", tarfile.REGTYPE), ("images/1.jpg", tarfile.REGTYPE)):
+            entry = tarfile.TarInfo(name)
+            entry.type = kind
+            archive.addfile(entry)
+    assert unpacked(tmp_path / "a", "images/") == {"images/1.jpg": b""}
+
+
 def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a", "w") as archive:
         entry = zipfile.ZipInfo("link")

@@ -71,16 +71,15 @@ def _members(archive: Path, wanted: Sequence[str]) -> Iterator[_Member]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             for info in opened.infolist():
-                mode = info.external_attr >> 16
-                _check(archive, info.filename, info.is_dir() or stat.S_IFMT(mode) in (0, stat.S_IFREG, stat.S_IFDIR))
                 if not info.is_dir() and _is_wanted(info.filename, wanted):
+                    _check(archive, info.filename, stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG))
                     with opened.open(info) as content:
                         yield _Member(info.filename, info.file_size, content)
     elif tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
             for entry in tar:
-                _check(archive, entry.name, entry.isreg() or entry.isdir())
-                if entry.isreg() and _is_wanted(entry.name, wanted):
+                if not entry.isdir() and _is_wanted(entry.name, wanted):
+                    _check(archive, entry.name, entry.isreg())
                     file = tar.extractfile(entry)
                     assert file
                     yield _Member(entry.name, entry.size, file)
