@@ -34,6 +34,7 @@ from aaam_pipeline.core.artifacts import (
     read_json,
     real_path,
     sources_fingerprint,
+    sync,
     work_folder,
     write_json,
     write_sealed,
@@ -118,8 +119,10 @@ def prepare(listing: Listing, out: Path, decode: Decode, size: int, report: Repo
         bad = sum(len(each.bad) for each in written.values())
         if bad:
             report.say(f"prepare: {bad} images cannot be decoded and are left out, see {out / 'bad_images.csv'}")
-        publish(work, out)
+        # before the folders change places: whoever is killed in between must not go on in the old one
+        sync(work)
         journal.close()
+        publish(work, out)
 
 
 def _open(listing: Listing, out: Path, size: int, key: Any) -> tuple[Path, Journal]:
@@ -139,8 +142,10 @@ def _open(listing: Listing, out: Path, size: int, key: Any) -> tuple[Path, Journ
     work = work_folder(out, resume=True)
     journal = Journal.resume(path, identity, work)
     if journal is None:
-        work = work_folder(out)
-        journal = Journal.begin(path, identity)
+        return work_folder(out), Journal.begin(path, identity)
+    # what is written at the end may be there by half
+    for left in [each for each in work.rglob("*") if each.is_file() and each.name != "pixels.npy"]:
+        left.unlink()
     return work, journal
 
 

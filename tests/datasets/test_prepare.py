@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from PIL import Image
 from aaam_pipeline.core.errors import DatasetError, IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import pixels, registry
+from aaam_pipeline.datasets import prepare as module
 from aaam_pipeline.datasets.download import download
 from aaam_pipeline.datasets.listing import Listing
 from aaam_pipeline.datasets.pixels import Decode
@@ -292,6 +294,31 @@ def test_a_journal_that_was_cut_off_is_read_up_to_its_last_whole_line(tmp_path: 
         journal.write_bytes(journal.read_bytes()[:-cut])
     prepare(listing, tmp_path / "out", decode, 16, NullReporter())
     assert contents(tmp_path / "out") == contents(prepared(listing, tmp_path / "whole"))
+
+
+@pytest.mark.parametrize(("step", "decodes"), [("write_sealed", 0), ("_write_examples", 0), ("publish", 11)])
+def test_a_run_that_was_stopped_at_its_very_end_goes_on(
+    step: str, decodes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = make_listing(tmp_path / "raw")
+    whole = contents(prepared(listing, tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        real = getattr(module, step)
+
+        def stop(*arguments: Any) -> None:
+            if step != "publish":
+                real(*arguments)
+            if step != "_write_examples" or arguments[1].parent.name == "test":
+                raise KeyboardInterrupt
+
+        patch.setattr(module, step, stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(listing, tmp_path / "out")
+    (tmp_path / "out.partial" / ".stray.partial").touch()
+    decoded: list[bytes] = []
+    prepare(listing, tmp_path / "out", counting(decoded), 16, NullReporter())
+    assert contents(tmp_path / "out") == whole
+    assert len(decoded) == decodes
 
 
 KILLED = """
