@@ -18,7 +18,7 @@ from runs import PARTS, annotate, by_name, check
 from web_server import Site, serving
 
 from aaam_pipeline.annotate import sources
-from aaam_pipeline.annotate.sources import web
+from aaam_pipeline.core import http
 
 TOKYO = {Base.DateTimeOriginal: "2024:05:01 00:30:00", Base.OffsetTimeOriginal: "+09:00"}
 MIDNIGHT = datetime(2024, 5, 1, 0, 30)
@@ -50,11 +50,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(web, "BACKOFF", 0.001)
+    monkeypatch.setattr("aaam_pipeline.annotate.sources.web.BACKOFF", 0.001)
     with serving() as served:
         served.files |= {f"/{name}": content for name, content in FILES.items()}
         yield served
-    web._pool.cache_clear()
+    http._pool.cache_clear()
 
 
 def dates(out: Path) -> dict[str, Any]:

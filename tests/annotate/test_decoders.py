@@ -26,8 +26,8 @@ from aaam_pipeline.annotate.decoder import Setup
 from aaam_pipeline.annotate.decoders import Decoders
 from aaam_pipeline.annotate.reader import Image
 from aaam_pipeline.annotate.runner import Options
-from aaam_pipeline.annotate.sources import Source, web
-from aaam_pipeline.core import schema
+from aaam_pipeline.annotate.sources import Source
+from aaam_pipeline.core import http, schema
 from aaam_pipeline.core.errors import AaamError, ImageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.models.preprocess import MAX_PIXELS, Preprocess
@@ -199,7 +199,7 @@ def test_images_of_the_web_beside_local_ones_and_crashes(folder: Path, tmp_path:
         failures = {"bad.png": "decoder_crashed", "gone.png": "unreadable", "a.jpg": "decoder_crashed"}
         assert kinds(images) == [failures.get(each.path, "ok") for each in wanted]
         check_as_read_here(images, wanted)
-        web._pool.cache_clear()
+        http._pool.cache_clear()
 
 
 def test_a_module_that_is_not_there_is_one_clear_error(folder: Path) -> None:

@@ -11,6 +11,7 @@ from web_server import MODIFIED_MICROSECONDS, Site, serving
 from aaam_pipeline.annotate import fetch
 from aaam_pipeline.annotate.fetch import Content
 from aaam_pipeline.annotate.sources import Source, remote, source, web
+from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import ImageError
 
 PICTURE = bytes(range(256)) * 40
@@ -23,7 +24,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     with serving() as served:
         served.files["/a.jpg"] = PICTURE
         yield served
-    web._pool.cache_clear()
+    http._pool.cache_clear()
 
 
 def failure(given: Source | str) -> tuple[str, str]:
@@ -140,7 +141,7 @@ def test_the_server_may_ask_for_patience(site: Site, monkeypatch: pytest.MonkeyP
 
 
 def test_a_silent_server_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "TIMEOUT", 0.1)
+    monkeypatch.setattr(http, "TIMEOUT", 0.1)
     site.answers["/a.jpg"] = ["silent"] * 4
     assert failure(f"{site.url}/a.jpg") == ("unreadable", "no answer within 0 seconds")
 

@@ -8,16 +8,17 @@ import pytest
 from web_server import Site, serving
 
 from aaam_pipeline.annotate import fetch, sources
-from aaam_pipeline.annotate.sources import Selection, Source, web
+from aaam_pipeline.annotate.sources import Selection, Source
+from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import ImageError, UsageError
 
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(web, "BACKOFF", 0.001)
+    monkeypatch.setattr("aaam_pipeline.annotate.sources.web.BACKOFF", 0.001)
     with serving() as served:
         yield served
-    web._pool.cache_clear()
+    http._pool.cache_clear()
 
 
 def find(*inputs: str, **options: object) -> list[Source]:

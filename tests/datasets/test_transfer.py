@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from datasets.publisher import Site, serving
 
+from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.datasets.fetching import http, transfer
+from aaam_pipeline.datasets.fetching import transfer
 from aaam_pipeline.datasets.fetching.transfer import announced, fetch
 
 DATA = bytes(range(256)) * 300
@@ -130,7 +131,7 @@ def test_a_whole_part_is_not_fetched_again(site: Site, tmp_path: Path) -> None:
         ([404], "HTTP 404 Not Found"),
         ([403], "HTTP 403 Forbidden"),
         ([500] * 6, "HTTP 500 Internal Server Error"),
-        (["hang_up"] * 6, "the connection broke off"),
+        (["hang_up"] * 6, "the connection broke off before the end of the file"),
         (["garbled"] * 2, f"what comes has not the MD5 {MD5}"),
         (["web_page"], "the server sends a web page, not the file"),
     ],
@@ -156,8 +157,8 @@ def test_a_file_of_another_size_is_not_the_one(site: Site, tmp_path: Path) -> No
     ("address", "said"),
     [
         ("http://127.0.0.1:9/a.zip", "no connection to the server"),
-        ("ftp://example.org/a.zip", "no use: .*"),
-        ("http://[bad/a.zip", "no use: .*"),
+        ("ftp://example.org/a.zip", "not a URL: .*"),
+        ("http://[bad/a.zip", "not a URL: .*"),
     ],
 )
 def test_a_server_that_is_not_there_is_said(address: str, said: str, site: Site, tmp_path: Path) -> None:

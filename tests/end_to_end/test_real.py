@@ -117,7 +117,8 @@ def test_the_model_learns_more_than_how_frequent_each_label_is(trained: Path) ->
 
 
 def test_no_phase_makes_validation_worse(trained: Path) -> None:
-    scores = [read_info(trained / "models" / phase).metrics["val"]["map"] for phase in PHASES]
+    phases = ("bce", "joint", "hard")
+    scores = [read_info(trained / "models" / phase).metrics["val"]["map"] for phase in phases]
     assert scores == sorted(scores)
 
 

@@ -18,8 +18,8 @@ import msgspec
 
 from aaam_pipeline.core.artifacts import write_json
 from aaam_pipeline.core.errors import DatasetError
+from aaam_pipeline.core.http import PassingError, RefusedError, request
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.datasets.fetching.http import PassingError, RefusedError, request
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from aaam_pipeline.core.artifacts import write_bytes
 from aaam_pipeline.core.errors import DatasetError
+from aaam_pipeline.core.http import PassingError, RefusedError, request
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.datasets.fetching.http import PassingError, RefusedError, request
 from aaam_pipeline.datasets.nuswide.labels import image_id
 
 COLUMNS = 6
