@@ -29,7 +29,7 @@ demo: install
 	@echo '  aaam-pipe similar PHOTO                   pictures that look like one'
 	@echo '  aaam-pipe annotate ~/Pictures && aaam-pipe index     your own photographs'
 	@echo '  dvc metrics show; dvc plots show          how good the model is, phase by phase'
-	@echo '  reports/scenes/report.html, figures/scenes   the paper'"'"'s tables and figures, of this model'
+	@echo '  reports/scenes/report.html, figures/scenes   tables and figures as in the paper'
 
 # one process a core, so one thread each
 test: export OMP_NUM_THREADS ?= 1

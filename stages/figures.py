@@ -5,12 +5,14 @@ from pathlib import Path
 import typer
 
 from aaam_pipeline.cli.guard import guard
-from aaam_pipeline.figures import build
 
 
 def main(dataset: str, out: Path, device: str = "auto") -> None:
     """Draw the figures of `dataset` into `out`."""
     with guard():
+        # in the guard: it needs the extra `research`
+        from aaam_pipeline.figures import build
+
         scores, models = Path("scores", dataset), Path("models", dataset)
         request = build.Request(Path("data/prepared", dataset), out / "prediction_paths")
         rows, _ = build.recorded(Path("plots", dataset, "paths"))

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,7 +75,8 @@ def paths(
 ) -> None:
     """Draw Fig. 2: how the scores of images' labels change while networks are trained, a row a method."""
     with guard():
-        build = _builder()
+        from aaam_pipeline.figures import build
+
         named = {name: [Path(file) for file in files.split("+")] for name, files in _pairs(methods).items()}
         request = _request("prediction_paths", dataset, images, count, out, format, prepared)
         if not named:
@@ -106,7 +105,8 @@ def bars(
 ) -> None:
     """Draw Fig. 4: the scores that two methods give an image's labels, relevant ones and the best irrelevant ones."""
     with guard():
-        build = _builder()
+        from aaam_pipeline.figures import build
+
         files = {name: Path(file) for name, file in _pairs(methods).items()}
         request = _request("score_bars", dataset, images, count, out, format, prepared)
         scores = Path("scores", _named(dataset)) if not files else Path()
@@ -140,25 +140,13 @@ def maps(
     they are chosen among the first 256 with two labels or more.
     """
     with guard():
-        build = _builder()
+        from aaam_pipeline.figures import build
+
         folders = {name: Path(folder) for name, folder in _pairs(models).items()}
         request = _request("activation_maps", dataset, images, count, out, format, prepared)
         trained = Path("models", _named(dataset)) if not folders else Path()
         chosen = folders or {"Baseline": trained / "bce", "AAAM": trained / "hard"}
         _show(build.maps(chosen, request, labels, device))
-
-
-def _builder() -> ModuleType:
-    """Import what draws.
-
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
-    if find_spec("matplotlib") is None:
-        raise UsageError("figures need matplotlib: pip install 'aaam-pipe[research]'")
-    from aaam_pipeline.figures import build
-
-    return build
 
 
 def _pairs(words: Sequence[str] | None) -> dict[str, str]:

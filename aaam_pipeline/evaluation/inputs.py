@@ -53,11 +53,16 @@ class Method(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """What the ground truth is like: `together_LL` counts the images that hold both labels, itself on the diagonal."""
+    """What the ground truth is like.
+
+    `lost`: images that the copy lacks or that cannot be decoded; `per_image`: labels, mean, fewest and most;
+    `together_LL` counts the images that hold both labels, a label itself on the diagonal.
+    """
 
     images: int
     train: int
     test: int
+    lost: int
     per_image: tuple[float, int, int]
     train_L: NDArray[np.intp]
     together_LL: NDArray[np.intp]
@@ -199,11 +204,13 @@ def _statistics(prepared: Path, labels: list[str]) -> Statistics | None:
         return None
     if prepare.read_labels(prepared) != labels:
         raise IntegrityError(f"{prepared} has other labels than the scores; run prepare and training again")
+    manifest = prepare.read_manifest(prepared)
     train_NL, val_NL, test_NL = (prepare.read_split(prepared, split).targets_NL.astype(np.intp) for split in SPLITS)
     all_NL = np.concatenate([train_NL, val_NL, test_NL])
     per_image_N = all_NL.sum(1)
     return Statistics(
         len(all_NL), len(train_NL) + len(val_NL), len(test_NL),
+        manifest.missing + sum(split.bad for split in manifest.splits.values()),
         (float(per_image_N.mean()), int(per_image_N.min()), int(per_image_N.max())),
         train_NL.sum(0) + val_NL.sum(0), all_NL.T @ all_NL,
     )  # fmt: skip

@@ -43,6 +43,8 @@ def table_1(reports: Sequence[Inputs], elsewhere: Mapping[str, str]) -> Table:
             parts.append([_difference(one, other) for one, other in zip(ours, theirs, strict=True)])
         if not statistics:
             notes.setdefault(why, []).append(title)
+        elif statistics.lost:
+            notes[f"{statistics.lost:,} images more are missing or cannot be decoded: its bad_images.csv"] = [title]
     rows = [list(row) for row in zip(*parts, strict=True)]
     said = [f"{', '.join(titles)}: {why}." for why, titles in notes.items()]
     return Table("Table 1. Configuration of the data sets", columns, rows, " ".join([TRAIN, *said]))

@@ -149,6 +149,8 @@ def test_a_killed_pipeline_goes_on_where_it_was_and_runs_every_stage(built: tupl
     for place in (
         "models/scenes/hard/bundle.json",
         "reports/scenes/metrics.json",
+        "reports/scenes/report.md",
+        "reports/scenes/report.html",
         "retrieval/scenes/index/manifest.json",
     ):
         assert (folder / place).is_file()
@@ -193,6 +195,10 @@ def test_every_stage_has_a_plot_of_its_own_that_dvc_can_read(built: tuple[Path, 
             "reports/scenes/reliability",
         ):
             assert f"{folder}/{phase}.csv" in done.stdout
+    for figure in ("prediction_paths", "score_bars", "activation_maps"):
+        assert f"figures/scenes/{figure}.png" in done.stdout
+        assert f"figures/scenes/{figure}.svg" in done.stdout
+    assert "reports/scenes/calibration.svg" in done.stdout
 
 
 def test_search_finds_the_index_of_the_pipeline(built: tuple[Path, str, str]) -> None:

@@ -37,7 +37,7 @@ def write(folder: Path, dataset: str, **methods: float) -> None:
         write_scores(place, scored(strength))
 
 
-def make_prepared(folder: Path, dataset: str) -> None:
+def make_prepared(folder: Path, dataset: str, missing: int = 0) -> None:
     splits = {}
     for split in COUNTS:
         names = [tuple(np.array(LABELS)[row > 0].tolist()) for row in targets(split)]
@@ -48,7 +48,7 @@ def make_prepared(folder: Path, dataset: str) -> None:
     for examples in splits.values():
         for example in examples:
             example.path.touch()
-    listing = Listing(tuple(LABELS), splits)
+    listing = Listing(tuple(LABELS), splits, missing=("gone",) * missing)
     prepare(listing, folder / "data" / "prepared" / dataset, lambda _: blank, 16, NullReporter())
 
 

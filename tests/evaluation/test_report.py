@@ -130,7 +130,7 @@ def test_a_data_set_of_the_paper_has_the_printed_numbers_and_the_difference(proj
 def test_table_1_counts_the_prepared_pictures(project: Path) -> None:
     make_prepared(project, "scenes")
     write(project, "nuswide", bce=1)
-    make_prepared(project, "nuswide")
+    make_prepared(project, "nuswide", missing=3)
     table = table_1([read(), read("nuswide")], {"coco2014": "not run"})
     columns = [(column.group, column.name) for column in table.columns[1:]]
     both = [("NUS-WIDE", name) for name in ("printed", "ours", "diff.")]
@@ -141,6 +141,8 @@ def test_table_1_counts_the_prepared_pictures(project: Path) -> None:
     assert found["labels an image, most"] == ["4", "12", "4", "-8", "18"]
     assert found["labels an image, mean"][1:3] == ["2.4", found["labels an image, mean"][0]]
     assert "COCO 2014: not run." in table.note
+    assert "NUS-WIDE: 3 images more are missing or cannot be decoded" in table.note
+    assert "scenes:" not in table.note
 
 
 def test_without_prepared_pictures_the_rest_is_there(project: Path) -> None:
