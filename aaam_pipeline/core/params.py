@@ -4,7 +4,7 @@
     presets:                  # settings of a name, for any data set
       paper: {...}            # laid over the block of a data set that asks for it
     scenes:                   # one block a data set
-      preset: null            # null: the block as it stands
+      preset: paper           # left out: the block as it stands
       k: 4                    # labels assigned to an image
       data: {...}             # read by datasets/<name>
       preprocess: {...}       # models/preprocess
