@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline.cli.guard import guard
-from aaam_pipeline.evaluation.comparison import summarise
+from aaam_pipeline.evaluation.ablation import summarise
 
 
 def main(datasets: list[str], page: Annotated[Path, typer.Option()] = Path("docs/ablation.md")) -> None:

@@ -1,14 +1,168 @@
-"""The ablation of section 5: our network with parts left out, trained over several seeds (`ablation.csv`)."""
+"""The ablation summed up: every variant against plain BCE, seed by seed, on all labels and on easy and hard ones.
+
+    scores/<data set>/ablation/<variant>/<seed>.parquet     test scores (training/ablation.py)
+                                        <seed>.json         validation metrics
+    reports/<data set>/ablation.csv                         variant, seed, split, and the metrics
+    docs/ablation.md                                        tables between the marks of a data set; other text is kept
+
+Shapes: S seeds, L labels.
+"""
 
 import csv
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.evaluation.comparison import VARIANTS
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline import metrics
+from aaam_pipeline.core.artifacts import write_bytes
+from aaam_pipeline.core.errors import DatasetError, IntegrityError
+from aaam_pipeline.core.schema import ScoredSplit, read_scores
 from aaam_pipeline.evaluation.paper import METRICS, paper
+
+VARIANTS = {
+    "bce": "BCE",
+    "bce+attention": "BCE + Self-Attention",
+    "bce+tm": "BCE + TM",
+    "aaam": "AAAM",
+}
+BASELINE = "bce"
+COLUMNS = {
+    "precision_at_k": "P@k",
+    "recall_at_k": "R@k",
+    "map_at_10": "mAP@10",
+    "map": "mAP",
+    "n_plus": "N+",
+}
+Figures = Mapping[str, float]
+Column = NDArray[np.float64]
+
+
+def summarise(datasets: Sequence[str], scores: Path, reports: Path, page: Path) -> None:
+    """Write `ablation.csv` of every data set, and the tables of `page`, a Markdown file with a place for each of them.
+
+    Raises:
+        DatasetError: there are no scores of a data set's ablation, or not of all variants and seeds.
+        IntegrityError: a file is damaged, or `page` has no place for the tables of a data set.
+    """
+    text = page.read_text(encoding="utf8")
+    for name in datasets:
+        runs = _read(scores / name / "ablation")
+        test = {variant: {seed: _evaluated(split) for seed, split in of.items()} for variant, of in runs.items()}
+        val = {
+            variant: {seed: _validation(scores / name / "ablation" / variant / f"{seed}.json") for seed in of}
+            for variant, of in runs.items()
+        }
+        _write_csv(reports / name / "ablation.csv", {"val": val, "test": test})
+        tables = [_overall("Test split", test), _overall("Validation split, by which settings were chosen", val)]
+        text = _placed(text, name, "\n".join([*tables, _by_difficulty(runs)]), page)
+    write_bytes(page, text.encode())
+
+
+def _read(folder: Path) -> dict[str, dict[int, ScoredSplit]]:
+    runs = {
+        variant: {int(path.stem): read_scores(path) for path in sorted((folder / variant).glob("*.parquet"))}
+        for variant in VARIANTS
+    }
+    seeds = {variant: sorted(of) for variant, of in runs.items()}
+    if not seeds[BASELINE] or any(each != seeds[BASELINE] for each in seeds.values()):
+        raise DatasetError(f"{folder} does not hold every variant with the same seeds: {seeds}; run its stage `ablate`")
+    return runs
+
+
+def _evaluated(split: ScoredSplit) -> Figures:
+    return metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
+
+
+def _validation(path: Path) -> Figures:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
+    except (OSError, msgspec.DecodeError) as error:
+        raise IntegrityError(f"{path} is missing or damaged: {error}") from None
+
+
+def _write_csv(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Figures]]]) -> None:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["variant", "seed", "split", *COLUMNS])
+    for split, variants in found.items():
+        for variant, seeds in variants.items():
+            for seed, figures in seeds.items():
+                rows.writerow([variant, seed, split, *(round(figures[name], 6) for name in COLUMNS)])
+    write_bytes(path, text.getvalue().encode())
+
+
+def _overall(title: str, found: Mapping[str, Mapping[int, Figures]]) -> str:
+    """Return a table: mean and standard deviation over seeds, and the paired difference to the baseline."""
+    seeds = len(found[BASELINE])
+    lines = [f"\n**{title}**, {seeds} seeds", "", _row(["", *COLUMNS.values()]), _row(["---"] * (len(COLUMNS) + 1))]
+    for variant, title_of in VARIANTS.items():
+        columns = {name: _column(found[variant], name) for name in COLUMNS}
+        lines.append(_row([title_of, *(_spread(values) for values in columns.values())]))
+    for variant, title_of in VARIANTS.items():
+        if variant != BASELINE:
+            gains = [_column(found[variant], name) - _column(found[BASELINE], name) for name in COLUMNS]
+            lines.append(_row([f"{title_of}, gain over BCE", *map(_gain, gains)]))
+    return "\n".join(lines)
+
+
+def _by_difficulty(runs: Mapping[str, Mapping[int, ScoredSplit]]) -> str:
+    """Return a table of the mean AP of the easy, middling and hard third of the labels, by the baseline's own AP."""
+    ap = {variant: _label_ap(of) for variant, of in runs.items()}
+    first = next(iter(runs[BASELINE].values()))
+    present = np.flatnonzero(first.targets_NL.any(0))
+    order = present[np.argsort(-ap[BASELINE].mean(0)[present], kind="stable")]
+    thirds = dict(zip(("easy", "middling", "hard"), np.array_split(order, 3), strict=True))
+    heads = [f"{name} ({len(labels)} labels)" for name, labels in thirds.items()]
+    lines = ["\n**Mean AP of labels** by how hard they are for BCE, test split", "", _row(["", *heads])]
+    lines.append(_row(["---"] * 4))
+    for variant, title in VARIANTS.items():
+        values = [ap[variant][:, labels].mean(1) * 100 for labels in thirds.values()]
+        lines.append(_row([title, *map(_spread, values)]))
+    for variant, title in VARIANTS.items():
+        if variant != BASELINE:
+            gains = [(ap[variant] - ap[BASELINE])[:, labels].mean(1) * 100 for labels in thirds.values()]
+            lines.append(_row([f"{title}, gain over BCE", *map(_gain, gains)]))
+    return "\n".join(lines)
+
+
+def _label_ap(splits: Mapping[int, ScoredSplit]) -> NDArray[np.float64]:
+    return np.stack([metrics.average_precision(each.scores_NL, each.targets_NL) for each in splits.values()])
+
+
+def _column(found: Mapping[int, Figures], name: str) -> Column:
+    return np.array([figures[name] for figures in found.values()]) * (1 if name == "n_plus" else 100)
+
+
+def _spread(values: Column) -> str:
+    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def _gain(differences: Column) -> str:
+    """Return mean and standard error of paired differences, and in how many seeds they are above 0."""
+    better = f"({int((differences > 0).sum())} of {len(differences)})"
+    if len(differences) == 1:
+        return f"{differences[0]:+.2f}"
+    return f"{differences.mean():+.2f} ± {differences.std(ddof=1) / len(differences) ** 0.5:.2f} {better}"
+
+
+def _row(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _placed(text: str, dataset: str, tables: str, page: Path) -> str:
+    """Return the page's text with the tables between `<!-- tables: NAME -->` and `<!-- end: NAME -->`."""
+    begin, end = f"<!-- tables: {dataset} -->", f"<!-- end: {dataset} -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(text):
+        raise IntegrityError(f"{page} has no place for {dataset}: the lines {begin} and {end}")
+    return pattern.sub(lambda _: f"{begin}\n{tables}\n\n{end}", text)
 
 
 class Spread(NamedTuple):
@@ -36,10 +190,10 @@ def read_ablation(path: Path) -> dict[str, Spread]:
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path} is no table of an ablation: {error}") from None
     ordered = [each for each in VARIANTS if each in seeds] + [each for each in seeds if each not in VARIANTS]
-    return {paper().methods.get(variant, variant): _spread(seeds[variant]) for variant in ordered}
+    return {paper().methods.get(variant, variant): _over_seeds(seeds[variant]) for variant in ordered}
 
 
-def _spread(seeds: Sequence[dict[str, float]]) -> Spread:
+def _over_seeds(seeds: Sequence[dict[str, float]]) -> Spread:
     means = {name: mean(seed[name] for seed in seeds) for name in METRICS}
     deviations = {name: stdev(seed[name] for seed in seeds) for name in METRICS} if len(seeds) > 1 else None
     return Spread(means, deviations, len(seeds))

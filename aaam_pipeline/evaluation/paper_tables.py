@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from aaam_pipeline.evaluation.ablation import Spread
-from aaam_pipeline.evaluation.comparison import VARIANTS
+from aaam_pipeline.evaluation.ablation import VARIANTS, Spread
 from aaam_pipeline.evaluation.document import NONE, Column, Table, percent, signed
 from aaam_pipeline.evaluation.inputs import COMPARE, Inputs, Statistics
 from aaam_pipeline.evaluation.paper import METRICS, Printed, paper

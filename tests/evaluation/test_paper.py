@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from aaam_pipeline.evaluation.comparison import VARIANTS
+from aaam_pipeline.evaluation.ablation import VARIANTS
 from aaam_pipeline.evaluation.paper import METRICS, paper
 
 

@@ -43,7 +43,9 @@ def test_no_line_nearby_or_far_away_has_a_higher_posterior(seed: int, slope: flo
     best = loss(*line, logit(scores)[:, 0], truth[:, 0], prior)
     steps = (0.5, 0.9, 0.999, 1.001, 1.1, 2)
     for factor, shift in itertools.product(steps, (-1, -0.01, -1e-3, 0, 1e-3, 0.01, 1)):
-        assert loss(line[0] * factor, line[1] + shift, logit(scores)[:, 0], truth[:, 0], prior) >= best - 1e-9
+        assert loss(line[0] * factor, line[1] + shift, logit(scores)[:, 0], truth[:, 0], prior) >= best - 1e-6 * max(
+            1, best
+        )
 
 
 def test_a_label_without_a_positive_image_keeps_nearly_the_common_line() -> None:

@@ -8,7 +8,7 @@ import pytest
 from aaam_pipeline import metrics
 from aaam_pipeline.core.errors import DatasetError, IntegrityError
 from aaam_pipeline.core.schema import ScoredSplit, write_scores
-from aaam_pipeline.evaluation.comparison import METRICS, VARIANTS, summarise
+from aaam_pipeline.evaluation.ablation import COLUMNS, VARIANTS, summarise
 
 SEEDS, N, L, K = (1, 2, 3), 60, 9, 2
 PAGE = "Text before.\n<!-- tables: toy -->\nold\n<!-- end: toy -->\nText after.\n"
@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Path:
         for seed in SEEDS:
             path = tmp_path / "scores" / "toy" / "ablation" / variant / f"{seed}.parquet"
             write_scores(path, split(variant, seed))
-            figures = dict.fromkeys(METRICS, 0.25 + seed / 100) | {"n_plus": 5}
+            figures = dict.fromkeys(COLUMNS, 0.25 + seed / 100) | {"n_plus": 5}
             path.with_suffix(".json").write_text(json.dumps(figures))
     (tmp_path / "page.md").write_text(PAGE)
     return tmp_path
