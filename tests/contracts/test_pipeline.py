@@ -11,6 +11,7 @@ from aaam_pipeline.datasets import registry
 
 REPOSITORY = Path(__file__).parents[2]
 STAGES: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+ABLATION: dict[str, Any] = yaml.safe_load((REPOSITORY / "ablation" / "dvc.yaml").read_text())["stages"]
 PARAMS: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 # how a stage is shown does not change what it makes
 NOT_WORTH_A_RERUN = ("aaam_pipeline.cli",)
@@ -27,7 +28,7 @@ def for_dataset(text: str, dataset: str) -> str:
 
 def script(stage: str) -> str:
     """Return the dotted name of the script that a stage runs with `python -m`."""
-    return str(STAGES[stage]["cmd"].split()[2])
+    return str((STAGES | ABLATION)[stage]["cmd"].split()[2])
 
 
 def path_of(module: str) -> Path:
@@ -47,9 +48,9 @@ def code_used(graph: grimp.ImportGraph, module: str) -> set[Path]:
 
 
 @pytest.mark.parametrize("dataset", registry.NAMES)
-@pytest.mark.parametrize("stage", list(STAGES))
+@pytest.mark.parametrize("stage", [*STAGES, *ABLATION])
 def test_a_stage_depends_on_all_the_code_it_runs(stage: str, dataset: str, graph: grimp.ImportGraph) -> None:
-    declared = [Path(for_dataset(each, dataset)) for each in STAGES[stage]["deps"]]
+    declared = [Path(for_dataset(each, dataset)) for each in (STAGES | ABLATION)[stage]["deps"]]
     missing = {path for path in code_used(graph, script(stage)) if not any(map(path.is_relative_to, declared))}
     assert not missing
 
