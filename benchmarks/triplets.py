@@ -1,10 +1,10 @@
-"""What the triplet margin loss does by itself, in minutes: a small head on frozen features, many settings, several seeds.
+"""What the triplet margin loss does by itself, in minutes: a small head on frozen features, many settings and seeds.
 
     python -m benchmarks.triplets data/prepared/corel5k mobilenet_v2 mobilenet_v2_imagenet.safetensors
 
-Features of the prepared pictures, clean and in three varied copies, are computed once. A hidden layer and the labels are
-trained with cross-entropy, and from there on for a few epochs with Eq. 6: lambda 0 is the control that every gain is
-against, seed by seed. Settings are to be chosen by the validation columns; test is there to see whether that holds.
+Features of the prepared pictures, clean and in three varied copies, are computed once. A hidden layer and the labels
+are trained with cross-entropy, and from there on for a few epochs with Eq. 6: lambda 0 is the control that every gain
+is against, seed by seed. Settings are to be chosen by the validation columns; test is there to see whether that holds.
 """
 
 import copy
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aaam_pipeline import metrics
+from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.datasets.prepare import Split, read_split
 from aaam_pipeline.models import ModelParams, Network
 from aaam_pipeline.models.architecture import AttentionParams
@@ -55,14 +56,12 @@ def main(
     """Print the table."""
     params = ModelParams(backbone=backbone, weights=weights, attention=AttentionParams(filters="none"))
     network = Network(params, 1, size).eval()
-    splits = {
-        name: _features(network, read_split(prepared, name), Preprocess(size=size), name)
-        for name in ("train", "val", "test")
-    }
-    heads = {
-        seed: _trained(_head(splits["train"], seed), splits["train"], "bce", FIRST, RATES[0], k, seed)
-        for seed in range(1, seeds + 1)
-    }
+    preprocess = Preprocess(size=size)
+    splits = {name: _features(network, read_split(prepared, name), preprocess, name) for name in SPLITS}
+    scale = splits["train"].features_CND[0].std()
+    splits = {name: split._replace(features_CND=split.features_CND / scale) for name, split in splits.items()}
+    train = splits["train"]
+    heads = {seed: _trained(_head(train, seed), train, "bce", FIRST, RATES[0], k, seed) for seed in range(seeds)}
     control = _gains(heads, splits, "bce", 0.0, 0.2, k)
     rows = [["cross-entropy (lambda 0)", *(f"{value:.1f}" for value in control.mean(0).ravel())]]
     for phase, weight, margin in SETTINGS:
@@ -70,7 +69,7 @@ def main(
         error = gains.std(0, ddof=1) / seeds**0.5
         cells = [f"{mean:+.2f} ± {of:.2f}" for mean, of in zip(gains.mean(0).ravel(), error.ravel(), strict=True)]
         rows.append([f"{phase}, lambda {weight:g}, m {margin:g}", *cells])
-    names = [f"{split} {name}" for split in ("val", "test") for name in NAMES.values()]
+    names = [f"{split} {name}" for split in SPLITS[1:] for name in NAMES.values()]
     show(f"triplet margin on frozen {backbone}, {seeds} seeds: gain over lambda 0 ± standard error", ["", *names], rows)
 
 
@@ -103,7 +102,7 @@ def _gains(
     found = []
     for seed, head in heads.items():
         network = _trained(copy.deepcopy(head), splits["train"], phase, params, RATES[1], k, seed + 1000)
-        found.append([_measured(network, splits[name], k) for name in ("val", "test")])
+        found.append([_measured(network, splits[name], k) for name in SPLITS[1:]])
     return np.array(found)
 
 
@@ -116,7 +115,6 @@ def _trained(
     optimizer = torch.optim.Adam(head.parameters(), rate, weight_decay=params.weight_decay)
     images, mine = len(train.targets_NL), PHASES[phase].mine
     starts = range(0, images, BATCH)
-    scale = train.features_CND[0].std()
     head.train()
     for epoch in range(params.epochs):
         order = torch.randperm(images, generator=luck)
@@ -124,7 +122,7 @@ def _trained(
             rows = order[start : start + BATCH]
             copies = torch.randint(0, len(train.features_CND), (len(rows),), generator=luck)
             targets = train.targets_NL[rows].float()
-            logits = head(train.features_CND[copies, rows] / scale)
+            logits = head(train.features_CND[copies, rows])
             triplets = torch.empty((0, 4), dtype=torch.int64)
             if mine and params.weight:
                 triplets = mine(logits.detach().sigmoid(), targets, k, luck)
@@ -140,7 +138,7 @@ def _trained(
 def _measured(head: nn.Module, split: Features, k: int) -> list[float]:
     head.eval()
     with torch.inference_mode():
-        scores = head(split.features_CND[0] / split.features_CND[0].std()).sigmoid().numpy()
+        scores = head(split.features_CND[0]).sigmoid().numpy()
     figures = metrics.evaluate(scores, split.targets_NL.numpy(), k)
     return [figures[name] * (1 if name == "n_plus" else 100) for name in NAMES]
 
