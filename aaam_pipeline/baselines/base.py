@@ -61,7 +61,7 @@ class Method(ABC):
         return f"{type(self).__name__}({shown})"
 
     def plan(self, images: int, dimension: int, labels: int) -> str:
-        """Return a line about what `fit` will need or approximate for training data of this size; "": nothing worth it."""
+        """Return a line on what `fit` will need or approximate for training data of this size; "": nothing to say."""
         return ""
 
     def fit(self, features_ND: Features, targets_NL: Targets) -> Self:
@@ -80,7 +80,7 @@ class Method(ABC):
     def predict_scores(self, features_MD: Features) -> Scores:
         """Return scores of all labels, float32 (M, L), finite; the larger, the likelier.
 
-        They are probabilities where the method has any, else real numbers that can be compared between images and labels.
+        They are probabilities where the method has any, else numbers that compare between images and labels.
 
         Raises:
             UsageError: the method was not fitted, or the features are of another model.
