@@ -2,10 +2,10 @@
 
 Shapes: N training images, B images of a block, D features, L labels.
 
-All minimise the mean of a convex loss over images plus alpha / 2 |W|^2, W being the weights without the biases. Features
-are standardised first (mean 0, deviation 1 over the training images), so that one alpha fits features of any backbone;
-this is folded into W and b, and the features are read block by block where they lie. The losses without a closed
-solution are minimised for all labels together by SciPy's L-BFGS, in a few dozen passes over the features.
+All minimise the mean of a convex loss over images plus alpha / 2 |W|^2, W being the weights without the biases.
+Features are standardised (mean 0, deviation 1 over the training images), so that one alpha fits features of any
+backbone; this is done to W and b, and the features are read block by block where they lie. The losses without a closed
+solution are minimised for all labels together by SciPy's L-BFGS, in about a hundred passes over the features.
 """
 
 from abc import abstractmethod
@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve
 from scipy.optimize import minimize
 
 from aaam_pipeline.baselines.base import BLOCK, Features, Method, Targets
@@ -30,8 +31,14 @@ class _Scale(NamedTuple):
     deviation_D: Wide
 
     def __call__(self, features_BD: Features) -> Features:
+        """Return standardised features."""
         scaled: Features = ((features_BD - self.mean_D) / self.deviation_D).astype(np.float32)
         return scaled
+
+    def folded(self, weights_DL: Wide, biases_L: Wide) -> tuple[Wide, Wide]:
+        """Return the weights and biases that do to features what the given ones do to standardised features."""
+        inner_DL = weights_DL / self.deviation_D[:, None]
+        return inner_DL, biases_L - self.mean_D @ inner_DL
 
 
 def _blocks(*arrays: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
@@ -40,7 +47,7 @@ def _blocks(*arrays: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
 
 
 def _measure(features_ND: Features) -> _Scale:
-    mean_D = np.mean(features_ND, axis=0, dtype=np.float64)
+    mean_D: Wide = np.asarray(features_ND.mean(0, dtype=np.float64))
     squares_D = np.zeros_like(mean_D)
     for (block,) in _blocks(features_ND):
         squares_D += np.square(block - mean_D).sum(0)
@@ -49,7 +56,7 @@ def _measure(features_ND: Features) -> _Scale:
 
 
 class _Linear(Method):
-    """Scores W x + b; what is learnt is of the standardised features."""
+    """Scores W x + b."""
 
     alpha: float
 
@@ -61,10 +68,10 @@ class _Linear(Method):
 
     @abstractmethod
     def _solve(self, features_ND: Features, targets_NL: Targets) -> tuple[Wide, Wide]:
-        """Return weights (D, L) and biases (L,)."""
+        """Return weights (D, L) and biases (L,), for features as they are."""
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
-        return self.scale_(features_BD) @ self.weights_DL_ + self.biases_L_
+        return features_BD @ self.weights_DL_ + self.biases_L_
 
 
 class _Smooth(_Linear):
@@ -83,20 +90,23 @@ class _Smooth(_Linear):
 
         def value(flat: Wide) -> tuple[float, Wide]:
             weights_DL, biases_L = flat[labels:].reshape(dimension, labels), flat[:labels]
+            mean_D, deviation_D = self.scale_
             total = self.alpha / 2 * float(np.square(weights_DL).sum())
             slope_DL, slope_L = self.alpha * weights_DL, np.zeros(labels)
-            half_DL = weights_DL.astype(np.float32)
+            inner_DL, inner_L = self.scale_.folded(weights_DL, biases_L)
+            inner_DL = inner_DL.astype(np.float32)
             for features_BD, targets_BL in _blocks(features_ND, targets_NL):
-                scaled_BD = self.scale_(features_BD)
-                loss, error_BL = self._loss(scaled_BD @ half_DL + biases_L, targets_BL.astype(np.float64))
+                loss, error_BL = self._loss(features_BD @ inner_DL + inner_L, targets_BL.astype(np.float64))
+                error_BL, error_L = error_BL / images, error_BL.sum(0) / images
+                moment_DL = features_BD.T @ error_BL.astype(np.float32)
                 total += loss / images
-                slope_DL += scaled_BD.T @ (error_BL / images).astype(np.float32)
-                slope_L += error_BL.sum(0) / images
+                slope_DL += (moment_DL - np.outer(mean_D, error_L)) / deviation_D[:, None]
+                slope_L += error_L
             return total, np.concatenate([slope_L, slope_DL.ravel()])
 
         start = np.concatenate([self._biases(prior_L), np.zeros(dimension * labels)])
         found = minimize(value, start, jac=True, method="L-BFGS-B", options={"maxiter": self.iterations}).x
-        return found[labels:].reshape(dimension, labels), found[:labels]
+        return self.scale_.folded(found[labels:].reshape(dimension, labels), found[:labels])
 
     def _biases(self, prior_L: Wide) -> Wide:
         """Return the biases to start from, of the log odds of the labels."""
@@ -107,10 +117,10 @@ class Softmax(_Smooth):
     """Multinomial logistic regression on label distributions: the softmax loss of Gong et al. 2013 (section 3.2, 1).
 
     The target of an image with c labels is 1 / c for each of them; the loss is the cross-entropy of softmax(W x + b)
-    to it. Scores are the probabilities, which sum to 1. ("Softmax" of Wang et al. 2016, from whom the paper has the row.)
+    to it. Scores are the probabilities, which sum to 1. The paper has the row from Wang et al. 2016.
 
-    Deviations: the last layer only, over fixed features, where the sources train the whole network; an L2 penalty, since
-    it is then convex; an image without a label adds no loss.
+    Deviations: the last layer only, over fixed features, where the sources train the whole network; with an L2 penalty;
+    an image without a label adds no loss.
     """
 
     grid: ClassVar[dict[str, list[Any]]] = {"alpha": [0.001, 0.003, 0.01, 0.03, 0.1]}
@@ -186,9 +196,11 @@ class Svm(_Smooth):
         for features_BD, targets_BL in _blocks(features_ND, targets_NL):
             scaled_BD = self.scale_(features_BD)
             gram_DD += scaled_BD.T @ scaled_BD
-            moment_DL += scaled_BD.T @ (2 * targets_BL - 1 - biases_L).astype(np.float32)
+            moment_DL += scaled_BD.T @ (2.0 * targets_BL - 1 - biases_L).astype(np.float32)
         gram_DD[np.diag_indices(dimension)] += self.alpha * images
-        return np.linalg.solve(gram_DD, moment_DL), biases_L
+        # symmetric and positive definite
+        weights_DL: Wide = solve(gram_DD, moment_DL, assume_a="pos")
+        return self.scale_.folded(weights_DL, biases_L)
 
     def _biases(self, prior_L: Wide) -> Wide:
         return np.full_like(prior_L, -1)

@@ -2,9 +2,9 @@
 
 Shapes: N training images, B images of a block, D features, L labels.
 
-Sources: kNN voting as the baseline of Li, Uricchio et al. 2016, "Socializing the Semantic Gap", and Uricchio et al. 2017,
-"Automatic image annotation via label transfer in the semantic space"; Verma and Jawahar 2012, "Image annotation using
-metric learning in semantic neighbourhoods", and their longer paper of 2017 (IJCV 121), for 2PKNN.
+Sources: for kNN Uricchio et al. 2017, "Automatic image annotation via label transfer in the semantic space"; for 2PKNN
+Verma and Jawahar 2012, "Image annotation using metric learning in semantic neighbourhoods", and their longer paper of
+2017, "Image annotation by propagating labels from semantic neighbourhoods".
 """
 
 from abc import abstractmethod
@@ -49,9 +49,9 @@ class Knn(NeighbourMethod):
 
     The nearest are by L2 distance (the paper's section 5.3, 7). With k >= N every image gets the label prior.
 
-    Deviations: features are scaled to length 1 (`unit`), as is usual for CNN features; images as far away as the k-th all
-    vote; `weights: distance` gives a neighbour at squared distance d the vote exp(-d / mean d of the neighbours), the
-    kernel of 2PKNN with a width of its own for each image.
+    Deviations: features are scaled to length 1 (`unit`), as is usual for CNN features; images as far away as the k-th
+    all vote; `weights: distance`, which the source has not, gives a neighbour at squared distance d the vote
+    exp(-d / mean d of the image's neighbours).
     """
 
     grid: ClassVar[dict[str, list[Any]]] = {"k": [5, 10, 20, 40, 80], "weights": ["uniform", "distance"]}
@@ -88,14 +88,15 @@ class TwoPassKnn(NeighbourMethod):
 
     Deviations: D is the L2 distance of one feature (there the mean of 15 distances, or a learnt combination); features
     are scaled to length 1 (`unit`); the sum is divided by that of all exp(-pi D), which changes no order of an image's
-    labels but lets scores be compared between images, for mAP; images as far away as the k-th of a label all belong to T_J.
+    labels but lets scores be compared between images, for mAP; images as far away as the k-th of a label all belong to
+    T_J.
     A label without a training image has the score 0.
     """
 
-    grid: ClassVar[dict[str, list[Any]]] = {"k": [1, 2, 4, 8], "decay": [5.0, 10.0, 15.0, 20.0, 30.0]}
+    grid: ClassVar[dict[str, list[Any]]] = {"k": [1, 2, 4, 8], "decay": [10.0, 15.0, 20.0, 30.0, 40.0]}
 
-    def __init__(self, k: int = 4, decay: float = 15.0, unit: bool = True) -> None:
-        """Set the neighbours of each label, how fast their weight falls, and whether features are scaled to length 1."""
+    def __init__(self, k: int = 4, decay: float = 30.0, unit: bool = True) -> None:
+        """Set the neighbours of each label, how fast weights fall, and whether features are scaled to length 1."""
         self.k, self.decay, self.unit = k, decay, unit
 
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
@@ -112,4 +113,5 @@ class TwoPassKnn(NeighbourMethod):
         distance_BN -= distance_BN.min(1, keepdims=True)
         weights_BN = np.exp(-self.decay * distance_BN) * chosen_BN
         scores: NDArray[np.floating] = weights_BN @ self.targets_NL_
-        return scores / np.maximum(weights_BN.sum(1, keepdims=True), SMALLEST)
+        scores /= np.maximum(weights_BN.sum(1, keepdims=True), SMALLEST)
+        return scores

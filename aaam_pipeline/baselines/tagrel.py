@@ -2,7 +2,7 @@
 
 Shapes: N training images, B images of a block, L labels.
 
-Source: Li, Snoek and Worring 2009, "Learning social tag relevance by neighbor voting", IEEE Transactions on Multimedia 11(7):
+Source: Li, Snoek and Worring 2009, "Learning social tag relevance by neighbor voting" (IEEE Trans. Multimedia 11):
 
     tagRelevance(w, I, k) = n_w[N(I, k)] - Prior(w, k),    Prior(w, k) = k |L_w| / N
 
@@ -22,8 +22,8 @@ from aaam_pipeline.baselines.neighbours import NeighbourMethod
 class TagRel(NeighbourMethod):
     """Neighbour votes minus the prior, divided by k: a real number in [-1, 1], 0 where there is no evidence.
 
-    Deviations: our images have no users, of whom each has one vote there; relevance is not cut off at 1 vote from below,
-    since labels are predicted and not only ranked among those that a user gave; features are scaled to length 1
+    Deviations: our images have no users, of whom each has one vote there; relevance is not cut off at 1 vote from
+    below, since labels are predicted and not only ranked among those that a user gave; features are scaled to length 1
     (`unit`); images as far away as the k-th all vote. With k >= N all scores are 0.
     """
 
