@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aaam_pipeline.baselines.base import Features, Method, Targets
+from aaam_pipeline.baselines.scaling import Scale, measure
 from aaam_pipeline.core.errors import TrainingError, UsageError
 from aaam_pipeline.core.seeding import derive
 
@@ -33,7 +34,7 @@ class Perceptron(Method):
         batch_size: int = 64,
         seed: int = 0,
     ) -> None:
-        """Set units of the hidden layer (0: no such layer), Adam's settings, and the seed of weights, batches, dropout."""
+        """Set the units of the hidden layer (0: there is none), Adam's settings, and the seed of all that is random."""
         self.hidden, self.dropout, self.lr, self.weight_decay = hidden, dropout, lr, weight_decay
         self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
 
@@ -53,13 +54,8 @@ class Perceptron(Method):
         self.network_ = network.eval()
 
     def _network(self, features_ND: Features, targets_NL: Targets) -> nn.Sequential:
-        mean_D = np.asarray(features_ND.mean(0, dtype=np.float64), np.float32)
-        deviation_D = np.asarray(features_ND.std(0, dtype=np.float64), np.float32)
-        dimension, labels = len(mean_D), targets_NL.shape[1]
-        layers: list[nn.Module] = [
-            _Standardise(mean_D, np.where(deviation_D > 0, deviation_D, 1)),
-            nn.Dropout(self.dropout),
-        ]
+        dimension, labels = features_ND.shape[1], targets_NL.shape[1]
+        layers: list[nn.Module] = [_Standardise(measure(features_ND)), nn.Dropout(self.dropout)]
         if self.hidden:
             layers += [nn.Linear(dimension, self.hidden), nn.ReLU(inplace=True), nn.Dropout(self.dropout)]
         output = nn.Linear(self.hidden or dimension, labels)
@@ -82,7 +78,7 @@ class Perceptron(Method):
                 targets_BL = torch.from_numpy(targets_NL[rows_B].astype(np.float32)).to(device)
                 loss = self._loss(network(features_BD), targets_BL, generator)
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
         if not all(bool(each.isfinite().all()) for each in network.parameters()):
@@ -98,12 +94,13 @@ class Perceptron(Method):
 class _Standardise(nn.Module):
     """Subtract a mean and divide by a deviation, both (D,)."""
 
-    def __init__(self, mean_D: NDArray[np.float32], deviation_D: NDArray[np.float32]) -> None:
+    mean_D: Tensor
+    deviation_D: Tensor
+
+    def __init__(self, scale: Scale) -> None:
         super().__init__()
-        self.mean_D: Tensor
-        self.deviation_D: Tensor
-        self.register_buffer("mean_D", torch.from_numpy(mean_D))
-        self.register_buffer("deviation_D", torch.from_numpy(deviation_D.astype(np.float32)))
+        self.register_buffer("mean_D", torch.from_numpy(scale.mean_D.astype(np.float32)))
+        self.register_buffer("deviation_D", torch.from_numpy(scale.deviation_D.astype(np.float32)))
 
     def forward(self, features_BD: Tensor) -> Tensor:
         return (features_BD - self.mean_D) / self.deviation_D

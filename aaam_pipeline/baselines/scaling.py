@@ -38,7 +38,7 @@ def blocks(*arrays: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
 
 
 def measure(features_ND: Features) -> Scale:
-    """Return mean and deviation of training features, read once after the other for each."""
+    """Return mean and deviation of training features, in two passes over them."""
     mean_D: Wide = np.asarray(features_ND.mean(0, dtype=np.float64))
     squares_D = np.zeros_like(mean_D)
     for (block,) in blocks(features_ND):

@@ -46,12 +46,12 @@ class Warp(Perceptron):
 def warp_loss(logits_BL: Tensor, targets_BL: Tensor, margin: float, generator: torch.Generator) -> Tensor:
     """Return the sampled WARP loss, averaged over the batch.
 
-    For a relevant label p, irrelevant ones are drawn, and put back, until one, n, violates the margin: m - f_p + f_n > 0.
-    If it took N draws of Y irrelevant labels, p's rank is estimated as Y / N, rounded down, and p adds
-    L(rank) (m - f_p + f_n), L(r) = 1 + 1/2 + ... + 1/r. After Y draws it is given up: rank 0, nothing added.
+    For a relevant label p, irrelevant ones are drawn, and put back, until one, n, violates the margin:
+    m - f_p + f_n > 0. If it took N draws of Y irrelevant labels, p's rank is estimated as Y / N, rounded down, and p
+    adds L(rank) (m - f_p + f_n), L(r) = 1 + 1/2 + ... + 1/r. After Y draws it is given up: rank 0, nothing added.
 
-    With v violating labels N is geometric, P(N = t) = q (1 - q)^(t - 1) with q = v / Y, and n is any of them: so both are
-    drawn at once, and no label is tried in vain.
+    With v violating labels N is geometric, P(N = t) = q (1 - q)^(t - 1) with q = v / Y, and n is any of them: so both
+    are drawn at once, and no label is tried in vain.
     """
     row_A, p_A = (targets_BL > 0).nonzero(as_tuple=True)
     if not len(row_A):
