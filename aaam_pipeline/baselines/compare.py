@@ -73,12 +73,7 @@ def compare(
     for name in methods:
         create(name)
     features = read_manifest(places.features)
-    identity = [
-        features.hash,
-        k,
-        tuned,
-        sources_fingerprint(Path(aaam_pipeline.__file__).parent / room for room in CODE),
-    ]
+    identity = [features.hash, k, tuned, _code(), _versions()]
     results = []
     with exclusive(places.work):
         for name in NAMES:

@@ -20,8 +20,8 @@ class MethodResult(msgspec.Struct):
 
     `params`: all its hyper-parameters; `trials`: those that were chosen from; `val`, `test`: of `metrics.evaluate`;
     `seconds_*`: of tuning, of one fit with the chosen hyper-parameters, and of predicting the test split; `peak_bytes`:
-    the most memory that the process of fit and predict held, with the interpreter and the features it read; `plan`: what
-    it said that it would need; `error`: why there are no results.
+    the most memory that the process of fit and predict held, with the interpreter and the features it read; `plan`:
+    what it said that it would need; `error`: why there are no results.
     """
 
     name: str
@@ -39,7 +39,7 @@ class MethodResult(msgspec.Struct):
 
 
 class Comparison(msgspec.Struct):
-    """All methods on the features of `model`, `dimension` numbers an image; `k`: labels an image; `threads`: a process's."""
+    """All methods on the features of `model`, of `dimension` numbers; `k`: labels an image; `threads` of a process."""
 
     dataset: str
     k: int

@@ -88,5 +88,5 @@ def _columns(printed: bool) -> list[Column]:
 def _note(comparison: Comparison) -> str:
     failed = [f"{each.name} failed: {each.error}." for each in comparison.methods if each.error]
     images = ", ".join(f"{count:,} {split}" for split, count in comparison.images.items())
-    cost = f"Time and memory of one process on {comparison.threads} cores, memory with the features that it read."
+    cost = f"Time and memory: of a process with {comparison.threads} threads, with the features that it read."
     return " ".join([f"Percent; images: {images}.", cost, *failed])
