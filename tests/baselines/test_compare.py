@@ -20,8 +20,10 @@ from aaam_pipeline.core.schema import read_scores
 from aaam_pipeline.evaluation import inputs
 
 
-def run(where: Places, *methods: str, tuned: bool = False) -> Comparison:
-    return compare("toy", where.prepared.parents[2] / "params.yaml", where, methods, tuned, NullReporter())
+def run(where: Places, *methods: str, tuned: bool = False, by: str = "map") -> Comparison:
+    return compare(
+        "toy", where.prepared.parents[2] / "params.yaml", where, methods, by if tuned else None, NullReporter()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,8 @@ def test_a_method_that_fails_has_a_row_that_says_why(project: Places, monkeypatc
 def test_a_method_that_is_none_is_refused_before_anything_runs(project: Places) -> None:
     with pytest.raises(UsageError, match="did you mean 'knn'"):
         run(project, "svm", "knnn")
+    with pytest.raises(UsageError, match="no criterion 'luck'; known: map, "):
+        run(project, "svm", tuned=True, by="luck")
 
 
 def test_a_process_that_is_killed_is_told(project: Places) -> None:

@@ -42,7 +42,7 @@ def test_the_first_of_the_best_is_taken_and_fitted() -> None:
     assert max(value for _, value in found.tried) == 1
 
 
-@pytest.mark.parametrize("criterion", ["precision_at_k", "recall_at_k", "n_plus", "map_at_10"])
+@pytest.mark.parametrize("criterion", ["precision_at_k", "recall_at_k", "n_plus", "map_at_10", "f1_at_k"])
 def test_other_criteria_choose_as_well(criterion: str) -> None:
     assert tuned(criterion=criterion).method.right > 0
 
