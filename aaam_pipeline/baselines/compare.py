@@ -12,7 +12,8 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -35,7 +36,7 @@ from aaam_pipeline.core.progress import Reporter
 
 # what a finished result must come from
 CODE = ("core", "metrics", "baselines")
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "faiss-cpu")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "faiss-cpu", "faiss-gpu")
 Result = TypeVar("Result")
 
 
@@ -181,7 +182,12 @@ def _threads() -> int:
 
 
 def _versions() -> list[str]:
-    return [f"{name} {version(name)}" for name in LIBRARIES]
+    versions = []
+    for name in LIBRARIES:
+        # not all methods need all of them
+        with suppress(PackageNotFoundError):
+            versions.append(f"{name} {version(name)}")
+    return versions
 
 
 def _publish(comparison: Comparison, places: Places) -> None:
