@@ -1,0 +1,51 @@
+"""The compared methods by name, in the order of the paper's tables; a method's module is loaded when it is made."""
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aaam_pipeline.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from aaam_pipeline.baselines.base import Method
+
+
+class _Entry(NamedTuple):
+    """Where a method is: module of this room, class, and the hyper-parameters that its name stands for."""
+
+    module: str
+    kind: str
+    fixed: dict[str, Any] = {}  # noqa: RUF012
+
+
+_METHODS = {
+    "softmax": _Entry("linear", "Softmax"),
+    "logistic": _Entry("linear", "Logistic"),
+    "svm": _Entry("linear", "Svm"),
+    "bce": _Entry("bce", "Bce"),
+    "warp": _Entry("warp", "Warp"),
+    "knn": _Entry("neighbours", "Knn"),
+    "2pknn": _Entry("neighbours", "TwoPassKnn"),
+    "tagrel": _Entry("tagrel", "TagRel"),
+}
+NAMES = tuple(_METHODS)
+
+
+def create(name: str, **params: Any) -> "Method":
+    """Make a method that is not fitted yet, from its name and hyper-parameters; what is left out has its default.
+
+    Raises:
+        UsageError: there is no such method, or it has no such hyper-parameter; the message has the nearest name.
+        UsageError: the method needs a library that is not installed.
+    """
+    if name not in _METHODS:
+        close = get_close_matches(name, NAMES, n=1)
+        hint = f"did you mean {close[0]!r}? known:" if close else "known:"
+        raise UsageError(f"no method {name!r}; {hint} {', '.join(NAMES)}")
+    entry = _METHODS[name]
+    try:
+        kind = getattr(import_module(f"{__package__}.{entry.module}"), entry.kind)
+        method: Method = kind(**entry.fixed)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{name} needs {error.name}: pip install 'aaam-pipe[research]'") from None
+    return method.set_params(**params)
