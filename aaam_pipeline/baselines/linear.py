@@ -1,0 +1,217 @@
+"""Softmax, logistic regression and SVM: one linear function of the features for each label.
+
+Shapes: N training images, B images of a block, D features, L labels.
+
+All minimise the mean of a convex loss over images plus alpha / 2 |W|^2, W being the weights without the biases.
+Features are standardised (mean 0, deviation 1 over the training images), so that one alpha fits features of any
+backbone; this is done to W and b, and the features are read block by block where they lie. The losses without a closed
+solution are minimised for all labels together by SciPy's L-BFGS, in about a hundred passes over the features.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve
+from scipy.optimize import minimize
+
+from aaam_pipeline.baselines.base import BLOCK, Features, Method, Targets
+from aaam_pipeline.core.calibration import sigmoid
+from aaam_pipeline.core.errors import UsageError
+
+Wide = NDArray[np.float64]
+
+
+class _Scale(NamedTuple):
+    """Mean and deviation of each feature, (D,); the deviation of a constant feature is 1."""
+
+    mean_D: Wide
+    deviation_D: Wide
+
+    def __call__(self, features_BD: Features) -> Features:
+        """Return standardised features."""
+        scaled: Features = ((features_BD - self.mean_D) / self.deviation_D).astype(np.float32)
+        return scaled
+
+    def folded(self, weights_DL: Wide, biases_L: Wide) -> tuple[Wide, Wide]:
+        """Return the weights and biases that do to features what the given ones do to standardised features."""
+        inner_DL = weights_DL / self.deviation_D[:, None]
+        return inner_DL, biases_L - self.mean_D @ inner_DL
+
+
+def _blocks(*arrays: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
+    for first in range(0, len(arrays[0]), BLOCK):
+        yield tuple(array[first : first + BLOCK] for array in arrays)
+
+
+def _measure(features_ND: Features) -> _Scale:
+    mean_D: Wide = np.asarray(features_ND.mean(0, dtype=np.float64))
+    squares_D = np.zeros_like(mean_D)
+    for (block,) in _blocks(features_ND):
+        squares_D += np.square(block - mean_D).sum(0)
+    deviation_D = np.sqrt(squares_D / len(features_ND))
+    return _Scale(mean_D, np.where(deviation_D > 0, deviation_D, 1))
+
+
+class _Linear(Method):
+    """Scores W x + b."""
+
+    alpha: float
+
+    def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
+        if not self.alpha > 0:
+            raise UsageError(f"{type(self).__name__}: alpha must be above 0, not {self.alpha}")
+        self.scale_ = _measure(features_ND)
+        self.weights_DL_, self.biases_L_ = self._solve(features_ND, targets_NL)
+
+    @abstractmethod
+    def _solve(self, features_ND: Features, targets_NL: Targets) -> tuple[Wide, Wide]:
+        """Return weights (D, L) and biases (L,), for features as they are."""
+
+    def _scores(self, features_BD: Features) -> NDArray[np.floating]:
+        return features_BD @ self.weights_DL_ + self.biases_L_
+
+
+class _Smooth(_Linear):
+    """A differentiable loss, minimised by L-BFGS from W = 0 and biases that give each label its prior."""
+
+    iterations: int
+
+    @abstractmethod
+    def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
+        """Return the loss summed over images, and its gradient, (B, L)."""
+
+    def _solve(self, features_ND: Features, targets_NL: Targets) -> tuple[Wide, Wide]:
+        (images, dimension), labels = features_ND.shape, targets_NL.shape[1]
+        counts_L = targets_NL.sum(0, dtype=np.float64)
+        prior_L = np.log(counts_L + 0.5) - np.log(images - counts_L + 0.5)
+
+        def value(flat: Wide) -> tuple[float, Wide]:
+            weights_DL, biases_L = flat[labels:].reshape(dimension, labels), flat[:labels]
+            mean_D, deviation_D = self.scale_
+            total = self.alpha / 2 * float(np.square(weights_DL).sum())
+            slope_DL, slope_L = self.alpha * weights_DL, np.zeros(labels)
+            inner_DL, inner_L = self.scale_.folded(weights_DL, biases_L)
+            inner_DL = inner_DL.astype(np.float32)
+            for features_BD, targets_BL in _blocks(features_ND, targets_NL):
+                loss, error_BL = self._loss(features_BD @ inner_DL + inner_L, targets_BL.astype(np.float64))
+                error_BL, error_L = error_BL / images, error_BL.sum(0) / images
+                moment_DL = features_BD.T @ error_BL.astype(np.float32)
+                total += loss / images
+                slope_DL += (moment_DL - np.outer(mean_D, error_L)) / deviation_D[:, None]
+                slope_L += error_L
+            return total, np.concatenate([slope_L, slope_DL.ravel()])
+
+        start = np.concatenate([self._biases(prior_L), np.zeros(dimension * labels)])
+        found = minimize(value, start, jac=True, method="L-BFGS-B", options={"maxiter": self.iterations}).x
+        return self.scale_.folded(found[labels:].reshape(dimension, labels), found[:labels])
+
+    def _biases(self, prior_L: Wide) -> Wide:
+        """Return the biases to start from, of the log odds of the labels."""
+        return prior_L
+
+
+class Softmax(_Smooth):
+    """Multinomial logistic regression on label distributions: the softmax loss of Gong et al. 2013 (section 3.2, 1).
+
+    The target of an image with c labels is 1 / c for each of them; the loss is the cross-entropy of softmax(W x + b)
+    to it. Scores are the probabilities, which sum to 1. The paper has the row from Wang et al. 2016.
+
+    Deviations: the last layer only, over fixed features, where the sources train the whole network; with an L2 penalty;
+    an image without a label adds no loss.
+    """
+
+    grid: ClassVar[dict[str, list[Any]]] = {"alpha": [0.001, 0.003, 0.01, 0.03, 0.1]}
+
+    def __init__(self, alpha: float = 0.01, iterations: int = 100) -> None:
+        """Set the weight of the penalty and the most iterations of L-BFGS."""
+        self.alpha, self.iterations = alpha, iterations
+
+    def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
+        wanted_BL = targets_BL / np.maximum(targets_BL.sum(1, keepdims=True), 1)
+        logs_BL = _log_softmax(logits_BL)
+        labelled_B1 = targets_BL.any(1, keepdims=True)
+        return -float((wanted_BL * logs_BL).sum()), (np.exp(logs_BL) - wanted_BL) * labelled_B1
+
+    def _scores(self, features_BD: Features) -> NDArray[np.floating]:
+        return np.exp(_log_softmax(super()._scores(features_BD)))
+
+
+class Logistic(_Smooth):
+    """Logistic regression of each label against all others; scores are its probabilities.
+
+    The row is from Uricchio et al. 2017 by the paper's citation, which has no details of it.
+
+    Deviations: none that could be known. A label without a training image gets probabilities near 0.
+    """
+
+    grid: ClassVar[dict[str, list[Any]]] = {"alpha": [0.0003, 0.001, 0.003, 0.01, 0.03]}
+
+    def __init__(self, alpha: float = 0.003, iterations: int = 100) -> None:
+        """Set the weight of the penalty and the most iterations of L-BFGS."""
+        self.alpha, self.iterations = alpha, iterations
+
+    def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
+        loss = float((np.logaddexp(0, logits_BL) - targets_BL * logits_BL).sum())
+        return loss, sigmoid(logits_BL) - targets_BL
+
+    def _scores(self, features_BD: Features) -> NDArray[np.floating]:
+        return sigmoid(super()._scores(features_BD))
+
+
+class Svm(_Smooth):
+    """A linear classifier for each label, of targets -1 and 1; scores are W x + b, real numbers.
+
+    `loss: least_squares` is "L2 regularized least square regression" as the paper puts it (section 5.3, 4), with its
+    closed solution (X'X / N + alpha I) W = X'Y / N. `squared_hinge`, max(0, 1 - y f)^2, is a support vector machine's,
+    as LIBLINEAR has it, which Uricchio et al. 2017 use.
+
+    Deviations: none, but that alpha is the same for all labels. A label without a training image has the score -1.
+    """
+
+    grid: ClassVar[dict[str, list[Any]]] = {
+        "loss": ["least_squares", "squared_hinge"],
+        "alpha": [0.03, 0.1, 0.3, 1.0, 3.0],
+    }
+
+    def __init__(
+        self,
+        loss: Literal["least_squares", "squared_hinge"] = "least_squares",
+        alpha: float = 1.0,
+        iterations: int = 100,
+    ) -> None:
+        """Set the loss, the weight of the penalty, and the most iterations of L-BFGS for the squared hinge."""
+        self.loss, self.alpha, self.iterations = loss, alpha, iterations
+
+    def _solve(self, features_ND: Features, targets_NL: Targets) -> tuple[Wide, Wide]:
+        if self.loss not in ("least_squares", "squared_hinge"):
+            raise UsageError(f"Svm: loss must be 'least_squares' or 'squared_hinge', not {self.loss!r}")
+        if self.loss == "squared_hinge":
+            return super()._solve(features_ND, targets_NL)
+        images, dimension = features_ND.shape
+        gram_DD, moment_DL = np.zeros((dimension, dimension)), np.zeros((dimension, targets_NL.shape[1]))
+        biases_L = 2 * targets_NL.mean(0, dtype=np.float64) - 1
+        for features_BD, targets_BL in _blocks(features_ND, targets_NL):
+            scaled_BD = self.scale_(features_BD)
+            gram_DD += scaled_BD.T @ scaled_BD
+            moment_DL += scaled_BD.T @ (2.0 * targets_BL - 1 - biases_L).astype(np.float32)
+        gram_DD[np.diag_indices(dimension)] += self.alpha * images
+        # symmetric and positive definite
+        weights_DL: Wide = solve(gram_DD, moment_DL, assume_a="pos")
+        return self.scale_.folded(weights_DL, biases_L)
+
+    def _biases(self, prior_L: Wide) -> Wide:
+        return np.full_like(prior_L, -1)
+
+    def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
+        signs_BL = 2 * targets_BL - 1
+        missing_BL = np.maximum(0, 1 - signs_BL * logits_BL)
+        return float(np.square(missing_BL).sum()), -2 * signs_BL * missing_BL
+
+
+def _log_softmax(logits_BL: NDArray[np.floating]) -> Wide:
+    shifted_BL = np.asarray(logits_BL, np.float64) - logits_BL.max(1, keepdims=True)
+    logs_BL: Wide = shifted_BL - np.log(np.exp(shifted_BL).sum(1, keepdims=True))
+    return logs_BL

@@ -1,0 +1,117 @@
+"""kNN and 2PKNN: labels are carried over from the training images that look alike.
+
+Shapes: N training images, B images of a block, D features, L labels.
+
+Sources: for kNN Uricchio et al. 2017, "Automatic image annotation via label transfer in the semantic space"; for 2PKNN
+Verma and Jawahar 2012, "Image annotation using metric learning in semantic neighbourhoods", and their longer paper of
+2017, "Image annotation by propagating labels from semantic neighbourhoods".
+"""
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline.baselines.base import Features, Method, Targets
+from aaam_pipeline.baselines.distances import Gallery, nearest
+from aaam_pipeline.core.errors import UsageError
+
+SMALLEST = 1e-30
+
+
+class NeighbourMethod(Method):
+    """What looks at the training images themselves: keeps them, not copied, and their labels."""
+
+    unit: bool
+    k: int
+
+    def plan(self, images: int, dimension: int, labels: int) -> str:
+        """Return what distances to all training images cost."""
+        return f"fit keeps the features where they are; each image is compared with all {images:,}"
+
+    def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
+        if self.k < 1:
+            raise UsageError(f"{type(self).__name__}: k must be at least 1, not {self.k}")
+        self.gallery_ = Gallery(features_ND, self.unit)
+        self.targets_NL_ = np.ascontiguousarray(targets_NL, np.float32)
+
+    def _scores(self, features_BD: Features) -> NDArray[np.floating]:
+        return np.concatenate([self._votes(squared_BN) for squared_BN in self.gallery_.blocks(features_BD)])
+
+    @abstractmethod
+    def _votes(self, squared_BN: NDArray[np.float32]) -> NDArray[np.floating]:
+        """Return the scores of a block of images, by their squared distances to the training images."""
+
+
+class Knn(NeighbourMethod):
+    """kNN voting: the share of the k nearest training images that have the label.
+
+    The nearest are by L2 distance (the paper's section 5.3, 7). With k >= N every image gets the label prior.
+
+    Deviations: features are scaled to length 1 (`unit`), as is usual for CNN features; images as far away as the k-th
+    all vote; `weights: distance`, which the source has not, gives a neighbour at squared distance d the vote
+    exp(-d / mean d of the image's neighbours).
+    """
+
+    grid: ClassVar[dict[str, list[Any]]] = {"k": [5, 10, 20, 40, 80], "weights": ["uniform", "distance"]}
+
+    def __init__(self, k: int = 20, weights: Literal["uniform", "distance"] = "uniform", unit: bool = True) -> None:
+        """Set the number of neighbours, what their votes weigh, and whether features are scaled to length 1."""
+        self.k, self.weights, self.unit = k, weights, unit
+
+    def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
+        if self.weights not in ("uniform", "distance"):
+            raise UsageError(f"Knn: weights must be 'uniform' or 'distance', not {self.weights!r}")
+        super()._fit(features_ND, targets_NL)
+
+    def _votes(self, squared_BN: NDArray[np.float32]) -> NDArray[np.floating]:
+        near_BN = nearest(squared_BN, self.k)
+        votes_BN = near_BN.astype(np.float32)
+        if self.weights == "distance":
+            mean_B1 = squared_BN.mean(1, where=near_BN, keepdims=True)
+            votes_BN *= np.exp(-squared_BN / np.maximum(mean_B1, SMALLEST))
+        shares: NDArray[np.floating] = votes_BN @ self.targets_NL_ / votes_BN.sum(1, keepdims=True)
+        return shares
+
+
+class TwoPassKnn(NeighbourMethod):
+    """2PKNN of Verma and Jawahar (section 3.1 of both papers), without metric learning.
+
+    First pass: the semantic neighbourhood T_J of image J is the union, over all labels, of the k training images with
+    that label that are nearest to J (K1 there): rare labels are represented as well as frequent ones. Second pass:
+
+        P(J | y) = sum over I in T_J of exp(-pi D(J, I)) [I has y]
+
+    `decay` is pi, which the longer paper has; 2PKNN without it is decay = 1. P(y | J) is the same up to a factor, since
+    labels are given the same prior there.
+
+    Deviations: D is the L2 distance of one feature (there the mean of 15 distances, or a learnt combination); features
+    are scaled to length 1 (`unit`); the sum is divided by that of all exp(-pi D), which changes no order of an image's
+    labels but lets scores be compared between images, for mAP; images as far away as the k-th of a label all belong to
+    T_J.
+    A label without a training image has the score 0.
+    """
+
+    grid: ClassVar[dict[str, list[Any]]] = {"k": [1, 2, 4, 8], "decay": [10.0, 15.0, 20.0, 30.0, 40.0]}
+
+    def __init__(self, k: int = 4, decay: float = 30.0, unit: bool = True) -> None:
+        """Set the neighbours of each label, how fast weights fall, and whether features are scaled to length 1."""
+        self.k, self.decay, self.unit = k, decay, unit
+
+    def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
+        super()._fit(features_ND, targets_NL)
+        self.groups_ = [np.flatnonzero(column_N) for column_N in targets_NL.T]
+
+    def _votes(self, squared_BN: NDArray[np.float32]) -> NDArray[np.floating]:
+        chosen_BN = np.zeros(squared_BN.shape, np.bool_)
+        for group in self.groups_:
+            if len(group):
+                chosen_BN[:, group] |= nearest(squared_BN[:, group], self.k)
+        distance_BN = np.sqrt(squared_BN)
+        # the nearest has the weight 1: the factor falls out, and nothing is rounded to 0
+        distance_BN -= distance_BN.min(1, keepdims=True)
+        weights_BN = np.exp(-self.decay * distance_BN) * chosen_BN
+        scores: NDArray[np.floating] = weights_BN @ self.targets_NL_
+        scores /= np.maximum(weights_BN.sum(1, keepdims=True), SMALLEST)
+        return scores
