@@ -115,21 +115,21 @@ def loss(
 class TagProp(Method):
     """TagProp with one distance: see the module.
 
-    neighbours: K; all other training images where there are fewer. More do no harm: the paper's results rise until 200.
+    k: K of the module; all other training images where there are fewer. More do no harm: the paper's results rise until 200.
     weights: `distance` or `rank`. sigmoid: modulate each label. unit: scale features to unit length first.
     """
 
-    grid: ClassVar[dict[str, list[Any]]] = {"neighbours": [50, 100, 200]}
+    grid: ClassVar[dict[str, list[Any]]] = {"k": [50, 100, 200]}
 
     def __init__(
         self,
         *,
-        neighbours: int = 200,
+        k: int = 200,
         weights: Literal["distance", "rank"] = "distance",
         sigmoid: bool = True,
         unit: bool = True,
     ) -> None:
-        self.neighbours = neighbours
+        self.k = k
         self.weights = weights
         self.sigmoid = sigmoid
         self.unit = unit
@@ -137,13 +137,13 @@ class TagProp(Method):
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         if self.weights not in ("distance", "rank"):
             raise UsageError(f"weights must be 'distance' or 'rank', not {self.weights!r}")
-        if self.neighbours < 1:
-            raise UsageError(f"neighbours must be at least 1, not {self.neighbours}")
+        if self.k < 1:
+            raise UsageError(f"k must be at least 1, not {self.k}")
         if len(features_ND) < 2:
             raise DatasetError("TagProp learns from each training image's neighbours: it needs at least two images")
         self.nearest_ = Nearest(features_ND, unit=self.unit)
         self.targets_ = np.asarray(targets_NL)
-        near = Neighbourhood(*self.nearest_.others(self.neighbours), self.targets_)
+        near = Neighbourhood(*self.nearest_.others(self.k), self.targets_)
         self.parameters_, self.sigmoids_, self.losses_ = self._learn(near)
 
     def _learn(self, near: Neighbourhood) -> tuple[Floats, Sigmoids | None, list[float]]:
@@ -180,4 +180,4 @@ class TagProp(Method):
 
     def _count(self) -> int:
         """Return how many neighbours the weights were learnt for: those of an image that is no training image."""
-        return min(self.neighbours, len(self.targets_) - 1)
+        return min(self.k, len(self.targets_) - 1)

@@ -64,12 +64,12 @@ def test_scores_of_a_toy_set_are_those_worked_out_by_hand() -> None:
     # two tight pairs far apart, each with a label of its own: of an image's two neighbours only the near one counts
     features = np.array([[0.0], [1], [100], [101]], np.float32)
     targets = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.uint8)
-    method = TagProp(neighbours=2, sigmoid=False, unit=False).fit(features, targets)
+    method = TagProp(k=2, sigmoid=False, unit=False).fit(features, targets)
     scores = method.predict_scores(np.array([[0.5], [100.5]], np.float32))
     np.testing.assert_allclose(scores, [[1 - EPS / 2, EPS / 2], [EPS / 2, 1 - EPS / 2]], atol=1e-6)
     assert method.parameters_[0] > 0.05
     # the second neighbour of every training image is in the other pair: all weight goes to the first rank
-    ranked = TagProp(neighbours=2, weights="rank", sigmoid=False, unit=False).fit(features, targets)
+    ranked = TagProp(k=2, weights="rank", sigmoid=False, unit=False).fit(features, targets)
     assert weigh(ranked.parameters_, np.zeros((1, 2)), "rank")[0, 0] > 0.99
 
 
@@ -77,17 +77,17 @@ def test_learning_lowers_the_loss_and_rounds_do_not_raise_it() -> None:
     features, targets = _material(200)
     near = Neighbourhood(*Nearest(features, unit=False).others(30), targets)
     for by, size in (("distance", 1), ("rank", 30)):
-        plain = TagProp(neighbours=30, weights=by, sigmoid=False, unit=False).fit(features, targets)  # type: ignore[arg-type]
+        plain = TagProp(k=30, weights=by, sigmoid=False, unit=False).fit(features, targets)  # type: ignore[arg-type]
         assert plain.losses_[0] < loss(np.zeros(size), near, targets, by, None)[0]
-        rounds = TagProp(neighbours=30, weights=by, unit=False).fit(features, targets).losses_  # type: ignore[arg-type]
+        rounds = TagProp(k=30, weights=by, unit=False).fit(features, targets).losses_  # type: ignore[arg-type]
         assert all(later <= earlier + 1e-5 for earlier, later in pairwise(rounds))
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     features, targets = _material()
-    whole = TagProp(neighbours=9).fit(features, targets).predict_scores(features)
+    whole = TagProp(k=9).fit(features, targets).predict_scores(features)
     monkeypatch.setattr(tagprop, "BLOCK_BYTES", 4 * 9 * 5 * 7)
-    np.testing.assert_allclose(TagProp(neighbours=9).fit(features, targets).predict_scores(features), whole, atol=1e-5)
+    np.testing.assert_allclose(TagProp(k=9).fit(features, targets).predict_scores(features), whole, atol=1e-5)
 
 
 def test_sigmoids_are_those_of_scikit_learn() -> None:
@@ -130,9 +130,9 @@ def test_bad_settings_are_one_clear_line() -> None:
     features, targets = _material()
     with pytest.raises(UsageError, match="weights must be 'distance' or 'rank'"):
         TagProp(weights="near").fit(features, targets)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="neighbours must be at least 1"):
-        TagProp(neighbours=0).fit(features, targets)
+    with pytest.raises(UsageError, match="k must be at least 1"):
+        TagProp(k=0).fit(features, targets)
     with pytest.raises(DatasetError, match="at least two images"):
         TagProp().fit(features[:1], np.ones((1, 5), np.uint8))
     # more neighbours than images: all of them
-    assert TagProp(neighbours=10**6).fit(features, targets).predict_scores(features).shape == (40, 5)
+    assert TagProp(k=10**6).fit(features, targets).predict_scores(features).shape == (40, 5)

@@ -1,0 +1,52 @@
+"""Kernels between images: linear, RBF and exponential chi-square.
+
+Shapes: N training images, M other images, D features.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline.baselines.base import Features
+from aaam_pipeline.core.errors import DatasetError, UsageError
+
+KERNELS = ("linear", "rbf", "chi2")
+# images whose distances give the kernel's width
+SAMPLE = 1000
+
+
+class Kernel:
+    """k(x, y): `linear` x'y; `rbf` exp(-|x - y|^2 / A); `chi2` exp(-chi2(x, y) / A), A the mean over training pairs.
+
+    chi2(x, y) = 1/2 sum_d (x_d - y_d)^2 / (x_d + y_d), for features that are not negative.
+    """
+
+    def __init__(self, name: str, features_ND: Features) -> None:
+        if name not in KERNELS:
+            raise UsageError(f"no kernel {name!r}; known: {', '.join(KERNELS)}")
+        self._name = name
+        chosen_N = np.linspace(0, len(features_ND) - 1, min(len(features_ND), SAMPLE)).astype(np.intp)
+        sample_SD = np.asarray(features_ND[chosen_N])
+        if name == "chi2" and sample_SD.min() < 0:
+            raise DatasetError("the chi2 kernel is for features that are not negative; use rbf or linear")
+        distances_SS = 0 if name == "linear" else self._distances(sample_SD, sample_SD)
+        self.width = max(float(np.mean(distances_SS)), 1e-12)
+
+    def __call__(self, features_MD: Features, others_ND: Features) -> NDArray[np.float32]:
+        """Return the kernel between two sets of images, (M, N)."""
+        if self._name == "linear":
+            return np.asarray(features_MD @ others_ND.T, np.float32)
+        kernel_MN = self._distances(features_MD, others_ND)
+        kernel_MN /= -self.width
+        return np.exp(kernel_MN, out=kernel_MN)
+
+    def _distances(self, features_MD: Features, others_ND: Features) -> NDArray[np.float32]:
+        if self._name == "chi2":
+            from sklearn.metrics.pairwise import additive_chi2_kernel
+
+            return np.asarray(-0.5 * additive_chi2_kernel(np.maximum(features_MD, 0), others_ND), np.float32)
+        distances_MN = features_MD @ others_ND.T
+        distances_MN *= -2
+        distances_MN += (others_ND**2).sum(1)
+        distances_MN += (features_MD**2).sum(1)[:, None]
+        return np.asarray(np.maximum(distances_MN, 0, out=distances_MN), np.float32)
+
