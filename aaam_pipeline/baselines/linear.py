@@ -9,50 +9,17 @@ solution are minimised for all labels together by SciPy's L-BFGS, in about a hun
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 from scipy.optimize import minimize
 
-from aaam_pipeline.baselines.base import BLOCK, Features, Method, Targets
+from aaam_pipeline.baselines.base import Features, Method, Targets
+from aaam_pipeline.baselines.scaling import Wide, blocks, measure
 from aaam_pipeline.core.calibration import sigmoid
 from aaam_pipeline.core.errors import UsageError
-
-Wide = NDArray[np.float64]
-
-
-class _Scale(NamedTuple):
-    """Mean and deviation of each feature, (D,); the deviation of a constant feature is 1."""
-
-    mean_D: Wide
-    deviation_D: Wide
-
-    def __call__(self, features_BD: Features) -> Features:
-        """Return standardised features."""
-        scaled: Features = ((features_BD - self.mean_D) / self.deviation_D).astype(np.float32)
-        return scaled
-
-    def folded(self, weights_DL: Wide, biases_L: Wide) -> tuple[Wide, Wide]:
-        """Return the weights and biases that do to features what the given ones do to standardised features."""
-        inner_DL = weights_DL / self.deviation_D[:, None]
-        return inner_DL, biases_L - self.mean_D @ inner_DL
-
-
-def _blocks(*arrays: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
-    for first in range(0, len(arrays[0]), BLOCK):
-        yield tuple(array[first : first + BLOCK] for array in arrays)
-
-
-def _measure(features_ND: Features) -> _Scale:
-    mean_D: Wide = np.asarray(features_ND.mean(0, dtype=np.float64))
-    squares_D = np.zeros_like(mean_D)
-    for (block,) in _blocks(features_ND):
-        squares_D += np.square(block - mean_D).sum(0)
-    deviation_D = np.sqrt(squares_D / len(features_ND))
-    return _Scale(mean_D, np.where(deviation_D > 0, deviation_D, 1))
 
 
 class _Linear(Method):
@@ -63,7 +30,7 @@ class _Linear(Method):
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         if not self.alpha > 0:
             raise UsageError(f"{type(self).__name__}: alpha must be above 0, not {self.alpha}")
-        self.scale_ = _measure(features_ND)
+        self.scale_ = measure(features_ND)
         self.weights_DL_, self.biases_L_ = self._solve(features_ND, targets_NL)
 
     @abstractmethod
@@ -95,7 +62,7 @@ class _Smooth(_Linear):
             slope_DL, slope_L = self.alpha * weights_DL, np.zeros(labels)
             inner_DL, inner_L = self.scale_.folded(weights_DL, biases_L)
             inner_DL = inner_DL.astype(np.float32)
-            for features_BD, targets_BL in _blocks(features_ND, targets_NL):
+            for features_BD, targets_BL in blocks(features_ND, targets_NL):
                 loss, error_BL = self._loss(features_BD @ inner_DL + inner_L, targets_BL.astype(np.float64))
                 error_BL, error_L = error_BL / images, error_BL.sum(0) / images
                 moment_DL = features_BD.T @ error_BL.astype(np.float32)
@@ -193,7 +160,7 @@ class Svm(_Smooth):
         images, dimension = features_ND.shape
         gram_DD, moment_DL = np.zeros((dimension, dimension)), np.zeros((dimension, targets_NL.shape[1]))
         biases_L = 2 * targets_NL.mean(0, dtype=np.float64) - 1
-        for features_BD, targets_BL in _blocks(features_ND, targets_NL):
+        for features_BD, targets_BL in blocks(features_ND, targets_NL):
             scaled_BD = self.scale_(features_BD)
             gram_DD += scaled_BD.T @ scaled_BD
             moment_DL += scaled_BD.T @ (2.0 * targets_BL - 1 - biases_L).astype(np.float32)

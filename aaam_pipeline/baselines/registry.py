@@ -22,7 +22,7 @@ _METHODS = {
     "softmax": _Entry("linear", "Softmax"),
     "logistic": _Entry("linear", "Logistic"),
     "svm": _Entry("linear", "Svm"),
-    "bce": _Entry("linear", "Bce"),
+    "bce": _Entry("bce", "Bce"),
     "warp": _Entry("warp", "Warp"),
     "knn": _Entry("neighbours", "Knn"),
     "2pknn": _Entry("neighbours", "TwoPassKnn"),
