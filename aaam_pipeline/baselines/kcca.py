@@ -17,15 +17,16 @@ from aaam_pipeline.baselines.nearest import to_unit
 from aaam_pipeline.baselines.semantic import EXACT, Settings, space_of
 from aaam_pipeline.core.errors import UsageError
 
-KAPPAS = [0.1, 1.0, 10.0]
+KAPPAS = [0.3, 1.0, 3.0]
 
 
 class _InSpace(Method):
     """What both share: the hyper-parameters of the space.
 
-    kernel: between images, `rbf`, `linear` or `chi2` (the latter for features that are not negative). kappa: strength of the
-    regularisation. power: of the correlations that coordinates are multiplied by. landmarks: of Nystroem's approximation,
-    above 20,000 training images. unit: scale features to unit length first. seed: of the landmarks.
+    kernel: between images, `rbf`, `linear` or `chi2` (for features that are not negative; many times slower). kappa:
+    strength of the regularisation. power: of the correlations that coordinates are multiplied by. landmarks: of
+    Nystroem's approximation, above 20,000 training images. unit: scale features to unit length first. seed: of the
+    landmarks.
     """
 
     kernel: str

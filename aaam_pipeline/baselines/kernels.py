@@ -10,7 +10,7 @@ from aaam_pipeline.baselines.base import Features
 from aaam_pipeline.core.errors import DatasetError, UsageError
 
 KERNELS = ("linear", "rbf", "chi2")
-# images whose distances give the kernel's width
+# images whose distances give the chi2 kernel's width
 SAMPLE = 1000
 
 
@@ -24,12 +24,9 @@ class Kernel:
         if name not in KERNELS:
             raise UsageError(f"no kernel {name!r}; known: {', '.join(KERNELS)}")
         self._name = name
-        chosen_N = np.linspace(0, len(features_ND) - 1, min(len(features_ND), SAMPLE)).astype(np.intp)
-        sample_SD = np.asarray(features_ND[chosen_N])
-        if name == "chi2" and sample_SD.min() < 0:
+        if name == "chi2" and features_ND.min() < 0:
             raise DatasetError("the chi2 kernel is for features that are not negative; use rbf or linear")
-        distances_SS = 0 if name == "linear" else self._distances(sample_SD, sample_SD)
-        self.width = max(float(np.mean(distances_SS)), 1e-12)
+        self.width = max(self._mean_distance(features_ND), 1e-12)
 
     def __call__(self, features_MD: Features, others_ND: Features) -> NDArray[np.float32]:
         """Return the kernel between two sets of images, (M, N)."""
@@ -38,6 +35,15 @@ class Kernel:
         kernel_MN = self._distances(features_MD, others_ND)
         kernel_MN /= -self.width
         return np.exp(kernel_MN, out=kernel_MN)
+
+    def _mean_distance(self, features_ND: Features) -> float:
+        if self._name == "linear":
+            return 0.0
+        if self._name == "rbf":
+            # the mean of |x - y|^2 over all pairs is twice the variance
+            return 2 * float(features_ND.var(0, dtype=np.float64).sum())
+        chosen_N = np.linspace(0, len(features_ND) - 1, min(len(features_ND), SAMPLE)).astype(np.intp)
+        return float(self._distances(features_ND[chosen_N], features_ND[chosen_N]).mean())
 
     def _distances(self, features_MD: Features, others_ND: Features) -> NDArray[np.float32]:
         if self._name == "chi2":
@@ -49,4 +55,3 @@ class Kernel:
         distances_MN += (others_ND**2).sum(1)
         distances_MN += (features_MD**2).sum(1)[:, None]
         return np.asarray(np.maximum(distances_MN, 0, out=distances_MN), np.float32)
-

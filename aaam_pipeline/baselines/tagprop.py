@@ -115,7 +115,7 @@ def loss(
 class TagProp(Method):
     """TagProp with one distance: see the module.
 
-    k: K of the module; all other training images where there are fewer. More do no harm: the paper's results rise until 200.
+    k: neighbours; all other training images where there are fewer. More do no harm: the paper's results rise until 200.
     weights: `distance` or `rank`. sigmoid: modulate each label. unit: scale features to unit length first.
     """
 
