@@ -77,7 +77,7 @@ class Recurrent(nn.Module):
 
     def _logits(self, output_H: Tensor, image_E: Tensor) -> Tensor:
         joint_E = torch.tanh(self.output(self.dropout(output_H)) + image_E)
-        logits_l: Tensor = self.dropout(joint_E) @ self.labels_lE.T + self.bias_l
+        logits_l: Tensor = joint_E @ self.labels_lE.T + self.bias_l
         return logits_l
 
 
@@ -170,9 +170,7 @@ class CnnRnn(Method):
         device = self.network_.labels_lE.device
         with torch.inference_mode():
             state = self.network_.start(torch.from_numpy(self.scale_(features_BD)).to(device))
-            return beams.search(
-                self.network_.step, state, len(features_BD), self.labels_, self.width, self.longest_
-            )
+            return beams.search(self.network_.step, state, len(features_BD), self.labels_, self.width, self.longest_)
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
         parts = [features_BD[first : first + TOGETHER] for first in range(0, len(features_BD), TOGETHER)]
