@@ -1,0 +1,159 @@
+"""Stage `compare`: every method on the same features, each in a process of its own.
+
+    scores/<data set>/compare/<method>.parquet     test scores
+    reports/<data set>/compare.json                metrics, hyper-parameters, time and memory
+
+What is finished is kept in a folder outside of what DVC deletes, so that a run that was stopped, or that is about more
+methods, goes on.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+import aaam_pipeline
+from aaam_pipeline.baselines.feature_files import read_manifest
+from aaam_pipeline.baselines.registry import NAMES, create
+from aaam_pipeline.baselines.results import Comparison, MethodResult
+from aaam_pipeline.baselines.worker import Job, choose, run
+from aaam_pipeline.core import params
+from aaam_pipeline.core.artifacts import fingerprint, publish, sources_fingerprint, work_folder, write_json
+from aaam_pipeline.core.errors import AaamError
+from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.progress import Reporter
+
+# what a finished result must come from
+CODE = ("core", "metrics", "baselines")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "faiss-cpu")
+Result = TypeVar("Result")
+
+
+class Places(NamedTuple):
+    """Where a comparison reads and writes; `work` keeps what is finished."""
+
+    features: Path
+    prepared: Path
+    scores: Path
+    report: Path
+    work: Path
+
+
+def places(dataset: str, base: Path = Path()) -> Places:
+    """Return the places of a data set below `base`, the pipeline's by default."""
+    return Places(
+        base / "features" / dataset,
+        base / "data/prepared" / dataset,
+        base / "scores" / dataset / "compare",
+        base / "reports" / dataset / "compare.json",
+        base / ".aaam/compare" / dataset,
+    )
+
+
+def compare(
+    dataset: str, params_file: Path, places: Places, methods: Sequence[str], tuned: bool, report: Reporter
+) -> Comparison:
+    """Run the named methods, all of them if none is named, and publish their results and those finished before.
+
+    `tuned`: choose hyper-parameters on validation first, by mAP. A method that fails has a row that says why.
+
+    Raises:
+        UsageError: there is no method of a name, or no such features.
+        AaamError: methods failed; all others are published.
+    """
+    k: int = params.load(params_file, f"{dataset}.k", Annotated[int, Meta(ge=1)])  # type: ignore[arg-type]
+    for name in methods:
+        create(name)
+    features = read_manifest(places.features)
+    identity = [features.hash, k, tuned, _code(), _versions()]
+    results = []
+    with exclusive(places.work):
+        for name in NAMES:
+            job = Job(
+                name, fingerprint([name, *identity]), places.features, places.prepared, k,
+                places.work / f"{name}.parquet",
+            )  # fmt: skip
+            result = _finished(job)
+            if result is None and (name in methods or not methods):
+                result = _run(job, tuned, report)
+            if result:
+                results.append(result)
+        comparison = Comparison(
+            dataset, k, features.model, features.dimension,
+            {split: info.images for split, info in features.files.items()}, _threads(), results,
+        )  # fmt: skip
+        _publish(comparison, places)
+    failed = [each.name for each in results if each.error]
+    if failed:
+        raise AaamError(f"{len(failed)} of {len(results)} methods failed: {', '.join(failed)}; see {places.report}")
+    return comparison
+
+
+def _finished(job: Job) -> MethodResult | None:
+    """Return the result of an earlier run of the same work, unless it failed."""
+    try:
+        result = msgspec.json.decode(job.scores.with_suffix(".json").read_bytes(), type=MethodResult)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    return result if result.fingerprint == job.fingerprint and job.scores.is_file() else None
+
+
+def _run(job: Job, tuned: bool, report: Reporter) -> MethodResult:
+    """Tune and run a method, and keep its result."""
+    try:
+        report.say(f"{job.name}: {create(job.name)}")
+        trials, chosen, seconds = _in_process(choose, job, "map") if tuned else ([], {}, 0.0)
+        result = _in_process(run, job, chosen)
+    except (AaamError, MemoryError) as error:
+        report.say(f"{job.name}: {error or 'not enough memory'}")
+        return MethodResult(job.name, job.fingerprint, error=str(error) or "not enough memory")
+    result.trials, result.seconds_tune = trials, seconds
+    write_json(job.scores.with_suffix(".json"), result)
+    report.say(
+        f"{job.name}: validation mAP {result.val['map']:.4f}, test mAP {result.test['map']:.4f}, fit "
+        f"{result.seconds_fit:.1f} s, predict {result.seconds_predict:.1f} s, {result.peak_bytes / 1e9:.1f} GB"
+    )
+    return result
+
+
+def _in_process(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Return what `work` returns in a new process.
+
+    Raises:
+        AaamError: the process was ended from outside; and what `work` raises.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(work, *arguments).result()
+        except BrokenProcessPool:
+            raise AaamError("its process was killed, for memory most likely") from None
+
+
+def _code() -> str:
+    return sources_fingerprint(Path(aaam_pipeline.__file__).parent / room for room in CODE)
+
+
+def _threads() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(os.environ.get("OMP_NUM_THREADS") or cores)
+
+
+def _versions() -> list[str]:
+    return [f"{name} {version(name)}" for name in LIBRARIES]
+
+
+def _publish(comparison: Comparison, places: Places) -> None:
+    folder = work_folder(places.scores)
+    for result in comparison.methods:
+        if not result.error:
+            shutil.copyfile(places.work / f"{result.name}.parquet", folder / f"{result.name}.parquet")
+    publish(folder, places.scores)
+    write_json(places.report, comparison)

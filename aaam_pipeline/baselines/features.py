@@ -1,0 +1,155 @@
+"""Stage `features`: the embedding of every prepared picture, by an ImageNet backbone or by a trained bundle.
+
+Shapes: B batch, N images of a split, D features. VGG16's embedding is what is called fc7, after its ReLU: D = 4,096.
+
+It is built in `<out>.partial`, where `journal.json` says how far it is, so that a stopped run goes on.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from aaam_pipeline.baselines.feature_files import FORMAT, VERSION, FileInfo, Manifest
+from aaam_pipeline.core import params
+from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, work_folder, write_json, write_sealed
+from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets import prepare
+from aaam_pipeline.datasets.listing import SPLITS
+from aaam_pipeline.models import ModelParams, Network, bundle
+from aaam_pipeline.models.architecture import AttentionParams
+from aaam_pipeline.models.preprocess import Preprocess
+
+IMAGENET = "imagenet"
+BATCH = 64
+# batches between two lines of the journal
+STEP = 16
+
+
+class Source(NamedTuple):
+    """What computes features: a network in evaluation mode on its device, its preprocessing, and its name."""
+
+    network: Network
+    architecture: ModelParams
+    preprocess: Preprocess
+    name: str
+
+
+class _Journal(msgspec.Struct):
+    identity: str
+    done: dict[str, int]
+
+
+def compute(
+    dataset: str, params_file: Path, prepared: Path, model: str, out: Path, device: str, report: Reporter
+) -> None:
+    """Write the features of all splits of a prepared data set to `out`; see `open_source` for `model`.
+
+    A run that was stopped goes on if it was of the same pictures and weights.
+
+    Raises:
+        DeviceError, UsageError, IntegrityError, DatasetError, ParamsError: as their docstrings say.
+    """
+    chosen = bundle.choose_device(device)
+    source = open_source(dataset, params_file, model, chosen)
+    size = prepare.read_manifest(prepared).size
+    if source.preprocess.size != size:
+        raise UsageError(f"{source.name} takes pictures of {source.preprocess.size} px, {prepared} has {size} px")
+    manifest = Manifest(
+        FORMAT, VERSION, dataset, source.name, params.to_dict(source.architecture), params.to_dict(source.preprocess),
+        _weights_sha256(source.network), prepare.content_fingerprint(prepared), source.network.embedding_dim, {},
+    )  # fmt: skip
+    with exclusive(out):
+        work, journal = _resume(out, fingerprint(msgspec.to_builtins(manifest)))
+        for split in SPLITS:
+            _write(source, prepare.read_split(prepared, split), split, work, journal, chosen, report)
+            path = work / f"{split}.npy"
+            manifest.files[split] = FileInfo(journal.done[split], path.stat().st_size, file_sha256(path))
+        (work / "journal.json").unlink()
+        write_sealed(work / "manifest.json", manifest)
+        publish(work, out)
+    total = sum(info.images for info in manifest.files.values())
+    report.say(f"features: {total:,} images x {manifest.dimension:,} of {source.name} in {out}")
+
+
+def open_source(dataset: str, params_file: Path, model: str, device: torch.device) -> Source:
+    """Return a bundle's network, or for `imagenet` the backbone of `<dataset>.model` with its weights and no attention.
+
+    Raises:
+        UsageError: no such bundle; or `<dataset>.model.weights` is `none`: an untrained network's features say nothing.
+        IntegrityError, ParamsError: as `bundle.load` and `core.params.load`.
+    """
+    if model != IMAGENET:
+        loaded = bundle.load(Path(model), device)
+        return Source(loaded.network, loaded.info.architecture, loaded.info.preprocess, loaded.info.model_id)
+    architecture = params.load(params_file, f"{dataset}.model", ModelParams)
+    preprocess = params.load(params_file, f"{dataset}.preprocess", Preprocess)
+    if architecture.weights == "none":
+        raise UsageError(
+            f"{dataset}.model has no ImageNet weights, and an untrained network's features say nothing: name a trained "
+            f"bundle, as in --model models/{dataset}/bce"
+        )
+    architecture = msgspec.structs.replace(architecture, attention=AttentionParams(filters="none"))
+    network = Network(architecture, 1, preprocess.size).to(device).to(memory_format=torch.channels_last).eval()
+    return Source(network, architecture, preprocess, architecture.backbone)
+
+
+def _resume(out: Path, identity: str) -> tuple[Path, _Journal]:
+    """Return the work folder and its journal, as the last run left them if it was of the same work."""
+    work = work_folder(out, resume=True)
+    try:
+        journal = msgspec.json.decode((work / "journal.json").read_bytes(), type=_Journal)
+        if journal.identity == identity and all((work / f"{split}.npy").is_file() for split in journal.done):
+            return work, journal
+    except (FileNotFoundError, msgspec.DecodeError):
+        pass
+    return work_folder(out), _Journal(identity, {})
+
+
+def _write(
+    source: Source,
+    split: prepare.Split,
+    name: str,
+    work: Path,
+    journal: _Journal,
+    device: torch.device,
+    report: Reporter,
+) -> None:
+    path, images, done = work / f"{name}.npy", len(split.pixels_NSS3), journal.done.get(name, 0)
+    shape = (images, source.network.embedding_dim)
+    features_ND = open_memmap(path, "r+" if done else "w+", None if done else np.float32, None if done else shape)
+    with report.task(f"features of {name}", images, done) as advance:
+        for first in range(done, images, BATCH * STEP):
+            last = min(first + BATCH * STEP, images)
+            for row in range(first, last, BATCH):
+                pixels_BSS3 = np.array(split.pixels_NSS3[row : min(row + BATCH, last)])
+                features_ND[row : row + len(pixels_BSS3)] = _embed(source, pixels_BSS3, device)
+                advance(len(pixels_BSS3))
+            features_ND.flush()
+            journal.done[name] = last
+            write_json(work / "journal.json", journal)
+
+
+@torch.inference_mode()
+def _embed(source: Source, pixels_BSS3: NDArray[np.uint8], device: torch.device) -> NDArray[Any]:
+    images_B3SS = source.preprocess.normalise(torch.from_numpy(pixels_BSS3).to(device))
+    embedding: NDArray[Any] = source.network.embed(images_B3SS).float().cpu().numpy()
+    if not np.isfinite(embedding).all():
+        raise IntegrityError(f"{source.name} gives features that are no numbers: its weights are damaged")
+    return embedding
+
+
+def _weights_sha256(network: Network) -> str:
+    """Return the SHA-256 of what computes the embedding: the classifier, which does not, is left out."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        if not name.startswith("classifier."):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,59 @@
+"""What a comparison of methods leaves behind: `reports/<data set>/compare.json`."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aaam_pipeline.core.artifacts import read_json
+
+
+class Trial(msgspec.Struct):
+    """Hyper-parameters that were tried, and the criterion on validation."""
+
+    params: dict[str, Any]
+    value: float
+
+
+class MethodResult(msgspec.Struct):
+    """A method's metrics and what they cost.
+
+    `params`: all its hyper-parameters; `trials`: those that were chosen from; `val`, `test`: of `metrics.evaluate`;
+    `seconds_*`: of tuning, of one fit with the chosen hyper-parameters, and of predicting the test split; `peak_bytes`:
+    the most memory that the process of fit and predict held, with the interpreter and the features it read; `plan`:
+    what it said that it would need; `error`: why there are no results.
+    """
+
+    name: str
+    fingerprint: str
+    params: dict[str, Any] = {}
+    trials: list[Trial] = []
+    val: dict[str, float] = {}
+    test: dict[str, float] = {}
+    seconds_tune: float = 0.0
+    seconds_fit: float = 0.0
+    seconds_predict: float = 0.0
+    peak_bytes: int = 0
+    plan: str = ""
+    error: str = ""
+
+
+class Comparison(msgspec.Struct):
+    """All methods on the features of `model`, of `dimension` numbers; `k`: labels an image; `threads` of a process."""
+
+    dataset: str
+    k: int
+    model: str
+    dimension: int
+    images: dict[str, int]
+    threads: int
+    methods: list[MethodResult]
+
+
+def read_comparison(path: Path) -> Comparison:
+    """Read a comparison.
+
+    Raises:
+        UsageError, IntegrityError: it is not there, or damaged.
+    """
+    return read_json(path, Comparison, "a report on compared methods")

@@ -1,0 +1,95 @@
+"""One compared method in a process of its own, so that the memory it took is its own.
+
+Shapes: V validation images, N test images, L labels.
+"""
+
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline import metrics
+from aaam_pipeline.baselines.feature_files import read_splits
+from aaam_pipeline.baselines.registry import create
+from aaam_pipeline.baselines.results import MethodResult, Trial
+from aaam_pipeline.baselines.tuning import tune
+from aaam_pipeline.core.calibration import sigmoid
+from aaam_pipeline.core.schema import ScoredSplit, write_scores
+from aaam_pipeline.datasets import prepare
+
+
+class Job(NamedTuple):
+    """A method to be run: where the features and labels are, k labels an image, and where its test scores go."""
+
+    name: str
+    fingerprint: str
+    features: Path
+    prepared: Path
+    k: int
+    scores: Path
+
+
+def choose(job: Job, criterion: str) -> tuple[list[Trial], dict[str, Any], float]:
+    """Return what was tried on validation, the best hyper-parameters of the method's grid, and the seconds it took."""
+    splits, started = read_splits(job.features, job.prepared), time.perf_counter()
+    train, val = splits["train"], splits["val"]
+    tuned = tune(
+        create(job.name), train.features_ND, train.targets_NL, val.features_ND, val.targets_NL, job.k, criterion
+    )
+    trials = [Trial(params, value) for params, value in tuned.tried]
+    # only what the grid names: the rest are defaults
+    chosen = {name: tuned.method.get_params()[name] for name in tuned.method.grid}
+    return trials, chosen, time.perf_counter() - started
+
+
+def run(job: Job, params: dict[str, Any]) -> MethodResult:
+    """Fit a method, write its test scores, and return its metrics and cost."""
+    splits = read_splits(job.features, job.prepared)
+    train, val, test = splits["train"], splits["val"], splits["test"]
+    method = create(job.name, **params)
+    (images, dimension), labels_count = train.features_ND.shape, train.targets_NL.shape[1]
+    plan = method.plan(images, dimension, labels_count)
+    started = time.perf_counter()
+    method.fit(train.features_ND, train.targets_NL)
+    fitted = time.perf_counter()
+    raw_NL = method.predict_scores(test.features_ND)
+    predicted = time.perf_counter()
+    peak = peak_memory()
+    val_NL, test_NL = as_probabilities(method.predict_scores(val.features_ND), raw_NL)
+    labels, calibration = prepare.read_labels(job.prepared), metrics.fit_calibration(val_NL, val.targets_NL)
+    write_scores(job.scores, ScoredSplit(test.image_ids, test_NL, test.targets_NL, labels, job.k, calibration))
+    return MethodResult(
+        job.name, job.fingerprint, method.get_params(), [],
+        metrics.evaluate(val_NL, val.targets_NL, job.k), metrics.evaluate(test_NL, test.targets_NL, job.k),
+        0.0, fitted - started, predicted - fitted, peak, plan,
+    )  # fmt: skip
+
+
+def as_probabilities(
+    val_VL: NDArray[np.float32], test_NL: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return scores in [0, 1], as files of scores hold them, in the same order as they were.
+
+    Those that are there already stay. Others become sigmoid((s - m) / d), m and d being mean and deviation of the
+    validation scores: what calibrates them is then Platt's line on the scores themselves.
+    """
+    if min(val_VL.min(), test_NL.min()) >= 0 and max(val_VL.max(), test_NL.max()) <= 1:
+        return val_VL, test_NL
+    mean, deviation = float(val_VL.mean(dtype=np.float64)), float(val_VL.std(dtype=np.float64)) or 1.0
+    val, test = (sigmoid((each.astype(np.float64) - mean) / deviation).astype(np.float32) for each in (val_VL, test_NL))
+    return val, test
+
+
+def peak_memory() -> int:
+    """Return the most memory this process has held, in bytes."""
+    try:
+        # getrusage would also count the process that started this one
+        line = next(each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024

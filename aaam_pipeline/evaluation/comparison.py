@@ -1,0 +1,92 @@
+"""The paper's table of a data set with what each method costs: the numbers printed, ours, time and memory."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from aaam_pipeline import metrics
+from aaam_pipeline.baselines.results import Comparison, MethodResult
+from aaam_pipeline.core.schema import read_scores
+from aaam_pipeline.evaluation.ablation import read_ablation
+from aaam_pipeline.evaluation.document import NONE, Column, Table, percent
+from aaam_pipeline.evaluation.inputs import Sources, title
+from aaam_pipeline.evaluation.paper import METRICS, paper
+
+HEADS = ("P@k", "R@k", "mAP@10", "mAP", "N+")
+COST = ("fit", "predict", "memory")
+
+
+class _Row(NamedTuple):
+    """Metrics of ours, and the cells of what they cost."""
+
+    figures: dict[str, float]
+    cost: list[str]
+
+
+def table(comparison: Comparison, sources: Sources) -> Table:
+    """Return the table, with the trained phases and the ablation beside the compared methods where they are there.
+
+    Raises:
+        IntegrityError: a file is damaged.
+    """
+    printed = paper().printed(comparison.dataset)
+    ours = _ours(comparison, sources)
+    rows: list[list[str]] = []
+    for name in dict.fromkeys([*paper().titles(comparison.dataset), *ours]):
+        theirs = printed.rows.get(name) if printed else None
+        row = ours.get(name)
+        cells = [name]
+        for place, metric in enumerate(METRICS):
+            if printed:
+                cells.append(NONE if not theirs or theirs[place] is None else f"{theirs[place]:.1f}")
+            cells.append(percent(row.figures[metric]) if row else NONE)
+        n_plus = row.figures.get("n_plus") if row else None
+        rows.append([*cells, NONE if n_plus is None else str(int(n_plus)), *(row.cost if row else [NONE] * len(COST))])
+    return Table(_title(comparison), _columns(printed is not None), rows, _note(comparison))
+
+
+def _ours(comparison: Comparison, sources: Sources) -> dict[str, _Row]:
+    """Return title -> row: of the compared methods, the trained phases and the ablation."""
+    free = [NONE] * len(COST)
+    rows = {title(each.name): _Row(each.test, _cost(each)) for each in comparison.methods if not each.error}
+    for path in _phases(sources.scores / comparison.dataset):
+        split = read_scores(path)
+        name = title(path.stem)
+        figures = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
+        rows.setdefault(name if name not in rows else f"{name} (network)", _Row(figures, free))
+    for name, spread in read_ablation(sources.ablations / comparison.dataset / "ablation.csv").items():
+        rows.setdefault(name if name not in rows else f"{name} (ablation)", _Row(dict(spread.mean), free))
+    return rows
+
+
+def _phases(folder: Path) -> Iterable[Path]:
+    """Return the scores of trained networks: the phases in their order, and the network trained with WARP."""
+    named = [folder / f"{phase}.parquet" for phase in (*paper().phases, "warp")]
+    return [path for path in named if path.is_file()]
+
+
+def _cost(result: MethodResult) -> list[str]:
+    return [_seconds(result.seconds_fit), _seconds(result.seconds_predict), f"{result.peak_bytes / 1e9:.2f} GB"]
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def _title(comparison: Comparison) -> str:
+    printed = paper().printed(comparison.dataset)
+    name = printed.title if printed else comparison.dataset
+    return f"Methods on {name} (k = {comparison.k}), features of {comparison.model} ({comparison.dimension:,})"
+
+
+def _columns(printed: bool) -> list[Column]:
+    pairs = ("printed", "ours") if printed else ("",)
+    results = [Column(name, group) if printed else Column(group) for group in HEADS[:-1] for name in pairs]
+    return [Column("method", text=True), *results, Column(HEADS[-1]), *map(Column, COST)]
+
+
+def _note(comparison: Comparison) -> str:
+    failed = [f"{each.name} failed: {each.error}." for each in comparison.methods if each.error]
+    images = ", ".join(f"{count:,} {split}" for split, count in comparison.images.items())
+    cost = f"Time and memory: of a process with {comparison.threads} threads, with the features that it read."
+    return " ".join([f"Percent; images: {images}.", cost, *failed])

@@ -1,0 +1,30 @@
+"""Stage `compare`: the paper's other methods on the features of a data set, and its table."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aaam_pipeline.baselines.compare import compare, places
+from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.render import reporter
+from aaam_pipeline.evaluation import comparison
+from aaam_pipeline.evaluation.inputs import Sources
+from aaam_pipeline.evaluation.markdown import table as markdown
+
+
+def main(
+    dataset: str,
+    method: Annotated[list[str] | None, typer.Option(help="only this one; can be repeated")] = None,
+    tune: Annotated[bool, typer.Option(help="choose hyper-parameters on the validation split")] = True,
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Run methods on `dataset`, and print what came of it."""
+    with guard(), reporter() as report:
+        result = compare(dataset, params, places(dataset), method or [], tune, report)
+        shown = comparison.table(result, Sources())
+        print(f"{shown.title}\n\n{markdown(shown)}\n\n{shown.note}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,27 @@
+"""Stage `features`: the embedding of every picture of a data set, computed once for the compared methods."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aaam_pipeline.baselines.features import IMAGENET, compute
+from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.render import reporter
+
+
+def main(
+    dataset: str,
+    model: Annotated[str, typer.Option(help="a bundle's folder, or: imagenet")] = IMAGENET,
+    out: Path | None = None,
+    device: str = "auto",
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Compute the features of `dataset` into `out`."""
+    with guard(), reporter() as report:
+        folder = out or Path("features", dataset)
+        compute(dataset, params, Path("data/prepared", dataset), model, folder, device, report)
+
+
+if __name__ == "__main__":
+    typer.run(main)

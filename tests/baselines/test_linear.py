@@ -1,0 +1,110 @@
+"""Softmax, logistic regression and SVM against scikit-learn, finite differences, and answers worked out by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import check_grad
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.svm import LinearSVC
+
+from aaam_pipeline.baselines import create
+from aaam_pipeline.core.errors import UsageError
+
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(2, 3, (80, 5)).astype(np.float32)
+HIDDEN = FEATURES @ RNG.normal(size=(5, 3)) + RNG.normal(size=(80, 3)) * 3
+TARGETS = (np.median(HIDDEN, axis=0) < HIDDEN).astype(np.uint8)
+STANDARD = (FEATURES - FEATURES.mean(0)) / FEATURES.std(0)
+# two images, at -1 and 1, one of each kind
+PAIR = np.array([[-1], [1]], np.float32), np.array([[1, 0], [0, 1]], np.uint8)
+# features that say nothing
+BLANK = np.ones((4, 2), np.float32)
+SHARES = np.array([[1, 0], [1, 0], [1, 1], [0, 0]], np.uint8)
+
+
+def test_svm_of_two_images() -> None:
+    # minimise (1 - w)^2 + alpha w^2: w = 1 / (1 + alpha)
+    found = create("svm", alpha=3.0).fit(*PAIR).predict_scores(np.array([[1], [2]], np.float32))
+    np.testing.assert_allclose(found, [[-0.25, 0.25], [-0.5, 0.5]], rtol=1e-6)
+
+
+def test_svm_with_a_squared_hinge_of_two_images() -> None:
+    # both images are support vectors: (1 - w)^2 + alpha / 2 w^2 is least at w = 2 / (2 + alpha)
+    found = create("svm", loss="squared_hinge", alpha=2.0).fit(*PAIR).predict_scores(PAIR[0])
+    np.testing.assert_allclose(found, [[0.5, -0.5], [-0.5, 0.5]], atol=1e-4)
+
+
+def test_logistic_regression_without_evidence_is_the_prior() -> None:
+    found = create("logistic").fit(BLANK, SHARES).predict_scores(BLANK[:1])
+    np.testing.assert_allclose(found, [[0.75, 0.25]], atol=1e-3)
+
+
+def test_logistic_regression_of_two_images() -> None:
+    # at the best w the slope of log(1 + exp(-w)) + alpha / 2 w^2 is 0; for w = 1: alpha = 1 / (1 + e)
+    found = create("logistic", alpha=1 / (1 + np.e)).fit(*PAIR).predict_scores(PAIR[0][1:])
+    np.testing.assert_allclose(found, [[1 / (1 + np.e), np.e / (1 + np.e)]], atol=1e-4)
+
+
+def test_softmax_without_evidence_is_the_mean_of_label_distributions() -> None:
+    # (1, 0), (1, 0), (1/2, 1/2), and an image without a label, which says nothing
+    found = create("softmax").fit(BLANK, SHARES).predict_scores(BLANK[:1])
+    np.testing.assert_allclose(found, [[2.5 / 3, 0.5 / 3]], atol=1e-3)
+
+
+def test_least_squares_is_ridge_regression() -> None:
+    known = Ridge(alpha=0.3 * 80).fit(STANDARD, 2.0 * TARGETS - 1)
+    found = create("svm", alpha=0.3).fit(FEATURES, TARGETS).predict_scores(FEATURES)
+    np.testing.assert_allclose(found, known.predict(STANDARD), atol=1e-4)
+
+
+def test_the_squared_hinge_is_libsvms() -> None:
+    # theirs also holds the bias down, but little when its feature is large
+    alpha = 0.5
+    for label in range(3):
+        svc = LinearSVC(C=1 / (80 * alpha), dual=False, intercept_scaling=1e3, tol=1e-8).fit(
+            STANDARD, TARGETS[:, label]
+        )
+        found = create("svm", loss="squared_hinge", alpha=alpha).fit(FEATURES, TARGETS).predict_scores(FEATURES)
+        np.testing.assert_allclose(found[:, label], svc.decision_function(STANDARD), atol=5e-3)
+
+
+def test_logistic_regression_is_scikit_learns() -> None:
+    found = create("logistic", alpha=0.02).fit(FEATURES, TARGETS).predict_scores(FEATURES)
+    for label in range(3):
+        known = LogisticRegression(C=1 / (80 * 0.02), tol=1e-8).fit(STANDARD, TARGETS[:, label])
+        np.testing.assert_allclose(found[:, label], known.predict_proba(STANDARD)[:, 1], atol=2e-3)
+
+
+def test_softmax_of_single_labels_is_multinomial_regression() -> None:
+    kinds = HIDDEN.argmax(1)
+    found = create("softmax", alpha=0.02).fit(FEATURES, np.eye(3, dtype=np.uint8)[kinds]).predict_scores(FEATURES)
+    known = LogisticRegression(C=1 / (80 * 0.02), tol=1e-8).fit(STANDARD, kinds)
+    np.testing.assert_allclose(found, known.predict_proba(STANDARD), atol=2e-3)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "params"), [("softmax", {}), ("logistic", {}), ("svm", {"loss": "squared_hinge"})])
+def test_gradients_are_those_of_finite_differences(name: str, params: dict[str, Any]) -> None:
+    method: Any = create(name, **params)
+    targets = np.vstack([TARGETS[:6], np.zeros((1, 3), np.uint8)]).astype(np.float64)
+
+    def loss(flat: NDArray[np.float64]) -> float:
+        return float(method._loss(flat.reshape(7, 3), targets)[0])
+
+    def slope(flat: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.ravel(method._loss(flat.reshape(7, 3), targets)[1])
+
+    assert check_grad(loss, slope, RNG.normal(size=21)) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["softmax", "logistic", "svm"])
+def test_a_penalty_of_nothing_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="alpha must be above 0"):
+        create(name, alpha=0).fit(FEATURES, TARGETS)
+
+
+def test_an_unknown_loss_is_refused() -> None:
+    with pytest.raises(UsageError, match="loss must be"):
+        create("svm", loss="hinge").fit(FEATURES, TARGETS)
