@@ -12,7 +12,7 @@ from torch import Tensor
 State = tuple[Tensor, ...]
 """Hidden states, each (B * W, H)."""
 Step = Callable[[State, Tensor], tuple[Tensor, State]]
-"""(states, last labels (B * W,), L at the start) -> logits of the next label or of the end, (B * W, L + 1), and states."""
+"""(states, last labels (B * W,), L at the start) -> logits of the next label or the end, (B * W, L + 1), and states."""
 
 
 class Beams(NamedTuple):

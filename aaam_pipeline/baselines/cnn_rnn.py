@@ -16,9 +16,11 @@ cross-entropy of the sequence is minimised. Prediction looks for the likeliest s
 
 Deviations, with reasons:
 - The image is its feature vector, standardised; the paper trains VGG16 too.
-- A label's score is the probability that it is in the sequence, estimated over the hypotheses of the beam. The paper takes
-  the labels of the best path; rankings of labels and images (mAP) need scores of all labels.
+- A label's score is the probability that it is in the sequence, estimated over the hypotheses of the beam. The paper
+  takes the labels of the best path; rankings of labels and images (mAP) need scores of all labels.
 - A bias for every output, starting at the label's frequency: the embedding alone has to learn it slowly.
+- E is 256, the paper's is 64: on Corel-5k's validation split mAP is 44.3 % and 38.6 % with frozen MobileNetV2
+  features after ten epochs. H is the paper's 512.
 - h is tanh. Adam, and a learning rate that falls along half a cosine, where the paper has SGD.
 - A label that has been named is left out of the next softmax, when predicting.
 """
@@ -100,22 +102,24 @@ def sequences(targets_NL: Targets) -> NDArray[np.int64]:
 class CnnRnn(Method):
     """The LSTM over labels: see the module.
 
-    embedding, hidden: E and H (the paper's 64 and 512). width: hypotheses of the beam. The others are of the training.
+    embedding, hidden: E and H. width: hypotheses of the beam. The others are of the training.
+
+    Deviations: those of the module.
     """
 
     ordered = True
-    grid: ClassVar[dict[str, list[Any]]] = {"epochs": [15, 30], "embedding": [64, 256]}
+    grid: ClassVar[dict[str, list[Any]]] = {"epochs": [10, 20], "lr": [1e-3, 3e-3]}
 
     def __init__(
         self,
         *,
-        embedding: int = 64,
+        embedding: int = 256,
         hidden: int = 512,
         width: int = 5,
         dropout: float = 0.5,
-        lr: float = 1e-3,
+        lr: float = 3e-3,
         weight_decay: float = 1e-5,
-        epochs: int = 30,
+        epochs: int = 15,
         batch_size: int = 64,
         seed: int = 0,
     ) -> None:

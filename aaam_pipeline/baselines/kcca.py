@@ -51,7 +51,10 @@ class _InSpace(Method):
 class Kcca(_InSpace):
     """Cross-modal retrieval: a label's score is the cosine between the image and the label in the space.
 
-    The label stands there as the label vector that has it alone. It is the baseline that labels are not transferred in.
+    The label stands there as the label vector that has it alone; labels are not transferred from neighbours.
+
+    Deviations: those of the space (semantic.py). A label that no training image has, or that all have, has no place in
+    it: its score is -1 or 1. Where nothing correlates, scores are the labels' frequencies.
     """
 
     grid: ClassVar[dict[str, list[Any]]] = {"kappa": KAPPAS}
@@ -74,7 +77,11 @@ class Kcca(_InSpace):
         self.label_units_ = to_unit(self.space_.project_labels(np.eye(targets_NL.shape[1])).astype(np.float32))
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
-        return to_unit(self.space_.project(features_BD)) @ self.label_units_.T
+        share_L = self.space_.mean_L
+        if not self.correlations_.any():
+            return np.broadcast_to(share_L, (len(features_BD), len(share_L)))
+        cosine_BL = to_unit(self.space_.project(features_BD)) @ self.label_units_.T
+        return np.where((share_L > 0) & (share_L < 1), cosine_BL, np.where(share_L > 0, 1, -1))
 
 
 class KccaThen(_InSpace):
@@ -82,6 +89,8 @@ class KccaThen(_InSpace):
 
     base: the name of a registered method; base_params: its hyper-parameters, where they are not the defaults. Training
     images stand where their features put them, as test images do: their labels shape the space, not their place in it.
+
+    Deviations: those of the space (semantic.py) and of the base.
     """
 
     def __init__(

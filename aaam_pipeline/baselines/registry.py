@@ -37,6 +37,8 @@ _METHODS = {
     "kcca+2pknn": _Entry("kcca", "KccaThen", {"base": "2pknn"}),
     "kcca+tagrel": _Entry("kcca", "KccaThen", {"base": "tagrel"}),
     "kcca+tagprop": _Entry("kcca", "KccaThen", {"base": "tagprop"}),
+    "cnn-rnn": _Entry("cnn_rnn", "CnnRnn"),
+    "combined": _Entry("combined", "Combined"),
 }
 NAMES = tuple(_METHODS)
 

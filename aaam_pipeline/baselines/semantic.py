@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.baselines.base import BLOCK, Features, Targets
 from aaam_pipeline.baselines.kernels import Kernel
 from aaam_pipeline.baselines.nearest import to_unit
-from aaam_pipeline.core.errors import DatasetError, UsageError
+from aaam_pipeline.core.errors import UsageError
 
 EXACT = 20_000
 # correlations below are rounding
@@ -64,8 +64,16 @@ class Settings(NamedTuple):
             raise UsageError(f"landmarks must be at least 1, not {self.landmarks}")
 
 
+class _NothingCorrelatesError(Exception):
+    """All images have the same features or the same labels, or neither says anything of the other."""
+
+
 class Space:
-    """A fitted space: `project` and `project_labels`; `correlations_E`, largest first; `train_NE`."""
+    """A fitted space: `project` and `project_labels`; `correlations_E`, largest first; `train_NE`.
+
+    Where nothing correlates (one image; equal features or labels) it has one dimension of correlation 0, in which
+    everything is at 0.
+    """
 
     def __init__(self, features_ND: Features, targets_NL: Targets, settings: Settings) -> None:
         settings.check()
@@ -73,8 +81,6 @@ class Space:
         self.mean_L = targets_NL.mean(0, dtype=np.float64)
         self._exact = len(features_ND) <= EXACT
         targets_NL = np.asarray(targets_NL)
-        if not np.ptp(targets_NL, axis=0).any():
-            raise DatasetError("kernel CCA needs training images that differ in their labels")
         # the images that kernels are taken with: all, or the landmarks
         chosen_R = np.arange(len(features_ND))
         if not self._exact:
@@ -84,7 +90,12 @@ class Space:
             )
         self._chosen_RD = self._prepare(features_ND[chosen_R])
         self._kernel = Kernel(settings.kernel, self._chosen_RD)
-        (self._fit_exact if self._exact else self._fit_nystroem)(features_ND, targets_NL)
+        try:
+            (self._fit_exact if self._exact else self._fit_nystroem)(features_ND, targets_NL)
+        except _NothingCorrelatesError:
+            self.correlations_E, self._labels_LE = np.zeros(1), np.zeros((targets_NL.shape[1], 1))
+            self._keep(np.zeros((len(chosen_R), 1)), np.zeros(1))
+            self.train_NE = np.zeros((len(features_ND), 1), np.float32)
 
     def project(self, features_MD: Features) -> NDArray[np.float32]:
         """Return the images' coordinates, (M, E)."""
@@ -109,10 +120,10 @@ class Space:
         kernel_NN = np.empty((count, count))
         for first in range(0, count, BLOCK):
             kernel_NN[first : first + BLOCK] = self._kernel(self._chosen_RD[first : first + BLOCK], self._chosen_RD)
-        mean_N = kernel_NN.mean(0)
+        mean_N, whole = kernel_NN.mean(0), float(np.trace(kernel_NN))
         kernel_NN -= mean_N
         kernel_NN -= (mean_N - mean_N.mean())[:, None]
-        kappa = self._ridge(float(np.trace(kernel_NN)), count)
+        kappa = self._ridge(float(np.trace(kernel_NN)), whole, count)
         kernel_NN[np.diag_indices(count)] += kappa
         labels_NL = targets_NL - self.mean_L
         solved_NL = cho_solve(cho_factor(kernel_NN, lower=True, overwrite_a=True, check_finite=False), labels_NL)
@@ -140,9 +151,9 @@ class Space:
             square_RR += mapped_BR.T @ mapped_BR
             with_RL += mapped_BR.T @ (targets_NL[rows] - self.mean_L).astype(np.float32)
             sum_R += mapped_BR.sum(0, dtype=np.float64)
-        mean_R = sum_R / count
+        mean_R, whole = sum_R / count, float(np.trace(square_RR))
         square_RR -= count * np.outer(mean_R, mean_R)
-        kappa = self._ridge(float(np.trace(square_RR)), count)
+        kappa = self._ridge(float(np.trace(square_RR)), whole, count)
         square_RR[np.diag_indices(size)] += kappa
         solved_RL = cho_solve(cho_factor(square_RR, lower=True, overwrite_a=True), with_RL)
         labels_LL = _gram(targets_NL) - count * np.outer(self.mean_L, self.mean_L)
@@ -151,21 +162,25 @@ class Space:
         self._keep(map_RR @ primal_RE, mean_R @ primal_RE)
         self.train_NE = self.project(features_ND)
 
-    def _ridge(self, trace: float, count: int) -> float:
-        if trace <= count * 1e-9:
-            raise DatasetError("kernel CCA needs training images that differ in their features")
+    def _ridge(self, trace: float, whole: float, count: int) -> float:
+        """Return kx from the traces of the centred and of the whole kernel."""
+        if trace <= 1e-5 * whole:
+            raise _NothingCorrelatesError
         return self._settings.kappa * trace / count
 
     def _correlate(self, fitted_LL: Floats, labels_LL: Floats, count: int) -> Floats:
         """Solve for w and the correlations; return w scaled by r^(power - 1), (L, E)."""
         from scipy.linalg import eigh
 
-        kappa = self._settings.kappa * float(np.trace(labels_LL)) / count
+        trace = float(np.trace(labels_LL))
+        if trace <= 0:
+            raise _NothingCorrelatesError
+        kappa = self._settings.kappa * trace / count
         squared_L, vectors_LL = eigh((fitted_LL + fitted_LL.T) / 2, labels_LL + kappa * np.eye(len(labels_LL)))
         squared_L, vectors_LL = squared_L[::-1], vectors_LL[:, ::-1]
         kept = squared_L > LEAST_CORRELATION**2
         if not kept.any():
-            raise DatasetError("kernel CCA finds no correlation between features and labels")
+            raise _NothingCorrelatesError
         self.correlations_E = np.sqrt(squared_L[kept])
         self._labels_LE = np.asarray(vectors_LL[:, kept])
         return np.asarray(self._labels_LE * self.correlations_E ** (self._settings.power - 1))

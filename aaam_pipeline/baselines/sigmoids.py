@@ -8,16 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aaam_pipeline.core.calibration import sigmoid
+
 Floats = NDArray[np.float64]
 LEAST_ALPHA = 0.01
 # strength of the prior on alpha and beta, as a share of one label's part of the likelihood
 PRIOR = 1e-4
 STEPS = 50
-
-
-def sigmoid(z: Floats) -> Floats:
-    """Return 1 / (1 + exp(-z))."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
 
 
 class Sigmoids(NamedTuple):

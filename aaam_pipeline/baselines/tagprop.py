@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.baselines.base import Features, Method, Targets
 from aaam_pipeline.baselines.nearest import Nearest
 from aaam_pipeline.baselines.sigmoids import Sigmoids, fit_sigmoids
-from aaam_pipeline.core.errors import DatasetError, UsageError
+from aaam_pipeline.core.errors import UsageError
 
 EPS = 1e-3
 ROUNDS = 5
@@ -117,6 +117,8 @@ class TagProp(Method):
 
     k: neighbours; all other training images where there are fewer. More do no harm: the paper's results rise until 200.
     weights: `distance` or `rank`. sigmoid: modulate each label. unit: scale features to unit length first.
+
+    Deviations: those of the module. From one training image nothing can be learnt: its labels are every image's.
     """
 
     grid: ClassVar[dict[str, list[Any]]] = {"k": [50, 100, 200]}
@@ -139,10 +141,11 @@ class TagProp(Method):
             raise UsageError(f"weights must be 'distance' or 'rank', not {self.weights!r}")
         if self.k < 1:
             raise UsageError(f"k must be at least 1, not {self.k}")
-        if len(features_ND) < 2:
-            raise DatasetError("TagProp learns from each training image's neighbours: it needs at least two images")
         self.nearest_ = Nearest(features_ND, unit=self.unit)
         self.targets_ = np.asarray(targets_NL)
+        if len(features_ND) == 1:
+            self.parameters_, self.sigmoids_, self.losses_ = np.zeros(1), None, []
+            return
         near = Neighbourhood(*self.nearest_.others(self.k), self.targets_)
         self.parameters_, self.sigmoids_, self.losses_ = self._learn(near)
 
@@ -180,4 +183,4 @@ class TagProp(Method):
 
     def _count(self) -> int:
         """Return how many neighbours the weights were learnt for: those of an image that is no training image."""
-        return min(self.k, len(self.targets_) - 1)
+        return max(min(self.k, len(self.targets_) - 1), 1)

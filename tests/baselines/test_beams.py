@@ -19,7 +19,7 @@ ALL = 157
 
 
 class Chain:
-    """The next label depends on the image and on the last label, and a little on the one before, as kept in the state."""
+    """The next label depends on the image and on the last label, and on the one before, as kept in the state."""
 
     def __init__(self, seed: int, images: int = 4, sharpness: float = 1.5) -> None:
         generator = torch.Generator().manual_seed(seed)

@@ -61,7 +61,7 @@ def test_it_is_made_without_arguments_and_cloned_as_scikit_learn_does(name: str)
 def test_hyper_parameters_can_be_changed_but_not_made_up(name: str) -> None:
     with pytest.raises(UsageError, match="no parameter 'nonsense'"):
         create(name, nonsense=1)
-    for choice in combinations(type(create(name)).grid):
+    for choice in combinations(create(name).grid):
         assert choice.items() <= create(name, **choice).get_params().items()
 
 

@@ -126,14 +126,21 @@ def test_bad_settings_are_one_clear_line(params: dict[str, object], error: type[
         Kcca(**params).fit(*_material())  # type: ignore[arg-type]
 
 
-def test_data_without_correlation_are_one_clear_line() -> None:
+def test_where_nothing_correlates_scores_are_the_labels_frequencies() -> None:
     features, targets = _material()
-    with pytest.raises(DatasetError, match="differ in their labels"):
-        Kcca().fit(features, np.ones_like(targets))
-    with pytest.raises(DatasetError, match="differ in their features"):
-        Kcca().fit(np.ones_like(features), targets)
-    with pytest.raises(DatasetError, match="differ in their labels"):
-        Kcca().fit(features[:1], targets[:1])
+    for some, labels in (
+        (features, np.broadcast_to(targets[:1], targets.shape)),
+        (np.ones_like(features), targets),
+        (features[:1], targets[:1]),
+    ):
+        method = Kcca().fit(some, labels)
+        assert method.correlations_.tolist() == [0]
+        np.testing.assert_allclose(method.predict_scores(features[:2]), [labels.mean(0)] * 2, rtol=1e-6)
+        assert np.isfinite(KccaThen().fit(some, labels).predict_scores(features)).all()
+
+
+def test_wrong_data_and_bases_are_one_clear_line() -> None:
+    features, targets = _material()
     with pytest.raises(DatasetError, match="not negative"):
         Kcca(kernel="chi2").fit(features - 0.5, targets)
     with pytest.raises(UsageError, match="base must be a method over features"):
