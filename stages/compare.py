@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline.baselines.compare import compare, places
+from aaam_pipeline.baselines.tuning import CRITERIA
 from aaam_pipeline.cli.guard import guard
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.evaluation import comparison
@@ -17,11 +18,12 @@ def main(
     dataset: str,
     method: Annotated[list[str] | None, typer.Option(help="only this one; can be repeated")] = None,
     tune: Annotated[bool, typer.Option(help="choose hyper-parameters on the validation split")] = True,
+    criterion: Annotated[str, typer.Option(help="by which to choose them")] = CRITERIA[0],
     params: Path = Path("params.yaml"),
 ) -> None:
     """Run methods on `dataset`, and print what came of it."""
     with guard(), reporter() as report:
-        result = compare(dataset, params, places(dataset), method or [], tune, report)
+        result = compare(dataset, params, places(dataset), method or [], criterion if tune else None, report)
         shown = comparison.table(result, Sources())
         print(f"{shown.title}\n\n{markdown(shown)}\n\n{shown.note}")
 

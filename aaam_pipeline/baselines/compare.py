@@ -24,6 +24,7 @@ import aaam_pipeline
 from aaam_pipeline.baselines.feature_files import read_manifest
 from aaam_pipeline.baselines.registry import NAMES, create
 from aaam_pipeline.baselines.results import Comparison, MethodResult
+from aaam_pipeline.baselines.tuning import CRITERIA, check_criterion
 from aaam_pipeline.baselines.worker import Job, choose, run
 from aaam_pipeline.core import params
 from aaam_pipeline.core.artifacts import fingerprint, publish, sources_fingerprint, work_folder, write_json
@@ -59,21 +60,23 @@ def places(dataset: str, base: Path = Path()) -> Places:
 
 
 def compare(
-    dataset: str, params_file: Path, places: Places, methods: Sequence[str], tuned: bool, report: Reporter
+    dataset: str, params_file: Path, places: Places, methods: Sequence[str], criterion: str | None, report: Reporter
 ) -> Comparison:
     """Run the named methods, all of them if none is named, and publish their results and those finished before.
 
-    `tuned`: choose hyper-parameters on validation first, by mAP. A method that fails has a row that says why.
+    `criterion`: choose hyper-parameters on validation first, by this (`tuning.CRITERIA`); None: take the defaults. A
+    method that fails has a row that says why.
 
     Raises:
-        UsageError: there is no method of a name, or no such features.
+        UsageError: there is no method or criterion of a name, or no such features.
         AaamError: methods failed; all others are published.
     """
     k: int = params.load(params_file, f"{dataset}.k", Annotated[int, Meta(ge=1)])  # type: ignore[arg-type]
     for name in methods:
         create(name)
+    check_criterion(criterion or CRITERIA[0])
     features = read_manifest(places.features)
-    identity = [features.hash, k, tuned, _code(), _versions()]
+    identity = [features.hash, k, criterion, _code(), _versions()]
     results = []
     with exclusive(places.work):
         for name in NAMES:
@@ -83,7 +86,7 @@ def compare(
             )  # fmt: skip
             result = _finished(job)
             if result is None and (name in methods or not methods):
-                result = _run(job, tuned, report)
+                result = _run(job, criterion, report)
             if result:
                 results.append(result)
         comparison = Comparison(
@@ -106,11 +109,11 @@ def _finished(job: Job) -> MethodResult | None:
     return result if result.fingerprint == job.fingerprint and job.scores.is_file() else None
 
 
-def _run(job: Job, tuned: bool, report: Reporter) -> MethodResult:
+def _run(job: Job, criterion: str | None, report: Reporter) -> MethodResult:
     """Tune and run a method, and keep its result."""
     try:
         report.say(f"{job.name}: {create(job.name)}")
-        trials, chosen, seconds = _in_process(choose, job, "map") if tuned else ([], {}, 0.0)
+        trials, chosen, seconds = _in_process(choose, job, criterion) if criterion else ([], {}, 0.0)
         result = _in_process(run, job, chosen)
     except (AaamError, MemoryError) as error:
         report.say(f"{job.name}: {error or 'not enough memory'}")

@@ -11,7 +11,8 @@ from aaam_pipeline.baselines.base import Features, Method, Targets
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter, Reporter
 
-CRITERIA = ("map", "map_at_10", "precision_at_k", "recall_at_k", "n_plus")
+F1 = "f1_at_k"
+CRITERIA = ("map", "map_at_10", "precision_at_k", "recall_at_k", "n_plus", F1)
 
 
 class Tuned(NamedTuple):
@@ -24,6 +25,16 @@ class Tuned(NamedTuple):
 def combinations(grid: dict[str, list[Any]]) -> list[dict[str, Any]]:
     """Return every combination of a grid, the last name varied fastest; of an empty grid the one empty choice."""
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+
+
+def check_criterion(name: str) -> None:
+    """Check that there is such a criterion.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in CRITERIA:
+        raise UsageError(f"no criterion {name!r}; known: {', '.join(CRITERIA)}")
 
 
 def tune(
@@ -39,13 +50,13 @@ def tune(
     """Fit the method with every combination of its `grid`, and return the one that is best on validation.
 
     Hyper-parameters that the grid does not name stay as they are in `method`, which itself is not fitted. Of equal ones
-    the first wins. `k`: labels an image, for the criteria that need it.
+    the first wins. `criterion`: a key of `metrics.evaluate`, or `f1_at_k`, the harmonic mean of P@k and R@k; `k`:
+    labels an image, for those that need it.
 
     Raises:
         UsageError: no such criterion; and what `fit` raises.
     """
-    if criterion not in CRITERIA:
-        raise UsageError(f"no criterion {criterion!r}; known: {', '.join(CRITERIA)}")
+    check_criterion(criterion)
     if not len(val_targets_VL):
         raise UsageError("no validation images to choose hyper-parameters on; give the data set some (data.val)")
     choices = combinations(method.grid)
@@ -55,10 +66,17 @@ def tune(
         for choice in choices:
             candidate = type(method)(**method.get_params() | choice)
             scores_VL = candidate.fit(features_ND, targets_NL).predict_scores(val_features_VD)
-            value = float(metrics.evaluate(scores_VL, val_targets_VL, k)[criterion])
+            value = _value(metrics.evaluate(scores_VL, val_targets_VL, k), criterion)
             if best is None or value > max(each for _, each in tried):
                 best = candidate
             tried.append((choice, value))
             advance(1)
     assert best is not None
     return Tuned(best, tried)
+
+
+def _value(figures: dict[str, float], criterion: str) -> float:
+    if criterion != F1:
+        return float(figures[criterion])
+    precision, recall = figures["precision_at_k"], figures["recall_at_k"]
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

@@ -77,7 +77,7 @@ def test_bce_without_evidence_is_the_prior() -> None:
 
 @pytest.mark.parametrize("name", ["bce", "warp"])
 def test_two_sides_are_told_apart(name: str) -> None:
-    left, right = create(name, epochs=40, hidden=16, lr=0.02).fit(SIDES, KINDS).predict_scores(SIDES[:2])
+    left, right = create(name, epochs=40, batch_size=8, hidden=16, lr=0.02).fit(SIDES, KINDS).predict_scores(SIDES[:2])
     assert left[0] - left[1] > 1 if name == "warp" else left[0] > 0.9 > 0.1 > left[1]
     assert right[1] - right[0] > 1 if name == "warp" else right[1] > 0.9 > 0.1 > right[0]
 

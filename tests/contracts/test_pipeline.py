@@ -12,6 +12,10 @@ from aaam_pipeline.datasets import registry
 REPOSITORY = Path(__file__).parents[2]
 STAGES: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
 ABLATION: dict[str, Any] = yaml.safe_load((REPOSITORY / "ablation" / "dvc.yaml").read_text())["stages"]
+# for each data set, whose name is the key
+FOR_EACH = yaml.safe_load((REPOSITORY / "compare" / "dvc.yaml").read_text())["stages"]
+COMPARE: dict[str, Any] = {name: stage["do"] for name, stage in FOR_EACH.items()}
+EVERY = STAGES | ABLATION | COMPARE
 PARAMS: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 # how a stage is shown does not change what it makes
 NOT_WORTH_A_RERUN = ("aaam_pipeline.cli",)
@@ -23,12 +27,12 @@ def graph() -> grimp.ImportGraph:
 
 
 def for_dataset(text: str, dataset: str) -> str:
-    return text.replace("${item.dataset}", dataset)
+    return text.replace("${item.dataset}", dataset).replace("${key}", dataset)
 
 
 def script(stage: str) -> str:
     """Return the dotted name of the script that a stage runs with `python -m`."""
-    return str((STAGES | ABLATION)[stage]["cmd"].split()[2])
+    return str(EVERY[stage]["cmd"].split()[2])
 
 
 def path_of(module: str) -> Path:
@@ -48,9 +52,9 @@ def code_used(graph: grimp.ImportGraph, module: str) -> set[Path]:
 
 
 @pytest.mark.parametrize("dataset", registry.NAMES)
-@pytest.mark.parametrize("stage", [*STAGES, *ABLATION])
+@pytest.mark.parametrize("stage", list(EVERY))
 def test_a_stage_depends_on_all_the_code_it_runs(stage: str, dataset: str, graph: grimp.ImportGraph) -> None:
-    declared = [Path(for_dataset(each, dataset)) for each in (STAGES | ABLATION)[stage]["deps"]]
+    declared = [Path(for_dataset(each, dataset)) for each in EVERY[stage]["deps"]]
     missing = {path for path in code_used(graph, script(stage)) if not any(map(path.is_relative_to, declared))}
     assert not missing
 
@@ -70,9 +74,9 @@ def test_a_stage_that_reads_a_data_set_depends_on_its_package(stage: str) -> Non
 
 
 @pytest.mark.parametrize("dataset", registry.NAMES)
-@pytest.mark.parametrize("stage", list(STAGES))
+@pytest.mark.parametrize("stage", [*STAGES, *COMPARE])
 def test_parameters_of_a_stage_are_in_the_file(stage: str, dataset: str) -> None:
-    for each in STAGES[stage].get("params", []):
+    for each in EVERY[stage].get("params", []):
         node: Any = PARAMS
         for name in for_dataset(each, dataset).split("."):
             assert name in node, each

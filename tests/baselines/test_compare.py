@@ -1,0 +1,136 @@
+"""The stage `compare`: its scores, its table, that it goes on where it was, and methods that fail."""
+
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import make_bundle
+from training.toy_blocks import make_prepared, write_params
+
+from aaam_pipeline import metrics
+from aaam_pipeline.baselines import NAMES, features
+from aaam_pipeline.baselines import compare as stage
+from aaam_pipeline.baselines.compare import Places, compare, places
+from aaam_pipeline.baselines.results import Comparison, read_comparison
+from aaam_pipeline.baselines.worker import as_probabilities, peak_memory
+from aaam_pipeline.core.errors import AaamError, UsageError
+from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.schema import read_scores
+from aaam_pipeline.evaluation import inputs
+
+
+def run(where: Places, *methods: str, tuned: bool = False, by: str = "map") -> Comparison:
+    return compare(
+        "toy", where.prepared.parents[2] / "params.yaml", where, methods, by if tuned else None, NullReporter()
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    """A project's folder with features, on which kNN was tuned and run."""
+    root = tmp_path_factory.mktemp("project")
+    where = places("toy", root)
+    where.prepared.parent.mkdir(parents=True)
+    make_prepared(where.prepared)
+    make_bundle(root / "model")
+    write_params(root)
+    features.compute(
+        "toy", root / "params.yaml", where.prepared, str(root / "model"), where.features, "cpu", NullReporter()
+    )
+    run(where, "knn", tuned=True)
+    return where
+
+
+def refuse(*_: Any) -> Any:
+    raise AssertionError("was run again")
+
+
+def test_scores_and_report_agree(project: Places) -> None:
+    comparison = read_comparison(project.report)
+    (knn,) = comparison.methods
+    split = read_scores(project.scores / "knn.parquet")
+    assert knn.test == metrics.evaluate(split.scores_NL, split.targets_NL, comparison.k)
+    assert split.calibration is not None
+    assert (comparison.k, comparison.dimension, comparison.images["test"]) == (2, 256, len(split.image_ids))
+    assert knn.seconds_fit > 0
+    assert knn.seconds_predict > 0
+    assert knn.peak_bytes > 2**26
+
+
+def test_the_best_on_validation_was_chosen(project: Places) -> None:
+    (knn,) = read_comparison(project.report).methods
+    assert len(knn.trials) == 10
+    best = max(knn.trials, key=lambda trial: trial.value)
+    assert best.params.items() <= knn.params.items()
+    assert knn.val["map"] == pytest.approx(best.value, abs=1e-6)
+
+
+def test_the_report_finds_the_scores(project: Places) -> None:
+    found = inputs.read("toy", inputs.Sources(project.scores.parents[1], ablations=project.report.parents[1]))
+    assert [method.title for method in found.methods] == ["kNN"]
+
+
+def test_what_is_finished_is_not_run_again(project: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_comparison(project.report)
+    monkeypatch.setattr(stage, "_in_process", refuse)
+    assert run(project, "knn", tuned=True) == before
+    with pytest.raises(AssertionError, match="run again"):
+        run(project, "knn", tuned=False)
+
+
+def test_another_method_is_added_to_those_that_are_there(project: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "_in_process", lambda work, *arguments: work(*arguments))
+    found = run(project, "svm", tuned=True)
+    assert [each.name for each in found.methods] == [name for name in NAMES if name in ("knn", "svm")]
+    assert {path.stem for path in project.scores.iterdir()} == {"knn", "svm"}
+
+
+def test_a_method_that_fails_has_a_row_that_says_why(project: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(work: Any, job: Any, *arguments: Any) -> Any:
+        if job.name == "tagrel":
+            raise UsageError("no luck today")
+        return work(job, *arguments)
+
+    monkeypatch.setattr(stage, "_in_process", failing)
+    where = project._replace(work=project.work.parent / "fails", report=project.report.with_name("fails.json"))
+    with pytest.raises(AaamError, match=r"1 of 2 methods failed: tagrel; see .*fails.json"):
+        run(where, "knn", "tagrel")
+    assert [(each.name, each.error) for each in read_comparison(where.report).methods] == [
+        ("knn", ""),
+        ("tagrel", "no luck today"),
+    ]
+    # it is tried again, and what went well is not
+    monkeypatch.setattr(
+        stage, "_in_process", lambda work, job, *rest: work(job, *rest) if job.name == "tagrel" else refuse()
+    )
+    assert all(not each.error for each in run(where, "knn", "tagrel").methods)
+
+
+def test_a_method_that_is_none_is_refused_before_anything_runs(project: Places) -> None:
+    with pytest.raises(UsageError, match="did you mean 'knn'"):
+        run(project, "svm", "knnn")
+    with pytest.raises(UsageError, match="no criterion 'luck'; known: map, "):
+        run(project, "svm", tuned=True, by="luck")
+
+
+def test_a_process_that_is_killed_is_told(project: Places) -> None:
+    with pytest.raises(AaamError, match="was killed"):
+        stage._in_process(os._exit, 9)
+
+
+def test_memory_is_that_of_the_method_and_not_of_who_started_it() -> None:
+    held = np.ones(2**26)
+    assert peak_memory() > held.nbytes > stage._in_process(peak_memory)
+
+
+def test_scores_become_probabilities_in_the_same_order() -> None:
+    val, test = (np.random.default_rng(seed).normal(-3, 2, (30, 4)).astype(np.float32) for seed in (0, 1))
+    for raw, made in zip((val, test), as_probabilities(val, test), strict=True):
+        assert (made > 0).all()
+        assert (made < 1).all()
+        np.testing.assert_array_equal(np.argsort(made, axis=None), np.argsort(raw, axis=None))
+    kept = as_probabilities(np.abs(val) / 20, np.abs(test) / 20)
+    np.testing.assert_array_equal(kept[0], np.abs(val) / 20)
+    same = as_probabilities(np.full((3, 2), 5, np.float32), np.full((2, 2), 5, np.float32))
+    assert (same[1] == 0.5).all()
