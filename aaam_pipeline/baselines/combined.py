@@ -63,7 +63,7 @@ class Combined(Method):
 
     # the base may be one
     ordered = True
-    grid: ClassVar[dict[str, list[Any]]] = {"k": [10, 40, 160], "weight": [0.0, 0.2, 0.4, 0.6, 0.8]}
+    grid: ClassVar[dict[str, list[Any]]] = {"weight": [0.0, 0.25, 0.5, 0.75]}
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from aaam_pipeline.core.errors import DatasetError, UsageError
 KERNELS = ("linear", "rbf", "chi2")
 # images whose distances give the chi2 kernel's width
 SAMPLE = 1000
+TINY = np.float32(1e-30)
 
 
 class Kernel:
@@ -47,11 +48,21 @@ class Kernel:
 
     def _distances(self, features_MD: Features, others_ND: Features) -> NDArray[np.float32]:
         if self._name == "chi2":
-            from sklearn.metrics.pairwise import additive_chi2_kernel
-
-            return np.asarray(-0.5 * additive_chi2_kernel(np.maximum(features_MD, 0), others_ND), np.float32)
+            return _chi_square(features_MD, others_ND)
         distances_MN = features_MD @ others_ND.T
         distances_MN *= -2
         distances_MN += (others_ND**2).sum(1)
         distances_MN += (features_MD**2).sum(1)[:, None]
         return np.asarray(np.maximum(distances_MN, 0, out=distances_MN), np.float32)
+
+
+def _chi_square(features_MD: Features, others_ND: Features) -> NDArray[np.float32]:
+    distances_MN = np.empty((len(features_MD), len(others_ND)), np.float32)
+    # image by image: all differences at once would be M x N x D numbers
+    for row, feature_D in enumerate(np.maximum(features_MD, 0)):
+        difference_ND = others_ND - feature_D
+        sum_ND = others_ND + feature_D
+        difference_ND *= difference_ND
+        difference_ND /= np.maximum(sum_ND, TINY, out=sum_ND)
+        distances_MN[row] = 0.5 * difference_ND.sum(1)
+    return distances_MN

@@ -209,8 +209,8 @@ def space_of(features_ND: Features, targets_NL: Targets, settings: Settings) -> 
     digest = hashlib.blake2b(repr((settings, features_ND.shape, targets_NL.shape)).encode())
     for first in range(0, len(features_ND), BLOCK):
         rows = slice(first, first + BLOCK)
-        digest.update(np.ascontiguousarray(features_ND[rows]))
-        digest.update(np.ascontiguousarray(targets_NL[rows]))
+        digest.update(np.ascontiguousarray(features_ND[rows]).data)
+        digest.update(np.ascontiguousarray(targets_NL[rows]).data)
     if _last is None or _last.key != digest.digest():
         _last = None
         _last = _Made(digest.digest(), Space(features_ND, targets_NL, settings))

@@ -144,16 +144,19 @@ class TagProp(Method):
         self.nearest_ = Nearest(features_ND, unit=self.unit)
         self.targets_ = np.asarray(targets_NL)
         if len(features_ND) == 1:
-            self.parameters_, self.sigmoids_, self.losses_ = np.zeros(1), None, []
-            return
-        near = Neighbourhood(*self.nearest_.others(self.k), self.targets_)
-        self.parameters_, self.sigmoids_, self.losses_ = self._learn(near)
+            self._keep(np.zeros(1), None, [])
+        else:
+            self._learn(Neighbourhood(*self.nearest_.others(self.k), self.targets_))
 
-    def _learn(self, near: Neighbourhood) -> tuple[Floats, Sigmoids | None, list[float]]:
+    def _keep(self, parameters_P: Floats, sigmoids: Sigmoids | None, losses: list[float]) -> None:
+        self.parameters_, self.sigmoids_, self.losses_ = parameters_P, sigmoids, losses
+
+    def _learn(self, near: Neighbourhood) -> None:
         parameters_P = np.zeros(1 if self.weights == "distance" else near.ids_NK.shape[1])
         if not self.sigmoid:
             parameters_P, value = self._fit_weights(parameters_P, near, None)
-            return parameters_P, None, [value]
+            self._keep(parameters_P, None, [value])
+            return
         sigmoids: Sigmoids | None = None
         losses: list[float] = []
         for _ in range(ROUNDS):
@@ -163,7 +166,7 @@ class TagProp(Method):
             losses.append(value)
             if len(losses) > 1 and losses[-2] - value < GAIN * value:
                 break
-        return parameters_P, sigmoids, losses
+        self._keep(parameters_P, sigmoids, losses)
 
     def _fit_weights(self, start_P: Floats, near: Neighbourhood, sigmoids: Sigmoids | None) -> tuple[Floats, float]:
         from scipy.optimize import minimize

@@ -6,7 +6,7 @@ from aaam_pipeline.baselines import cnn_rnn
 from aaam_pipeline.baselines.cnn_rnn import IGNORED, CnnRnn, Recurrent, sequences
 from aaam_pipeline.core.errors import UsageError
 
-SMALL = {"embedding": 16, "hidden": 32, "dropout": 0.0, "lr": 2e-2, "epochs": 60, "batch_size": 8}
+SMALL = {"embedding": 16, "hidden": 32, "dropout": 0.0, "lr": 2e-2, "epochs": 30, "batch_size": 8}
 
 
 def test_labels_are_named_by_falling_frequency_and_then_the_end() -> None:
