@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 
 import torch
 
-from benchmarks import annotate, backends, decode, memory, prepare, search, training
+from benchmarks import annotate, backends, decode, memory, methods, prepare, search, training
 
 SUITES = {
     "annotate": annotate.run,
     "backends": backends.run,
     "decode": decode.run,
     "memory": memory.run,
+    "methods": methods.run,
     "prepare": prepare.run,
     "search": search.run,
     "training": training.run,

@@ -76,6 +76,10 @@ class Combined(Method):
     ) -> None:
         self.base, self.base_params, self.model, self.k, self.weight = base, base_params, model, k, weight
 
+    def plan(self, images: int, dimension: int, labels: int) -> str:
+        """Return what the neighbours take beside the base."""
+        return f"fit copies {images * dimension * 4 / 1e9:.1f} GB of features; each image is compared with all {images:,}"
+
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         if self.k < 1 or not 0 <= self.weight <= 1:
             raise UsageError(f"k must be at least 1 and weight from 0 to 1, not {self.k} and {self.weight}")

@@ -126,7 +126,9 @@ class Space:
         kappa = self._ridge(float(np.trace(kernel_NN)), whole, count)
         kernel_NN[np.diag_indices(count)] += kappa
         labels_NL = targets_NL - self.mean_L
-        solved_NL = cho_solve(cho_factor(kernel_NN, lower=True, overwrite_a=True, check_finite=False), labels_NL)
+        # transposed, which changes nothing, for LAPACK to work in place
+        factor = cho_factor(kernel_NN.T, lower=True, overwrite_a=True, check_finite=False)
+        solved_NL = cho_solve(factor, labels_NL, check_finite=False)
         # Kx (Kx + kx I)^-1 Y
         fitted_NL = labels_NL - kappa * solved_NL
         turned_LE = self._correlate(labels_NL.T @ fitted_NL, labels_NL.T @ labels_NL, count)
