@@ -113,8 +113,8 @@ def _run(job: Job, criterion: str | None, report: Reporter) -> MethodResult:
     """Tune and run a method, and keep its result."""
     try:
         report.say(f"{job.name}: {create(job.name)}")
-        trials, chosen, seconds = _in_process(choose, job, criterion) if criterion else ([], {}, 0.0)
-        result = _in_process(run, job, chosen)
+        trials, chosen, seconds = in_process(choose, job, criterion) if criterion else ([], {}, 0.0)
+        result = in_process(run, job, chosen)
     except (AaamError, MemoryError) as error:
         report.say(f"{job.name}: {error or 'not enough memory'}")
         return MethodResult(job.name, job.fingerprint, error=str(error) or "not enough memory")
@@ -127,7 +127,7 @@ def _run(job: Job, criterion: str | None, report: Reporter) -> MethodResult:
     return result
 
 
-def _in_process(work: Callable[..., Result], *arguments: Any) -> Result:
+def in_process(work: Callable[..., Result], *arguments: Any) -> Result:
     """Return what `work` returns in a new process.
 
     Raises:

@@ -73,14 +73,14 @@ def test_the_report_finds_the_scores(project: Places) -> None:
 
 def test_what_is_finished_is_not_run_again(project: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     before = read_comparison(project.report)
-    monkeypatch.setattr(stage, "_in_process", refuse)
+    monkeypatch.setattr(stage, "in_process", refuse)
     assert run(project, "knn", tuned=True) == before
     with pytest.raises(AssertionError, match="run again"):
         run(project, "knn", tuned=False)
 
 
 def test_another_method_is_added_to_those_that_are_there(project: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "_in_process", lambda work, *arguments: work(*arguments))
+    monkeypatch.setattr(stage, "in_process", lambda work, *arguments: work(*arguments))
     found = run(project, "svm", tuned=True)
     assert [each.name for each in found.methods] == [name for name in NAMES if name in ("knn", "svm")]
     assert {path.stem for path in project.scores.iterdir()} == {"knn", "svm"}
@@ -92,7 +92,7 @@ def test_a_method_that_fails_has_a_row_that_says_why(project: Places, monkeypatc
             raise UsageError("no luck today")
         return work(job, *arguments)
 
-    monkeypatch.setattr(stage, "_in_process", failing)
+    monkeypatch.setattr(stage, "in_process", failing)
     where = project._replace(work=project.work.parent / "fails", report=project.report.with_name("fails.json"))
     with pytest.raises(AaamError, match=r"1 of 2 methods failed: tagrel; see .*fails.json"):
         run(where, "knn", "tagrel")
@@ -102,7 +102,7 @@ def test_a_method_that_fails_has_a_row_that_says_why(project: Places, monkeypatc
     ]
     # it is tried again, and what went well is not
     monkeypatch.setattr(
-        stage, "_in_process", lambda work, job, *rest: work(job, *rest) if job.name == "tagrel" else refuse()
+        stage, "in_process", lambda work, job, *rest: work(job, *rest) if job.name == "tagrel" else refuse()
     )
     assert all(not each.error for each in run(where, "knn", "tagrel").methods)
 
@@ -116,12 +116,12 @@ def test_a_method_that_is_none_is_refused_before_anything_runs(project: Places) 
 
 def test_a_process_that_is_killed_is_told(project: Places) -> None:
     with pytest.raises(AaamError, match="was killed"):
-        stage._in_process(os._exit, 9)
+        stage.in_process(os._exit, 9)
 
 
 def test_memory_is_that_of_the_method_and_not_of_who_started_it() -> None:
     held = np.ones(2**26)
-    assert peak_memory() > held.nbytes > stage._in_process(peak_memory)
+    assert peak_memory() > held.nbytes > stage.in_process(peak_memory)
 
 
 def test_scores_become_probabilities_in_the_same_order() -> None:
