@@ -78,7 +78,9 @@ class Combined(Method):
 
     def plan(self, images: int, dimension: int, labels: int) -> str:
         """Return what the neighbours take beside the base."""
-        return f"fit copies {images * dimension * 4 / 1e9:.1f} GB of features; each image is compared with all {images:,}"
+        return (
+            f"fit copies {images * dimension * 4 / 1e9:.1f} GB of features; each image is compared with all {images:,}"
+        )
 
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         if self.k < 1 or not 0 <= self.weight <= 1:

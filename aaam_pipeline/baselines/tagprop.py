@@ -138,7 +138,9 @@ class TagProp(Method):
 
     def plan(self, images: int, dimension: int, labels: int) -> str:
         """Return what the search for neighbours takes."""
-        return f"fit copies {images * dimension * 4 / 1e9:.1f} GB of features and compares all pairs of {images:,} images"
+        return (
+            f"fit copies {images * dimension * 4 / 1e9:.1f} GB of features and compares all pairs of {images:,} images"
+        )
 
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         if self.weights not in ("distance", "rank"):
