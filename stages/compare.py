@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from aaam_pipeline.baselines.compare import compare, places
+from aaam_pipeline.baselines.compare import Wanted, compare, parse_settings, places
 from aaam_pipeline.baselines.tuning import CRITERIA
 from aaam_pipeline.cli.guard import guard
 from aaam_pipeline.cli.render import reporter
@@ -17,13 +17,15 @@ from aaam_pipeline.evaluation.markdown import table as markdown
 def main(
     dataset: str,
     method: Annotated[list[str] | None, typer.Option(help="only this one; can be repeated")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="METHOD.PARAMETER=VALUE")] = None,
     tune: Annotated[bool, typer.Option(help="choose hyper-parameters on the validation split")] = True,
     criterion: Annotated[str, typer.Option(help="by which to choose them")] = CRITERIA[0],
     params: Path = Path("params.yaml"),
 ) -> None:
     """Run methods on `dataset`, and print what came of it."""
     with guard(), reporter() as report:
-        result = compare(dataset, params, places(dataset), method or [], criterion if tune else None, report)
+        wanted = Wanted(method or [], criterion if tune else None, parse_settings(setting or []))
+        result = compare(dataset, params, places(dataset), wanted, report)
         shown = comparison.table(result, Sources())
         print(f"{shown.title}\n\n{markdown(shown)}\n\n{shown.note}")
 

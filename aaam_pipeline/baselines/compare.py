@@ -9,15 +9,17 @@ methods, goes on.
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
+import yaml
 from msgspec import Meta
 
 import aaam_pipeline
@@ -28,13 +30,13 @@ from aaam_pipeline.baselines.tuning import CRITERIA, check_criterion
 from aaam_pipeline.baselines.worker import Job, choose, run
 from aaam_pipeline.core import params
 from aaam_pipeline.core.artifacts import fingerprint, publish, sources_fingerprint, work_folder, write_json
-from aaam_pipeline.core.errors import AaamError
+from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 
 # what a finished result must come from
 CODE = ("core", "metrics", "baselines")
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "faiss-cpu")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "faiss-cpu", "faiss-gpu")
 Result = TypeVar("Result")
 
 
@@ -48,6 +50,38 @@ class Places(NamedTuple):
     work: Path
 
 
+class Wanted(NamedTuple):
+    """What is to be run.
+
+    `methods`: none named are all. `criterion`: choose hyper-parameters on validation first, by this
+    (`tuning.CRITERIA`); None: do not. `settings`: method -> hyper-parameters that are not the defaults.
+    """
+
+    methods: Sequence[str] = ()
+    criterion: str | None = CRITERIA[0]
+    settings: Mapping[str, Mapping[str, Any]] = {}
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return method -> hyper-parameters of texts like `combined.model=models/corel5k/hard`; values are YAML.
+
+    Raises:
+        UsageError: a text is not like that.
+    """
+    settings: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        method, dot, name = place.rpartition(".")
+        try:
+            known = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not (method and dot and name and equals):
+            raise UsageError(f"--set {text!r} is not METHOD.PARAMETER=VALUE, as in knn.k=40")
+        settings.setdefault(method, {})[name] = known
+    return settings
+
+
 def places(dataset: str, base: Path = Path()) -> Places:
     """Return the places of a data set below `base`, the pipeline's by default."""
     return Places(
@@ -59,34 +93,32 @@ def places(dataset: str, base: Path = Path()) -> Places:
     )
 
 
-def compare(
-    dataset: str, params_file: Path, places: Places, methods: Sequence[str], criterion: str | None, report: Reporter
-) -> Comparison:
-    """Run the named methods, all of them if none is named, and publish their results and those finished before.
+def compare(dataset: str, params_file: Path, places: Places, wanted: Wanted, report: Reporter) -> Comparison:
+    """Run the methods that are wanted, and publish their results and those finished before.
 
-    `criterion`: choose hyper-parameters on validation first, by this (`tuning.CRITERIA`); None: take the defaults. A
-    method that fails has a row that says why.
+    A method that fails has a row that says why.
 
     Raises:
-        UsageError: there is no method or criterion of a name, or no such features.
+        UsageError: there is no method, hyper-parameter or criterion of a name, or no such features.
         AaamError: methods failed; all others are published.
     """
     k: int = params.load(params_file, f"{dataset}.k", Annotated[int, Meta(ge=1)])  # type: ignore[arg-type]
-    for name in methods:
-        create(name)
-    check_criterion(criterion or CRITERIA[0])
+    for name in [*wanted.methods, *wanted.settings]:
+        create(name, **wanted.settings.get(name, {}))
+    check_criterion(wanted.criterion or CRITERIA[0])
     features = read_manifest(places.features)
-    identity = [features.hash, k, criterion, _code(), _versions()]
+    identity = [features.hash, k, wanted.criterion, _code(), _versions()]
     results = []
     with exclusive(places.work):
         for name in NAMES:
+            own = dict(wanted.settings.get(name, {}))
             job = Job(
-                name, fingerprint([name, *identity]), places.features, places.prepared, k,
+                name, own, fingerprint([name, own, *identity]), places.features, places.prepared, k,
                 places.work / f"{name}.parquet",
             )  # fmt: skip
             result = _finished(job)
-            if result is None and (name in methods or not methods):
-                result = _run(job, criterion, report)
+            if result is None and (name in wanted.methods or not wanted.methods):
+                result = _run(job, wanted.criterion, report)
             if result:
                 results.append(result)
         comparison = Comparison(
@@ -112,7 +144,7 @@ def _finished(job: Job) -> MethodResult | None:
 def _run(job: Job, criterion: str | None, report: Reporter) -> MethodResult:
     """Tune and run a method, and keep its result."""
     try:
-        report.say(f"{job.name}: {create(job.name)}")
+        report.say(f"{job.name}: {create(job.name, **job.params)}")
         trials, chosen, seconds = in_process(choose, job, criterion) if criterion else ([], {}, 0.0)
         result = in_process(run, job, chosen)
     except (AaamError, MemoryError) as error:
@@ -150,7 +182,12 @@ def _threads() -> int:
 
 
 def _versions() -> list[str]:
-    return [f"{name} {version(name)}" for name in LIBRARIES]
+    versions = []
+    for name in LIBRARIES:
+        # not all methods need all of them
+        with suppress(PackageNotFoundError):
+            versions.append(f"{name} {version(name)}")
+    return versions
 
 
 def _publish(comparison: Comparison, places: Places) -> None:

@@ -116,7 +116,7 @@ class Logistic(_Smooth):
 
     grid: ClassVar[dict[str, list[Any]]] = {"alpha": [0.0003, 0.001, 0.003, 0.01, 0.03]}
 
-    def __init__(self, alpha: float = 0.003, iterations: int = 100) -> None:
+    def __init__(self, alpha: float = 0.01, iterations: int = 100) -> None:
         """Set the weight of the penalty and the most iterations of L-BFGS."""
         self.alpha, self.iterations = alpha, iterations
 

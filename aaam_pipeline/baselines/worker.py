@@ -23,9 +23,10 @@ from aaam_pipeline.datasets import prepare
 
 
 class Job(NamedTuple):
-    """A method to be run: where the features and labels are, k labels an image, and where its test scores go."""
+    """A method to be run: its set hyper-parameters, features and labels, k labels an image, where test scores go."""
 
     name: str
+    params: dict[str, Any]
     fingerprint: str
     features: Path
     prepared: Path
@@ -37,11 +38,10 @@ def choose(job: Job, criterion: str) -> tuple[list[Trial], dict[str, Any], float
     """Return what was tried on validation, the best hyper-parameters of the method's grid, and the seconds it took."""
     splits, started = read_splits(job.features, job.prepared), time.perf_counter()
     train, val = splits["train"], splits["val"]
-    tuned = tune(
-        create(job.name), train.features_ND, train.targets_NL, val.features_ND, val.targets_NL, job.k, criterion
-    )
+    method = create(job.name, **job.params)
+    tuned = tune(method, train.features_ND, train.targets_NL, val.features_ND, val.targets_NL, job.k, criterion)
     trials = [Trial(params, value) for params, value in tuned.tried]
-    # only what the grid names: the rest are defaults
+    # only what the grid names: the rest are set, or defaults
     chosen = {name: tuned.method.get_params()[name] for name in tuned.method.grid}
     return trials, chosen, time.perf_counter() - started
 
@@ -50,7 +50,7 @@ def run(job: Job, params: dict[str, Any]) -> MethodResult:
     """Fit a method, write its test scores, and return its metrics and cost."""
     splits = read_splits(job.features, job.prepared)
     train, val, test = splits["train"], splits["val"], splits["test"]
-    method = create(job.name, **params)
+    method = create(job.name, **job.params | params)
     (images, dimension), labels_count = train.features_ND.shape, train.targets_NL.shape[1]
     plan = method.plan(images, dimension, labels_count)
     started = time.perf_counter()

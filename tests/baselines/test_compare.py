@@ -11,7 +11,7 @@ from training.toy_blocks import make_prepared, write_params
 from aaam_pipeline import metrics
 from aaam_pipeline.baselines import NAMES, features
 from aaam_pipeline.baselines import compare as stage
-from aaam_pipeline.baselines.compare import Places, compare, places
+from aaam_pipeline.baselines.compare import Places, Wanted, compare, parse_settings, places
 from aaam_pipeline.baselines.results import Comparison, read_comparison
 from aaam_pipeline.baselines.worker import as_probabilities, peak_memory
 from aaam_pipeline.core.errors import AaamError, UsageError
@@ -20,10 +20,9 @@ from aaam_pipeline.core.schema import read_scores
 from aaam_pipeline.evaluation import inputs
 
 
-def run(where: Places, *methods: str, tuned: bool = False, by: str = "map") -> Comparison:
-    return compare(
-        "toy", where.prepared.parents[2] / "params.yaml", where, methods, by if tuned else None, NullReporter()
-    )
+def run(where: Places, *methods: str, tuned: bool = False, by: str = "map", settings: Any = None) -> Comparison:
+    wanted = Wanted(methods, by if tuned else None, settings or {})
+    return compare("toy", where.prepared.parents[2] / "params.yaml", where, wanted, NullReporter())
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +111,18 @@ def test_a_method_that_is_none_is_refused_before_anything_runs(project: Places) 
         run(project, "svm", "knnn")
     with pytest.raises(UsageError, match="no criterion 'luck'; known: map, "):
         run(project, "svm", tuned=True, by="luck")
+
+
+def test_hyper_parameters_can_be_set(project: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "in_process", lambda work, *arguments: work(*arguments))
+    where = project._replace(work=project.work.parent / "set", report=project.report.with_name("set.json"))
+    (found,) = run(where, "knn", settings=parse_settings(["knn.k=3", "knn.weights=distance"])).methods
+    assert found.params == {"k": 3, "weights": "distance", "unit": True}
+    for wrong in ("knn", "knn.k", "k=3", ".k=3", "knn.k={"):
+        with pytest.raises(UsageError, match="is not METHOD"):
+            parse_settings([wrong])
+    with pytest.raises(UsageError, match="no parameter 'kk'; did you mean 'k'"):
+        run(where, "knn", settings={"knn": {"kk": 3}})
 
 
 def test_a_process_that_is_killed_is_told(project: Places) -> None:

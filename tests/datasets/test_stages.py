@@ -33,6 +33,7 @@ def write_params(folder: Path, name: str, **data: Any) -> Path:
     block["model"] |= {"backbone": "vgg_small", "weights": "none", "batch_norm": "train"}
     block["train"]["batch_size"] = 4
     block["phases"]["bce"]["epochs"] = 1
+    del block["preset"]
     (folder / "params.yaml").write_text(yaml.safe_dump({"datasets": [name], name: block}))
     return folder / "params.yaml"
 
