@@ -23,6 +23,8 @@ from aaam_pipeline.baselines.nearest import Nearest
 from aaam_pipeline.core.calibration import sigmoid
 from aaam_pipeline.core.errors import UsageError
 
+ROUNDING = 1e-5
+
 
 class Head(Method):
     """The last layer of a trained bundle, over its own embedding: AAAM's scores, from features. Nothing is learnt."""
@@ -94,9 +96,11 @@ class Combined(Method):
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
         scores_BL = self.base_.predict_scores(features_BD)
-        if scores_BL.size and (scores_BL.min() < 0 or scores_BL.max() > 1):
+        # a share may be rounded to just above 1
+        if scores_BL.size and (scores_BL.min() < -ROUNDING or scores_BL.max() > 1 + ROUNDING):
             raise UsageError(f"the scores of {self.base} are no probabilities: take another base, such as bce")
-        return (1 - self.weight) * scores_BL + self.weight * self.evidence(features_BD)
+        mean_BL = (1 - self.weight) * scores_BL + self.weight * self.evidence(features_BD)
+        return np.clip(mean_BL, 0, 1)
 
     def evidence(self, features_BD: Features) -> NDArray[np.floating]:
         """Return the neighbours' part, (B, L): the share of their cosines that falls on those with the label."""
