@@ -52,9 +52,8 @@ def create(name: str, **params: Any) -> "Method":
     """
     if name not in _METHODS:
         close = get_close_matches(name, NAMES, n=1)
-        raise UsageError(
-            f"no method {name!r}; {f'did you mean {close[0]!r}?' if close else 'known:'} {', '.join(NAMES)}"
-        )
+        hint = f"did you mean {close[0]!r}? known:" if close else "known:"
+        raise UsageError(f"no method {name!r}; {hint} {', '.join(NAMES)}")
     entry = _METHODS[name]
     try:
         kind = getattr(import_module(f"{__package__}.{entry.module}"), entry.kind)
