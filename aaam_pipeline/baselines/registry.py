@@ -27,6 +27,18 @@ _METHODS = {
     "knn": _Entry("neighbours", "Knn"),
     "2pknn": _Entry("neighbours", "TwoPassKnn"),
     "tagrel": _Entry("tagrel", "TagRel"),
+    "tagprop": _Entry("tagprop", "TagProp"),
+    "tagprop-linear": _Entry("tagprop", "TagProp", {"sigmoid": False}),
+    "tagprop-rank": _Entry("tagprop", "TagProp", {"weights": "rank"}),
+    "tagprop-rank-linear": _Entry("tagprop", "TagProp", {"weights": "rank", "sigmoid": False}),
+    "kcca": _Entry("kcca", "Kcca"),
+    "kcca+svm": _Entry("kcca", "KccaThen", {"base": "svm"}),
+    "kcca+knn": _Entry("kcca", "KccaThen", {"base": "knn"}),
+    "kcca+2pknn": _Entry("kcca", "KccaThen", {"base": "2pknn"}),
+    "kcca+tagrel": _Entry("kcca", "KccaThen", {"base": "tagrel"}),
+    "kcca+tagprop": _Entry("kcca", "KccaThen", {"base": "tagprop"}),
+    "cnn-rnn": _Entry("cnn_rnn", "CnnRnn"),
+    "combined": _Entry("combined", "Combined"),
 }
 NAMES = tuple(_METHODS)
 

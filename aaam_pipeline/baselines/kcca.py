@@ -1,0 +1,127 @@
+"""Kernel CCA: labels by their similarity to the image in the semantic space, and any other method in that space.
+
+T. Uricchio, L. Ballan, L. Seidenari, A. Del Bimbo: Automatic image annotation via label transfer in the semantic space.
+Pattern Recognition 71, 2017. The space, its equations and their deviations: semantic.py.
+
+Shapes: N training images, B images of a block, D features, L labels, E dimensions of the space.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline.baselines import registry
+from aaam_pipeline.baselines.base import Features, Method, Targets
+from aaam_pipeline.baselines.nearest import to_unit
+from aaam_pipeline.baselines.semantic import EXACT, Settings, space_of
+from aaam_pipeline.core.errors import UsageError
+
+KAPPAS = [0.3, 1.0, 3.0]
+
+
+class _InSpace(Method):
+    """What both share: the hyper-parameters of the space.
+
+    kernel: between images, `rbf`, `linear` or `chi2` (for features that are not negative; many times slower). kappa:
+    strength of the regularisation. power: of the correlations that coordinates are multiplied by. landmarks: of
+    Nystroem's approximation, above 20,000 training images. unit: scale features to unit length first. seed: of the
+    landmarks.
+    """
+
+    kernel: str
+    kappa: float
+    power: float
+    landmarks: int
+    unit: bool
+    seed: int
+
+    def plan(self, images: int, dimension: int, labels: int) -> str:
+        """Return what the kernel takes, or that it is approximated."""
+        if images <= EXACT:
+            return f"kernel CCA: exact, with a kernel of {images:,} x {images:,}: {images**2 * 8 / 1e9:.1f} GB"
+        return f"kernel CCA: above {EXACT:,} training images approximated, Nystroem with {self.landmarks:,} landmarks"
+
+    def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
+        settings = Settings(self.kernel, self.kappa, self.power, self.landmarks, self.unit, self.seed)
+        self.space_ = space_of(features_ND, targets_NL, settings)
+        self.correlations_ = self.space_.correlations_E
+
+
+class Kcca(_InSpace):
+    """Cross-modal retrieval: a label's score is the cosine between the image and the label in the space.
+
+    The label stands there as the label vector that has it alone; labels are not transferred from neighbours.
+
+    Deviations: those of the space (semantic.py). A label that no training image has, or that all have, has no place in
+    it: its score is -1 or 1. Where nothing correlates, scores are the labels' frequencies.
+    """
+
+    grid: ClassVar[dict[str, list[Any]]] = {"kappa": KAPPAS}
+
+    def __init__(
+        self,
+        *,
+        kernel: str = "rbf",
+        kappa: float = 1.0,
+        power: float = 1.0,
+        landmarks: int = 4000,
+        unit: bool = True,
+        seed: int = 1,
+    ) -> None:
+        self.kernel, self.kappa, self.power = kernel, kappa, power
+        self.landmarks, self.unit, self.seed = landmarks, unit, seed
+
+    def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
+        super()._fit(features_ND, targets_NL)
+        self.label_units_ = to_unit(self.space_.project_labels(np.eye(targets_NL.shape[1])).astype(np.float32))
+
+    def _scores(self, features_BD: Features) -> NDArray[np.floating]:
+        share_L = self.space_.mean_L
+        if not self.correlations_.any():
+            return np.broadcast_to(share_L, (len(features_BD), len(share_L)))
+        cosine_BL = to_unit(self.space_.project(features_BD)) @ self.label_units_.T
+        return np.where((share_L > 0) & (share_L < 1), cosine_BL, np.where(share_L > 0, 1, -1))
+
+
+class KccaThen(_InSpace):
+    """Another method, `base`, that is given coordinates in the space instead of features.
+
+    base: the name of a registered method; base_params: its hyper-parameters, where they are not the defaults. Training
+    images stand where their features put them, as test images do: their labels shape the space, not their place in it.
+
+    Deviations: those of the space (semantic.py) and of the base.
+    """
+
+    def __init__(
+        self,
+        *,
+        base: str = "knn",
+        base_params: dict[str, Any] | None = None,
+        kernel: str = "rbf",
+        kappa: float = 1.0,
+        power: float = 1.0,
+        landmarks: int = 4000,
+        unit: bool = True,
+        seed: int = 1,
+    ) -> None:
+        self.base, self.base_params = base, base_params
+        self.kernel, self.kappa, self.power = kernel, kappa, power
+        self.landmarks, self.unit, self.seed = landmarks, unit, seed
+
+    def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
+        if self.base.startswith("kcca"):
+            raise UsageError(f"base must be a method over features, not {self.base!r}")
+        base = registry.create(self.base, **(self.base_params or {}))
+        super()._fit(features_ND, targets_NL)
+        self.base_ = base.fit(self.space_.train_NE, targets_NL)
+
+    def _scores(self, features_BD: Features) -> NDArray[np.floating]:
+        return self.base_.predict_scores(self.space_.project(features_BD))
+
+    @property
+    def grid(self) -> dict[str, list[Any]]:  # type: ignore[override]
+        """Return the grid: `kappa`, and every combination of the base's own grid."""
+        from aaam_pipeline.baselines.tuning import combinations
+
+        return {"kappa": KAPPAS, "base_params": combinations(registry.create(self.base).grid)}

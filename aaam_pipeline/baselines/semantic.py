@@ -1,0 +1,219 @@
+"""The semantic space of kernel CCA: where images and label vectors correlate best.
+
+D. Hardoon, S. Szedmak, J. Shawe-Taylor: Canonical correlation analysis: an overview with application to learning
+methods. Neural Computation 16, 2004 (the regularised problem); T. Uricchio, L. Ballan, L. Seidenari, A. Del Bimbo:
+Automatic image annotation via label transfer in the semantic space. Pattern Recognition 71, 2017.
+
+Shapes: N training images, M images to be projected, D features, L labels, R landmarks, E dimensions of the space.
+
+With centred kernels Kx of the images and Ky = Y Y' of the label vectors (the number of labels that two images share) it
+maximises a' Kx Ky b where a' (Kx^2 + kx Kx) a = 1 and b' (Ky^2 + ky Ky) b = 1, which is
+
+    (Kx + kx I)^-1 Ky (Ky + ky I)^-1 Kx a = r^2 a                                    r: the canonical correlations.
+
+Ky has rank L at most, so the same is solved with L x L matrices, in w = Y' b, without loss:
+
+    Y' Kx (Kx + kx I)^-1 Y w = r^2 (Y' Y + ky I) w,    a = (Kx + kx I)^-1 Y w / r.
+
+Deviations, with reasons:
+- Solved exactly, with one Cholesky decomposition of Kx + kx I, up to `EXACT` training images; the sources take a
+  partial Gram-Schmidt decomposition of both kernels. Above, Kx is Nystroem's with R landmarks drawn at random,
+  Kx = F F', and Y' F (F' F + kx I)^-1 F' Y takes the place of the matrix at the left.
+- kx and ky are `kappa` times the mean eigenvalue of their kernel, so that `kappa` means the same for every kernel and
+  size. The sources have one number for both kernels as they are.
+- Coordinates are multiplied by their correlation to the power of `power`: dimensions that correlate little add little
+  to distances. (So does the code of A. Dutta, Y. Verma, C. Jawahar: Automatic image annotation: the quirks and what
+  works, 2018, with power 1. 0 gives the plain projections.)
+- The kernel between images is a setting (kernels.py). The 2017 paper was not at hand to see which one it has; RBF and
+  chi-square are equally good on Corel-5k, and the former takes a fraction of the time.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline.baselines.base import BLOCK, Features, Targets
+from aaam_pipeline.baselines.kernels import Kernel
+from aaam_pipeline.baselines.nearest import to_unit
+from aaam_pipeline.core.errors import UsageError
+
+EXACT = 20_000
+# correlations below are rounding
+LEAST_CORRELATION = 1e-5
+
+Floats = NDArray[np.float64]
+
+
+class Settings(NamedTuple):
+    """What a space depends on beside the data."""
+
+    kernel: str = "rbf"
+    kappa: float = 1.0
+    power: float = 1.0
+    landmarks: int = 4000
+    unit: bool = True
+    seed: int = 1
+
+    def check(self) -> None:
+        """Raise a UsageError unless the numbers fit."""
+        if not self.kappa > 0:
+            raise UsageError(f"kappa must be above 0, not {self.kappa}: without it every correlation is 1")
+        if self.landmarks < 1:
+            raise UsageError(f"landmarks must be at least 1, not {self.landmarks}")
+
+
+class _NothingCorrelatesError(Exception):
+    """All images have the same features or the same labels, or neither says anything of the other."""
+
+
+class Space:
+    """A fitted space: `project` and `project_labels`; `correlations_E`, largest first; `train_NE`.
+
+    Where nothing correlates (one image; equal features or labels) it has one dimension of correlation 0, in which
+    everything is at 0.
+    """
+
+    def __init__(self, features_ND: Features, targets_NL: Targets, settings: Settings) -> None:
+        settings.check()
+        self._settings = settings
+        self.mean_L = targets_NL.mean(0, dtype=np.float64)
+        self._exact = len(features_ND) <= EXACT
+        targets_NL = np.asarray(targets_NL)
+        # the images that kernels are taken with: all, or the landmarks
+        chosen_R = np.arange(len(features_ND))
+        if not self._exact:
+            chance = np.random.default_rng(settings.seed)
+            chosen_R = np.sort(
+                chance.choice(len(features_ND), min(settings.landmarks, len(features_ND)), replace=False)
+            )
+        self._chosen_RD = self._prepare(features_ND[chosen_R])
+        self._kernel = Kernel(settings.kernel, self._chosen_RD)
+        try:
+            (self._fit_exact if self._exact else self._fit_nystroem)(features_ND, targets_NL)
+        except _NothingCorrelatesError:
+            self.correlations_E, self._labels_LE = np.zeros(1), np.zeros((targets_NL.shape[1], 1))
+            self._keep(np.zeros((len(chosen_R), 1)), np.zeros(1))
+            self.train_NE = np.zeros((len(features_ND), 1), np.float32)
+
+    def project(self, features_MD: Features) -> NDArray[np.float32]:
+        """Return the images' coordinates, (M, E)."""
+        projected_ME = np.empty((len(features_MD), len(self.correlations_E)), np.float32)
+        for first in range(0, len(features_MD), BLOCK):
+            kernel_BR = self._kernel(self._prepare(features_MD[first : first + BLOCK]), self._chosen_RD)
+            projected_ME[first : first + BLOCK] = kernel_BR @ self._dual_RE - self._offset_E
+        return projected_ME
+
+    def project_labels(self, targets_ML: NDArray[np.number]) -> Floats:
+        """Return the coordinates of label vectors, (M, E)."""
+        return np.asarray((targets_ML - self.mean_L) @ self._labels_LE * self.correlations_E**self._settings.power)
+
+    def _prepare(self, features_MD: Features) -> Features:
+        block_MD = np.ascontiguousarray(features_MD, np.float32)
+        return to_unit(block_MD) if self._settings.unit else block_MD
+
+    def _fit_exact(self, features_ND: Features, targets_NL: Targets) -> None:
+        from scipy.linalg import cho_factor, cho_solve
+
+        count = len(features_ND)
+        kernel_NN = np.empty((count, count))
+        for first in range(0, count, BLOCK):
+            kernel_NN[first : first + BLOCK] = self._kernel(self._chosen_RD[first : first + BLOCK], self._chosen_RD)
+        mean_N, whole = kernel_NN.mean(0), float(np.trace(kernel_NN))
+        kernel_NN -= mean_N
+        kernel_NN -= (mean_N - mean_N.mean())[:, None]
+        kappa = self._ridge(float(np.trace(kernel_NN)), whole, count)
+        kernel_NN[np.diag_indices(count)] += kappa
+        labels_NL = targets_NL - self.mean_L
+        # transposed, which changes nothing, for LAPACK to work in place
+        factor = cho_factor(kernel_NN.T, lower=True, overwrite_a=True, check_finite=False)
+        solved_NL = cho_solve(factor, labels_NL, check_finite=False)
+        # Kx (Kx + kx I)^-1 Y
+        fitted_NL = labels_NL - kappa * solved_NL
+        turned_LE = self._correlate(labels_NL.T @ fitted_NL, labels_NL.T @ labels_NL, count)
+        dual_NE = solved_NL @ turned_LE
+        self._keep(dual_NE, mean_N @ dual_NE)
+        self.train_NE = np.asarray(fitted_NL @ turned_LE, np.float32)
+
+    def _fit_nystroem(self, features_ND: Features, targets_NL: Targets) -> None:
+        from scipy.linalg import cho_factor, cho_solve, eigh
+
+        count = len(features_ND)
+        values_R, vectors_RR = eigh(self._kernel(self._chosen_RD, self._chosen_RD).astype(np.float64))
+        kept = values_R > 1e-6 * values_R[-1]
+        map_RR = vectors_RR[:, kept] / np.sqrt(values_R[kept])
+        size = map_RR.shape[1]
+        square_RR, with_RL = np.zeros((size, size)), np.zeros((size, targets_NL.shape[1]))
+        sum_R = np.zeros(size)
+        for first in range(0, count, BLOCK):
+            rows = slice(first, first + BLOCK)
+            kernel_BR = self._kernel(self._prepare(features_ND[rows]), self._chosen_RD)
+            mapped_BR = kernel_BR @ map_RR.astype(np.float32)
+            square_RR += mapped_BR.T @ mapped_BR
+            with_RL += mapped_BR.T @ (targets_NL[rows] - self.mean_L).astype(np.float32)
+            sum_R += mapped_BR.sum(0, dtype=np.float64)
+        mean_R, whole = sum_R / count, float(np.trace(square_RR))
+        square_RR -= count * np.outer(mean_R, mean_R)
+        kappa = self._ridge(float(np.trace(square_RR)), whole, count)
+        square_RR[np.diag_indices(size)] += kappa
+        solved_RL = cho_solve(cho_factor(square_RR, lower=True, overwrite_a=True), with_RL)
+        labels_LL = _gram(targets_NL) - count * np.outer(self.mean_L, self.mean_L)
+        turned_LE = self._correlate(with_RL.T @ solved_RL, labels_LL, count)
+        primal_RE = solved_RL @ turned_LE
+        self._keep(map_RR @ primal_RE, mean_R @ primal_RE)
+        self.train_NE = self.project(features_ND)
+
+    def _ridge(self, trace: float, whole: float, count: int) -> float:
+        """Return kx from the traces of the centred and of the whole kernel."""
+        if trace <= 1e-5 * whole:
+            raise _NothingCorrelatesError
+        return self._settings.kappa * trace / count
+
+    def _correlate(self, fitted_LL: Floats, labels_LL: Floats, count: int) -> Floats:
+        """Solve for w and the correlations; return w scaled by r^(power - 1), (L, E)."""
+        from scipy.linalg import eigh
+
+        trace = float(np.trace(labels_LL))
+        if trace <= 0:
+            raise _NothingCorrelatesError
+        kappa = self._settings.kappa * trace / count
+        squared_L, vectors_LL = eigh((fitted_LL + fitted_LL.T) / 2, labels_LL + kappa * np.eye(len(labels_LL)))
+        squared_L, vectors_LL = squared_L[::-1], vectors_LL[:, ::-1]
+        kept = squared_L > LEAST_CORRELATION**2
+        if not kept.any():
+            raise _NothingCorrelatesError
+        self.correlations_E = np.sqrt(squared_L[kept])
+        self._labels_LE = np.asarray(vectors_LL[:, kept])
+        return np.asarray(self._labels_LE * self.correlations_E ** (self._settings.power - 1))
+
+    def _keep(self, dual_RE: Floats, offset_E: Floats) -> None:
+        self._dual_RE, self._offset_E = dual_RE.astype(np.float32), offset_E.astype(np.float32)
+
+
+def _gram(targets_NL: Targets) -> Floats:
+    """Return Y' Y: how many images have both labels."""
+    blocks = (targets_NL[first : first + BLOCK].astype(np.float32) for first in range(0, len(targets_NL), BLOCK))
+    return np.asarray(sum(block.T @ block for block in blocks), np.float64)
+
+
+class _Made(NamedTuple):
+    key: bytes
+    space: Space
+
+
+_last: _Made | None = None
+
+
+def space_of(features_ND: Features, targets_NL: Targets, settings: Settings) -> Space:
+    """Return the space of some data; the last one made is kept, for methods that differ only in what follows it."""
+    global _last
+    digest = hashlib.blake2b(repr((settings, features_ND.shape, targets_NL.shape)).encode())
+    for first in range(0, len(features_ND), BLOCK):
+        rows = slice(first, first + BLOCK)
+        digest.update(np.ascontiguousarray(features_ND[rows]).data)
+        digest.update(np.ascontiguousarray(targets_NL[rows]).data)
+    if _last is None or _last.key != digest.digest():
+        _last = None
+        _last = _Made(digest.digest(), Space(features_ND, targets_NL, settings))
+    return _last.space

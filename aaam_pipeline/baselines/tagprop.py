@@ -1,0 +1,195 @@
+"""TagProp: labels from weighted nearest neighbours, the weights learnt by maximum likelihood.
+
+M. Guillaumin, T. Mensink, J. Verbeek, C. Schmid: TagProp: Discriminative metric learning in nearest neighbor models for
+image auto-annotation. ICCV 2009, section 3.
+
+Shapes: N training images, B images of a block, D features, L labels, K neighbours, P parameters of the weights.
+
+The model, for image i with neighbours j of weight pi_ij (which sum to 1) and label w:
+
+    x_iw = sum_j pi_ij y_jw                                         the neighbours that have the label
+    p(y_iw = 1) = (1 - eps) x_iw + eps / 2                          without sigmoid
+    p(y_iw = 1) = 1 / (1 + exp(-(alpha_w x_iw + beta_w)))           with: lifts the rare labels
+    pi_ik = softmax over the ranks k of -gamma_k                    weights by rank: one number for each of K ranks
+    pi_ij = softmax over the neighbours j of -theta d(i, j)         weights by distance: theta >= 0 and nothing else
+
+is fitted to L = sum_iw c_iw ln p(y_iw), c_iw = 1 / (labels present) or 1 / (labels absent), over all training images,
+each described by its neighbours without itself (leave-one-out). The sigmoids are fitted in turn with the weights.
+
+Deviations, with reasons:
+- One distance, Euclidean between features (of unit length unless `unit` is off). The paper combines fifteen base
+  distances of hand-made features, with a theta for each (TagProp-ML); here there is one feature vector.
+- eps is 1e-3 with the likelihood (1 - eps) x + eps / 2, and rank weights are a softmax: so in the authors' code. The
+  paper has gamma_k >= 0 that sum to 1, which is the same set of weights.
+- L-BFGS instead of projected gradient descent, Newton for the sigmoids, until a round gains less than 1e-4 of the
+  likelihood or after five rounds (the authors' number).
+- alpha_w >= 0.01 (the paper leaves it free), for a label with one training image never is among that image's
+  neighbours: its likelihood is best with a negative alpha, which would turn the label's ranking upside down. A prior as
+  weak as 1e-4 on alpha_w and beta_w keeps a label that the neighbours separate perfectly, or that has no positive
+  image, finite.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline.baselines.base import Features, Method, Targets
+from aaam_pipeline.baselines.nearest import Nearest
+from aaam_pipeline.baselines.sigmoids import Sigmoids, fit_sigmoids
+from aaam_pipeline.core.errors import UsageError
+
+EPS = 1e-3
+ROUNDS = 5
+GAIN = 1e-4
+# what a block of neighbours' labels may take in memory
+BLOCK_BYTES = 8 << 20
+
+Floats = NDArray[np.float64]
+
+
+class Neighbourhood:
+    """The neighbours of images, (N, K) ids and distances, and the labels they point to, (N, L) float32."""
+
+    def __init__(self, ids_NK: NDArray[np.integer], distances_NK: NDArray[np.floating], labels_NL: Targets) -> None:
+        self.ids_NK = ids_NK
+        self.distances_NK = np.asarray(distances_NK, np.float64)
+        self._labels_NL = np.asarray(labels_NL, np.float32)
+        self._step = max(1, BLOCK_BYTES // (4 * ids_NK.shape[1] * labels_NL.shape[1]))
+
+    def present(self, weights_NK: Floats) -> Floats:
+        """Return x: the weight of each image's neighbours that have the label, (N, L)."""
+        x_NL = np.empty((len(self.ids_NK), self._labels_NL.shape[1]))
+        for rows in self._blocks():
+            labels_BKL = self._labels_NL[self.ids_NK[rows]]
+            x_NL[rows] = np.matmul(weights_NK[rows, None].astype(np.float32), labels_BKL)[:, 0]
+        return x_NL
+
+    def pull(self, gradient_NL: Floats) -> Floats:
+        """Return the derivative with respect to the weights, (N, K), of a function of `present` from that of x."""
+        pulled_NK = np.empty(self.ids_NK.shape)
+        for rows in self._blocks():
+            labels_BKL = self._labels_NL[self.ids_NK[rows]]
+            pulled_NK[rows] = np.matmul(labels_BKL, gradient_NL[rows, :, None].astype(np.float32))[:, :, 0]
+        return pulled_NK
+
+    def _blocks(self) -> list[slice]:
+        return [slice(first, first + self._step) for first in range(0, len(self.ids_NK), self._step)]
+
+
+def weigh(parameters_P: Floats, distances_NK: Floats, by: str) -> Floats:
+    """Return the weights of the neighbours, (N, K), each row summing to 1."""
+    energy_NK = -parameters_P * distances_NK if by == "distance" else np.broadcast_to(-parameters_P, distances_NK.shape)
+    weights_NK = np.exp(energy_NK - energy_NK.max(1, keepdims=True))
+    return np.asarray(weights_NK / weights_NK.sum(1, keepdims=True))
+
+
+def balance(targets_NL: Targets) -> tuple[float, float]:
+    """Return c of a label that is present and of one that is absent: all of either kind count 1 together."""
+    present = int(np.count_nonzero(targets_NL))
+    return 1 / max(present, 1), 1 / max(targets_NL.size - present, 1)
+
+
+def loss(
+    parameters_P: Floats, near: Neighbourhood, targets_NL: Targets, by: str, sigmoids: Sigmoids | None
+) -> tuple[float, Floats]:
+    """Return -L and its gradient with respect to the parameters of the weights, (P,)."""
+    weights_NK = weigh(parameters_P, near.distances_NK, by)
+    x_NL = near.present(weights_NK)
+    cost_NL = np.where(targets_NL > 0, *balance(targets_NL))
+    if sigmoids is None:
+        p_NL = (1 - EPS) * x_NL + EPS / 2
+        slope_NL = np.full_like(p_NL, 1 - EPS)
+    else:
+        p_NL = sigmoids(x_NL)
+        slope_NL = sigmoids.alpha_L * p_NL * (1 - p_NL)
+    likelihood_NL = np.maximum(np.where(targets_NL > 0, p_NL, 1 - p_NL), 1e-15)
+    sign_NL = np.where(targets_NL > 0, 1.0, -1.0)
+    pulled_NK = near.pull(-cost_NL * sign_NL * slope_NL / likelihood_NL)
+    # a softmax's derivative, and the energies' with respect to the parameters
+    energy_NK = weights_NK * (pulled_NK - (weights_NK * pulled_NK).sum(1, keepdims=True))
+    gradient_P = -(energy_NK * near.distances_NK).sum(keepdims=True)[0] if by == "distance" else -energy_NK.sum(0)
+    return float(-(cost_NL * np.log(likelihood_NL)).sum()), gradient_P
+
+
+class TagProp(Method):
+    """TagProp with one distance: see the module.
+
+    k: neighbours; all other training images where there are fewer. More do no harm: the paper's results rise until 200.
+    weights: `distance` or `rank`. sigmoid: modulate each label. unit: scale features to unit length first.
+
+    Deviations: those of the module. From one training image nothing can be learnt: its labels are every image's.
+    """
+
+    grid: ClassVar[dict[str, list[Any]]] = {"k": [50, 100, 200]}
+
+    def __init__(
+        self,
+        *,
+        k: int = 200,
+        weights: Literal["distance", "rank"] = "distance",
+        sigmoid: bool = True,
+        unit: bool = True,
+    ) -> None:
+        self.k = k
+        self.weights = weights
+        self.sigmoid = sigmoid
+        self.unit = unit
+
+    def plan(self, images: int, dimension: int, labels: int) -> str:
+        """Return what the search for neighbours takes."""
+        return (
+            f"fit copies {images * dimension * 4 / 1e9:.1f} GB of features and compares all pairs of {images:,} images"
+        )
+
+    def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
+        if self.weights not in ("distance", "rank"):
+            raise UsageError(f"weights must be 'distance' or 'rank', not {self.weights!r}")
+        if self.k < 1:
+            raise UsageError(f"k must be at least 1, not {self.k}")
+        self.nearest_ = Nearest(features_ND, unit=self.unit)
+        self.targets_ = np.asarray(targets_NL)
+        if len(features_ND) == 1:
+            self._keep(np.zeros(1), None, [])
+        else:
+            self._learn(Neighbourhood(*self.nearest_.others(self.k), self.targets_))
+
+    def _keep(self, parameters_P: Floats, sigmoids: Sigmoids | None, losses: list[float]) -> None:
+        self.parameters_, self.sigmoids_, self.losses_ = parameters_P, sigmoids, losses
+
+    def _learn(self, near: Neighbourhood) -> None:
+        parameters_P = np.zeros(1 if self.weights == "distance" else near.ids_NK.shape[1])
+        if not self.sigmoid:
+            parameters_P, value = self._fit_weights(parameters_P, near, None)
+            self._keep(parameters_P, None, [value])
+            return
+        sigmoids: Sigmoids | None = None
+        losses: list[float] = []
+        for _ in range(ROUNDS):
+            x_NL = near.present(weigh(parameters_P, near.distances_NK, self.weights))
+            sigmoids = fit_sigmoids(x_NL, self.targets_, *balance(self.targets_), start=sigmoids)
+            parameters_P, value = self._fit_weights(parameters_P, near, sigmoids)
+            losses.append(value)
+            if len(losses) > 1 and losses[-2] - value < GAIN * value:
+                break
+        self._keep(parameters_P, sigmoids, losses)
+
+    def _fit_weights(self, start_P: Floats, near: Neighbourhood, sigmoids: Sigmoids | None) -> tuple[Floats, float]:
+        from scipy.optimize import minimize
+
+        arguments = (near, self.targets_, self.weights, sigmoids)
+        bounds = [(0, None)] if self.weights == "distance" else None
+        found = minimize(
+            loss, start_P, arguments, "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 50, "ftol": 1e-6}
+        )
+        return found.x, float(found.fun)
+
+    def _scores(self, features_BD: Features) -> NDArray[np.floating]:
+        ids_BK, distances_BK = self.nearest_.search(features_BD, self._count())
+        near = Neighbourhood(ids_BK, distances_BK, self.targets_)
+        x_BL = near.present(weigh(self.parameters_, near.distances_NK, self.weights))
+        return (1 - EPS) * x_BL + EPS / 2 if self.sigmoids_ is None else self.sigmoids_(x_BL)
+
+    def _count(self) -> int:
+        """Return how many neighbours the weights were learnt for: those of an image that is no training image."""
+        return max(min(self.k, len(self.targets_) - 1), 1)
