@@ -31,10 +31,10 @@ demo: install
 	@echo '  dvc metrics show; dvc plots show          how good the model is, phase by phase'
 	@echo '  reports/scenes/report.html, figures/scenes   tables and figures as in the paper'
 
-# one process a core, so one thread each
+# one process a core, so one thread each; a file stays in one process (a Ray cluster is one at a time)
 test: export OMP_NUM_THREADS ?= 1
 test: install
-	python -m pytest --numprocesses auto --dist worksteal
+	python -m pytest --numprocesses auto --dist loadfile
 
 # the tests that kill annotating runs, 200 times, at other moments every time: AAAM_SEED=... for the same ones again
 chaos: export AAAM_CHAOS ?= 200
