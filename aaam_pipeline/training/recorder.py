@@ -34,7 +34,8 @@ class Recorder:
         """Keep the scores that the network gives after `step` steps; it stays in the mode it was in."""
         training = network.training
         network.eval()
-        self.scores_SML.append(network.predict(self.images_M3SS)[0])
+        # on the CPU, as those of a checkpoint are: they are stacked in the end
+        self.scores_SML.append(network.predict(self.images_M3SS)[0].cpu())
         self.steps.append(step)
         network.train(training)
 
@@ -45,5 +46,5 @@ class Recorder:
             image_ids=[self.split.image_ids[row] for row in self.rows],
             targets_ML=self.split.targets_NL[self.rows],
             steps_S=np.array(self.steps, dtype=np.int64),
-            scores_SML=torch.stack(self.scores_SML).cpu().numpy(),
+            scores_SML=torch.stack(self.scores_SML).numpy(),
         )

@@ -204,7 +204,7 @@ def _resumed(course: Course, task: Task) -> Course | None:
     course.recorder.steps = progress.recorded_steps
     course.recorder.scores_SML = [state.recorded[str(number)] for number in range(len(progress.recorded_steps))]
     rank = task.team.rank
-    if progress.step and f"{rank}.cpu" in state.chance:
+    if progress.step:
         torch.set_rng_state(state.chance[f"{rank}.cpu"])
         course.miner.set_state(state.chance[f"{rank}.miner"])
         if task.team.device.type == "cuda":
