@@ -34,9 +34,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from aaam_pipeline.baselines import beams
-from aaam_pipeline.baselines.base import Features, Method, Targets
+from aaam_pipeline.baselines.base import Features, Targets
+from aaam_pipeline.baselines.descent import GradientMethod
 from aaam_pipeline.baselines.scaling import Scale, measure
-from aaam_pipeline.core.errors import TrainingError, UsageError
+from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.seeding import derive
 
 IGNORED = -100
@@ -99,7 +100,7 @@ def sequences(targets_NL: Targets) -> NDArray[np.int64]:
     return sequence_NT
 
 
-class CnnRnn(Method):
+class CnnRnn(GradientMethod):
     """The LSTM over labels: see the module.
 
     embedding, hidden: E and H. width: hypotheses of the beam. The others are of the training.
@@ -107,7 +108,6 @@ class CnnRnn(Method):
     Deviations: those of the module.
     """
 
-    ordered = True
     grid: ClassVar[dict[str, list[Any]]] = {"epochs": [10, 20], "lr": [1e-3, 3e-3]}
 
     def __init__(
@@ -146,28 +146,16 @@ class CnnRnn(Method):
     def _train(
         self, network: Recurrent, features_ND: Features, sequence_NT: NDArray[np.int64], device: torch.device
     ) -> None:
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        batches = -(-len(features_ND) // self.batch_size)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs * batches)
-        generator = torch.Generator().manual_seed(derive(self.seed, "batches"))
-        network.train()
-        for _ in range(self.epochs):
-            order_N = torch.randperm(len(features_ND), generator=generator).numpy()
-            for rows_B in np.array_split(order_N, batches):
-                features_BD = torch.from_numpy(self.scale_(np.asarray(features_ND[rows_B]))).to(device)
-                # the longest sequence of the batch, not of all
-                sequence_BT = sequence_NT[rows_B]
-                sequence_BT = sequence_BT[:, : (sequence_BT != IGNORED).sum(1).max()]
-                expected_BT = torch.from_numpy(sequence_BT).to(device)
-                logits_BTl = network(features_BD, expected_BT[:, :-1])
-                loss = cross_entropy(logits_BTl.flatten(0, 1), expected_BT.flatten(), reduction="sum") / len(rows_B)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-                optimizer.step()
-                schedule.step()
-        if not all(bool(each.isfinite().all()) for each in network.parameters()):
-            raise TrainingError(f"{self}: the weights are no numbers any more; use a smaller lr")
+        def loss(rows_B: NDArray[np.int64], generator: torch.Generator) -> Tensor:
+            features_BD = torch.from_numpy(self.scale_(np.asarray(features_ND[rows_B]))).to(device)
+            # the longest sequence of the batch, not of all
+            sequence_BT = sequence_NT[rows_B]
+            sequence_BT = sequence_BT[:, : (sequence_BT != IGNORED).sum(1).max()]
+            expected_BT = torch.from_numpy(sequence_BT).to(device)
+            logits_BTl = network(features_BD, expected_BT[:, :-1])
+            return cross_entropy(logits_BTl.flatten(0, 1), expected_BT.flatten(), reduction="sum") / len(rows_B)
+
+        self._descend(network, len(features_ND), loss, clip=5.0)
 
     def search(self, features_BD: Features) -> beams.Beams:
         """Return the beams of some images."""

@@ -13,16 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aaam_pipeline.baselines.base import Features, Method, Targets
+from aaam_pipeline.baselines.base import Features, Targets
+from aaam_pipeline.baselines.descent import GradientMethod
 from aaam_pipeline.baselines.scaling import Scale, measure
-from aaam_pipeline.core.errors import TrainingError, UsageError
+from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.seeding import derive
 
 
-class Perceptron(Method):
+class Perceptron(GradientMethod):
     """A subclass has the loss. The same seed gives the same weights, on one machine and with one number of threads."""
-
-    ordered = True
 
     def __init__(
         self,
@@ -66,23 +65,12 @@ class Perceptron(Method):
         return nn.Sequential(*layers, output)
 
     def _train(self, network: nn.Module, features_ND: Features, targets_NL: Targets, device: torch.device) -> None:
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        batches = -(-len(features_ND) // self.batch_size)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs * batches)
-        generator = torch.Generator().manual_seed(derive(self.seed, "batches"))
-        network.train()
-        for _ in range(self.epochs):
-            order_N = torch.randperm(len(features_ND), generator=generator).numpy()
-            for rows_B in np.array_split(order_N, batches):
-                features_BD = torch.from_numpy(np.asarray(features_ND[rows_B], np.float32)).to(device)
-                targets_BL = torch.from_numpy(targets_NL[rows_B].astype(np.float32)).to(device)
-                loss = self._loss(network(features_BD), targets_BL, generator)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-        if not all(bool(each.isfinite().all()) for each in network.parameters()):
-            raise TrainingError(f"{self}: the weights are no numbers any more; use a smaller lr")
+        def loss(rows_B: NDArray[np.int64], generator: torch.Generator) -> Tensor:
+            features_BD = torch.from_numpy(np.asarray(features_ND[rows_B], np.float32)).to(device)
+            targets_BL = torch.from_numpy(targets_NL[rows_B].astype(np.float32)).to(device)
+            return self._loss(network(features_BD), targets_BL, generator)
+
+        self._descend(network, len(features_ND), loss)
 
     @torch.inference_mode()
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
