@@ -1,6 +1,6 @@
 """WARP: a network trained with the weighted approximate-rank pairwise loss.
 
-Shapes: B images of a batch, L labels, A pairs of an image and a relevant label.
+Shapes: B images of a batch, L labels.
 
 Sources: Weston, Bengio and Usunier 2011, "WSABIE" (Algorithm 1); Gong et al. 2013, "Deep convolutional ranking for
 multilabel image annotation" (section 3.2, 3), for images with several labels.
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from aaam_pipeline.baselines.perceptron import Perceptron
+from aaam_pipeline.models.warp import warp_loss
 
 
 class Warp(Perceptron):
     """The WARP loss; scores are real numbers that rank labels.
 
     Deviations: the last layers only, over fixed features; an image's positive labels are all used in every step, as
-    Gong et al. do it, where WSABIE draws one. The phase `warp` of training trains the whole network with the same loss,
-    there estimated by drawing irrelevant labels without putting them back.
+    Gong et al. do it, where WSABIE draws one. The phase `warp` of training trains the whole network with the same loss.
     """
 
     grid: ClassVar[dict[str, list[Any]]] = {"margin": [0.3, 1.0], "epochs": [10, 20, 40]}
@@ -41,35 +41,3 @@ class Warp(Perceptron):
 
     def _loss(self, logits_BL: Tensor, targets_BL: Tensor, generator: torch.Generator) -> Tensor:
         return warp_loss(logits_BL, targets_BL, self.margin, generator)
-
-
-def warp_loss(logits_BL: Tensor, targets_BL: Tensor, margin: float, generator: torch.Generator) -> Tensor:
-    """Return the sampled WARP loss, averaged over the batch.
-
-    For a relevant label p, irrelevant ones are drawn, and put back, until one, n, violates the margin:
-    m - f_p + f_n > 0. If it took N draws of Y irrelevant labels, p's rank is estimated as Y / N, rounded down, and p
-    adds L(rank) (m - f_p + f_n), L(r) = 1 + 1/2 + ... + 1/r. After Y draws it is given up: rank 0, nothing added.
-
-    With v violating labels N is geometric, P(N = t) = q (1 - q)^(t - 1) with q = v / Y, and n is any of them: so both
-    are drawn at once, and no label is tried in vain.
-    """
-    row_A, p_A = (targets_BL > 0).nonzero(as_tuple=True)
-    if not len(row_A):
-        return logits_BL.sum() * 0
-    irrelevant_AL = targets_BL[row_A] <= 0
-    hinge_AL = margin - logits_BL[row_A, p_A][:, None] + logits_BL[row_A]
-    violating_AL = irrelevant_AL & (hinge_AL.detach() > 0)
-    irrelevant_A, violating_A = irrelevant_AL.sum(1), violating_AL.sum(1)
-    luck_A, luck_AL = (
-        torch.rand(size, generator=generator).to(logits_BL.device) for size in (len(row_A), hinge_AL.shape)
-    )
-    n_A1 = luck_AL.masked_fill(~violating_AL, -1).argmax(1, keepdim=True)
-    rank_A = (irrelevant_A / _draws(luck_A, violating_A / irrelevant_A.clamp(min=1))).floor().long()
-    harmonic = torch.cat([torch.zeros(1), (1 / torch.arange(1, logits_BL.shape[1] + 1)).cumsum(0)]).to(logits_BL.device)
-    return (harmonic[rank_A] * torch.relu(hinge_AL.gather(1, n_A1)[:, 0])).sum() / len(logits_BL)
-
-
-def _draws(luck_A: Tensor, chance_A: Tensor) -> Tensor:
-    """Return draws until the first success, of uniform numbers in [0, 1); infinite where there is no chance of one."""
-    draws_A = 1 + (torch.log1p(-luck_A) / torch.log1p(-chance_A)).floor()
-    return torch.where(chance_A > 0, draws_A, torch.inf)

@@ -23,11 +23,13 @@ class ModelParams(Struct, frozen=True):
     """`model` of params.yaml.
 
     `batch_norm: frozen` keeps the backbone's batch norm in evaluation mode while training, as weights with folded
-    statistics need and as small batches like.
+    statistics need and as small batches like. `frozen_layers`: how many of the backbone's first layers (or blocks, as
+    torchvision counts them) are kept as they are; edges and colours need no fine-tuning, and are most of its cost.
     """
 
     backbone: str = "vgg16"
     weights: str = "imagenet"
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.5
     batch_norm: Literal["train", "frozen"] = "frozen"
+    frozen_layers: Annotated[int, Meta(ge=0)] = 0
     attention: AttentionParams = AttentionParams()

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
 
+from aaam_pipeline.core.errors import ParamsError
 from aaam_pipeline.models import backbone as backbones
 from aaam_pipeline.models.architecture import AttentionParams, ModelParams
 from aaam_pipeline.models.attention import SelfAttention
@@ -21,12 +23,22 @@ class Network(nn.Module):
     """AAAM: `forward` gives logits, `embed` the penultimate embedding of which a label's logit is a linear function."""
 
     def __init__(self, params: ModelParams, num_labels: int, size: int) -> None:
-        """Build for square images of `size` pixels, and load the backbone's weights."""
+        """Build for square images of `size` pixels, and load the backbone's weights.
+
+        Raises:
+            ParamsError: there are not that many layers to freeze; also as `backbone.load` and `backbone.shapes`.
+        """
         super().__init__()
         backbone = backbones.load(params.backbone, params.weights, params.dropout)
         channels, map_size, self.embedding_dim = backbones.shapes(backbone, size)
         self.frozen_norm = params.batch_norm == "frozen"
         self.features = backbone.features
+        self.frozen_layers = params.frozen_layers
+        # in a tuple, so that it is no part of the weights
+        self._folded: tuple[nn.Module, ...] = ()
+        if self.frozen_layers:
+            _check_frozen(self.features, params)
+            self.features[: self.frozen_layers].requires_grad_(False)  # type: ignore[index]
         self.attention: nn.Module = (
             nn.Identity() if params.attention.filters == "none" else SelfAttention(channels, map_size, params.attention)
         )
@@ -36,8 +48,18 @@ class Network(nn.Module):
 
     def embed(self, images_B3SS: Tensor) -> Tensor:
         """Return the penultimate embedding, (B, D)."""
-        embedding_BD: Tensor = self.neck(self.pool(self.attention(self.features(images_B3SS))))
+        embedding_BD: Tensor = self.neck(self.pool(self.attention(self._map(images_B3SS))))
         return embedding_BD
+
+    def _map(self, images_B3SS: Tensor) -> Tensor:
+        """Return the feature map p, (B, C, H, W); in training, the frozen layers keep nothing for a backward pass."""
+        if self._folded:
+            with torch.no_grad():
+                kept_BCHW = self._folded[0](images_B3SS)
+            p_BCHW: Tensor = self.features[self.frozen_layers :](kept_BCHW)  # type: ignore[index]
+        else:
+            p_BCHW = self.features(images_B3SS)
+        return p_BCHW
 
     def forward(self, images_B3SS: Tensor) -> Tensor:
         """Return logits, (B, L); the sigmoid is in the losses and in `predict`."""
@@ -51,22 +73,39 @@ class Network(nn.Module):
         return self.classifier(embedding_BD).float().sigmoid(), embedding_BD.float()
 
     def train(self, mode: bool = True) -> "Network":
-        """Switch dropout, and batch norm unless it is frozen."""
+        """Switch dropout, and batch norm unless it or its layer is frozen."""
         super().train(mode)
         if self.frozen_norm:
             for module in self.features.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
+        self._folded = ()
+        if mode and self.frozen_layers:
+            # with batch norm folded into the convolutions: half the time
+            self._folded = (fuse(self.features[: self.frozen_layers].eval()),)  # type: ignore[index]
         return self
 
     def groups(self) -> dict[str, Iterator[nn.Parameter]]:
-        """Return the parameters that share a learning rate: `features`, `attention`, `classifier` (with the neck)."""
+        """Return the parameters that share a learning rate: `features`, `attention`, `classifier` (with the neck).
+
+        Those of frozen layers are in no group.
+        """
         head = nn.ModuleList([self.neck, self.classifier])
+        tuned = self.features[self.frozen_layers :] if self.frozen_layers else self.features  # type: ignore[index]
         return {
-            "features": self.features.parameters(),
+            "features": tuned.parameters(),
             "attention": self.attention.parameters(),
             "classifier": head.parameters(),
         }
+
+
+def _check_frozen(features: nn.Module, params: ModelParams) -> None:
+    layers = len(features) if isinstance(features, nn.Sequential) else 1
+    if params.frozen_layers >= layers:
+        raise ParamsError(
+            f"model.frozen_layers {params.frozen_layers}: {params.backbone} has {layers} layers, and one has to be "
+            "left; to keep all of them, set the learning rate lr.features to 0"
+        )
 
 
 def create(

@@ -60,6 +60,8 @@ def ablate(
     Raises:
         UsageError, DatasetError, TrainingError, IntegrityError: as `run_phase`.
     """
+    if Team(device).size > 1:
+        raise UsageError("the ablation trains in one process: start it without torchrun")
     chosen = {phase: settings.read(params, dataset, phase) for phase in PHASES}
     results = work_folder(out)
     for seed in seeds:

@@ -46,26 +46,3 @@ def joint(logits_BL: Tensor, targets_BL: Tensor, triplets_T4: Tensor, margin: fl
     cross_entropy = bce(logits_BL, targets_BL)
     margin_loss = triplet_margin(logits_BL.sigmoid(), triplets_T4, margin)
     return Joint(cross_entropy + weight * margin_loss, cross_entropy, margin_loss)
-
-
-def warp(logits_BL: Tensor, targets_BL: Tensor, margin: float, generator: torch.Generator | None = None) -> Tensor:
-    """Return the WARP loss of label ranking, averaged over the batch (Weston et al. 2011; Gong et al. 2013, Eq. 5).
-
-    For every relevant label p, irrelevant ones are tried in random order until one, n, violates the margin:
-    m - f_p + f_n > 0. If that was the N-th of Y irrelevant labels, p's rank is estimated as Y / N, rounded down, and
-    p adds L(rank) * (m - f_p + f_n) with L(r) = 1 + 1/2 + ... + 1/r. Labels are tried without replacement (WSABIE puts
-    them back), so a label that no irrelevant one violates is known to add nothing.
-    """
-    row_A, p_A = (targets_BL > 0).nonzero(as_tuple=True)
-    if not len(row_A):
-        return logits_BL.sum() * 0
-    irrelevant_AL = targets_BL[row_A] <= 0
-    hinge_AL = (margin - logits_BL[row_A, p_A][:, None] + logits_BL[row_A]).masked_fill(~irrelevant_AL, 0)
-    luck_AL = torch.rand(hinge_AL.shape, generator=generator, device=generator.device if generator else None)
-    luck_AL = luck_AL.to(logits_BL.device).masked_fill(~irrelevant_AL, torch.inf)
-    first_A1 = luck_AL.masked_fill(hinge_AL.detach() <= 0, torch.inf).argmin(1, keepdim=True)
-    tried_A = (irrelevant_AL & (luck_AL <= luck_AL.gather(1, first_A1))).sum(1)
-    rank_A = irrelevant_AL.sum(1) // tried_A.clamp(min=1)
-    harmonic = (1 / torch.arange(1, logits_BL.shape[1] + 1, device=logits_BL.device)).cumsum(0)
-    violated_A = torch.relu(hinge_AL.gather(1, first_A1)[:, 0])
-    return (harmonic[(rank_A - 1).clamp(min=0)] * violated_A).sum() / len(logits_BL)

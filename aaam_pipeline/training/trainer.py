@@ -21,6 +21,7 @@ from aaam_pipeline.core.seeding import derive
 from aaam_pipeline.datasets.prepare import Split
 from aaam_pipeline.models import Network
 from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.models.warp import warp_loss
 from aaam_pipeline.training import feed, losses
 from aaam_pipeline.training.checkpoint import Progress, Row, load_checkpoint, save_checkpoint
 from aaam_pipeline.training.loader import Batch, shuffled
@@ -154,7 +155,7 @@ def _loss(forward: Forward, task: Task, batch: Batch, miner: torch.Generator) ->
     logits_BL = logits_BL.float()
     share = len(logits_BL) * team.size / batch.of
     if task.phase.objective == "warp":
-        loss = losses.warp(logits_BL, batch.targets_BL, params.margin, miner) * share
+        loss = warp_loss(logits_BL, batch.targets_BL, params.margin, miner) * share
         with torch.no_grad():
             cross_entropy = losses.bce(logits_BL, batch.targets_BL) * share
         return loss, _means(loss, cross_entropy, torch.zeros_like(loss), 0.0, team)

@@ -4,6 +4,7 @@ from torch import nn
 
 from aaam_pipeline import models
 from aaam_pipeline.core.errors import ParamsError
+from aaam_pipeline.models import ModelParams
 from aaam_pipeline.models.attention import SelfAttention
 
 
@@ -65,3 +66,59 @@ def test_every_parameter_is_in_exactly_one_group(attention: str) -> None:
     for group, members in network.groups().items():
         heads = ("neck", "classifier") if group == "classifier" else (group,)
         assert all(names[id(each)].startswith(heads) for each in members)
+
+
+def frozen(layers: int, batch_norm: str = "frozen") -> models.Network:
+    torch.manual_seed(3)
+    params = ModelParams("vgg_small", "none", dropout=0.0, batch_norm=batch_norm, frozen_layers=layers)  # type: ignore[arg-type]
+    network = models.Network(params, 4, 32)
+    for layer in network.features.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            # statistics that folding has to respect
+            layer.running_mean = torch.rand_like(layer.weight)
+            layer.running_var = torch.rand_like(layer.weight) + 0.5
+    return network
+
+
+def test_frozen_layers_give_the_same_map_in_training_as_in_evaluation() -> None:
+    network, images = frozen(layers=6), torch.randn(3, 3, 32, 32)
+    evaluated = network.eval()(images)
+    trained = network.train()(images)
+    torch.testing.assert_close(trained, evaluated, rtol=1e-5, atol=1e-5)
+    assert trained.requires_grad
+
+
+@pytest.mark.parametrize("batch_norm", ["train", "frozen"])
+def test_a_step_leaves_frozen_layers_and_their_statistics_as_they_are(batch_norm: str) -> None:
+    network = frozen(6, batch_norm).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    trained = [parameter for group in network.groups().values() for parameter in group]
+    network(100 * torch.randn(3, 3, 32, 32)).square().sum().backward()
+    torch.optim.SGD(trained, 0.1).step()
+    after = network.state_dict()
+    assert after.keys() == before.keys()
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    kept = {name for name in before if name.startswith("features.") and int(name.split(".")[1]) < 6}
+    assert len(kept) > 6
+    assert not changed & kept
+    assert "features.6.weight" in changed
+
+
+def test_frozen_layers_are_in_no_group() -> None:
+    network = frozen(6)
+    grouped = {id(parameter) for group in network.groups().values() for parameter in group}
+    for name, parameter in network.named_parameters():
+        kept = name.startswith("features.") and int(name.split(".")[1]) < 6
+        assert (id(parameter) in grouped) != kept
+        assert parameter.requires_grad != kept
+
+
+def test_new_weights_are_folded_anew() -> None:
+    network, images = frozen(6).train(), torch.randn(2, 3, 32, 32)
+    network.load_state_dict({name: 0.5 * tensor for name, tensor in network.state_dict().items()})
+    torch.testing.assert_close(network.train()(images), network.eval()(images), rtol=1e-5, atol=1e-5)
+
+
+def test_not_all_layers_can_be_frozen() -> None:
+    with pytest.raises(ParamsError, match="vgg_small has 25 layers, and one has to be left"):
+        frozen(25)
