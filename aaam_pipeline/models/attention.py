@@ -7,7 +7,8 @@ Shapes: B batch, C channels, H x W the feature map.
     p_att  = p + alpha * p'                skip connection (Eq. 7), fed to the first fully connected layer
 
 The paper gives no activation on alpha ("enhance or weaken"), so `none` is the default. The filters start at zero:
-alpha is then 0 and p_att = p, so that a pre-trained backbone is not disturbed before the layer has learned anything.
+alpha is then 0 and p_att = p, so that a pre-trained backbone is not disturbed before the layer has learned anything. The
+convolution starts as the identity, p' = p: at first, alpha does nothing but enhance or weaken a channel.
 """
 
 import torch
@@ -28,10 +29,11 @@ class SelfAttention(nn.Module):
         self.conv = nn.Conv2d(channels, channels, params.kernel_size, padding="same")
         self.filters = nn.Conv2d(channels, channels, size, groups=groups)
         self.activation = ACTIVATIONS[params.activation]()
+        nn.init.dirac_(self.conv.weight)
         nn.init.zeros_(self.filters.weight)
-        bias = self.filters.bias
-        assert bias is not None
-        nn.init.zeros_(bias)
+        for layer in (self.conv, self.filters):
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
 
     def forward(self, p_BCHW: Tensor) -> Tensor:
         """Return p_att, (B, C, H, W)."""
