@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 from search.toy_index import EMBEDDING_ND, SCORES_NL, write_annotations
+from training import toy_blocks
 from typer.testing import CliRunner
 
 from aaam_pipeline import search
@@ -24,6 +25,9 @@ from aaam_pipeline.index.build import build
 from aaam_pipeline.models import ModelParams, Network, bundle
 from aaam_pipeline.models.architecture import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
+
+# helpers whose asserts are to tell what they compared
+pytest.register_assert_rewrite("cli.failures", "decoding", "runs")
 
 LABELS = ["grass", "football", "traffic light", "person", "dog"]
 
@@ -92,6 +96,16 @@ def make_photo(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> Path:
     return path
 
 
+class Said(NullReporter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("models") / "models" / "toy" / "bce")
@@ -147,6 +161,20 @@ def index(toy_index: Path) -> Iterator[search.Index]:
     """`toy_index`, opened."""
     with search.open(toy_index) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set of training.toy_blocks, prepared. Read only."""
+    return toy_blocks.make_prepared(tmp_path_factory.mktemp("blocks") / "prepared")
+
+
+@pytest.fixture(scope="session")
+def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `bce` has run undisturbed on `prepared`. Read only."""
+    root = tmp_path_factory.mktemp("trained")
+    toy_blocks.train(root, "bce", prepared)
+    return root
 
 
 @pytest.fixture

@@ -1,31 +1,18 @@
+"""Images of files and folders: their order, their names and facts, and what is left out."""
+
 import os
-import socket
 import time
 import tracemalloc
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from finding import find, paths, touch
 
 from aaam_pipeline.annotate import sources
-from aaam_pipeline.annotate.sources import Selection, Source
+from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.annotate.sources.base import moment
 from aaam_pipeline.core.errors import UsageError
-
-
-def touch(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
-    return folder
-
-
-def find(*inputs: Path | str, skipped: Counter[str] | None = None, **options: object) -> list[Source]:
-    return list(sources.find(inputs, Selection(**options), skipped))
-
-
-def paths(*inputs: Path | str, **options: object) -> list[str]:
-    return [source.path for source in find(*inputs, **options)]
 
 
 def test_a_folder_is_searched_recursively_and_in_sorted_order(tmp_path: Path) -> None:
@@ -183,73 +170,6 @@ def test_a_limit_stops_the_search(tmp_path: Path) -> None:
     assert paths(tmp_path, limit=9) == ["a.jpg", "b.jpg", "c.jpg"]
 
 
-def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
-    touch(tmp_path, "in/a.jpg", "out/b.jpg")
-    (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "out" / "b.jpg")
-    (tmp_path / "in" / "more").symlink_to(tmp_path / "out")
-    assert paths(tmp_path / "in") == ["a.jpg", "link.jpg", "more/b.jpg"]
-
-
-@pytest.mark.parametrize("target", [".", "..", "../.."])
-def test_a_link_to_a_folder_above_is_a_loop_and_is_counted(target: str, tmp_path: Path) -> None:
-    skipped: Counter[str] = Counter()
-    touch(tmp_path, "p/a.jpg", "p/q/b.jpg", "p/q/r/c.jpg")
-    (tmp_path / "p/q/r/loop").symlink_to(target)
-    assert [source.path for source in find(tmp_path / "p", skipped=skipped)] == ["a.jpg", "q/b.jpg", "q/r/c.jpg"]
-    assert skipped["link loop"] == 1
-
-
-def test_two_folders_that_link_to_each_other_end(tmp_path: Path) -> None:
-    skipped: Counter[str] = Counter()
-    touch(tmp_path, "p/a.jpg", "q/b.jpg")
-    (tmp_path / "p/q").symlink_to("../q")
-    (tmp_path / "q/p").symlink_to("../p")
-    found = [source.path for source in find(tmp_path / "p", tmp_path / "q", skipped=skipped)]
-    assert found == ["a.jpg", "q/b.jpg", "b.jpg", "p/a.jpg"]
-    assert skipped["link loop"] == 2
-
-
-def test_a_broken_link_a_pipe_and_a_socket_are_inputs_without_facts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "broken.jpg").symlink_to("gone.jpg")
-    (tmp_path / "itself.jpg").symlink_to("itself.jpg")
-    os.mkfifo(tmp_path / "pipe.jpg")
-    with socket.socket(socket.AF_UNIX) as server:
-        # the name of a socket is short
-        monkeypatch.chdir(tmp_path)
-        server.bind("socket.jpg")
-        found = find(tmp_path)
-    assert [source.path for source in found] == ["broken.jpg", "itself.jpg", "pipe.jpg", "socket.jpg"]
-    assert all(source[3:] == (None, None, None) for source in found)
-    assert find(tmp_path / "broken.jpg") == found[:1]
-
-
-def test_a_folder_that_cannot_be_listed_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    touch(tmp_path, "a.jpg", "locked/b.jpg", "open/c.jpg")
-    refuse(tmp_path / "locked", monkeypatch)
-    skipped: Counter[str] = Counter()
-    assert [source.path for source in find(tmp_path, skipped=skipped)] == ["a.jpg", "open/c.jpg"]
-    assert skipped == {"unreadable folder": 1}
-
-
-def test_a_folder_asked_for_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse(tmp_path, monkeypatch)
-    with pytest.raises(UsageError, match=r"cannot list .*Permission denied"):
-        find(tmp_path)
-
-
-def refuse(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.scandir
-
-    def scandir(path: str) -> object:
-        if path == str(folder):
-            raise PermissionError(13, "Permission denied", path)
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
-
-
 def test_a_folder_named_like_an_image_is_entered(tmp_path: Path) -> None:
     assert paths(touch(tmp_path, "album.jpg/a.jpg")) == ["album.jpg/a.jpg"]
 
@@ -265,69 +185,6 @@ def test_a_folder_does_not_stand_for_what_it_leaves_out(tmp_path: Path) -> None:
     named = [tmp_path / name for name in ("p", "p/.q", "p/.c.jpg", "p/notes", "p/r/d.gif")]
     assert paths(*named, exclude=("r",)) == ["a.jpg", "b.jpg", ".c.jpg", "notes", "d.gif"]
     assert paths(tmp_path / "p", tmp_path / "p/r", recursive=False) == ["a.jpg", "d.gif"]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "found"),
-    [
-        ("*.jpg", ["a.jpg", "b.jpg"]),
-        ("**/*.jpg", ["a.jpg", "b.jpg", "2023/c.jpg", "2024/d.jpg", "2024/may/e.jpg"]),
-        ("**", ["a.jpg", "b.jpg", "2023/c.jpg", "2024/d.jpg", "2024/f.gif", "2024/may/e.jpg"]),
-        ("*/*.jpg", ["2023/c.jpg", "2024/d.jpg"]),
-        ("2024/**/*.jpg", ["d.jpg", "may/e.jpg"]),
-        ("202[45]/*", ["2024/d.jpg", "2024/f.gif"]),
-        ("**/may/*", ["2024/may/e.jpg"]),
-        ("?.jpg", ["a.jpg", "b.jpg"]),
-        ("**/*.dat", ["2023/x.dat"]),
-        ("20*/**", ["2023/c.jpg", "2024/d.jpg", "2024/f.gif", "2024/may/e.jpg"]),
-    ],
-)
-def test_a_glob_finds_files_by_pattern(
-    pattern: str, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    touch(
-        tmp_path, "a.jpg", "b.jpg", ".h.jpg", "2023/c.jpg", "2023/x.dat", "2024/d.jpg", "2024/f.gif", "2024/may/e.jpg"
-    )
-    assert paths(tmp_path / pattern) == found
-    monkeypatch.chdir(tmp_path)
-    assert paths(pattern) == found
-    assert find(pattern) == find(tmp_path / pattern)
-    assert paths(pattern, recursive=False) == found
-
-
-def test_the_root_of_a_glob_ends_before_its_first_wildcard(tmp_path: Path) -> None:
-    touch(tmp_path, "photos/2024/a.jpg")
-    assert find(tmp_path / "photos/*/a.jpg")[0].root == str(tmp_path / "photos")
-    assert find(tmp_path / "ph?tos/2024/*")[0][1:3] == (str(tmp_path), "photos/2024/a.jpg")
-
-
-def test_a_glob_enters_only_folders_that_can_match(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    touch(tmp_path, "a/x/1.jpg", "a/y/2.jpg", "b/x/3.jpg", "a/x/deep/4.jpg")
-    entered = []
-    real = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda folder: entered.append(folder) or real(folder))
-    assert paths(tmp_path / "[a]/x/*") == ["a/x/1.jpg"]
-    assert entered == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a/x")]
-
-
-def test_a_glob_and_a_folder_take_an_image_once(tmp_path: Path) -> None:
-    touch(tmp_path, "a.jpg", "b.gif", "c/d.jpg")
-    assert paths(tmp_path / "*.jpg", tmp_path) == ["a.jpg", "b.gif", "c/d.jpg"]
-    assert paths(tmp_path, tmp_path / "**/*.jpg", tmp_path / "a.jpg") == ["a.jpg", "b.gif", "c/d.jpg"]
-
-
-def test_braces_name_several_inputs(tmp_path: Path) -> None:
-    touch(tmp_path, "one/a.jpg", "two/b.jpg", "three/c.jpg", "008.jpg", "009.jpg", "010.jpg")
-    assert paths(tmp_path / "{one,three}") == ["a.jpg", "c.jpg"]
-    assert paths(tmp_path / "{008..010}.jpg") == ["008.jpg", "009.jpg", "010.jpg"]
-    with pytest.raises(UsageError, match=r"no file or folder .*011\.jpg"):
-        find(tmp_path / "{010..011}.jpg")
-
-
-@pytest.mark.parametrize("pattern", ["*.jpg", "gone/*.jpg", "{a,b}.jpg"])
-def test_a_pattern_without_matches_is_a_usage_error(pattern: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no "):
-        find(tmp_path / pattern)
 
 
 def test_a_file_url_is_a_local_file(tmp_path: Path) -> None:

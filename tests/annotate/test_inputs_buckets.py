@@ -12,9 +12,10 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from finding import find, paths
 
 from aaam_pipeline.annotate import fetch, sources
-from aaam_pipeline.annotate.sources import Selection, Source, remote
+from aaam_pipeline.annotate.sources import remote
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
 
 NAMES = [
@@ -61,14 +62,6 @@ def put(bucket: str, files: dict[str, bytes]) -> str:
     for name, data in files.items():
         system.pipe_file(f"{path}/{name}", data)
     return bucket
-
-
-def find(*inputs: str, skipped: Counter[str] | None = None, **options: object) -> list[Source]:
-    return list(sources.find(inputs, Selection(**options), skipped))
-
-
-def paths(*inputs: str, **options: object) -> list[str]:
-    return [source.path for source in find(*inputs, **options)]
 
 
 def tar_of(members: dict[str, bytes]) -> bytes:

@@ -10,23 +10,16 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from finding import find, paths
 
 from aaam_pipeline.annotate import sources
-from aaam_pipeline.annotate.sources import Selection, Source, remote
+from aaam_pipeline.annotate.sources import remote
 from aaam_pipeline.core.errors import UsageError
-
-
-def find(*inputs: Path | str, skipped: Counter[str] | None = None, **options: object) -> list[Source]:
-    return list(sources.find(inputs, Selection(**options), skipped))
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
     (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     return folder / name
-
-
-def paths(*inputs: Path | str, **options: object) -> list[str]:
-    return [source.path for source in find(*inputs, **options)]
 
 
 @pytest.mark.parametrize("name", ["list.txt", "list.LST"])

@@ -7,9 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from finding import find, paths
 
 from aaam_pipeline.annotate import fetch, sources
-from aaam_pipeline.annotate.sources import Selection, Source
+from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.core.errors import ImageError, UsageError
 
 
@@ -21,14 +22,6 @@ def shard(file: Path, members: dict[str, bytes], mtime: float = 1_700_000_000, *
             member.mtime = mtime
             tar.addfile(member, io.BytesIO(data))
     return file
-
-
-def find(*inputs: Path | str, skipped: Counter[str] | None = None, **options: object) -> list[Source]:
-    return list(sources.find(inputs, Selection(**options), skipped))
-
-
-def paths(*inputs: Path | str, **options: object) -> list[str]:
-    return [source.path for source in find(*inputs, **options)]
 
 
 def reason(source: Source) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from finding import find
 from web_server import Site, serving
 
 from aaam_pipeline.annotate import fetch, sources
-from aaam_pipeline.annotate.sources import Selection, Source
 from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import ImageError, UsageError
 
@@ -19,10 +19,6 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     with serving() as served:
         yield served
     http._pool.cache_clear()
-
-
-def find(*inputs: str, **options: object) -> list[Source]:
-    return list(sources.find(inputs, Selection(**options)))
 
 
 def tar_of(members: dict[str, bytes]) -> bytes:

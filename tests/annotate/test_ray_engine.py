@@ -1,14 +1,12 @@
 """The engine on Ray gives the rows of the local one, on a cluster of this machine, also when a worker is killed."""
 
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,83 +16,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import make_photo
+from ray_cluster import ACTOR, WAIT_SECONDS, below, running, wait_until
+from runs import rows
 
 from aaam_pipeline.annotate import runner, sources
 from aaam_pipeline.annotate.engines import cluster
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core import schema
-from aaam_pipeline.core.errors import AaamError, DeviceError, IntegrityError, UsageError
+from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import Advance, NullReporter
 
 # not importorskip: Ray decides when it is imported whether it asks for tokens
 if not find_spec("ray"):
     pytest.skip("no Ray here", allow_module_level=True)
 
-ACTOR = "ray::MapWorker"
-WAIT_SECONDS = 120
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
-    """A cluster of 2 CPUs that stands in a folder of its own: its process id and its address."""
-    patch = pytest.MonkeyPatch()
-    # a cluster lets everyone who can reach it run anything: this one has a token of its own
-    patch.setenv("RAY_AUTH_MODE", "token")
-    patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    port = free_port()
-    words = f"start --head --block --port {port} --num-cpus 2 --num-gpus 0"
-    words += " --include-dashboard false --object-store-memory 100000000 --disable-usage-stats"
-    place = tmp_path_factory.mktemp("head")
-    log = place / "log.txt"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [Path(sys.executable).with_name("ray"), *words.split()], cwd=place, stdout=output, stderr=output
-        )
-    try:
-        wait_until(lambda: "Ray runtime started" in log.read_text() or process.poll() is not None)
-        assert process.poll() is None, log.read_text()
-        yield process.pid, f"127.0.0.1:{port}"
-    finally:
-        # to end in good order takes Ray half a minute
-        for each in (*below(process.pid), process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
-        process.wait(WAIT_SECONDS)
-        patch.undo()
+    with running(tmp_path_factory.mktemp("head")) as started:
+        yield started
 
 
 @pytest.fixture
 def address(head: tuple[int, str]) -> str:
     return head[1]
-
-
-def wait_until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def below(parent: int) -> dict[int, str]:
-    """Return the processes that descend from one, with their command lines."""
-    parents, lines = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            lines[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-    found = {parent}
-    while more := {process for process, of in parents.items() if of in found} - found:
-        found |= more
-    return {process: lines[process] for process in found - {parent}}
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +65,6 @@ def expected(many: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFac
 def annotate(many: Path, model: Path, out: Path, report: NullReporter | None = None, **options: Any) -> None:
     given = Options(backend="torch", part_size=8, batch_size=1, num_workers=1, **options)
     runner.annotate(sources.find([many]), model, out, given, report or NullReporter())
-
-
-def rows(out: Path) -> pa.Table:
-    return pa.concat_tables([pq.read_table(part) for part in sorted(out.glob("part-*.parquet"))])
 
 
 def check_equal(out: Path, expected: pa.Table) -> None:
@@ -307,42 +249,3 @@ def test_one_machine_with_another_model_than_the_others_is_refused(many: Path, t
     pq.write_table(pa.table({"path": ["a"]}), job.todo)
     with pytest.raises(UsageError, match=r"is model toy-.* on one machine and other on another"):
         cluster.RayPartMaker(job, "other")
-
-
-@pytest.mark.parametrize(
-    ("nodes", "device", "share"),
-    [
-        ([{"CPU": 2.0}], "auto", (1, 2, 0)),
-        ([{"CPU": 64.0}, {"CPU": 64.0}, {"CPU": 8.0}], "auto", (17, 8, 0)),
-        ([{"memory": 1.0}, {"CPU": 16.0, "GPU": 4.0}, {"CPU": 8.0}], "auto", (4, 4, 1)),
-        ([{"CPU": 16.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 1.0}], "cuda", (5, 4, 1)),
-        ([{"CPU": 16.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 1.0}], "cpu", (3, 8, 0)),
-        ([{"CPU": 2.0, "GPU": 4.0}], "auto", (4, 1, 1)),
-    ],
-)
-def test_machines_are_divided_among_actors(
-    nodes: list[dict[str, float]], device: str, share: tuple[int, int, int]
-) -> None:
-    assert cluster._share(nodes, device) == share
-
-
-def test_a_cluster_without_cpus_is_refused() -> None:
-    with pytest.raises(UsageError, match="no CPUs"):
-        cluster._share([{"memory": 1.0}], "auto")
-
-
-@pytest.mark.parametrize(
-    ("said", "error"),
-    [
-        ("...\naaam_pipeline.core.errors.DeviceError: no GPU: here", DeviceError("no GPU: here")),
-        ("...\nValueError: odd", AaamError("Ray: ValueError: odd")),
-        ("the actor died", AaamError("Ray: the actor died")),
-    ],
-)
-def test_what_an_actor_raised_is_raised_here(said: str, error: AaamError) -> None:
-    found = cluster._cause(RuntimeError(said))
-    assert (type(found), str(found)) == (type(error), str(error))
-
-
-def test_nothing_is_told_to_the_makers_of_ray() -> None:
-    assert cluster.ENVIRONMENT["RAY_USAGE_STATS_ENABLED"] == "0"

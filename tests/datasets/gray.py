@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.listing import Example, Listing
+from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.models.preprocess import Preprocess
 
 LABELS = ("sky", "sea", "sun")
@@ -37,3 +39,8 @@ def make_listing(folder: Path, train: int = 6, bad: tuple[str, ...] = ()) -> Lis
 
 def decode(content: bytes) -> NDArray[np.uint8]:
     return PREPROCESS.decode(content).pixels_SS3
+
+
+def prepared(listing: Listing, out: Path) -> Path:
+    prepare(listing, out, decode, PREPROCESS.size, NullReporter())
+    return out

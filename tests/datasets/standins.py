@@ -1,11 +1,17 @@
-"""Small stand-ins of the paper's data sets, laid out as their publishers distribute them."""
+"""Small stand-ins of the paper's data sets, laid out as their publishers distribute them; and reading them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.datasets import registry
+from aaam_pipeline.datasets.listing import Listing
+from aaam_pipeline.datasets.official.assemble import Counts
 
 COCO_CATEGORIES = {1: "person", 3: "car", 18: "dog", 67: "dining table"}
 COCO_TRAIN, COCO_VAL = 14, 6
@@ -106,3 +112,20 @@ def nuswide(root: Path) -> Path:
 
 
 MAKERS = {"coco2014": coco2014, "iaprtc12": iaprtc12, "nuswide": nuswide}
+# images with a label of the 14, 12 and 12 training images; all six of val2014; images with a label of 5 and 6
+COUNTS = {"coco2014": Counts(12, 6, 4), "iaprtc12": Counts(12, 5, 5), "nuswide": Counts(10, 5, 4)}
+
+
+def listed(name: str, copy: Path, **settings: object) -> Listing:
+    """Describe a copy and read it, as the two stages do."""
+    dataset = registry.get(name)
+    params = dataset.Params(**({"root": str(copy), "val": 2, "allow_partial": True} | settings))
+    raw = copy.parent / "raw"
+    shutil.rmtree(raw, ignore_errors=True)
+    raw.mkdir()
+    dataset.download(params, raw, NullReporter())
+    return dataset.read(raw, params)
+
+
+def labels_by_id(listing: Listing) -> dict[str, tuple[str, ...]]:
+    return {example.image_id: example.labels for examples in listing.splits.values() for example in examples}

@@ -9,26 +9,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import Said
 from datasets import standins
 from datasets.publisher import Site, serving
 from datasets.test_unpack import make_bz2, make_tar
 
 from aaam_pipeline.core.errors import DatasetError, UsageError
 from aaam_pipeline.core.locks import exclusive
-from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.fetching import obtain as module
 from aaam_pipeline.datasets.fetching import sources, transfer
 from aaam_pipeline.datasets.listing import Listing
 from aaam_pipeline.datasets.nuswide import flickr
-
-
-class Said(NullReporter):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def contents(root: Path, *parts: str) -> dict[str, bytes]:

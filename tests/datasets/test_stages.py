@@ -11,8 +11,7 @@ import grimp
 import numpy as np
 import pytest
 import yaml
-from datasets.standins import MAKERS
-from datasets.test_official import COUNTS
+from datasets.standins import COUNTS, MAKERS
 
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry

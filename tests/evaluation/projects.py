@@ -9,6 +9,9 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.core.schema import ScoredSplit, write_scores
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.evaluation import inputs
+from aaam_pipeline.evaluation.inputs import Inputs, Sources
+from aaam_pipeline.evaluation.paper_tables import results
 
 LABELS = ["sky", "<sea>", "traffic light", "never", "a_b|c"]
 COUNTS = {"train": 30, "val": 10, "test": 40}
@@ -56,3 +59,13 @@ def make_ablation(folder: Path, dataset: str, rows: str) -> None:
     place = folder / "reports" / dataset
     place.mkdir(parents=True, exist_ok=True)
     (place / "ablation.csv").write_text(HEADER + rows)
+
+
+def read(dataset: str = "scenes", **chosen: str) -> Inputs:
+    """Read what a report needs of the project that one stands in."""
+    return inputs.read(dataset, Sources(), **chosen)
+
+
+def rows(report: Inputs) -> dict[str, list[str]]:
+    """Return the rows of the results by their titles."""
+    return {row[0]: row[1:] for row in results(report).rows}

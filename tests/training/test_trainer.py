@@ -1,11 +1,7 @@
-import csv
+"""What a phase of training learns and leaves behind, and what it refuses."""
+
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +11,12 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from training import toy_blocks
-from training.toy_blocks import make_prepared, places, train, write_params
+from training.toy_blocks import curve, places, train, weights_bytes, write_params
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import DeviceError, IntegrityError, ParamsError, TrainingError, UsageError
-from aaam_pipeline.core.progress import Advance, NullReporter
+from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.core.recording import read_recording
 from aaam_pipeline.core.schema import read_scores
 from aaam_pipeline.datasets import prepare
@@ -30,30 +26,8 @@ ZERO = {"features": 0, "attention": 0, "classifier": 0}
 RATES = {"features": 1e-3, "attention": 1e-3, "classifier": 1e-3}
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_prepared(tmp_path_factory.mktemp("blocks") / "prepared")
-
-
-@pytest.fixture(scope="module")
-def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which `bce` has run undisturbed. Read only."""
-    root = tmp_path_factory.mktemp("trained")
-    train(root, "bce", prepared)
-    return root
-
-
 def weights(root: Path, phase: str = "bce") -> dict[str, torch.Tensor]:
     return load_file(root / "models" / phase / "model.safetensors")
-
-
-def weights_bytes(root: Path, phase: str = "bce") -> bytes:
-    return (root / "models" / phase / "model.safetensors").read_bytes()
-
-
-def curve(root: Path, phase: str = "bce") -> list[dict[str, str]]:
-    with (root / "plots" / f"{phase}.csv").open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_a_phase_leaves_a_bundle_scores_and_a_curve(trained: Path, prepared: Path) -> None:
@@ -180,143 +154,6 @@ def rising() -> Any:
     return lambda *_: {"map": next(calls) / 100}
 
 
-def test_all_rates_0_is_refused(prepared: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="all learning rates are 0"):
-        train(tmp_path, "bce", prepared, lr=ZERO)
-
-
-@pytest.mark.parametrize("batch_size", [16, 48])
-def test_a_loss_that_is_no_number_ends_training_in_one_line(batch_size: int, prepared: Path, tmp_path: Path) -> None:
-    # with one batch an epoch it is validation that meets the ruined weights first
-    tree = toy_blocks.params(lr=dict.fromkeys(RATES, 1e30), epochs=3)
-    tree["toy"]["train"]["batch_size"] = batch_size
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
-    with pytest.raises(TrainingError, match=r"not a number.*learning rate") as caught:
-        toy_blocks.run(tmp_path / "params.yaml", "bce", places(tmp_path, "bce", prepared), NullReporter())
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "models" / "bce").exists()
-
-
-def driver(root: Path) -> "subprocess.Popen[str]":
-    script = Path(toy_blocks.__file__)
-    return subprocess.Popen(
-        [sys.executable, script, root, "bce", "1"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": ""},
-    )
-
-
-def test_training_killed_in_the_middle_of_an_epoch_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    undisturbed, root = tmp_path / "undisturbed", tmp_path / "killed"
-    for place in (undisturbed, root):
-        make_prepared(place / "prepared")
-        write_params(place, epochs=3)
-    with driver(root) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("step toy bce epoch 2/3 16/"):
-                process.kill()
-                break
-    assert process.returncode == -9
-    assert not (root / "models").exists()
-    assert not (root / "scores").exists()
-    assert (root / "work" / "bce" / "checkpoint.safetensors").is_file()
-
-    said = train(root, "bce", epochs=3)
-    assert said[0] == "toy bce: goes on after epoch 1, as left by an earlier run"
-    assert [line.split(":")[0] for line in said[1:3]] == ["toy bce epoch 2/3", "toy bce epoch 3/3"]
-    fresh = train(undisturbed, "bce", epochs=3)
-    assert not any("goes on" in line for line in fresh)
-    assert weights_bytes(root) == weights_bytes(undisturbed)
-    for place in ("models/bce/bundle.json", "scores/bce.parquet", "plots/bce.csv"):
-        assert (root / place).read_bytes() == (undisturbed / place).read_bytes(), place
-
-
-class PowerCutError(Exception):
-    """Stands for a power cut in tests that need no process of their own."""
-
-
-class StopAfterEpoch(NullReporter):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-        if " epoch 1/" in text:
-            raise PowerCutError
-
-
-@pytest.fixture
-def stopped(prepared: Path, tmp_path: Path) -> Path:
-    """Return a folder in which `bce` was stopped after its first epoch."""
-    with pytest.raises(PowerCutError), toy_blocks.threads(1):
-        toy_blocks.run(write_params(tmp_path), "bce", places(tmp_path, "bce", prepared), StopAfterEpoch())
-    assert (tmp_path / "work" / "bce" / "checkpoint.safetensors").is_file()
-    return tmp_path
-
-
-def goes_on(lines: list[str]) -> bool:
-    return any("goes on after epoch 1" in line for line in lines)
-
-
-def test_a_stopped_phase_goes_on_with_the_same_result(stopped: Path, trained: Path, prepared: Path) -> None:
-    assert goes_on(train(stopped, "bce", prepared))
-    assert weights_bytes(stopped) == weights_bytes(trained)
-
-
-def test_a_checkpoint_of_other_settings_is_not_used(stopped: Path, prepared: Path) -> None:
-    assert not goes_on(train(stopped, "bce", prepared, weight_decay=1e-4))
-
-
-def test_a_checkpoint_of_other_data_is_not_used(stopped: Path, trained: Path, tmp_path: Path) -> None:
-    assert not goes_on(train(stopped, "bce", make_prepared(tmp_path / "other" / "prepared", seed=9)))
-    assert weights_bytes(stopped) != weights_bytes(trained)
-
-
-def test_a_checkpoint_of_other_code_is_not_used(
-    stopped: Path, trained: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("aaam_pipeline.core.artifacts.sources_fingerprint", lambda folders: "other")
-    assert not goes_on(train(stopped, "bce", prepared))
-    assert weights_bytes(stopped) == weights_bytes(trained)
-
-
-class StopInEpoch(NullReporter):
-    """Cuts the power after so many pictures of the second epoch."""
-
-    @contextmanager
-    def task(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
-        seen = done
-
-        def advance(count: int, failed: int = 0) -> None:
-            nonlocal seen
-            seen += count
-            if "epoch 2/" in title and seen == 32:
-                raise PowerCutError
-
-        yield advance
-
-
-@pytest.mark.parametrize("phase", ["bce", "joint"])
-def test_a_phase_stopped_between_two_batches_goes_on_there_with_the_same_result(
-    phase: str, trained: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    undisturbed, root = tmp_path / "undisturbed", tmp_path / "stopped"
-    for place in (undisturbed, root):
-        shutil.copytree(trained / "models", place / "models")
-    train(undisturbed, phase, prepared)
-    # a checkpoint after every batch, not only every ten minutes
-    monkeypatch.setattr("aaam_pipeline.training.trainer.LOOK_EVERY", 1)
-    monkeypatch.setattr("aaam_pipeline.training.trainer.CHECKPOINT_SECONDS", -1.0)
-    with pytest.raises(PowerCutError), toy_blocks.threads(1):
-        toy_blocks.run(write_params(root), phase, places(root, phase, prepared), StopInEpoch())
-    said = train(root, phase, prepared)
-    assert said[0] == f"toy {phase}: goes on in epoch 2, as left by an earlier run"
-    for place in (f"models/{phase}/model.safetensors", f"plots/{phase}.csv", f"paths/{phase}.parquet"):
-        assert (root / place).read_bytes() == (undisturbed / place).read_bytes(), place
-
-
 def test_the_paths_of_a_few_test_images_are_recorded(trained: Path, prepared: Path) -> None:
     recording = read_recording(trained / "paths" / "bce.parquet")
     test = prepare.read_split(prepared, "test")
@@ -340,13 +177,21 @@ def test_the_warp_loss_is_trained_from_the_start_of_bce(prepared: Path, tmp_path
     assert bundle.read_info(tmp_path / "models" / "warp").phase == "warp"
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
-def test_a_damaged_checkpoint_is_ignored(damage: str, stopped: Path, trained: Path, prepared: Path) -> None:
-    checkpoint = stopped / "work" / "bce" / "checkpoint.safetensors"
-    content = checkpoint.read_bytes()
-    checkpoint.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "text": b"hello" * 99}[damage])
-    assert not goes_on(train(stopped, "bce", prepared))
-    assert weights_bytes(stopped) == weights_bytes(trained)
+def test_all_rates_0_is_refused(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="all learning rates are 0"):
+        train(tmp_path, "bce", prepared, lr=ZERO)
+
+
+@pytest.mark.parametrize("batch_size", [16, 48])
+def test_a_loss_that_is_no_number_ends_training_in_one_line(batch_size: int, prepared: Path, tmp_path: Path) -> None:
+    # with one batch an epoch it is validation that meets the ruined weights first
+    tree = toy_blocks.params(lr=dict.fromkeys(RATES, 1e30), epochs=3)
+    tree["toy"]["train"]["batch_size"] = batch_size
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
+    with pytest.raises(TrainingError, match=r"not a number.*learning rate") as caught:
+        toy_blocks.run(tmp_path / "params.yaml", "bce", places(tmp_path, "bce", prepared), NullReporter())
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "models" / "bce").exists()
 
 
 def test_a_phase_without_the_one_before_is_a_usage_error(prepared: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 python tests/training/toy_blocks.py ROOT PHASE THREADS     prints every step, and every line that the phase reports
 """
 
+import csv
 import io
 import sys
 from collections.abc import Iterator
@@ -153,6 +154,15 @@ def train(root: Path, phase: str, prepared: Path | None = None, cores: int = 1, 
     with threads(cores):
         run(write_params(root, **changes), phase, places(root, phase, prepared), report)
     return report.lines
+
+
+def weights_bytes(root: Path, phase: str = "bce") -> bytes:
+    return (root / "models" / phase / "model.safetensors").read_bytes()
+
+
+def curve(root: Path, phase: str = "bce") -> list[dict[str, str]]:
+    with (root / "plots" / f"{phase}.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 if __name__ == "__main__":

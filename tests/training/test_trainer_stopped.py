@@ -1,0 +1,144 @@
+"""Training that was killed or stopped goes on where it stood and ends with the same bytes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from training import toy_blocks
+from training.toy_blocks import make_prepared, places, train, weights_bytes, write_params
+
+from aaam_pipeline.core.progress import Advance, NullReporter
+
+
+def driver(root: Path) -> "subprocess.Popen[str]":
+    script = Path(toy_blocks.__file__)
+    return subprocess.Popen(
+        [sys.executable, script, root, "bce", "1"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": ""},
+    )
+
+
+def test_training_killed_in_the_middle_of_an_epoch_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    undisturbed, root = tmp_path / "undisturbed", tmp_path / "killed"
+    for place in (undisturbed, root):
+        make_prepared(place / "prepared")
+        write_params(place, epochs=3)
+    with driver(root) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step toy bce epoch 2/3 16/"):
+                process.kill()
+                break
+    assert process.returncode == -9
+    assert not (root / "models").exists()
+    assert not (root / "scores").exists()
+    assert (root / "work" / "bce" / "checkpoint.safetensors").is_file()
+
+    said = train(root, "bce", epochs=3)
+    assert said[0] == "toy bce: goes on after epoch 1, as left by an earlier run"
+    assert [line.split(":")[0] for line in said[1:3]] == ["toy bce epoch 2/3", "toy bce epoch 3/3"]
+    fresh = train(undisturbed, "bce", epochs=3)
+    assert not any("goes on" in line for line in fresh)
+    assert weights_bytes(root) == weights_bytes(undisturbed)
+    for place in ("models/bce/bundle.json", "scores/bce.parquet", "plots/bce.csv"):
+        assert (root / place).read_bytes() == (undisturbed / place).read_bytes(), place
+
+
+class PowerCutError(Exception):
+    """Stands for a power cut in tests that need no process of their own."""
+
+
+class StopAfterEpoch(NullReporter):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+        if " epoch 1/" in text:
+            raise PowerCutError
+
+
+@pytest.fixture
+def stopped(prepared: Path, tmp_path: Path) -> Path:
+    """Return a folder in which `bce` was stopped after its first epoch."""
+    with pytest.raises(PowerCutError), toy_blocks.threads(1):
+        toy_blocks.run(write_params(tmp_path), "bce", places(tmp_path, "bce", prepared), StopAfterEpoch())
+    assert (tmp_path / "work" / "bce" / "checkpoint.safetensors").is_file()
+    return tmp_path
+
+
+def goes_on(lines: list[str]) -> bool:
+    return any("goes on after epoch 1" in line for line in lines)
+
+
+def test_a_stopped_phase_goes_on_with_the_same_result(stopped: Path, trained: Path, prepared: Path) -> None:
+    assert goes_on(train(stopped, "bce", prepared))
+    assert weights_bytes(stopped) == weights_bytes(trained)
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(stopped: Path, prepared: Path) -> None:
+    assert not goes_on(train(stopped, "bce", prepared, weight_decay=1e-4))
+
+
+def test_a_checkpoint_of_other_data_is_not_used(stopped: Path, trained: Path, tmp_path: Path) -> None:
+    assert not goes_on(train(stopped, "bce", make_prepared(tmp_path / "other" / "prepared", seed=9)))
+    assert weights_bytes(stopped) != weights_bytes(trained)
+
+
+def test_a_checkpoint_of_other_code_is_not_used(
+    stopped: Path, trained: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aaam_pipeline.core.artifacts.sources_fingerprint", lambda folders: "other")
+    assert not goes_on(train(stopped, "bce", prepared))
+    assert weights_bytes(stopped) == weights_bytes(trained)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
+def test_a_damaged_checkpoint_is_ignored(damage: str, stopped: Path, trained: Path, prepared: Path) -> None:
+    checkpoint = stopped / "work" / "bce" / "checkpoint.safetensors"
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "text": b"hello" * 99}[damage])
+    assert not goes_on(train(stopped, "bce", prepared))
+    assert weights_bytes(stopped) == weights_bytes(trained)
+
+
+class StopInEpoch(NullReporter):
+    """Cuts the power after so many pictures of the second epoch."""
+
+    @contextmanager
+    def task(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
+        seen = done
+
+        def advance(count: int, failed: int = 0) -> None:
+            nonlocal seen
+            seen += count
+            if "epoch 2/" in title and seen == 32:
+                raise PowerCutError
+
+        yield advance
+
+
+@pytest.mark.parametrize("phase", ["bce", "joint"])
+def test_a_phase_stopped_between_two_batches_goes_on_there_with_the_same_result(
+    phase: str, trained: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed, root = tmp_path / "undisturbed", tmp_path / "stopped"
+    for place in (undisturbed, root):
+        shutil.copytree(trained / "models", place / "models")
+    train(undisturbed, phase, prepared)
+    # a checkpoint after every batch, not only every ten minutes
+    monkeypatch.setattr("aaam_pipeline.training.trainer.LOOK_EVERY", 1)
+    monkeypatch.setattr("aaam_pipeline.training.trainer.CHECKPOINT_SECONDS", -1.0)
+    with pytest.raises(PowerCutError), toy_blocks.threads(1):
+        toy_blocks.run(write_params(root), phase, places(root, phase, prepared), StopInEpoch())
+    said = train(root, phase, prepared)
+    assert said[0] == f"toy {phase}: goes on in epoch 2, as left by an earlier run"
+    for place in (f"models/{phase}/model.safetensors", f"plots/{phase}.csv", f"paths/{phase}.parquet"):
+        assert (root / place).read_bytes() == (undisturbed / place).read_bytes(), place
