@@ -7,8 +7,8 @@ Shapes: B batch, C channels, H x W the feature map.
     p_att  = p + alpha * p'                skip connection (Eq. 7), fed to the first fully connected layer
 
 The paper gives no activation on alpha ("enhance or weaken"), so `none` is the default. The filters start at zero:
-alpha is then 0 and p_att = p, so that a pre-trained backbone is not disturbed before the layer has learned anything. The
-convolution starts as the identity, p' = p: at first, alpha does nothing but enhance or weaken a channel.
+alpha is then 0 and p_att = p, so that a pre-trained backbone is not disturbed before the layer has learned anything.
+The convolution starts as the identity, p' = p: at first, alpha does nothing but enhance or weaken a channel.
 """
 
 import torch
