@@ -24,7 +24,7 @@ class ModelParams(Struct, frozen=True):
 
     `batch_norm: frozen` keeps the backbone's batch norm in evaluation mode while training, as weights with folded
     statistics need and as small batches like. `frozen_layers`: how many of the backbone's first layers (or blocks, as
-    torchvision counts them) are kept as they are; edges and colours need no fine-tuning, and are most of its cost.
+    torchvision counts them) are kept as they are: they see edges and colours, on the largest maps, and cost the most.
     """
 
     backbone: str = "vgg16"
