@@ -4,6 +4,8 @@ The plain loop is what one would write first: a DataLoader over the same prepare
 itself with torchvision, fp32, Adam. The limit is the rate of a convolution like VGG16's and of a large matrix product,
 measured in the same run in the precision that training uses there. Labels and pixels are random: speed does not depend
 on them. The mean of 30 epochs is that of the three phases at 10 epochs each, without validation.
+
+On a CPU a second table shows what one would train there, MobileNetV2 at 160 px, with layers kept and in bf16.
 """
 
 import os
@@ -11,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from torchvision.transforms import v2
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.prepare import Split
 from aaam_pipeline.models import ModelParams, Network
+from aaam_pipeline.models.architecture import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import feed, trainer
 from aaam_pipeline.training.checkpoint import Progress
@@ -34,11 +37,21 @@ from aaam_pipeline.training.settings import Settings, TrainParams
 from aaam_pipeline.training.team import Team
 from benchmarks.table import best, show
 
-LABELS, SIZE = 80, 224
+LABELS = 80
 COCO_IMAGES, EPOCHS = 82_081, 30
-# VGG16's layers up to its second pooling, which are seldom fine-tuned (params.yaml)
-FROZEN = 10
-PREPROCESS = Preprocess(size=SIZE)
+
+
+class Model(NamedTuple):
+    """What is trained: a backbone, the side of its images, and how many of its first layers are kept."""
+
+    backbone: str
+    size: int
+    frozen: int = 0
+
+
+# the frozen layers of params.yaml; VGG16's are those up to its second pooling, which are seldom fine-tuned
+VGG16 = (Model("vgg16", 224), Model("vgg16", 224, 10))
+MOBILENET_V2 = (Model("mobilenet_v2", 160), Model("mobilenet_v2", 160, 7))
 
 
 class Scale(NamedTuple):
@@ -53,21 +66,38 @@ SCALES = {"cuda": Scale(images=8192, batch=128, matrix=8192), "cpu": Scale(image
 
 
 def run() -> None:
-    """Measure both loops and the limits, and print the table."""
+    """Measure both loops and the limits, and print the tables."""
     team = Team()
     device, scale = team.device, SCALES[team.device.type]
-    split = _pictures(scale.images)
+    _vgg16(team, scale)
+    if device.type == "cpu":
+        _mobilenet_v2(team)
+
+
+def _vgg16(team: Team, scale: Scale) -> None:
+    device, split = team.device, _pictures(scale.images, VGG16[0].size)
     peak, conv = _matrix_rate(device, scale.matrix), _convolution_rate(device, scale.batch)
-    plain = _plain_loop(split, device, scale.batch)
-    rows = [["plain DataLoader loop, fp32", *_figures(plain, plain, _flops_an_image(0), conv, peak)]]
-    for frozen in (0, FROZEN):
-        flops, note = _flops_an_image(frozen), f", first {frozen} layers kept" if frozen else ""
+    plain = _plain_loop(VGG16[0], split, device, scale.batch)
+    rows = [["plain DataLoader loop, fp32", *_figures(plain, plain, _flops_an_image(VGG16[0]), conv, peak)]]
+    for model in VGG16:
+        flops, note = _flops_an_image(model), f", first {model.frozen} layers kept" if model.frozen else ""
         for phase in ("bce", "joint", "hard"):
             for name, make in _feeds(device).items():
-                rate = _ours(split, team, scale.batch, phase, make, frozen)
+                rate = _ours(model, split, team, scale.batch, phase, make(split))
                 rows.append([f"{phase}, {name}{note}", *_figures(rate, plain, flops, conv, peak)])
     names = ["VGG16, 224 px", "images/s", "times plain", "of convolution rate", "of matmul rate", "COCO, 30 epochs"]
     show(f"training on {device.type}: matmul {peak / 1e12:.2f}, convolution {conv / 1e12:.2f} TFLOP/s", names, rows)
+
+
+def _mobilenet_v2(team: Team) -> None:
+    split, batch = _pictures(256, MOBILENET_V2[0].size), 32
+    plain = _plain_loop(MOBILENET_V2[0], split, team.device, batch)
+    rows = [["plain DataLoader loop, fp32", f"{plain:.1f}", "1.0"]]
+    for model in MOBILENET_V2:
+        for precision in ("fp32", "bf16"):
+            rate = _ours(model, split, team, batch, "bce", feed.Host(split), precision)
+            rows.append([f"bce, first {model.frozen} layers kept, {precision}", f"{rate:.1f}", f"{rate / plain:.1f}"])
+    show("training on cpu, small network", ["MobileNetV2, 160 px", "images/s", "times plain"], rows)
 
 
 def _figures(rate: float, plain: float, flops: float, conv: float, peak: float) -> list[str]:
@@ -76,16 +106,22 @@ def _figures(rate: float, plain: float, flops: float, conv: float, peak: float) 
     return [f"{rate:.1f}", f"{rate / plain:.1f}", f"{rate * flops / conv:.0%}", f"{rate * flops / peak:.0%}", took]
 
 
-def _pictures(images: int) -> Split:
+def _pictures(images: int, size: int) -> Split:
     rng = np.random.default_rng(1)
-    pixels = rng.integers(0, 256, (images, SIZE, SIZE, 3), dtype=np.uint8)
+    pixels = rng.integers(0, 256, (images, size, size, 3), dtype=np.uint8)
     targets = (rng.random((images, LABELS)) < 3 / LABELS).astype(np.uint8)
     return Split([str(n) for n in range(images)], [Path(str(n)) for n in range(images)], pixels, targets)
 
 
-def _network(frozen: int = 0) -> Network:
+def _network(model: Model) -> Network:
     torch.manual_seed(1)
-    return Network(ModelParams(backbone="vgg16", weights="none", frozen_layers=frozen), LABELS, SIZE)
+    # wide maps take one filter a channel, as params.yaml has it
+    filters: Literal["dense", "depthwise"] = "dense" if model.backbone == "vgg16" else "depthwise"
+    params = ModelParams(
+        backbone=model.backbone, weights="none", batch_norm="frozen", frozen_layers=model.frozen,
+        attention=AttentionParams(filters=filters),
+    )  # fmt: skip
+    return Network(params, LABELS, model.size)
 
 
 def _feeds(device: torch.device) -> dict[str, Callable[[Split], feed.Feed]]:
@@ -97,21 +133,23 @@ def _feeds(device: torch.device) -> dict[str, Callable[[Split], feed.Feed]]:
     }
 
 
-def _ours(split: Split, team: Team, batch: int, phase: str, make: Callable[[Split], feed.Feed], frozen: int) -> float:
+def _ours(
+    model: Model, split: Split, team: Team, batch: int, phase: str, pictures: feed.Feed, precision: str = "auto"
+) -> float:
     """Return images/s of an epoch of this project's loop, after one that warms up."""
-    network = _network(frozen).to(team.device).to(memory_format=torch.channels_last)
+    network = _network(model).to(team.device).to(memory_format=torch.channels_last)
     params = PhaseParams(epochs=3, margin=0.1)
-    settings = Settings(3, PREPROCESS, ModelParams(), TrainParams(batch_size=batch, augment=Augment()), params)
+    how = TrainParams(batch_size=batch, precision=precision, augment=Augment())  # type: ignore[arg-type]
+    settings = Settings(3, Preprocess(size=model.size), ModelParams(), how, params)
     with tempfile.TemporaryDirectory() as folder:
         task = trainer.Task(
             "bench", PHASES[phase], settings, split, split, split, [""] * LABELS, team,
             Path(folder, "checkpoint"), "", NullReporter(),
         )  # fmt: skip
-        recorder = Recorder(split, 1, PREPROCESS, team.device)
+        recorder = Recorder(split, 1, settings.preprocess, team.device)
         course = trainer.Course(
             network, make_optimizer(network, params, team.device), recorder, Progress(""), {}, torch.Generator()
         )
-        pictures = make(split)
         seconds = []
         for epoch in (1, 2):
             course.progress.epoch, course.progress.step = epoch, 0
@@ -125,11 +163,12 @@ def _ours(split: Split, team: Team, batch: int, phase: str, make: Callable[[Spli
 class _Pictures(Dataset[Any]):
     """One picture at a time, varied by torchvision."""
 
-    def __init__(self, split: Split) -> None:
+    def __init__(self, split: Split, size: int) -> None:
         self.split = split
+        normal = Preprocess(size=size)
         self.vary = v2.Compose(
-            [v2.RandomHorizontalFlip(), v2.RandomResizedCrop(SIZE, (0.6, 1.0)), v2.ColorJitter(0.2, 0.2),
-             v2.ToDtype(torch.float32, scale=True), v2.Normalize(PREPROCESS.mean, PREPROCESS.std)]
+            [v2.RandomHorizontalFlip(), v2.RandomResizedCrop(size, (0.6, 1.0)), v2.ColorJitter(0.2, 0.2),
+             v2.ToDtype(torch.float32, scale=True), v2.Normalize(normal.mean, normal.std)]
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -140,12 +179,12 @@ class _Pictures(Dataset[Any]):
         return self.vary(pixels), torch.from_numpy(self.split.targets_NL[row]).float()
 
 
-def _plain_loop(split: Split, device: torch.device, batch: int) -> float:
+def _plain_loop(model: Model, split: Split, device: torch.device, batch: int) -> float:
     """Return images/s of an epoch of the plain loop, after one that warms up."""
-    network = _network().to(device).train()
+    network = _network(model).to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=1e-5)
     loader = DataLoader(
-        _Pictures(split), batch, shuffle=True, num_workers=min(os.cpu_count() or 1, 8),
+        _Pictures(split, model.size), batch, shuffle=True, num_workers=min(os.cpu_count() or 1, 8),
         pin_memory=device.type == "cuda", persistent_workers=True,
     )  # fmt: skip
 
@@ -161,11 +200,11 @@ def _plain_loop(split: Split, device: torch.device, batch: int) -> float:
     return len(split.image_ids) / best(epoch, 1)
 
 
-def _flops_an_image(frozen: int) -> float:
+def _flops_an_image(model: Model) -> float:
     """Return the floating-point operations of one image, forward and backward."""
-    network = _network(frozen).train()
+    network = _network(model).train()
     with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(2, 3, SIZE, SIZE)).sum().backward()
+        network(torch.zeros(2, 3, model.size, model.size)).sum().backward()
     return float(counter.get_total_flops()) / 2
 
 

@@ -38,5 +38,15 @@ class SelfAttention(nn.Module):
     def forward(self, p_BCHW: Tensor) -> Tensor:
         """Return p_att, (B, C, H, W)."""
         mapped_BCHW = self.conv(p_BCHW)
-        alpha_BC11 = self.activation(self.filters(mapped_BCHW))
+        alpha_BC11 = self.activation(self._see(mapped_BCHW))
         return torch.addcmul(p_BCHW, alpha_BC11, mapped_BCHW)
+
+    def _see(self, mapped_BCHW: Tensor) -> Tensor:
+        """Return what every filter sees on the whole map, (B, C, 1, 1)."""
+        if self.filters.groups == 1:
+            seen_BC11: Tensor = self.filters(mapped_BCHW)
+            return seen_BC11
+        # the same sum as the convolution, which has no fast way back for kernels as large as the map
+        assert self.filters.bias is not None
+        weight_1CHW = self.filters.weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+        return (mapped_BCHW * weight_1CHW).sum((2, 3), keepdim=True) + self.filters.bias[:, None, None]

@@ -27,6 +27,7 @@ from aaam_pipeline.training.checkpoint import Progress, Row, load_checkpoint, sa
 from aaam_pipeline.training.loader import Batch, shuffled
 from aaam_pipeline.training.optimizer import make_optimizer, schedule
 from aaam_pipeline.training.phases import Phase
+from aaam_pipeline.training.precision import autocast
 from aaam_pipeline.training.recorder import MOMENTS_AN_EPOCH, Recorder
 from aaam_pipeline.training.settings import Settings
 from aaam_pipeline.training.team import Team
@@ -276,12 +277,6 @@ def predict(network: Network, preprocess: Preprocess, pixels_NSS3: NDArray[np.ui
     return Predicted(
         *(team.gather(torch.cat(parts), len(pixels_NSS3)).cpu().numpy() for parts in zip(*predicted, strict=True))
     )
-
-
-def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """Return the context in which the network's forward pass runs."""
-    enabled = precision == "bf16" or (precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def _line(task: Task, progress: Progress, seconds: float) -> str:

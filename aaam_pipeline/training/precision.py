@@ -1,0 +1,36 @@
+"""The precision of the forward pass: bf16 autocast, or fp32."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+
+@contextmanager
+def autocast(precision: str, device: torch.device) -> Iterator[None]:
+    """Run the network's forward pass in `precision`: `bf16`, `fp32`, or `auto`, bf16 on a GPU and fp32 on a CPU."""
+    if precision == "fp32" or (precision == "auto" and device.type != "cuda"):
+        yield
+    elif device.type == "cpu":
+        with torch.autocast("cpu", dtype=torch.bfloat16), _StridedDepthwiseInFp32():
+            yield
+    else:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            yield
+
+
+class _StridedDepthwiseInFp32(TorchFunctionMode):
+    """Leaves out of a CPU's autocast what takes several times as long on the way back as it does in fp32."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call `func`, in fp32 if it is a convolution by groups with a stride, called as nn.Conv2d does."""
+        if func is torch.conv2d and len(args) == 7 and torch.is_grad_enabled():
+            images, weight, bias, stride, padding, dilation, groups = args
+            if groups > 1 and max(stride) > 1:
+                with torch.autocast("cpu", enabled=False):
+                    return func(images.float(), weight, bias, stride, padding, dilation, groups).to(images.dtype)
+        return func(*args, **(kwargs or {}))
