@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 import aaam_pipeline
@@ -69,7 +70,8 @@ def run_phase(dataset: str, phase: str, settings: Settings, places: Places, devi
     """
     team = Team(device)
     labels = prepare.read_labels(places.prepared)
-    network = _starting_network(settings, places, labels, team)
+    train_split = prepare.read_split(places.prepared, "train")
+    network = _starting_network(settings, places, labels, train_split, team)
     torch.use_deterministic_algorithms(team.device.type == "cpu")
     # deterministic algorithms come with filling all new memory, to show who reads it unset: a sixth of the time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -78,7 +80,7 @@ def run_phase(dataset: str, phase: str, settings: Settings, places: Places, devi
         name=f"{dataset} {phase}",
         phase=PHASES[phase],
         settings=settings,
-        train=prepare.read_split(places.prepared, "train"),
+        train=train_split,
         val=prepare.read_split(places.prepared, "val"),
         test=prepare.read_split(places.prepared, "test"),
         labels=labels,
@@ -135,11 +137,22 @@ def _publish(
     )
 
 
-def _starting_network(settings: Settings, places: Places, labels: list[str], team: Team) -> Network:
+def _starting_network(
+    settings: Settings, places: Places, labels: list[str], train_split: prepare.Split, team: Team
+) -> Network:
+    """Return the network of the phase before; or a new one, that gives every label its share of the training images.
+
+    Without that, the first epochs teach the backbone little but that labels are rare (as Lin et al. 2017, section 3.3).
+    """
     model, preprocess = settings.model, settings.preprocess
     if places.start is None:
         torch.manual_seed(derive(settings.train.seed, "weights"))
-        return Network(model, len(labels), preprocess.size)
+        network = Network(model, len(labels), preprocess.size)
+        images, with_label_L = len(train_split.targets_NL), train_split.targets_NL.sum(axis=0, dtype=np.float64)
+        share_L = torch.from_numpy((with_label_L + 0.5) / (images + 1))
+        with torch.no_grad():
+            network.classifier.bias.copy_(share_L.logit())
+        return network
     before = bundle.load(places.start, team.device)
     if (before.info.architecture, before.info.preprocess, before.info.vocabulary) != (model, preprocess, labels):
         raise IntegrityError(f"{places.start} was trained with another model section; run the earlier phase again")

@@ -71,6 +71,14 @@ def test_equal_training_gives_equal_files(trained: Path, prepared: Path, tmp_pat
         assert (tmp_path / place).read_bytes() == (trained / place).read_bytes(), place
 
 
+def test_a_new_network_gives_every_label_its_share_of_the_training_images(prepared: Path, tmp_path: Path) -> None:
+    train(tmp_path, "bce", prepared, epochs=1, lr=ZERO | {"classifier": 1e-12})
+    targets = prepare.read_split(prepared, "train").targets_NL
+    having = targets.sum(axis=0)
+    expected = np.log((having + 0.5) / (len(targets) - having + 0.5))
+    np.testing.assert_allclose(weights(tmp_path)["classifier.bias"], expected, rtol=1e-4, atol=1e-6)
+
+
 def test_training_learns(prepared: Path, tmp_path: Path) -> None:
     train(tmp_path, "bce", prepared, epochs=14, patience=15, schedule="one_cycle", lr=dict.fromkeys(RATES, 2e-3))
     rows = curve(tmp_path)
