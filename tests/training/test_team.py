@@ -61,7 +61,9 @@ def alone_and_together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 def test_two_processes_have_the_losses_of_one(phase: str, alone_and_together: tuple[Path, Path]) -> None:
     for one, two in zip(*(curve(root, phase) for root in alone_and_together), strict=True):
         for name in one:
-            assert two[name] == pytest.approx(one[name], rel=1e-3, abs=1e-4), (one["epoch"], name)
+            # of 16 validation images, two may change places on rounding alone
+            most = {"abs": 0.02} if name.startswith("val_") else {"rel": 1e-3, "abs": 1e-4}
+            assert two[name] == pytest.approx(one[name], **most), (one["epoch"], name)
 
 
 def test_two_processes_give_every_image_its_scores_and_path(alone_and_together: tuple[Path, Path]) -> None:
