@@ -146,7 +146,8 @@ def _ours(
             "bench", PHASES[phase], settings, split, split, split, [""] * LABELS, team,
             Path(folder, "checkpoint"), "", NullReporter(),
         )  # fmt: skip
-        recorder = Recorder(split, 1, settings.preprocess, team.device)
+        # of one picture: ten recordings of many would be half of an epoch as short as this
+        recorder = Recorder(_pictures(1, model.size), 1, settings.preprocess, team.device)
         course = trainer.Course(
             network, make_optimizer(network, params, team.device), recorder, Progress(""), {}, torch.Generator()
         )

@@ -11,6 +11,8 @@ from aaam_pipeline.core.artifacts import newest
 from aaam_pipeline.core.errors import UsageError
 
 MODELS = ("models/*/*/bundle.json", "models/*/bundle.json")
+# trained only to be compared with: nobody annotates with it unless it is named
+COMPARED = ("warp",)
 INDEXES = ("index/manifest.json", "*/index/manifest.json", "retrieval/*/index/manifest.json")
 
 Device = Annotated[
@@ -18,7 +20,7 @@ Device = Annotated[
 ]
 Model = Annotated[
     Path | None,
-    typer.Option(help="Model bundle, a folder. Default: the newest below ./models.", envvar="AAAM_MODEL"),
+    typer.Option(help="Model bundle, a folder. Default: the newest below ./models but for warp.", envvar="AAAM_MODEL"),
 ]
 Index = Annotated[
     Path | None,
@@ -32,13 +34,18 @@ Words = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks on stderr.")]
 
 
+def newest_model() -> Path | None:
+    """Return the newest bundle below ./models that is there to be used, or None."""
+    return newest(Path.cwd(), MODELS, COMPARED)
+
+
 def model(named: Path | None) -> Path:
     """Return the bundle named, or the newest that this project made.
 
     Raises:
         UsageError: none is named and there is none.
     """
-    found = named or newest(Path.cwd(), MODELS)
+    found = named or newest_model()
     if found is None:
         raise UsageError("no model below ./models: make one with `dvc repro`, or name one with --model")
     return near(found)

@@ -25,7 +25,7 @@ def doctor(
     with guard():
         facts = {"device": _device(device), "cores": str(os.cpu_count()), "python": platform.python_version()}
         facts |= {name: installed for name in PACKAGES if (installed := _version(name))}
-        facts["model"] = _model(model or newest(Path.cwd(), defaults.MODELS))
+        facts["model"] = _model(model or defaults.newest_model())
         facts["index"] = _index(index or newest(Path.cwd(), defaults.INDEXES))
         if as_json:
             import json

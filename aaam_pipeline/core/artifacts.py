@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
@@ -164,13 +164,14 @@ def foreign(folder: Path, *ours: str) -> bool:
     return any(not any(fnmatchcase(path.name, pattern) for pattern in harmless) for path in folder.iterdir())
 
 
-def newest(folder: Path, patterns: Iterable[str]) -> Path | None:
+def newest(folder: Path, patterns: Iterable[str], without: Collection[str] = ()) -> Path | None:
     """Return the parent of the most recently written match (`models/*/*/bundle.json`), or None.
 
-    Work folders do not count: what is in them may not be whole.
+    Work folders do not count, since what is in them may not be whole, nor folders named in `without`.
     """
     found = (match for pattern in patterns for match in folder.glob(pattern))
-    matches = [match for match in found if not match.parent.name.endswith(PARTIAL)]
+    names = ((match, match.parent.name) for match in found)
+    matches = [match for match, name in names if not name.endswith(PARTIAL) and name not in without]
     return max(matches, key=lambda match: match.stat().st_mtime_ns).parent if matches else None
 
 

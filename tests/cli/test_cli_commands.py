@@ -127,7 +127,10 @@ def test_no_hit_is_said_on_stderr(indexed: Path, invoke: Invoke, monkeypatch: py
 
 
 def test_the_newest_model_is_taken_and_named(photos: Path, tmp_path: Path, invoke: Invoke) -> None:
-    for number, place in enumerate(("models/scenes/hard", "models/scenes/bce", "models/scenes/new.partial")):
+    # a network of the comparison, and one that is being written, are not meant
+    for number, place in enumerate(
+        ("models/scenes/hard", "models/scenes/bce", "models/scenes/warp", "models/scenes/new.partial")
+    ):
         make_bundle(tmp_path / place, seed=number)
         os.utime(tmp_path / place / "bundle.json", (number, number))
     result = invoke("annotate", photos)

@@ -114,6 +114,7 @@ def test_newest_is_the_folder_of_the_last_written_match(tmp_path: Path) -> None:
         artifacts.write_json(note, {})
         os.utime(note, (seconds, seconds))
     assert artifacts.newest(tmp_path, ["models/*/*/bundle.json"]) == tmp_path / "models/a/hard"
+    assert artifacts.newest(tmp_path, ["models/*/*/bundle.json"], without=["hard"]) == tmp_path / "models/b/bce"
     assert artifacts.newest(tmp_path, ["models/b/*/bundle.json", "nowhere/*"]) == tmp_path / "models/b/bce"
     assert artifacts.newest(tmp_path, ["nowhere/*"]) is None
 
