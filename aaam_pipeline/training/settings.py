@@ -17,7 +17,7 @@ class TrainParams(Struct, frozen=True):
     """`train` of params.yaml, common to the phases.
 
     `batch_size` is that of all processes together. `precision: auto` is bf16 autocast on a GPU and fp32 on a CPU,
-    where bf16 pays if the CPU computes with it (AVX512-BF16, AMX).
+    where bf16 pays if the CPU computes with it (AVX512-BF16).
     `compile`: pass the network through torch.compile, which takes a minute and pays in long training on a GPU.
     """
 

@@ -23,7 +23,8 @@ SAME = {"dropout": 0.0, "batch_norm": "frozen"}
 
 
 def write_params(root: Path) -> None:
-    tree = toy_blocks.params(epochs=2, lr=dict.fromkeys(("features", "attention", "classifier"), 2e-4))
+    # rates so low that rounding does not grow until two validation images change places
+    tree = toy_blocks.params(epochs=2, lr=dict.fromkeys(("features", "attention", "classifier"), 2e-5))
     tree["toy"]["model"] |= SAME
     (root / "params.yaml").write_text(yaml.safe_dump(tree))
 
@@ -61,9 +62,7 @@ def alone_and_together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 def test_two_processes_have_the_losses_of_one(phase: str, alone_and_together: tuple[Path, Path]) -> None:
     for one, two in zip(*(curve(root, phase) for root in alone_and_together), strict=True):
         for name in one:
-            # of 16 validation images, two may change places on rounding alone
-            most = {"abs": 0.02} if name.startswith("val_") else {"rel": 1e-3, "abs": 1e-4}
-            assert two[name] == pytest.approx(one[name], **most), (one["epoch"], name)
+            assert two[name] == pytest.approx(one[name], rel=1e-3, abs=1e-4), (one["epoch"], name)
 
 
 def test_two_processes_give_every_image_its_scores_and_path(alone_and_together: tuple[Path, Path]) -> None:
