@@ -24,7 +24,7 @@ SAME = {"dropout": 0.0, "batch_norm": "frozen"}
 
 def write_params(root: Path) -> None:
     # rates so low that rounding does not grow until two validation images change places
-    tree = toy_blocks.params(epochs=2, lr=dict.fromkeys(("features", "attention", "classifier"), 2e-5))
+    tree = toy_blocks.params(epochs=2, lr=dict.fromkeys(("features", "attention", "classifier"), 5e-5))
     tree["toy"]["model"] |= SAME
     (root / "params.yaml").write_text(yaml.safe_dump(tree))
 
