@@ -39,12 +39,14 @@ class Network(nn.Module):
         if self.frozen_layers:
             _check_frozen(self.features, params)
             self.features[: self.frozen_layers].requires_grad_(False)  # type: ignore[index]
+        # made before the attention layer: networks of one seed start with the same classifier, with and without it
+        classifier = nn.Linear(self.embedding_dim, num_labels)
         self.attention: nn.Module = (
             nn.Identity() if params.attention.filters == "none" else SelfAttention(channels, map_size, params.attention)
         )
         self.pool = backbone.pool
         self.neck = backbone.neck
-        self.classifier = nn.Linear(self.embedding_dim, num_labels)
+        self.classifier = classifier
 
     def embed(self, images_B3SS: Tensor) -> Tensor:
         """Return the penultimate embedding, (B, D)."""
