@@ -53,7 +53,7 @@ def load(path: Path, section: str, kind: type[Section]) -> Section:
     try:
         return msgspec.convert({} if node is None else node, kind)
     except msgspec.ValidationError as error:
-        raise ParamsError(f"{path}: in {section}: {error}{_known_fields(str(error), kind)}") from None
+        raise ParamsError(f"{path}: in {section}: {error}{_suggestion(str(error), kind)}") from None
 
 
 def names(path: Path) -> tuple[str, ...]:
@@ -118,10 +118,16 @@ def _laid_over(below: Any, above: Any) -> Any:
     return {**below, **{name: _laid_over(below.get(name), value) for name, value in above.items()}}
 
 
-def _known_fields(message: str, kind: Any) -> str:
-    """Return the likeliest meant name for the unknown field that a validation error names, if it names one."""
-    unknown = re.search(r"unknown field `([^`]*)`$", message)
-    return _closest(unknown[1], tuple(kind.__struct_fields__)) if unknown else ""
+def _suggestion(message: str, kind: Any) -> str:
+    """Return what the field or word could have been that a validation error of `kind` calls unknown."""
+    found = re.match(r"(?:Object contains unknown field `(.+?)`|Invalid enum value (.+?))(?: - at `\$(.*)`)?$", message)
+    if not found:
+        return ""
+    field, word, place = found.groups(default="")
+    at: Any = msgspec.inspect.type_info(kind)
+    for name in place.split(".")[1:]:
+        at = next(each.type for each in at.fields if each.name == name)
+    return _closest(field, tuple(each.name for each in at.fields)) if field else _closest(word.strip("'\""), at.values)
 
 
 def _closest(name: object, known: object) -> str:

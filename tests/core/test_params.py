@@ -84,22 +84,37 @@ def test_an_empty_section_has_the_defaults(tmp_path: Path) -> None:
     [
         ("toy.modle", "model"),
         ("toy.phases.joined", "joint"),
-        ("toy.preprocess.sise", None),
-        ("toy.model.backbon", None),
-        ("toy.model.attention.filter", None),
-        ("toy.train.batchsize", None),
-        ("toy.train.augment.flips", None),
-        ("toy.phases.bce.epoch", None),
-        ("toy.phases.bce.lr.feature", None),
+        ("toy.preprocess.sise", "size"),
+        ("toy.model.backbon", "backbone"),
+        ("toy.model.attention.filter", "filters"),
+        ("toy.train.batchsize", "batch_size"),
+        ("toy.train.augment.flips", "flip"),
+        ("toy.phases.bce.epoch", "epochs"),
+        ("toy.phases.bce.lr.feature", "features"),
     ],
 )
-def test_an_unknown_key_is_named_at_every_level(where: str, suggested: str | None, tmp_path: Path) -> None:
+def test_an_unknown_key_is_named_at_every_level(where: str, suggested: str, tmp_path: Path) -> None:
     path = written(tmp_path, changed(where, 1))
     text = complaint(lambda: load_all(path))
     assert where.rsplit(".", maxsplit=1)[-1] in text
     assert str(path) in text
-    if suggested:
-        assert f"did you mean {suggested!r}" in text
+    assert f"did you mean {suggested!r}" in text
+
+
+@pytest.mark.parametrize(
+    ("where", "word", "hint"),
+    [
+        ("toy.train.precision", "bf17", "did you mean 'bf16'?"),
+        ("toy.train.precision", "half", "known: auto, bf16, fp32"),
+        ("toy.train.precision", "o'clock", "known: auto, bf16, fp32"),
+        ("toy.model.attention.filters", "dens", "did you mean 'dense'?"),
+        ("toy.phases.bce.schedule", "cosine", "known: constant, one_cycle"),
+    ],
+)
+def test_an_unknown_word_is_named_with_those_that_are_known(where: str, word: str, hint: str, tmp_path: Path) -> None:
+    text = complaint(lambda: load_all(written(tmp_path, changed(where, word))))
+    assert word in text
+    assert text.endswith(hint)
 
 
 @pytest.mark.parametrize(
