@@ -5,15 +5,15 @@ from aaam_pipeline.metrics.calibration import calibration_error, label_calibrati
 from aaam_pipeline.metrics.neighbours import choose_neighbours, nearest, smooth
 from aaam_pipeline.metrics.platt import fit_calibration
 from aaam_pipeline.metrics.retrieval import SIZES, PairQueries, label_sets, pair_queries, query_ap, retrieval_map
-from aaam_pipeline.metrics.thresholds import best_f1_thresholds
+from aaam_pipeline.metrics.thresholds import choose_thresholds
 
 __all__ = [
     "SIZES",
     "PairQueries",
     "average_precision",
-    "best_f1_thresholds",
     "calibration_error",
     "choose_neighbours",
+    "choose_thresholds",
     "evaluate",
     "fit_calibration",
     "label_calibration_error",

@@ -10,22 +10,23 @@ UNSEEN = 0.5
 ENOUGH = 10
 
 
-def best_f1_thresholds(
+def choose_thresholds(
     scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], enough: int = ENOUGH
 ) -> NDArray[np.float64]:
-    """Return for each label the threshold with the highest F1, (L,).
+    """Return for each label the threshold with the highest F1, or the one best over all labels if that is higher, (L,).
 
-    A label with fewer than `enough` positive images gets the threshold that is best over all labels together: one of
-    its own, fitted to a handful of images, would be an accident and assign the label to nearly everything or nothing.
+    Scores have to mean the same for all labels, as calibrated ones do. The best F1 of a label that is hardly told from
+    others lies at a score where it is mostly wrong: beside labels that are right, such assignments are junk. A label
+    with fewer than `enough` positive images gets the common threshold, since one of its own would be an accident.
 
-    The threshold lies half-way between the last score that is in and the first that is out, so that small differences
+    A threshold lies half-way between the last score that is in and the first that is out, so that small differences
     between devices do not move an image across it. Of equal F1 the higher threshold wins. Without any positive: 0.5.
     """
     relevant_NL = targets_NL > 0
-    overall = _best(scores_NL.ravel(), relevant_NL.ravel())
+    common = _best(scores_NL.ravel(), relevant_NL.ravel())
     return np.array(
         [
-            _best(scores_N, relevant_N) if relevant_N.sum() >= enough else overall
+            max(_best(scores_N, relevant_N), common) if relevant_N.sum() >= enough else common
             for scores_N, relevant_N in zip(scores_NL.T, relevant_NL.T, strict=True)
         ],
         np.float64,

@@ -128,7 +128,7 @@ def _publish(
         preprocess=settings.preprocess,
         vocabulary=task.labels,
         calibration=calibration,
-        thresholds=metrics.best_f1_thresholds(calibrated_NL, targets_NL).tolist(),
+        thresholds=metrics.choose_thresholds(calibrated_NL, targets_NL).tolist(),
         k=settings.k,
         dataset=dataset,
         phase=task.phase.name,

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from metrics import reference
 
-from aaam_pipeline.metrics import best_f1_thresholds
+from aaam_pipeline.metrics import choose_thresholds
 
 scored = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.4, 0.5, 0.75, 0.9, 1.0]), st.sampled_from([0, 1])),
@@ -17,7 +17,7 @@ scored = st.lists(
 @given(scored)
 def test_no_threshold_has_a_better_f1(pairs: list[tuple[float, int]]) -> None:
     scores, targets = [score for score, _ in pairs], [target for _, target in pairs]
-    threshold = float(best_f1_thresholds(np.array(scores)[:, None], np.array(targets)[:, None])[0])
+    threshold = float(choose_thresholds(np.array(scores)[:, None], np.array(targets)[:, None])[0])
     candidates = [*scores, 2.0]
     best = max(reference.f1(scores, targets, each) for each in candidates)
     if not any(targets):
@@ -31,19 +31,23 @@ def test_no_threshold_has_a_better_f1(pairs: list[tuple[float, int]]) -> None:
 
 def test_a_threshold_lies_half_way_between_in_and_out() -> None:
     scores = np.array([[0.9], [0.8], [0.3], [0.1]])
-    assert best_f1_thresholds(scores, np.array([[1], [1], [0], [0]]))[0] == pytest.approx(0.55)
+    assert choose_thresholds(scores, np.array([[1], [1], [0], [0]]))[0] == pytest.approx(0.55)
 
 
 def test_a_label_on_every_image_is_assigned_from_half_its_lowest_score() -> None:
-    assert best_f1_thresholds(np.array([[0.9], [0.4]]), np.array([[1], [1]]))[0] == pytest.approx(0.2)
+    assert choose_thresholds(np.array([[0.9], [0.4]]), np.array([[1], [1]]))[0] == pytest.approx(0.2)
 
 
-def test_labels_with_enough_images_do_not_influence_each_other() -> None:
+def test_every_label_has_its_own_threshold_unless_the_common_one_is_higher() -> None:
     rng = np.random.default_rng(0)
-    scores, targets = rng.random((90, 4), dtype=np.float32), rng.random((90, 4)) < 0.3
+    scores, targets = rng.random((90, 6)), rng.random((90, 6)) < 0.3
+    # three labels are told apart at different scores, three hardly at all
+    scores[:, :3] = np.where(targets[:, :3], scores[:, :3] + [0.3, 0.6, 1.2], scores[:, :3] * [0.3, 0.8, 1.4])
     assert targets.sum(0).min() >= 10
-    alone = [best_f1_thresholds(scores[:, [i]], targets[:, [i]])[0] for i in range(4)]
-    assert best_f1_thresholds(scores, targets).tolist() == alone
+    alone = [choose_thresholds(scores[:, [label]], targets[:, [label]])[0] for label in range(6)]
+    common = choose_thresholds(scores.reshape(-1, 1), targets.reshape(-1, 1))[0]
+    assert min(alone) < common < max(alone)
+    assert choose_thresholds(scores, targets).tolist() == [max(own, common) for own in alone]
 
 
 def test_a_rare_label_gets_the_threshold_that_is_best_over_all() -> None:
@@ -53,7 +57,6 @@ def test_a_rare_label_gets_the_threshold_that_is_best_over_all() -> None:
     # its only image lies below hundreds of others: a threshold of its own would assign it to all of them
     scores[7, 2], targets[7, 2] = 0.001, True
     scores[:, 2] += 0.0005
-    found = best_f1_thresholds(scores, targets)
-    assert found[2] == best_f1_thresholds(scores.reshape(-1, 1), targets.reshape(-1, 1))[0]
+    found = choose_thresholds(scores, targets)
+    assert found[2] == choose_thresholds(scores.reshape(-1, 1), targets.reshape(-1, 1))[0]
     assert found[2] > 0.4
-    assert best_f1_thresholds(scores, targets, enough=1)[2] < 0.01

@@ -57,7 +57,7 @@ def test_a_bundle_is_calibrated_on_validation_and_its_thresholds_are_on_that_sca
     np.testing.assert_allclose(info.calibration.slopes, expected.slopes, rtol=1e-3)
     np.testing.assert_allclose(info.calibration.biases, expected.biases, rtol=1e-3, atol=1e-3)
     calibrated = calibrate(scores, info.calibration)
-    np.testing.assert_allclose(info.thresholds, metrics.best_f1_thresholds(calibrated, val.targets_NL), atol=1e-4)
+    np.testing.assert_allclose(info.thresholds, metrics.choose_thresholds(calibrated, val.targets_NL), atol=1e-4)
     assert metrics.evaluate(scores, val.targets_NL, 2) == pytest.approx(info.metrics["val"])
 
 
