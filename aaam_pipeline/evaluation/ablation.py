@@ -24,7 +24,7 @@ from aaam_pipeline import metrics
 from aaam_pipeline.core.artifacts import write_bytes
 from aaam_pipeline.core.errors import DatasetError, IntegrityError
 from aaam_pipeline.core.schema import ScoredSplit, read_scores
-from aaam_pipeline.evaluation.paper import METRICS, paper
+from aaam_pipeline.evaluation.paper import paper
 
 VARIANTS = {
     "bce": "BCE",
@@ -186,7 +186,7 @@ def read_ablation(path: Path) -> dict[str, Spread]:
         with path.open(newline="", encoding="utf8") as stream:
             for row in csv.DictReader(stream):
                 if row["split"] == "test":
-                    seeds.setdefault(row["variant"], []).append({name: float(row[name]) for name in METRICS})
+                    seeds.setdefault(row["variant"], []).append({name: float(row[name]) for name in COLUMNS})
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path} is no table of an ablation: {error}") from None
     ordered = [each for each in VARIANTS if each in seeds] + [each for each in seeds if each not in VARIANTS]
@@ -194,6 +194,6 @@ def read_ablation(path: Path) -> dict[str, Spread]:
 
 
 def _over_seeds(seeds: Sequence[dict[str, float]]) -> Spread:
-    means = {name: mean(seed[name] for seed in seeds) for name in METRICS}
-    deviations = {name: stdev(seed[name] for seed in seeds) for name in METRICS} if len(seeds) > 1 else None
+    means = {name: mean(seed[name] for seed in seeds) for name in COLUMNS}
+    deviations = {name: stdev(seed[name] for seed in seeds) for name in COLUMNS} if len(seeds) > 1 else None
     return Spread(means, deviations, len(seeds))

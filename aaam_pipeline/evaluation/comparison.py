@@ -40,8 +40,9 @@ def table(comparison: Comparison, sources: Sources) -> Table:
             if printed:
                 cells.append(NONE if not theirs or theirs[place] is None else f"{theirs[place]:.1f}")
             cells.append(percent(row.figures[metric]) if row else NONE)
-        n_plus = row.figures.get("n_plus") if row else None
-        rows.append([*cells, NONE if n_plus is None else str(int(n_plus)), *(row.cost if row else [NONE] * len(COST))])
+        rows.append(
+            [*cells, *((f"{round(row.figures['n_plus'], 1):g}", *row.cost) if row else [NONE] * (1 + len(COST)))]
+        )
     return Table(_title(comparison), _columns(printed is not None), rows, _note(comparison))
 
 
