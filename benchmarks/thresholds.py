@@ -37,7 +37,7 @@ def common(scores_NL: Scores, targets_NL: Targets) -> Scores:
 def own(scores_NL: Scores, targets_NL: Targets) -> Scores:
     """Return the threshold with the best F1 of each label by itself; the common one for labels of few images."""
     columns = zip(scores_NL.T, targets_NL.T, strict=True)
-    alone_L = np.array([metrics.choose_thresholds(s[:, None], t[:, None], enough=1)[0] for s, t in columns])
+    alone_L = np.array([metrics.choose_thresholds(s[:, None], t[:, None])[0] for s, t in columns])
     few_L = (targets_NL > 0).sum(0) < ENOUGH
     return np.where(few_L, common(scores_NL, targets_NL), alone_L)
 

@@ -87,7 +87,8 @@ def _block(path: Path, dataset: str, tree: Mapping[str, Any]) -> Mapping[str, An
     """Return a data set's block, with the preset laid over it that it asks for."""
     block = tree.get(dataset)
     if not isinstance(block, Mapping):
-        raise ParamsError(f"{path}: no block for the data set {dataset!r}{_closest(dataset, tree)}")
+        known = tuple(name for name in tree if name not in ("datasets", "presets"))
+        raise ParamsError(f"{path}: no block for the data set {dataset!r}{_closest(dataset, known)}")
     _check_names(path, dataset, block, SECTIONS)
     name = block.get("preset")
     if name is None:

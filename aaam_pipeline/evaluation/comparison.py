@@ -40,9 +40,8 @@ def table(comparison: Comparison, sources: Sources) -> Table:
             if printed:
                 cells.append(NONE if not theirs or theirs[place] is None else f"{theirs[place]:.1f}")
             cells.append(percent(row.figures[metric]) if row else NONE)
-        rows.append(
-            [*cells, *((f"{round(row.figures['n_plus'], 1):g}", *row.cost) if row else [NONE] * (1 + len(COST)))]
-        )
+        rest = [f"{round(row.figures['n_plus'], 1):g}", *row.cost] if row else [NONE] * (1 + len(COST))
+        rows.append([*cells, *rest])
     return Table(_title(comparison), _columns(printed is not None), rows, _note(comparison))
 
 

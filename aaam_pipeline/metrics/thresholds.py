@@ -10,14 +10,12 @@ UNSEEN = 0.5
 ENOUGH = 10
 
 
-def choose_thresholds(
-    scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], enough: int = ENOUGH
-) -> NDArray[np.float64]:
+def choose_thresholds(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return for each label the threshold with the highest F1, or the one best over all labels if that is higher, (L,).
 
     Scores have to mean the same for all labels, as calibrated ones do. The best F1 of a label that is hardly told from
     others lies at a score where it is mostly wrong: beside labels that are right, such assignments are junk. A label
-    with fewer than `enough` positive images gets the common threshold, since one of its own would be an accident.
+    with fewer than `ENOUGH` positive images gets the common threshold, since one of its own would be an accident.
 
     A threshold lies half-way between the last score that is in and the first that is out, so that small differences
     between devices do not move an image across it. Of equal F1 the higher threshold wins. Without any positive: 0.5.
@@ -26,7 +24,7 @@ def choose_thresholds(
     common = _best(scores_NL.ravel(), relevant_NL.ravel())
     return np.array(
         [
-            max(_best(scores_N, relevant_N), common) if relevant_N.sum() >= enough else common
+            max(_best(scores_N, relevant_N), common) if relevant_N.sum() >= ENOUGH else common
             for scores_N, relevant_N in zip(scores_NL.T, relevant_NL.T, strict=True)
         ],
         np.float64,

@@ -108,12 +108,15 @@ def test_an_unknown_key_is_named_at_every_level(where: str, suggested: str, tmp_
         ("toy.train.precision", "half", "known: auto, bf16, fp32"),
         ("toy.train.precision", "o'clock", "known: auto, bf16, fp32"),
         ("toy.model.attention.filters", "dens", "did you mean 'dense'?"),
+        ("toy.model.attention.kernel_size", 2, "known: 1, 3, 5, 7"),
         ("toy.phases.bce.schedule", "cosine", "known: constant, one_cycle"),
     ],
 )
-def test_an_unknown_word_is_named_with_those_that_are_known(where: str, word: str, hint: str, tmp_path: Path) -> None:
+def test_an_unknown_word_is_named_with_those_that_are_known(
+    where: str, word: object, hint: str, tmp_path: Path
+) -> None:
     text = complaint(lambda: load_all(written(tmp_path, changed(where, word))))
-    assert word in text
+    assert str(word) in text
     assert text.endswith(hint)
 
 
@@ -161,6 +164,12 @@ def test_a_missing_file_is_said_with_the_way_out(tmp_path: Path) -> None:
 def test_a_misspelt_data_set_is_suggested(tmp_path: Path) -> None:
     text = complaint(lambda: load(written(tmp_path, {"scenes": block()}), "scene.k", int))
     assert "did you mean 'scenes'" in text
+
+
+def test_of_an_unknown_data_set_those_that_are_known_are_told(tmp_path: Path) -> None:
+    tree = {"datasets": ["toy"], "presets": {}, "toy": block(), "scenes": block()}
+    text = complaint(lambda: load(written(tmp_path, tree), "nope.k", int))
+    assert text.endswith("known: scenes, toy")
 
 
 def test_a_missing_section_is_named(tmp_path: Path) -> None:

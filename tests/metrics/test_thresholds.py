@@ -52,11 +52,15 @@ def test_every_label_has_its_own_threshold_unless_the_common_one_is_higher() -> 
 
 def test_a_rare_label_gets_the_threshold_that_is_best_over_all() -> None:
     rng = np.random.default_rng(0)
-    targets = rng.random((200, 3)) < [0.4, 0.3, 0]
+    targets = rng.random((200, 4)) < [0.4, 0.3, 0, 0]
     scores = np.where(targets, rng.uniform(0.5, 1, targets.shape), rng.uniform(0, 0.4, targets.shape))
     # its only image lies below hundreds of others: a threshold of its own would assign it to all of them
     scores[7, 2], targets[7, 2] = 0.001, True
     scores[:, 2] += 0.0005
-    found = choose_thresholds(scores, targets)
-    assert found[2] == choose_thresholds(scores.reshape(-1, 1), targets.reshape(-1, 1))[0]
-    assert found[2] > 0.4
+    # and this one far above all others: a threshold of its own would miss the next
+    scores[7, 3], targets[7, 3] = 0.999, True
+    alone = [choose_thresholds(scores[:, [label]], targets[:, [label]])[0] for label in (2, 3)]
+    common = choose_thresholds(scores.reshape(-1, 1), targets.reshape(-1, 1))[0]
+    assert alone[0] < 0.01
+    assert 0.4 < common < alone[1]
+    assert choose_thresholds(scores, targets)[2:].tolist() == [common, common]
