@@ -3,11 +3,7 @@
 The inputs are a list that repeats a hundred small pictures, the model is tiny: what is measured is the bookkeeping.
 """
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +11,7 @@ from PIL import Image
 
 from benchmarks.material import save_bundle
 from benchmarks.table import show
+from benchmarks.watched import watched
 
 SIZES = (100_000, 1_000_000)
 PICTURES = 100
@@ -44,19 +41,9 @@ def _measure(count: int, pictures: list[Path], model: Path, folder: Path) -> tup
         stream.writelines(f"{pictures[number % len(pictures)]}\n" for number in range(count))
     out = str(folder / f"annotations-{count}")
     command = ["annotate", str(listing), "--model", str(model), "--out", out, "--backend", "torch", "--device", "cpu"]
-    peak, seconds = _command(*command, "--batch-size", "256")
-    _, again = _command(*command)
+    seconds, peak = watched("aaam_pipeline", *command, "--batch-size", "256")
+    again, _ = watched("aaam_pipeline", *command)
     return count, peak, seconds, again
-
-
-def _command(*arguments: str) -> tuple[float, float]:
-    """Run a command; return the peak memory in MB of its largest process, and its seconds."""
-    started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "aaam_pipeline", *arguments], stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"aaam-pipe {' '.join(arguments)} failed")
-    return usage.ru_maxrss / 1024, time.perf_counter() - started
 
 
 def _pictures(folder: Path) -> list[Path]:
