@@ -88,7 +88,9 @@ def _build(name: str, weights: str) -> nn.Module:
             name, weights="IMAGENET1K_V1" if weights == "imagenet" else None, **_plain_head(name)
         )
     except OSError as error:
-        raise UsageError(f"cannot download ImageNet weights for {name}: {error}; give a .safetensors file") from None
+        raise UsageError(
+            f"cannot download ImageNet weights for {name}: {error}; set model.weights to a .safetensors file"
+        ) from None
     return model
 
 
