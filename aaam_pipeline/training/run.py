@@ -18,6 +18,7 @@ from aaam_pipeline.core.recording import write_recording
 from aaam_pipeline.core.seeding import derive
 from aaam_pipeline.datasets import prepare
 from aaam_pipeline.models import Network, bundle
+from aaam_pipeline.training import process
 from aaam_pipeline.training.checkpoint import Progress, Row
 from aaam_pipeline.training.phases import PHASES
 from aaam_pipeline.training.recorder import Recorder
@@ -72,10 +73,7 @@ def run_phase(dataset: str, phase: str, settings: Settings, places: Places, devi
     labels = prepare.read_labels(places.prepared)
     train_split = prepare.read_split(places.prepared, "train")
     network = _starting_network(settings, places, labels, train_split, team)
-    torch.use_deterministic_algorithms(team.device.type == "cpu")
-    # deterministic algorithms come with filling all new memory, to show who reads it unset: a sixth of the time
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = team.device.type == "cuda"
+    process.set_up(team.device)
     task = Task(
         name=f"{dataset} {phase}",
         phase=PHASES[phase],
