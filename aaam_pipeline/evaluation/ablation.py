@@ -27,6 +27,7 @@ from aaam_pipeline.core.schema import ScoredSplit, read_scores
 from aaam_pipeline.evaluation.paper import paper
 
 VARIANTS = {
+    "bce-one-phase": "BCE, one phase",
     "bce": "BCE",
     "bce+attention": "BCE + Self-Attention",
     "bce+tm": "BCE + TM",
@@ -190,7 +191,8 @@ def read_ablation(path: Path) -> dict[str, Spread]:
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path} is no table of an ablation: {error}") from None
     ordered = [each for each in VARIANTS if each in seeds] + [each for each in seeds if each not in VARIANTS]
-    return {paper().methods.get(variant, variant): _over_seeds(seeds[variant]) for variant in ordered}
+    titles = paper().methods | VARIANTS
+    return {titles.get(variant, variant): _over_seeds(seeds[variant]) for variant in ordered}
 
 
 def _over_seeds(seeds: Sequence[dict[str, float]]) -> Spread:

@@ -2,7 +2,8 @@
 
 Every variant is trained for the same phases, epochs and learning rates; a variant without the triplet margin loss has
 lambda = 0 in `joint` and `hard`, so that it is not beaten just by being trained for less long. The `bce` phase is the
-same with and without the loss, and trained once.
+same with and without the loss, and trained once. What BCE has after that phase alone is kept as well: it shows how much
+comes from training for longer.
 """
 
 import shutil
@@ -21,6 +22,7 @@ from aaam_pipeline.training.settings import Settings
 from aaam_pipeline.training.team import Team
 
 PHASES = ("bce", "joint", "hard")
+ONE_PHASE = "bce-one-phase"
 
 
 class Variant(NamedTuple):
@@ -55,6 +57,7 @@ def ablate(
 ) -> None:
     """Train all variants with each seed, and write `<variant>/<seed>.parquet` (test scores) and `.json` (validation).
 
+    `bce-one-phase` is the variant `bce` as it was before `joint` and `hard`.
     What is finished in the folder `work` is not trained again when the settings, data and code are the same.
 
     Raises:
@@ -66,11 +69,17 @@ def ablate(
     results = work_folder(out)
     for seed in seeds:
         for variant in VARIANTS:
-            places = _train(dataset, variant, seed, chosen, prepared, work, device, report)
-            (results / variant.name).mkdir(exist_ok=True)
-            shutil.copyfile(places.scores, results / variant.name / f"{seed}.parquet")
-            shutil.copyfile(places.validation, results / variant.name / f"{seed}.json")
+            trained = _train(dataset, variant, seed, chosen, prepared, work, device, report)
+            _copy(trained[-1], results / variant.name, seed)
+            if variant == VARIANTS[0]:
+                _copy(trained[0], results / ONE_PHASE, seed)
     publish(results, out)
+
+
+def _copy(places: Places, folder: Path, seed: int) -> None:
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(places.scores, folder / f"{seed}.parquet")
+    shutil.copyfile(places.validation, folder / f"{seed}.json")
 
 
 def _train(
@@ -82,14 +91,15 @@ def _train(
     work: Path,
     device: str,
     report: Reporter,
-) -> Places:
-    """Train a variant through its phases, where that is not done yet; return the places of the last one."""
-    start: Path | None = None
+) -> list[Places]:
+    """Train a variant through its phases, where that is not done yet; return the places of each."""
+    trained: list[Places] = []
     for phase in PHASES:
         ours = _of_variant(chosen[phase], variant, seed, phase)
         # all variants that agree on the attention share their first phase
         name = ("attention" if variant.attention else "plain") if phase == "bce" else variant.name
         folder = work / str(seed) / name / phase
+        start = trained[-1].bundle if trained else None
         places = Places(
             prepared, start, folder / "model", folder / "scores.parquet", folder / "history.csv",
             folder / "paths.parquet", folder / "validation.json", folder / "work",
@@ -99,8 +109,8 @@ def _train(
             report.say(f"{dataset}, {variant.name}, seed {seed}: {phase}")
             run_phase(dataset, phase, ours, places, device, report)
             write_json(folder / "finished.json", _Finished(print_of))
-        start = places.bundle
-    return places
+        trained.append(places)
+    return trained
 
 
 def _of_variant(chosen: Settings, variant: Variant, seed: int, phase: str) -> Settings:

@@ -8,7 +8,7 @@ from training.toy_blocks import make_prepared, write_params
 
 from aaam_pipeline.core.schema import read_scores
 from aaam_pipeline.models import bundle
-from aaam_pipeline.training.ablation import VARIANTS, ablate
+from aaam_pipeline.training.ablation import ONE_PHASE, VARIANTS, ablate
 
 SEEDS = (1, 2)
 # so many triplets, and so heavy, that they cannot leave the weights as they are
@@ -54,6 +54,15 @@ def test_the_first_phase_is_trained_once_for_two_variants(ablated: tuple[Path, l
     _, said = ablated
     assert sum(line.endswith(": bce") for line in said) == 2 * len(SEEDS)
     assert len(said) == (2 + 2 * len(VARIANTS)) * len(SEEDS)
+
+
+def test_what_bce_has_after_its_first_phase_is_kept(ablated: tuple[Path, list[str]]) -> None:
+    root, _ = ablated
+    for seed in SEEDS:
+        kept = (root / "scores" / ONE_PHASE / f"{seed}.parquet").read_bytes()
+        assert kept == (root / "work" / str(seed) / "plain" / "bce" / "scores.parquet").read_bytes()
+        assert kept != (root / "scores" / "bce" / f"{seed}.parquet").read_bytes()
+        assert "map" in json.loads((root / "scores" / ONE_PHASE / f"{seed}.json").read_text())
 
 
 def test_seeds_differ(ablated: tuple[Path, list[str]]) -> None:
