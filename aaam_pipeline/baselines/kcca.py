@@ -57,7 +57,7 @@ class Kcca(_InSpace):
     it: its score is -1 or 1. Where nothing correlates, scores are the labels' frequencies.
     """
 
-    grid: ClassVar[dict[str, list[Any]]] = {"kappa": KAPPAS}
+    grid: ClassVar[dict[str, list[Any]]] = {"kappa": [*KAPPAS, 10.0]}
 
     def __init__(
         self,

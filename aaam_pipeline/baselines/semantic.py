@@ -82,12 +82,7 @@ class Space:
         self._exact = len(features_ND) <= EXACT
         targets_NL = np.asarray(targets_NL)
         # the images that kernels are taken with: all, or the landmarks
-        chosen_R = np.arange(len(features_ND))
-        if not self._exact:
-            chance = np.random.default_rng(settings.seed)
-            chosen_R = np.sort(
-                chance.choice(len(features_ND), min(settings.landmarks, len(features_ND)), replace=False)
-            )
+        chosen_R = np.arange(len(features_ND)) if self._exact else draw(features_ND, settings.landmarks, settings.seed)
         self._chosen_RD = self._prepare(features_ND[chosen_R])
         self._kernel = Kernel(settings.kernel, self._chosen_RD)
         try:
@@ -189,6 +184,17 @@ class Space:
 
     def _keep(self, dual_RE: Floats, offset_E: Floats) -> None:
         self._dual_RE, self._offset_E = dual_RE.astype(np.float32), offset_E.astype(np.float32)
+
+
+def draw(features_ND: Features, count: int, seed: int) -> NDArray[np.intp]:
+    """Return rows drawn at random, (count,) or all there are: by a hash of what is in them, so that order is free."""
+    key = seed.to_bytes(8, "little", signed=True)
+    hashes_N = np.empty(len(features_ND), np.uint64)
+    for first in range(0, len(features_ND), BLOCK):
+        block_BD = np.ascontiguousarray(features_ND[first : first + BLOCK], np.float32)
+        digests = (hashlib.blake2b(row_D.data, digest_size=8, key=key).digest() for row_D in block_BD)
+        hashes_N[first : first + BLOCK] = np.frombuffer(b"".join(digests), np.uint64)
+    return np.argsort(hashes_N, kind="stable")[:count]
 
 
 def _gram(targets_NL: Targets) -> Floats:

@@ -76,6 +76,21 @@ def test_with_all_images_as_landmarks_nystroem_is_exact(monkeypatch: pytest.Monk
     assert few.correlations_E[0] > 0.7 * exact.correlations_E[0]
 
 
+def test_landmarks_are_drawn_by_what_is_in_a_row_not_by_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, targets = _material()
+    order = np.random.default_rng(5).permutation(len(features))
+    drawn, again, other = (semantic.draw(features, 20, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(drawn, again)
+    assert len(set(drawn)) == 20
+    assert set(drawn) != set(other)
+    np.testing.assert_array_equal(order[semantic.draw(features[order], 20, 1)], drawn)
+    assert sorted(semantic.draw(features, 100, 1)) == list(range(60))
+    monkeypatch.setattr(semantic, "EXACT", 59)
+    one = Kcca(landmarks=20).fit(features, targets).predict_scores(features)
+    two = Kcca(landmarks=20).fit(features[order], targets[order]).predict_scores(features)
+    np.testing.assert_allclose(one, two, atol=1e-4)
+
+
 def test_two_clusters_give_each_image_the_labels_of_its_own() -> None:
     features = np.array([[1.0, 0], [1, 0.1], [0, 1], [0.1, 1]], np.float32)
     targets = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.uint8)
