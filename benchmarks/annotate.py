@@ -24,6 +24,7 @@ from aaam_pipeline.annotate.backends import Backend, BackendName
 from aaam_pipeline.annotate.decoder import Setup
 from aaam_pipeline.annotate.decoders import Decoders
 from aaam_pipeline.annotate.sources import Source
+from aaam_pipeline.baselines.compare import in_process
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.export import Whole
@@ -81,7 +82,8 @@ def _measure(case: Case, pictures: Path, folder: Path) -> list[str]:
         return runner.annotate(inputs, model, folder / "out", options, NullReporter())
 
     rate = _rate(annotate, listed)
-    loop = _rate(lambda inputs: _plain_loop(inputs, model), listed) if case.backend == "torch" else None
+    # in a process of its own: what the backend sets for this one would help it, too
+    loop = in_process(_plain_rate, listed, model) if case.backend == "torch" else None
     limit = min(decode_rate, forward_rate) if GPU else 1 / (1 / decode_rate + 1 / forward_rate)
     rates = [f"{value:.1f}" if value else "" for value in (decode_rate, forward_rate, limit, loop, rate)]
     ratios = [f"{rate / limit:.2f}", f"{rate / loop:.2f}" if loop else ""]
@@ -116,6 +118,10 @@ class _Photos(Dataset[Tensor]):
 
     def __getitem__(self, place: int) -> Tensor:
         return torch.tensor(self._preprocess.decode(Path(self._locations[place]).read_bytes()).pixels_SS3)
+
+
+def _plain_rate(inputs: list[Source], model: Path) -> float:
+    return _rate(lambda some: _plain_loop(some, model), inputs)
 
 
 def _plain_loop(inputs: list[Source], model: Path) -> list[Tensor]:

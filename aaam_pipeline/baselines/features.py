@@ -20,6 +20,7 @@ from aaam_pipeline.core import params
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, work_folder, write_json, write_sealed
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.memory import keep_freed_memory
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets import prepare
 from aaam_pipeline.datasets.listing import SPLITS
@@ -58,6 +59,8 @@ def compute(
         DeviceError, UsageError, IntegrityError, DatasetError, ParamsError: as their docstrings say.
     """
     chosen = bundle.choose_device(device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
     source = open_source(dataset, params_file, model, chosen)
     size = prepare.read_manifest(prepared).size
     if source.preprocess.size != size:

@@ -1,4 +1,5 @@
-"""The model in torch: eager on a CPU; on a GPU a CUDA graph, with pinned memory and copies that nobody waits for.
+"""The model in torch: on a CPU eager, in a process that keeps the memory it has; on a GPU a CUDA graph, with pinned
+memory and copies that nobody waits for.
 
 Shapes: B batch, S side, L labels, D embedding.
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.annotate.backends import Predicted, Say
 from aaam_pipeline.annotate.backends.graphs import Recorder
 from aaam_pipeline.core.errors import AaamError
+from aaam_pipeline.core.memory import keep_freed_memory
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.export import Whole
 from aaam_pipeline.models.exported import Precision
@@ -50,6 +52,8 @@ class TorchBackend:
         self.title = f"torch on {self._device}" + (" (bf16)" if precision == "bf16" else "")
         if self._gpu:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        else:
+            keep_freed_memory()
 
     def start(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], Predicted]:
         """Begin a batch: on a GPU it is only enqueued, on a CPU it is done when this returns.
