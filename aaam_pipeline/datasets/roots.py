@@ -12,7 +12,7 @@ def find_root(dataset: str, root: str | None, *marks: str) -> Path | None:
     `marks`: files or folders, patterns allowed, one of which a folder found by the environment must hold.
 
     Raises:
-        DatasetError: `root` is given and is no folder.
+        DatasetError: `root` or AAAM_DATA_DIR is given and is no folder: it is mistyped, or its disk is not there.
     """
     if root:
         folder = Path(root).expanduser()
@@ -20,7 +20,11 @@ def find_root(dataset: str, root: str | None, *marks: str) -> Path | None:
             return folder.resolve()
         raise DatasetError(f"{dataset}.data.root: no folder {folder}")
     base = os.environ.get("AAAM_DATA_DIR")
-    for folder in (Path(base) / dataset, Path(base)) if base else ():
+    if not base:
+        return None
+    if not Path(base).is_dir():
+        raise DatasetError(f"AAAM_DATA_DIR: no folder {base}")
+    for folder in (Path(base) / dataset, Path(base)):
         if any(True for mark in marks for _ in folder.glob(mark)):
             return folder.resolve()
     return None

@@ -9,6 +9,7 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import corel5k
 from aaam_pipeline.datasets.corel5k import Params
 from aaam_pipeline.datasets.listing import Listing
+from aaam_pipeline.datasets.roots import find_root
 
 WORDS = ["city", "sky", "sun", "tiger", "water", "unused"]
 # `tiger` occurs in training only, `water` in test only
@@ -104,13 +105,20 @@ def test_a_wrong_root_is_named(tmp_path: Path) -> None:
         corel5k.root_of(Params(root=str(tmp_path / "nowhere")))
 
 
-@pytest.mark.parametrize("base", [None, "", "/nowhere"])
+def test_an_environment_variable_that_leads_nowhere_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    # for a data set that can be downloaded, too: a mistyped name must not begin a download of 20 GB
+    monkeypatch.setenv("AAAM_DATA_DIR", "/nowhere")
+    with pytest.raises(DatasetError, match="AAAM_DATA_DIR: no folder /nowhere"):
+        find_root("coco2014", None, "annotations")
+
+
+@pytest.mark.parametrize("base", ["not set", "empty", "a folder without it"])
 def test_where_nothing_leads_to_a_copy_the_message_says_what_to_set(
-    base: str | None, monkeypatch: pytest.MonkeyPatch
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AAAM_DATA_DIR", raising=False)
-    if base is not None:
-        monkeypatch.setenv("AAAM_DATA_DIR", base)
+    if base != "not set":
+        monkeypatch.setenv("AAAM_DATA_DIR", "" if base == "empty" else str(tmp_path))
     with pytest.raises(DatasetError, match=r"set corel5k\.data\.root or AAAM_DATA_DIR"):
         corel5k.root_of(Params())
 
