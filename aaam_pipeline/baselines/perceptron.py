@@ -75,7 +75,7 @@ class Perceptron(GradientMethod):
     @torch.inference_mode()
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
         device = next(self.network_.parameters()).device
-        logits_BL: NDArray[np.floating] = self.network_(torch.from_numpy(features_BD).to(device)).cpu().numpy()
+        logits_BL: NDArray[np.floating] = self.network_(torch.tensor(features_BD).to(device)).cpu().numpy()
         return logits_BL
 
 

@@ -113,8 +113,10 @@ def test_images_are_scored_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch
 @every
 def test_memory_mapped_features_are_as_good_and_left_as_they_are(name: str, tmp_path: Path) -> None:
     np.save(tmp_path / "features.npy", TRAIN[0])
-    mapped, targets = np.load(tmp_path / "features.npy", mmap_mode="r"), TRAIN[1].copy()
-    np.testing.assert_allclose(scores(name, (mapped, targets)), scores(name), rtol=1e-5, atol=1e-6)
+    np.save(tmp_path / "queries.npy", QUERIES)
+    mapped, queries = (np.load(tmp_path / f"{each}.npy", mmap_mode="r") for each in ("features", "queries"))
+    targets = TRAIN[1].copy()
+    np.testing.assert_allclose(scores(name, (mapped, targets), queries), scores(name), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(np.load(tmp_path / "features.npy"), TRAIN[0])
     np.testing.assert_array_equal(targets, TRAIN[1])
 
