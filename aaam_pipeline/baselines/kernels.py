@@ -27,6 +27,8 @@ class Kernel:
         self._name = name
         if name == "chi2" and features_ND.min() < 0:
             raise DatasetError("the chi2 kernel is for features that are not negative; use rbf or linear")
+        # features that differ little lie far from zero: their distances would be lost in rounding
+        self._centre_D = features_ND.mean(0, dtype=np.float64).astype(np.float32)
         self.width = max(self._mean_distance(features_ND), 1e-12)
 
     def __call__(self, features_MD: Features, others_ND: Features) -> NDArray[np.float32]:
@@ -49,6 +51,7 @@ class Kernel:
     def _distances(self, features_MD: Features, others_ND: Features) -> NDArray[np.float32]:
         if self._name == "chi2":
             return _chi_square(features_MD, others_ND)
+        features_MD, others_ND = features_MD - self._centre_D, others_ND - self._centre_D
         distances_MN = features_MD @ others_ND.T
         distances_MN *= -2
         distances_MN += (others_ND**2).sum(1)

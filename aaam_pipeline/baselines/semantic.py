@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.baselines.base import BLOCK, Features, Targets
 from aaam_pipeline.baselines.kernels import Kernel
 from aaam_pipeline.baselines.nearest import to_unit
-from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.errors import DatasetError, UsageError
 
 EXACT = 20_000
 # correlations below are rounding
@@ -87,6 +87,10 @@ class Space:
         self._kernel = Kernel(settings.kernel, self._chosen_RD)
         try:
             (self._fit_exact if self._exact else self._fit_nystroem)(features_ND, targets_NL)
+        except np.linalg.LinAlgError:
+            raise DatasetError(
+                f"kernel CCA has no solution: features differ too little for kappa {settings.kappa}; use a larger one"
+            ) from None
         except _NothingCorrelatesError:
             self.correlations_E, self._labels_LE = np.zeros(1), np.zeros((targets_NL.shape[1], 1))
             self._keep(np.zeros((len(chosen_R), 1)), np.zeros(1))

@@ -9,7 +9,7 @@ from aaam_pipeline.baselines.results import Comparison, MethodResult
 from aaam_pipeline.core.schema import read_scores
 from aaam_pipeline.evaluation.ablation import read_ablation
 from aaam_pipeline.evaluation.document import NONE, Column, Table, percent
-from aaam_pipeline.evaluation.inputs import Sources, title
+from aaam_pipeline.evaluation.inputs import COMPARE, Sources, title
 from aaam_pipeline.evaluation.paper import METRICS, paper
 
 HEADS = ("P@k", "R@k", "mAP@10", "mAP", "N+")
@@ -48,7 +48,9 @@ def table(comparison: Comparison, sources: Sources) -> Table:
 def _ours(comparison: Comparison, sources: Sources) -> dict[str, _Row]:
     """Return title -> row: of the compared methods, the trained phases and the ablation."""
     free = [NONE] * len(COST)
-    rows = {title(each.name): _Row(each.test, _cost(each)) for each in comparison.methods if not each.error}
+    # `bce` is a compared method and a phase, with a row of its own for each
+    compared = {title(f"{COMPARE}/{each.name}"): each for each in comparison.methods if not each.error}
+    rows = {name: _Row(each.test, _cost(each)) for name, each in compared.items()}
     for path in _phases(sources.scores / comparison.dataset):
         split = read_scores(path)
         name = title(path.stem)

@@ -76,6 +76,27 @@ def test_with_all_images_as_landmarks_nystroem_is_exact(monkeypatch: pytest.Monk
     assert few.correlations_E[0] > 0.7 * exact.correlations_E[0]
 
 
+@pytest.mark.parametrize("shift", [10.0, 1000.0])
+def test_features_that_differ_little_for_their_size_are_told_apart(shift: float) -> None:
+    features, targets = _material()
+    # numbers that float32 holds exactly at both places, so that only the distances could differ
+    features = np.round(features * 256) / 256
+    near, far = (
+        Kcca(unit=False, kappa=0.01).fit(each, targets).predict_scores(each)
+        for each in (features, features + np.float32(shift))
+    )
+    np.testing.assert_allclose(near, far, atol=2e-3)
+
+
+def test_a_kernel_that_is_damaged_by_rounding_is_refused_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, targets = _material()
+    # a kernel has no negative eigenvalue
+    damaged = np.diag(np.where(np.arange(len(features)), 1, -5)).astype(np.float32)
+    monkeypatch.setattr(Kernel, "__call__", lambda self, one, other: damaged)
+    with pytest.raises(DatasetError, match=r"differ too little for kappa 0\.001; use a larger one"):
+        Space(features, targets, Settings(kappa=1e-3))
+
+
 def test_landmarks_are_drawn_by_what_is_in_a_row_not_by_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     features, targets = _material()
     order = np.random.default_rng(5).permutation(len(features))

@@ -50,14 +50,17 @@ def test_trained_networks_and_the_ablation_have_rows_too(tmp_path: Path, sources
     write(tmp_path, "iaprtc12", bce=1, hard=2, warp=1)
     seeds = "bce+tm,1,test,0.1,0.2,0.3,0.4,5\nbce+tm,2,test,0.1,0.2,0.3,0.4,8\n"
     make_ablation(tmp_path, "iaprtc12", seeds + "bce,1,test,0.5,0.2,0.3,0.4,5\n")
-    compared = MethodResult("warp", "", test=FIGURES)
-    rows = {row[0]: row[1:] for row in table(made("iaprtc12", compared), sources).rows}
+    compared = [MethodResult("warp", "", test=FIGURES), MethodResult("bce", "", test=FIGURES | {"recall_at_k": 0.6})]
+    rows = {row[0]: row[1:] for row in table(made("iaprtc12", *compared), sources).rows}
     truth = scored(2)
     known = metrics.evaluate(truth.scores_NL, truth.targets_NL, truth.k)
     aaam = "AAAM (BCE + TM + Self-Attention)" if "AAAM (BCE + TM + Self-Attention)" in rows else "AAAM"
     assert rows[aaam][1] == f"{100 * known['precision_at_k']:.1f}"
     assert (rows["BCE + TM"][1], rows["BCE + TM"][8]) == ("10.0", "6.5")
-    assert (rows["BCE"][1], rows["BCE"][8]) == ("50.0", "5")
+    # of BCE there are the method over features, the ablation, and with the attention layer the network after `bce`
+    assert rows["BCE"][3] == "60.0"
+    assert (rows["BCE (ablation)"][1], rows["BCE (ablation)"][8]) == ("50.0", "5")
+    assert rows["BCE + Self-Attention"][-1] == NONE
     # of WARP there are the method over features, and the network
     assert rows["WARP"][1] == "50.0"
     assert rows["WARP (network)"][-1] == NONE
