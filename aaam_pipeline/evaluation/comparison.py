@@ -49,8 +49,9 @@ def _ours(comparison: Comparison, sources: Sources) -> dict[str, _Row]:
     """Return title -> row: of the compared methods, the trained phases and the ablation."""
     free = [NONE] * len(COST)
     # `bce` is a compared method and a phase, with a row of its own for each
-    compared = {title(f"{COMPARE}/{each.name}"): each for each in comparison.methods if not each.error}
-    rows = {name: _Row(each.test, _cost(each)) for name, each in compared.items()}
+    rows = {
+        title(f"{COMPARE}/{each.name}"): _Row(each.test, _cost(each)) for each in comparison.methods if not each.error
+    }
     for path in _phases(sources.scores / comparison.dataset):
         split = read_scores(path)
         name = title(path.stem)
