@@ -32,7 +32,7 @@ class GradientMethod(Method):
         Raises:
             TrainingError: the weights are not finite in the end.
         """
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        optimizer = torch.optim.Adam(network.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
         batches = -(-images // self.batch_size)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs * batches)
         generator = torch.Generator().manual_seed(derive(self.seed, "batches"))

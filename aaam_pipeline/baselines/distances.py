@@ -9,6 +9,7 @@ distances is at most `CELLS` numbers, 256 MB.
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline.baselines.base import BLOCK, Features
@@ -56,4 +57,6 @@ def nearest(squared_BN: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
     """
     if k >= squared_BN.shape[1]:
         return np.ones(squared_BN.shape, np.bool_)
-    return squared_BN <= np.partition(squared_BN, k - 1, axis=1)[:, k - 1 : k]
+    # torch's, since NumPy's partition takes about ten times as long
+    nearest_Bk = torch.from_numpy(squared_BN).topk(k, largest=False, sorted=False).values
+    return np.asarray(squared_BN <= nearest_Bk.amax(1, keepdim=True).numpy())

@@ -107,11 +107,13 @@ class TwoPassKnn(NeighbourMethod):
         chosen_BN = np.zeros(squared_BN.shape, np.bool_)
         for group in self.groups_:
             if len(group):
-                chosen_BN[:, group] |= nearest(squared_BN[:, group], self.k)
-        distance_BN = np.sqrt(squared_BN)
+                rows, columns = np.nonzero(nearest(np.take(squared_BN, group, axis=1), self.k))
+                chosen_BN[rows, group[columns]] = True
+        rows, columns = np.nonzero(chosen_BN)
         # the nearest has the weight 1: the factor falls out, and nothing is rounded to 0
-        distance_BN -= distance_BN.min(1, keepdims=True)
-        weights_BN = np.exp(-self.decay * distance_BN) * chosen_BN
+        further = np.sqrt(squared_BN[rows, columns]) - np.sqrt(squared_BN.min(1))[rows]
+        weights_BN = np.zeros_like(squared_BN)
+        weights_BN[rows, columns] = np.exp(-self.decay * further)
         scores: NDArray[np.floating] = weights_BN @ self.targets_NL_
         scores /= np.maximum(weights_BN.sum(1, keepdims=True), SMALLEST)
         return scores
