@@ -57,6 +57,6 @@ def nearest(squared_BN: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
     """
     if k >= squared_BN.shape[1]:
         return np.ones(squared_BN.shape, np.bool_)
-    # torch's: NumPy's partition sorts more than is asked for, on one core
+    # torch's works on all cores; NumPy's partition rearranges a copy of all distances, on one
     nearest_Bk = torch.from_numpy(squared_BN).topk(k, largest=False, sorted=False).values
     return np.asarray(squared_BN <= nearest_Bk.amax(1, keepdim=True).numpy())
