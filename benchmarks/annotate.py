@@ -27,9 +27,9 @@ from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.baselines.compare import in_process
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.models import bundle
-from aaam_pipeline.models.export import Whole
+from aaam_pipeline.models.export.convert import Whole
+from aaam_pipeline.models.export.runtimes import installed
 from aaam_pipeline.models.preprocess import MAX_PIXELS, Decoded, Preprocess
-from aaam_pipeline.models.runtimes import installed
 from benchmarks.material import photos, save_bundle
 from benchmarks.table import best, show
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.annotate.backends.openvino_backend import OpenVinoBackend
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
-from aaam_pipeline.models import Network, export
+from aaam_pipeline.models import Network
+from aaam_pipeline.models.export import convert as export
 from aaam_pipeline.models.info import BundleInfo
 from benchmarks.material import Filters, make_model
 from benchmarks.table import best, show

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
-from aaam_pipeline.core.calibration import Calibration, calibrate, logit
-from aaam_pipeline.datasets import prepare
+from aaam_pipeline.datasets.prepared import read_split
+from aaam_pipeline.formats.calibration import Calibration, calibrate, logit
 from aaam_pipeline.models import bundle
 from aaam_pipeline.training.team import Team
 from aaam_pipeline.training.trainer import predict
@@ -105,7 +105,7 @@ def measure(scores_NL: Scores, targets_NL: Targets) -> list[float]:
 def main(model: Path, prepared: Path) -> None:
     """Print the table."""
     loaded = bundle.load(model, torch.device("cpu"))
-    val = prepare.read_split(prepared, "val")
+    val = read_split(prepared, "val")
     scores_NL, _ = predict(loaded.network, loaded.info.preprocess, val.pixels_NSS3, Team("cpu"))
     rows = []
     for name, fit in WAYS.items():

@@ -23,8 +23,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from aaam_pipeline.annotate.writer import write_part
-from aaam_pipeline.core import ranking, schema
 from aaam_pipeline.core.artifacts import fingerprint, write_sealed
+from aaam_pipeline.formats import SCHEMA_VERSION, ranking
+from aaam_pipeline.formats.columns import fixed_size_list
+from aaam_pipeline.formats.parts import AnnotationsManifest, annotations_schema, part_path
 
 LABELS = 80
 NAMES = [f"l{label}" for label in range(LABELS)]
@@ -39,9 +41,9 @@ def write(folder: Path, images: int, dim: int) -> None:
     folder.mkdir(parents=True)
     parts = range(0, images, PART)
     for part, first in enumerate(parts):
-        write_part(schema.part_path(folder, part), _rows(first, min(PART, images - first), dim), seconds=0)
-    manifest = schema.AnnotationsManifest(
-        schema_version=schema.VERSION,
+        write_part(part_path(folder, part), _rows(first, min(PART, images - first), dim), seconds=0)
+    manifest = AnnotationsManifest(
+        schema_version=SCHEMA_VERSION,
         model_id="bench",
         model_path="",
         vocabulary=NAMES,
@@ -111,11 +113,11 @@ def _rows(first: int, count: int, dim: int) -> pa.Table:
         "status": pa.repeat("ok", count),
         "labels": _assigned(score_BL),
         "label_scores": pa.nulls(count),
-        "scores": schema.fixed_list(score_BL),
-        "embedding": schema.fixed_list(embeddings(first, count, dim)),
+        "scores": fixed_size_list(score_BL),
+        "embedding": fixed_size_list(embeddings(first, count, dim)),
         "model_id": pa.repeat("bench", count),
     }
-    fields = schema.annotations(LABELS, dim)
+    fields = annotations_schema(LABELS, dim)
     return pa.table([known.get(each.name, pa.nulls(count)).cast(each.type) for each in fields], schema=fields)
 
 

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
-from aaam_pipeline.core.calibration import calibrate
-from aaam_pipeline.datasets import prepare
+from aaam_pipeline.datasets.prepared import read_split
+from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.metrics.thresholds import ENOUGH
 from aaam_pipeline.models import bundle
 from aaam_pipeline.training.team import Team
@@ -61,7 +61,7 @@ def measure(assigned_NL: NDArray[np.bool_], targets_NL: Targets) -> list[float]:
 
 def main(prepared: Path, models: list[Path]) -> None:
     """Print the table."""
-    val, test = prepare.read_split(prepared, "val"), prepare.read_split(prepared, "test")
+    val, test = read_split(prepared, "val"), read_split(prepared, "test")
     measured: dict[str, list[list[float]]] = {way: [] for way in WAYS}
     for model in models:
         loaded = bundle.load(model, torch.device("cpu"))

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.datasets.prepare import Split
+from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models import ModelParams, Network
 from aaam_pipeline.models.architecture import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess

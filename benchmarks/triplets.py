@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from aaam_pipeline import metrics
 from aaam_pipeline.datasets.listing import SPLITS
-from aaam_pipeline.datasets.prepare import Split, read_split
+from aaam_pipeline.datasets.prepared import Split, read_split
 from aaam_pipeline.models import ModelParams, Network
 from aaam_pipeline.models.architecture import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess

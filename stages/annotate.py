@@ -9,7 +9,7 @@ from aaam_pipeline.annotate.runner import Options, annotate
 from aaam_pipeline.annotate.sources import source
 from aaam_pipeline.cli.guard import guard
 from aaam_pipeline.cli.render import reporter
-from aaam_pipeline.datasets.prepare import read_split
+from aaam_pipeline.datasets.prepared import read_split
 
 
 def main(prepared: Path, model: Path, out: Path) -> None:

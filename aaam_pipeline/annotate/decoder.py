@@ -27,7 +27,7 @@ from aaam_pipeline.annotate import reader
 from aaam_pipeline.annotate.fetch import Content
 from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.models.exif import Taken
+from aaam_pipeline.imaging.exif import Taken
 from aaam_pipeline.models.preprocess import Preprocess
 
 FETCHING = 16

@@ -14,7 +14,7 @@ from aaam_pipeline.annotate.backends import Backend, BackendName
 from aaam_pipeline.annotate.reader import read_one
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import ImageError, UsageError
-from aaam_pipeline.models.exported import is_export
+from aaam_pipeline.models.export.manifest import is_export
 
 
 class Embedder:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.annotate.backends import Backend, Predicted
 from aaam_pipeline.annotate.reader import Image
-from aaam_pipeline.core import schema
-from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import ImageError
+from aaam_pipeline.formats.calibration import calibrate
+from aaam_pipeline.formats.columns import fixed_size_list, to_float16
+from aaam_pipeline.formats.parts import annotations_schema
 from aaam_pipeline.models.preprocess import Decoded
 
 
@@ -39,7 +40,7 @@ class Mapper:
         """Use a model that is loaded already."""
         self.backend, self.info = backend, backend.info
         self.assignment = assignment = assignment or Assignment()
-        self.schema = schema.annotations(len(self.info.vocabulary), backend.embedding_dim)
+        self.schema = annotations_schema(len(self.info.vocabulary), backend.embedding_dim)
         limits = self.info.thresholds if assignment.threshold is None else assignment.threshold
         self._limits_L = np.broadcast_to(np.asarray(limits, dtype=np.float32), (len(self.info.vocabulary),))
         if assignment.top is not None and assignment.threshold is None:
@@ -97,9 +98,9 @@ class Mapper:
             "labels": [None if error else given for error, given in zip(errors, labels, strict=True)],
             "label_scores": [None if error else given for error, given in zip(errors, label_scores, strict=True)],
         }
-        vectors = {"scores": scores_BL.astype(np.float16), "embedding": schema.half(predicted.embedding_BD)}
+        vectors = {"scores": scores_BL.astype(np.float16), "embedding": to_float16(predicted.embedding_BD)}
         columns = [
-            pc.if_else(failed, pa.scalar(None, field.type), schema.fixed_list(vectors[field.name]))
+            pc.if_else(failed, pa.scalar(None, field.type), fixed_size_list(vectors[field.name]))
             if field.name in vectors
             else pa.array(facts[field.name], field.type)
             for field in self.schema

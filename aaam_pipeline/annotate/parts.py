@@ -24,7 +24,7 @@ from aaam_pipeline.annotate.mapper import Assignment, Mapper
 from aaam_pipeline.annotate.reader import Image
 from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.core.progress import Advance
-from aaam_pipeline.core.schema import PartStats, part_path
+from aaam_pipeline.formats.parts import PartStats, part_path
 
 
 class Job(NamedTuple):

@@ -21,8 +21,9 @@ from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
 from aaam_pipeline.core.errors import FailureRateError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.core.schema import VERSION, AnnotationsManifest
-from aaam_pipeline.core.vocabulary import Vocabulary
+from aaam_pipeline.formats import SCHEMA_VERSION
+from aaam_pipeline.formats.parts import AnnotationsManifest
+from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.models.info import BundleInfo
 from aaam_pipeline.models.preprocess import MAX_PIXELS
 
@@ -144,7 +145,7 @@ def _identity(info: BundleInfo, model: Path, ledger: Ledger, options: Options) -
     """Return the manifest as far as it is known before the work: two that are alike in it may be mixed."""
     settings: dict[str, Any] = options.assignment._asdict()
     return AnnotationsManifest(
-        schema_version=VERSION,
+        schema_version=SCHEMA_VERSION,
         model_id=info.model_id,
         model_path=str(model.absolute()),
         vocabulary=info.vocabulary,
@@ -153,7 +154,7 @@ def _identity(info: BundleInfo, model: Path, ledger: Ledger, options: Options) -
         calibration=info.calibration,
         embedding_dim=0,
         settings=settings,
-        settings_hash=fingerprint([VERSION, info.model_id, settings]),
+        settings_hash=fingerprint([SCHEMA_VERSION, info.model_id, settings]),
         roots=ledger.roots(),
         inputs=ledger.inputs,
         repeated=ledger.repeated(),

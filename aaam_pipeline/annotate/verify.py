@@ -13,12 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aaam_pipeline.annotate import writer
-from aaam_pipeline.core import schema
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.core.schema import AnnotationsManifest, part_path, read_stats, stats_path
-from aaam_pipeline.core.vocabulary import Vocabulary
+from aaam_pipeline.formats import SCHEMA_VERSION
+from aaam_pipeline.formats.columns import to_matrix
+from aaam_pipeline.formats.parts import (
+    AnnotationsManifest,
+    annotations_schema,
+    part_path,
+    read_annotations_manifest,
+    read_stats,
+    stats_path,
+)
+from aaam_pipeline.formats.vocabulary import Vocabulary
 
 ALWAYS = ("path", "root", "status", "model_id")
 ANSWERS = ("width", "height", "labels", "label_scores", "scores", "embedding")
@@ -34,7 +42,7 @@ def verify(folder: Path, report: Reporter) -> AnnotationsManifest:
         UsageError: `folder` holds no annotations.
         IntegrityError: they are not what their manifest says, and the first things found; or are of another version.
     """
-    manifest = schema.read_annotations_manifest(folder)
+    manifest = read_annotations_manifest(folder)
     problems = [*_manifest_problems(folder, manifest)]
     if not problems:
         with report.task("verify", manifest.inputs) as advance, Totals() as totals:
@@ -109,7 +117,7 @@ def _manifest_problems(folder: Path, manifest: AnnotationsManifest) -> Iterator[
         yield f"manifest.json: {len(manifest.thresholds)} thresholds for {len(manifest.vocabulary)} labels"
     if manifest.calibration and not manifest.calibration.fits(len(manifest.vocabulary)):
         yield f"manifest.json: the calibration is not of {len(manifest.vocabulary)} labels"
-    if manifest.settings_hash != fingerprint([schema.VERSION, manifest.model_id, manifest.settings]):
+    if manifest.settings_hash != fingerprint([SCHEMA_VERSION, manifest.model_id, manifest.settings]):
         yield "manifest.json: the model or the settings were changed"
     yield from _missing_and_foreign(folder, manifest)
 
@@ -137,7 +145,7 @@ def _part_problems(folder: Path, number: int, manifest: AnnotationsManifest, tot
         rows = writer.read_part(path)
     except AaamError as error:
         return [" ".join(str(error).split())], 0
-    expected = schema.annotations(len(manifest.vocabulary), manifest.embedding_dim)
+    expected = annotations_schema(len(manifest.vocabulary), manifest.embedding_dim)
     # a reader of Parquet may add metadata of its own
     version = (rows.schema.metadata or {}).get(b"aaam_schema_version")
     if not rows.schema.equals(expected) or version != expected.metadata[b"aaam_schema_version"]:
@@ -188,9 +196,9 @@ def _value_problems(rows: pa.Table, manifest: AnnotationsManifest) -> Iterator[s
     annotated = rows.filter(pc.equal(rows["status"], "ok")).combine_chunks()
     if not len(annotated):
         return
-    if not np.isfinite(schema.rows(annotated["embedding"])).all():
+    if not np.isfinite(to_matrix(annotated["embedding"])).all():
         yield "embeddings that are not finite"
-    scores_NL = schema.rows(annotated["scores"]).astype(np.float32)
+    scores_NL = to_matrix(annotated["scores"]).astype(np.float32)
     if not ((scores_NL >= 0) & (scores_NL <= 1)).all():
         yield "scores that are no probabilities"
         return

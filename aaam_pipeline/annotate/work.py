@@ -33,7 +33,7 @@ from aaam_pipeline.core.artifacts import (
     write_sealed,
 )
 from aaam_pipeline.core.errors import AaamError, IntegrityError
-from aaam_pipeline.core.schema import (
+from aaam_pipeline.formats.parts import (
     AnnotationsManifest,
     PartStats,
     part_path,

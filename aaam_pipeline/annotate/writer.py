@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from aaam_pipeline.core.artifacts import write_bytes, write_sealed
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.core.schema import PartStats, read_stats, stats_path
+from aaam_pipeline.formats.parts import PartStats, read_stats, stats_path
 
 # scores and embeddings hardly repeat: a dictionary of them would cost time and save nothing
 REPEATING = ["path", "root", "status", "error_type", "error_message", "labels.list.element", "model_id"]

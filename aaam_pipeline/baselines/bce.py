@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from aaam_pipeline.baselines.base import Features
 from aaam_pipeline.baselines.perceptron import Perceptron
-from aaam_pipeline.core.calibration import sigmoid
+from aaam_pipeline.formats.calibration import sigmoid
 
 
 class Bce(Perceptron):

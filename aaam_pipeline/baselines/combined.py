@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from aaam_pipeline.baselines import registry
 from aaam_pipeline.baselines.base import Features, Method, Targets
 from aaam_pipeline.baselines.nearest import Nearest
-from aaam_pipeline.core.calibration import sigmoid
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.formats.calibration import sigmoid
 
 ROUNDING = 1e-5
 

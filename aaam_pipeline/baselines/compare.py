@@ -25,7 +25,6 @@ from msgspec import Meta
 import aaam_pipeline
 from aaam_pipeline.baselines.feature_files import read_manifest
 from aaam_pipeline.baselines.registry import NAMES, create
-from aaam_pipeline.baselines.results import Comparison, MethodResult
 from aaam_pipeline.baselines.tuning import CRITERIA, check_criterion
 from aaam_pipeline.baselines.worker import Job, choose, run
 from aaam_pipeline.core import params
@@ -33,6 +32,7 @@ from aaam_pipeline.core.artifacts import fingerprint, publish, sources_fingerpri
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.formats.comparison import Comparison, MethodResult
 
 # what a finished result must come from
 CODE = ("core", "metrics", "baselines")

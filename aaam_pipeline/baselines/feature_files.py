@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from aaam_pipeline.baselines.base import Features, Targets
 from aaam_pipeline.core.artifacts import check_seal, read_json
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.datasets import prepare
 from aaam_pipeline.datasets.listing import SPLITS
+from aaam_pipeline.datasets.prepared import content_fingerprint, read_split
 
 FORMAT, VERSION = "aaam-pipe features", 1
 
@@ -84,11 +84,11 @@ def read_splits(folder: Path, prepared: Path) -> dict[str, FeatureSplit]:
         UsageError, DatasetError, IntegrityError: one of both is missing or damaged, or they do not belong together.
     """
     manifest = read_manifest(folder)
-    if manifest.prepared != prepare.content_fingerprint(prepared):
+    if manifest.prepared != content_fingerprint(prepared):
         raise IntegrityError(f"{folder} is of other pictures than {prepared}; compute the features again")
     splits = {}
     for name in SPLITS:
-        split = prepare.read_split(prepared, name)
+        split = read_split(prepared, name)
         features_ND: NDArray[np.float32] = np.load(folder / f"{name}.npy", mmap_mode="r")
         if features_ND.shape != (len(split.image_ids), manifest.dimension) or features_ND.dtype != np.float32:
             file = folder / f"{name}.npy"

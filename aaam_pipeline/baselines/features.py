@@ -22,8 +22,8 @@ from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.memory import keep_freed_memory
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.datasets import prepare
 from aaam_pipeline.datasets.listing import SPLITS
+from aaam_pipeline.datasets.prepared import Split, content_fingerprint, read_manifest, read_split
 from aaam_pipeline.models import ModelParams, Network, bundle
 from aaam_pipeline.models.architecture import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
@@ -62,17 +62,17 @@ def compute(
     if chosen.type == "cpu":
         keep_freed_memory()
     source = open_source(dataset, params_file, model, chosen)
-    size = prepare.read_manifest(prepared).size
+    size = read_manifest(prepared).size
     if source.preprocess.size != size:
         raise UsageError(f"{source.name} takes pictures of {source.preprocess.size} px, {prepared} has {size} px")
     manifest = Manifest(
         FORMAT, VERSION, dataset, source.name, params.to_dict(source.architecture), params.to_dict(source.preprocess),
-        _weights_sha256(source.network), prepare.content_fingerprint(prepared), source.network.embedding_dim, {},
+        _weights_sha256(source.network), content_fingerprint(prepared), source.network.embedding_dim, {},
     )  # fmt: skip
     with exclusive(out):
         work, journal = _resume(out, fingerprint(msgspec.to_builtins(manifest)))
         for split in SPLITS:
-            _write(source, prepare.read_split(prepared, split), split, work, journal, chosen, report)
+            _write(source, read_split(prepared, split), split, work, journal, chosen, report)
             path = work / f"{split}.npy"
             manifest.files[split] = FileInfo(journal.done[split], path.stat().st_size, file_sha256(path))
         (work / "journal.json").unlink()
@@ -118,7 +118,7 @@ def _resume(out: Path, identity: str) -> tuple[Path, _Journal]:
 
 def _write(
     source: Source,
-    split: prepare.Split,
+    split: Split,
     name: str,
     work: Path,
     journal: _Journal,

@@ -18,8 +18,8 @@ from scipy.optimize import minimize
 
 from aaam_pipeline.baselines.base import Features, Method, Targets
 from aaam_pipeline.baselines.scaling import Wide, blocks, measure
-from aaam_pipeline.core.calibration import sigmoid
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.formats.calibration import sigmoid
 
 
 class _Linear(Method):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.calibration import sigmoid
+from aaam_pipeline.formats.calibration import sigmoid
 
 Floats = NDArray[np.float64]
 LEAST_ALPHA = 0.01

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from aaam_pipeline import metrics
 from aaam_pipeline.baselines.feature_files import read_splits
 from aaam_pipeline.baselines.registry import create
-from aaam_pipeline.baselines.results import MethodResult, Trial
 from aaam_pipeline.baselines.tuning import tune
-from aaam_pipeline.core.calibration import sigmoid
-from aaam_pipeline.core.schema import ScoredSplit, write_scores
-from aaam_pipeline.datasets import prepare
+from aaam_pipeline.datasets.prepared import read_labels
+from aaam_pipeline.formats.calibration import sigmoid
+from aaam_pipeline.formats.comparison import MethodResult, Trial
+from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 
 
 class Job(NamedTuple):
@@ -60,7 +60,7 @@ def run(job: Job, params: dict[str, Any]) -> MethodResult:
     predicted = time.perf_counter()
     peak = peak_memory()
     val_NL, test_NL = as_probabilities(method.predict_scores(val.features_ND), raw_NL)
-    labels, calibration = prepare.read_labels(job.prepared), metrics.fit_calibration(val_NL, val.targets_NL)
+    labels, calibration = read_labels(job.prepared), metrics.fit_calibration(val_NL, val.targets_NL)
     write_scores(job.scores, ScoredSplit(test.image_ids, test_NL, test.targets_NL, labels, job.k, calibration))
     return MethodResult(
         job.name, job.fingerprint, method.get_params(), [],

@@ -10,7 +10,7 @@ from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.guard import guard
 
 if TYPE_CHECKING:
-    from aaam_pipeline.models.exported import ExportInfo
+    from aaam_pipeline.models.export.manifest import ExportInfo
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Convert a trained model for other runtimes.")
 
@@ -75,7 +75,7 @@ def export(
     """
     with guard():
         bundle = defaults.model(model)
-        from aaam_pipeline.models import exported
+        from aaam_pipeline.models.export import manifest as exported
         from aaam_pipeline.models.info import read_info
 
         info = read_info(bundle)

@@ -57,7 +57,7 @@ def search(
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
         from aaam_pipeline.core.progress import NullReporter
-        from aaam_pipeline.core.words import load
+        from aaam_pipeline.search.thesaurus import load
 
         own = load(words) if words else None
         with engine.open(defaults.index(index, quiet), words=own) as opened:
@@ -99,7 +99,7 @@ def labels(
 
 
 def _print_words() -> None:
-    from aaam_pipeline.core.words import SHIPPED, load
+    from aaam_pipeline.search.thesaurus import SHIPPED, load
 
     own = os.environ.get(defaults.WORDS)
     path = Path(own) if own else SHIPPED

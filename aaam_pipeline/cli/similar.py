@@ -49,8 +49,8 @@ def similar(
         out = output.Output.of(context.params)
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
-        from aaam_pipeline.core.words import load
         from aaam_pipeline.index import manifest
+        from aaam_pipeline.search.thesaurus import load
 
         folder = defaults.index(index, quiet)
         read = manifest.read(folder)

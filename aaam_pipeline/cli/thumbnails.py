@@ -37,7 +37,7 @@ def thumbnail(hit: "Hit", longest: int) -> "Image":
         ImageError: there is no file (`original`), or it cannot be decoded.
     """
     # Pillow is a tenth of a second, which a search without pictures need not wait for
-    from aaam_pipeline.models import decoding
+    from aaam_pipeline.imaging import decoding
 
     file = original(hit)
     try:

@@ -16,81 +16,33 @@ import shutil
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 import aaam_pipeline
 from aaam_pipeline.core.artifacts import (
-    check_seal,
     file_sha256,
     fingerprint,
     path_text,
     publish,
-    read_json,
-    real_path,
     sources_fingerprint,
     sync,
     work_folder,
     write_json,
     write_sealed,
 )
-from aaam_pipeline.core.errors import DatasetError, IntegrityError
+from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing
 from aaam_pipeline.datasets.pixels import Bad, Decode, Journal, Written, write_pixels
+from aaam_pipeline.datasets.prepared import FORMAT, VERSION, FileInfo, Manifest, SplitInfo
 
-FORMAT, VERSION = "aaam-pipe prepared data set", 1
 # the code that a half prepared data set must come from
 CODE = ("core", "datasets", "models")
-
-
-class Split(NamedTuple):
-    """A prepared split: `pixels_NSS3` uint8 (memory-mapped), `targets_NL` uint8."""
-
-    image_ids: list[str]
-    paths: list[Path]
-    pixels_NSS3: NDArray[np.uint8]
-    targets_NL: NDArray[np.uint8]
-
-
-class SplitInfo(msgspec.Struct):
-    """Images of a split, those that could not be decoded, and labels an image has: mean, fewest, most."""
-
-    images: int
-    bad: int
-    labels_mean: float
-    labels_min: int
-    labels_max: int
-
-
-class FileInfo(msgspec.Struct):
-    """Size and SHA-256 of a file."""
-
-    bytes: int
-    sha256: str
-
-
-class Manifest(msgspec.Struct):
-    """What a prepared data set holds. `size`: side S; `labels`: L; `missing`: images that the copy lacks."""
-
-    format: str
-    version: int
-    size: int
-    labels: int
-    missing: int
-    splits: dict[str, SplitInfo]
-    files: dict[str, FileInfo]
-    hash: str = ""
-
-
-class _VocabularyFile(msgspec.Struct):
-    labels: list[str]
 
 
 def prepare(listing: Listing, out: Path, decode: Decode, size: int, report: Reporter, key: Any = None) -> None:
@@ -190,57 +142,3 @@ def _write_rest(listing: Listing, written: dict[str, Written], work: Path, size:
 def _info(good: Iterable[Example], bad: int) -> SplitInfo:
     counts = [len(example.labels) for example in good]
     return SplitInfo(len(counts), bad, float(np.mean(counts)), min(counts), max(counts))
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Return what a prepared data set says of itself.
-
-    Raises:
-        UsageError: it is none.
-        IntegrityError: it was changed, or is of another version.
-    """
-    path = folder / "manifest.json"
-    manifest = read_json(path, Manifest, "a prepared data set")
-    if (manifest.format, manifest.version) != (FORMAT, VERSION):
-        raise IntegrityError(f"{path} is of another version of this program; prepare the data set again")
-    check_seal(path, manifest)
-    return manifest
-
-
-def read_labels(folder: Path) -> list[str]:
-    """Return the vocabulary of a prepared data set."""
-    return read_json(folder / "vocabulary.json", _VocabularyFile, "a prepared data set").labels
-
-
-def read_split(folder: Path, split: str) -> Split:
-    """Open a prepared split.
-
-    Raises:
-        DatasetError: it is not there or damaged.
-    """
-    places = {label: place for place, label in enumerate(read_labels(folder))}
-    try:
-        table = pq.read_table(folder / split / "examples.parquet").to_pydict()
-        pixels_NSS3 = np.load(folder / split / "pixels.npy", mmap_mode="r")
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise DatasetError(f"{folder / split} is not a prepared split: {error}") from None
-    if len(table["image_id"]) != len(pixels_NSS3):
-        raise DatasetError(f"{folder / split} is not a prepared split: its files have different numbers of images")
-    targets_NL = np.zeros((len(pixels_NSS3), len(places)), dtype=np.uint8)
-    for row, labels in enumerate(table["labels"]):
-        targets_NL[row, [places[label] for label in labels]] = 1
-    return Split(table["image_id"], [real_path(Path(path)) for path in table["path"]], pixels_NSS3, targets_NL)
-
-
-def content_fingerprint(folder: Path) -> str:
-    """Identify the content of a prepared data set: training resumes only on the same. Its gigabytes are not read again.
-
-    Raises:
-        UsageError, IntegrityError: it is none, or a file has not the size that the manifest says.
-    """
-    manifest = read_manifest(folder)
-    for name, info in manifest.files.items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != info.bytes:
-            raise IntegrityError(f"{path} is not what {folder / 'manifest.json'} says; prepare the data set again")
-    return manifest.hash

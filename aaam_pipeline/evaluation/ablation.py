@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from aaam_pipeline import metrics
 from aaam_pipeline.core.artifacts import write_bytes
 from aaam_pipeline.core.errors import DatasetError, IntegrityError
-from aaam_pipeline.core.schema import ScoredSplit, read_scores
 from aaam_pipeline.evaluation.paper import paper
+from aaam_pipeline.formats.scores import ScoredSplit, read_scores
 
 VARIANTS = {
     "bce-one-phase": "BCE, one phase",

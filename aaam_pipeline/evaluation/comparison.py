@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aaam_pipeline import metrics
-from aaam_pipeline.baselines.results import Comparison, MethodResult
-from aaam_pipeline.core.schema import read_scores
 from aaam_pipeline.evaluation.ablation import read_ablation
 from aaam_pipeline.evaluation.document import NONE, Column, Table, percent
 from aaam_pipeline.evaluation.inputs import COMPARE, Sources, title
 from aaam_pipeline.evaluation.paper import METRICS, paper
+from aaam_pipeline.formats.comparison import Comparison, MethodResult
+from aaam_pipeline.formats.scores import read_scores
 
 HEADS = ("P@k", "R@k", "mAP@10", "mAP", "N+")
 COST = ("fit", "predict", "memory")

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core.artifacts import write_bytes, write_json
-from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.core.schema import ScoredSplit, read_scores
+from aaam_pipeline.formats.calibration import calibrate
+from aaam_pipeline.formats.scores import ScoredSplit, read_scores
 
 QUERY_DEPTH = 10
 DIGITS = 6

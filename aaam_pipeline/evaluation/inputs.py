@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core import params
-from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.core.schema import ScoredSplit, read_scores
-from aaam_pipeline.datasets import prepare
 from aaam_pipeline.datasets.listing import SPLITS
+from aaam_pipeline.datasets.prepared import read_labels, read_manifest, read_split
 from aaam_pipeline.evaluation.ablation import Spread, read_ablation
 from aaam_pipeline.evaluation.evaluate import QUERY_DEPTH, check_alike
 from aaam_pipeline.evaluation.paper import paper
+from aaam_pipeline.formats.calibration import calibrate
+from aaam_pipeline.formats.scores import ScoredSplit, read_scores
 from aaam_pipeline.metrics.calibration import Reliability
 
 COMPARE = "compare"
@@ -202,10 +202,10 @@ def _measure(name: str, row: str, file: Path, split: ScoredSplit) -> Method:
 def _statistics(prepared: Path, labels: list[str]) -> Statistics | None:
     if not prepared.is_dir():
         return None
-    if prepare.read_labels(prepared) != labels:
+    if read_labels(prepared) != labels:
         raise IntegrityError(f"{prepared} has other labels than the scores; run prepare and training again")
-    manifest = prepare.read_manifest(prepared)
-    train_NL, val_NL, test_NL = (prepare.read_split(prepared, split).targets_NL.astype(np.intp) for split in SPLITS)
+    manifest = read_manifest(prepared)
+    train_NL, val_NL, test_NL = (read_split(prepared, split).targets_NL.astype(np.intp) for split in SPLITS)
     all_NL = np.concatenate([train_NL, val_NL, test_NL])
     per_image_N = all_NL.sum(1)
     return Statistics(

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.core.recording import join, read_recording
-from aaam_pipeline.core.schema import read_scores
-from aaam_pipeline.datasets import prepare
+from aaam_pipeline.datasets.prepared import read_labels
 from aaam_pipeline.figures import map_groups, prediction_paths, score_bars, style
 from aaam_pipeline.figures.activation_maps import activation_maps
 from aaam_pipeline.figures.pictures import Pictures, chosen, open_test, rising
+from aaam_pipeline.formats.recordings import join, read_recording
+from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.models import bundle
 
 # the images that models are run on to choose some
@@ -102,7 +102,7 @@ def maps(models: Mapping[str, Path], request: Request, labels: int = 3, device: 
     target = bundle.choose_device(device)
     loaded = [bundle.load(folder, target) for folder in models.values()]
     test = open_test(request.prepared)
-    vocabulary = prepare.read_labels(request.prepared)
+    vocabulary = read_labels(request.prepared)
     for each in loaded:
         fits = each.info.vocabulary == vocabulary
         if not fits or each.info.preprocess.size != test.split.pixels_NSS3.shape[1]:

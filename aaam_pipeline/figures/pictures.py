@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aaam_pipeline.core.errors import ImageError, UsageError
-from aaam_pipeline.datasets import prepare
-from aaam_pipeline.models.decoding import squash
+from aaam_pipeline.datasets.prepared import Split, read_labels, read_split
+from aaam_pipeline.imaging.decoding import squash
 
 # the longer side; an inch and a half of print at 300 dpi
 SIDE = 480
@@ -22,7 +22,7 @@ SIDE = 480
 class Pictures(NamedTuple):
     """The test split of a prepared data set, and where in it an image is."""
 
-    split: prepare.Split
+    split: Split
     rows: dict[str, int]
 
     def row(self, image_id: str) -> int:
@@ -55,8 +55,8 @@ def open_test(prepared: Path) -> Pictures:
     Raises:
         UsageError, DatasetError: it is no prepared data set, or a damaged one.
     """
-    prepare.read_labels(prepared)
-    split = prepare.read_split(prepared, "test")
+    read_labels(prepared)
+    split = read_split(prepared, "test")
     return Pictures(split, {image_id: row for row, image_id in enumerate(split.image_ids)})
 
 

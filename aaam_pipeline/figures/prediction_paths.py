@@ -16,10 +16,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.core.recording import Recording
 from aaam_pipeline.figures import style
 from aaam_pipeline.figures.pictures import rising
 from aaam_pipeline.figures.spread import spread
+from aaam_pipeline.formats.recordings import Recording
 
 # inches
 PICTURE, PLOT, ROW_GAP, LEFT, TOP, BOTTOM = 1.1, 1.3, 0.28, 0.5, 0.04, 0.3

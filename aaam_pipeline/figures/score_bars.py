@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.schema import ScoredSplit
 from aaam_pipeline.figures import style
+from aaam_pipeline.formats.scores import ScoredSplit
 
 # inches
 LINE, HEAD, FOOT, GAP, BETWEEN = 0.155, 0.3, 0.18, 0.16, 0.22

@@ -13,10 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.core import schema
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.core.vocabulary import Vocabulary
+from aaam_pipeline.formats.parts import (
+    AnnotationsManifest,
+    annotations_schema,
+    part_path,
+    read_annotations_manifest,
+    read_stats,
+)
+from aaam_pipeline.formats.vocabulary import Vocabulary
 
 BATCH_ROWS = 16384
 
@@ -25,7 +31,7 @@ class Source(NamedTuple):
     """A folder of annotations and its manifest."""
 
     folder: Path
-    manifest: schema.AnnotationsManifest
+    manifest: AnnotationsManifest
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -46,7 +52,7 @@ def open_sources(folders: Sequence[Path]) -> list[Source]:
         UsageError: one is no annotations folder, they are of several models, or none holds an annotated image.
         IntegrityError: a manifest is damaged, or of a version that is not known.
     """
-    sources = [Source(folder, schema.read_annotations_manifest(folder)) for folder in folders]
+    sources = [Source(folder, read_annotations_manifest(folder)) for folder in folders]
     first = sources[0]
     for folder, manifest in sources:
         if Vocabulary(manifest.vocabulary).hash != manifest.vocabulary_hash:
@@ -74,7 +80,7 @@ def parts(source: Source, known: Mapping[str, Part]) -> list[Part]:
     Raises:
         IntegrityError: a part is missing or damaged, or the parts and the manifest do not agree.
     """
-    found = [_part(schema.part_path(source.folder, number), known) for number in range(source.manifest.parts)]
+    found = [_part(part_path(source.folder, number), known) for number in range(source.manifest.parts)]
     images, rows = sum(part.images for part in found), sum(part.rows for part in found)
     said = source.manifest
     if (images, rows) != (said.successes, said.inputs):
@@ -87,7 +93,7 @@ def parts(source: Source, known: Mapping[str, Part]) -> list[Part]:
 
 def _part(path: Path, known: Mapping[str, Part]) -> Part:
     try:
-        stats, facts = schema.read_stats(path), path.stat()
+        stats, facts = read_stats(path), path.stat()
     except (UsageError, OSError):
         raise IntegrityError(f"{path} is missing, or its stats are; annotate again") from None
     part = Part(
@@ -105,13 +111,13 @@ def _part(path: Path, known: Mapping[str, Part]) -> Part:
     return part
 
 
-def images(part: Part, source: schema.AnnotationsManifest) -> Iterator[pa.RecordBatch]:
+def images(part: Part, source: AnnotationsManifest) -> Iterator[pa.RecordBatch]:
     """Yield the annotated (not failed) rows of a part in order.
 
     Raises:
         IntegrityError: they are not of the manifest's schema and model, or not as many as the stats say.
     """
-    expected = schema.annotations(len(source.vocabulary), source.embedding_dim)
+    expected = annotations_schema(len(source.vocabulary), source.embedding_dim)
     rows = count = 0
     try:
         with pq.ParquetFile(part.path) as file:

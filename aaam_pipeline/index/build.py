@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import duckdb
 
-from aaam_pipeline.core import schema
 from aaam_pipeline.core.artifacts import file_sha256, foreign, publish, read_json, work_folder, write_json
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.formats.columns import to_matrix
+from aaam_pipeline.formats.parts import AnnotationsManifest
 from aaam_pipeline.index import annotations as inputs
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index import vector_builders
@@ -195,7 +196,7 @@ def _vectors(old: Old) -> vector_builders.Old:
 
 
 def _add(
-    source: schema.AnnotationsManifest,
+    source: AnnotationsManifest,
     steps: list[Kept | Part],
     scores: ScoresBuilder,
     vectors: vector_builders.VectorsBuilder,
@@ -208,7 +209,7 @@ def _add(
         else:
             for batch in inputs.images(step, source):
                 scores.add(batch)
-                vectors.add(schema.rows(batch["embedding"]))
+                vectors.add(to_matrix(batch["embedding"]))
         yield step.rows
 
 

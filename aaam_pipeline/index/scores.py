@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aaam_pipeline.core import ranking, schema
+from aaam_pipeline.formats import ranking
+from aaam_pipeline.formats.columns import to_matrix
 
 COMMITTED = 8 * 122_880
 """Rows that are written in one transaction: whole row groups of DuckDB. A transaction for every batch took twice the
@@ -75,7 +76,7 @@ class ScoresBuilder:
         rows = pa.Table.from_batches(self._waiting)
         self._waiting.clear()
         ids = pa.array(np.arange(self._next, self._next + rows.num_rows, dtype=np.int32))
-        codes_BL = ranking.encode(schema.rows(rows["scores"]))
+        codes_BL = ranking.encode(to_matrix(rows["scores"]))
         names = ["id", *(f"s{label}" for label in range(codes_BL.shape[1])), "place"]
         columns = [ids, *(pa.array(codes_B) for codes_B in np.ascontiguousarray(codes_BL.T)), ids]
         self._insert("scores", pa.table(columns, names=names))

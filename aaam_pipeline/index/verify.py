@@ -9,7 +9,7 @@ import numpy as np
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.core.schema import read_annotations_manifest
+from aaam_pipeline.formats.parts import read_annotations_manifest
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.manifest import SCORES, VECTORS, IndexManifest
 from aaam_pipeline.index.scores import count_labels

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.schema import Neighbours
+from aaam_pipeline.formats.scores import Neighbours
 from aaam_pipeline.metrics.retrieval import SIZES, retrieval_map
 
 COUNTS = (5, 10, 20)

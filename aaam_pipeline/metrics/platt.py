@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.calibration import Calibration, logit, sigmoid
+from aaam_pipeline.formats.calibration import Calibration, logit, sigmoid
 
 # chosen on the validation splits of scenes and Corel-5k, by the log loss of cross-validation
 PRIOR = 100.0

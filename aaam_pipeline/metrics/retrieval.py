@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core import ranking
+from aaam_pipeline.formats import ranking
 
 SIZES = (1, 2, 3)
 # numbers that are sorted at once: 32 MB

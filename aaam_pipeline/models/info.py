@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from aaam_pipeline.core.artifacts import check_seal, read_json
-from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.models.architecture import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
 

@@ -11,8 +11,8 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.params import Struct
-from aaam_pipeline.models.decoding import MAX_PIXELS, squash
-from aaam_pipeline.models.exif import Taken
+from aaam_pipeline.imaging.decoding import MAX_PIXELS, squash
+from aaam_pipeline.imaging.exif import Taken
 
 if TYPE_CHECKING:
     from torch import Tensor

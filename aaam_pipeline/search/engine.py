@@ -16,10 +16,9 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core import ranking
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
-from aaam_pipeline.core.vocabulary import Vocabulary
-from aaam_pipeline.core.words import Resolver, Words
+from aaam_pipeline.formats import ranking
+from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.search import parser, ranker, similar
 from aaam_pipeline.search import query as queries
@@ -28,6 +27,7 @@ from aaam_pipeline.search.hits import Explanation, Hit, Term
 from aaam_pipeline.search.photos import Embed, look_up
 from aaam_pipeline.search.query import Node
 from aaam_pipeline.search.similar import Ranked
+from aaam_pipeline.search.thesaurus import Resolver, Words
 
 if TYPE_CHECKING:
     from aaam_pipeline.index.vectors import Vectors

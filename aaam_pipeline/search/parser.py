@@ -13,12 +13,12 @@ import unicodedata
 from decimal import Decimal
 from typing import NamedTuple, NoReturn
 
-from aaam_pipeline.core import ranking
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import QuerySyntaxError, UnknownLabelError, UsageError
-from aaam_pipeline.core.words import Resolver
+from aaam_pipeline.formats import ranking
 from aaam_pipeline.search import query, values
 from aaam_pipeline.search.query import All, Any, FactFilter, Label, Node, ScoreFilter
+from aaam_pipeline.search.thesaurus import Resolver
 
 MOST_DEPTH = 50
 MOST_FILTERS = 100

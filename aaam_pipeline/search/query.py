@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from aaam_pipeline.core.vocabulary import Vocabulary
+from aaam_pipeline.formats.vocabulary import Vocabulary
 
 NUMBERS = ("width", "height", "bytes")
 """Facts of an image that are compared with a number: `width>1000`."""

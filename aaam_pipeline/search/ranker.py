@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core import ranking
+from aaam_pipeline.formats import ranking
 from aaam_pipeline.search.query import All, Any, FactFilter, Label, Node, Not, ScoreFilter
 
 BLOCK = 65536

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aaam_pipeline.datasets.prepare import Split
+from aaam_pipeline.datasets.prepared import Split
 
 AHEAD = 3
 # of a GPU's free memory: the rest is for the network, its gradients and its activations

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aaam_pipeline.core.recording import Recording
 from aaam_pipeline.core.seeding import derive
-from aaam_pipeline.datasets.prepare import Split
+from aaam_pipeline.datasets.prepared import Split
+from aaam_pipeline.formats.recordings import Recording
 from aaam_pipeline.models import Network
 from aaam_pipeline.models.preprocess import Preprocess
 

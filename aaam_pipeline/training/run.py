@@ -10,13 +10,15 @@ import torch
 
 import aaam_pipeline
 from aaam_pipeline import metrics
-from aaam_pipeline.core import artifacts, params, schema
-from aaam_pipeline.core.calibration import calibrate
+from aaam_pipeline.core import artifacts, params
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.progress import NullReporter, Reporter
-from aaam_pipeline.core.recording import write_recording
 from aaam_pipeline.core.seeding import derive
-from aaam_pipeline.datasets import prepare
+from aaam_pipeline.datasets.prepared import Split, content_fingerprint, read_labels, read_split
+from aaam_pipeline.formats.calibration import calibrate
+from aaam_pipeline.formats.columns import to_float16
+from aaam_pipeline.formats.recordings import write_recording
+from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 from aaam_pipeline.models import Network, bundle
 from aaam_pipeline.training import process
 from aaam_pipeline.training.checkpoint import Progress, Row
@@ -70,8 +72,8 @@ def run_phase(dataset: str, phase: str, settings: Settings, places: Places, devi
         DeviceError, DatasetError, TrainingError, IntegrityError: as their docstrings say.
     """
     team = Team(device)
-    labels = prepare.read_labels(places.prepared)
-    train_split = prepare.read_split(places.prepared, "train")
+    labels = read_labels(places.prepared)
+    train_split = read_split(places.prepared, "train")
     network = _starting_network(settings, places, labels, train_split, team)
     process.set_up(team.device)
     task = Task(
@@ -79,8 +81,8 @@ def run_phase(dataset: str, phase: str, settings: Settings, places: Places, devi
         phase=PHASES[phase],
         settings=settings,
         train=train_split,
-        val=prepare.read_split(places.prepared, "val"),
-        test=prepare.read_split(places.prepared, "test"),
+        val=read_split(places.prepared, "val"),
+        test=read_split(places.prepared, "test"),
         labels=labels,
         team=team,
         checkpoint=places.work / "checkpoint.safetensors",
@@ -108,11 +110,11 @@ def _publish(
     calibration = metrics.fit_calibration(val.scores_NL, targets_NL)
     calibrated_NL = calibrate(val.scores_NL, calibration)
     neighbours = metrics.choose_neighbours(calibrated_NL, targets_NL, val.embedding_ND)
-    schema.write_scores(
+    write_scores(
         places.scores,
-        schema.ScoredSplit(
+        ScoredSplit(
             task.test.image_ids, test.scores_NL, task.test.targets_NL, task.labels, settings.k, calibration,
-            schema.half(test.embedding_ND), neighbours,
+            to_float16(test.embedding_ND), neighbours,
         ),
     )  # fmt: skip
     figures = metrics.evaluate(val.scores_NL, targets_NL, settings.k)
@@ -135,9 +137,7 @@ def _publish(
     )
 
 
-def _starting_network(
-    settings: Settings, places: Places, labels: list[str], train_split: prepare.Split, team: Team
-) -> Network:
+def _starting_network(settings: Settings, places: Places, labels: list[str], train_split: Split, team: Team) -> Network:
     """Return the network of the phase before; or a new one, that gives every label its share of the training images.
 
     Without that, the first epochs teach the backbone little but that labels are rare (as Lin et al. 2017, section 3.3).
@@ -164,7 +164,7 @@ def fingerprint(dataset: str, phase: str, settings: Settings, places: Places, te
     return artifacts.fingerprint(
         {
             "task": [dataset, phase, params.to_dict(settings)],
-            "data": prepare.content_fingerprint(places.prepared),
+            "data": content_fingerprint(places.prepared),
             "start": start,
             "code": artifacts.sources_fingerprint(package / room for room in CODE),
             "torch": [torch.__version__, team.device.type, team.size],

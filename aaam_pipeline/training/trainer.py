@@ -18,7 +18,7 @@ from aaam_pipeline import metrics
 from aaam_pipeline.core.errors import TrainingError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.seeding import derive
-from aaam_pipeline.datasets.prepare import Split
+from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models import Network
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.models.warp import warp_loss

@@ -11,7 +11,7 @@ import pytest
 from aaam_pipeline.annotate import runner, sources, verify
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core.progress import Advance, NullReporter
-from aaam_pipeline.core.schema import AnnotationsManifest
+from aaam_pipeline.formats.parts import AnnotationsManifest
 
 # one image a batch: scores are the same bits whatever an image's neighbours are
 PARTS = Options(part_size=6, batch_size=1, num_workers=0, backend="torch", device="cpu", max_failure_rate=1)

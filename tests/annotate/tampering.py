@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from conftest import rewrite_json
 
 from aaam_pipeline.annotate import writer
-from aaam_pipeline.core.schema import part_path
+from aaam_pipeline.formats.parts import part_path
 
 Damage = Callable[[Path], object]
 

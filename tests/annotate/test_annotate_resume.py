@@ -14,7 +14,7 @@ from runs import PARTS, annotate, beside, by_name, check, interrupted, rows, sta
 from aaam_pipeline.annotate import backends, runner, sources, work
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.core.schema import AnnotationsManifest, part_path, stats_path
+from aaam_pipeline.formats.parts import AnnotationsManifest, part_path, stats_path
 
 TOP = Assignment(top=1)
 

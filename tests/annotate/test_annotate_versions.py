@@ -9,8 +9,9 @@ import pytest
 from conftest import Invoke, make_photo, rewrite_json
 
 from aaam_pipeline.annotate import writer
-from aaam_pipeline.core import schema
 from aaam_pipeline.core.artifacts import fingerprint
+from aaam_pipeline.formats import SCHEMA_VERSION
+from aaam_pipeline.formats.parts import part_path
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def first(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> Path:
         make_photo(tmp_path / "photos" / f"{number}.jpg", number)
     assert annotate(invoke) == (0, [])
     folder = tmp_path / "annotations"
-    part = schema.part_path(folder, 0)
+    part = part_path(folder, 0)
     rows = pq.read_table(part).drop_columns(["taken", "taken_offset"])
     writer.write_part(part, rows.replace_schema_metadata({"aaam_schema_version": "1"}), 0.0)
     give_version(folder, 1)
@@ -45,23 +46,23 @@ def test_an_older_version_is_refused_and_the_way_out_named(command: str, first: 
     done = invoke(command, "annotations")
     assert (done.exit_code, done.stdout) == (4, "")
     assert done.stderr == (
-        f"error: annotations holds annotations of version 1, but version {schema.VERSION} is known; "
+        f"error: annotations holds annotations of version 1, but version {SCHEMA_VERSION} is known; "
         "annotate again with --on-existing overwrite\n"
     )
 
 
 @pytest.mark.parametrize("command", ["verify", "index"])
 def test_a_newer_version_is_refused_too(command: str, first: Path, invoke: Invoke) -> None:
-    give_version(first, schema.VERSION + 1)
+    give_version(first, SCHEMA_VERSION + 1)
     done = invoke(command, "annotations")
     assert done.exit_code == 4
-    assert done.stderr.endswith(f"version {schema.VERSION} is known; a newer aaam-pipe reads them\n")
+    assert done.stderr.endswith(f"version {SCHEMA_VERSION} is known; a newer aaam-pipe reads them\n")
 
 
 @pytest.mark.parametrize("words", [(), ("--dry-run",), ("--retry-failed",)])
 def test_an_older_version_is_not_continued(words: tuple[str, ...], first: Path, invoke: Invoke) -> None:
     refused = (
-        f"error: annotations holds annotations of version 1, but version {schema.VERSION} is known; "
+        f"error: annotations holds annotations of version 1, but version {SCHEMA_VERSION} is known; "
         "annotate again with --on-existing overwrite"
     )
     before = {path.name: path.read_bytes() for path in first.iterdir()}
@@ -72,7 +73,7 @@ def test_an_older_version_is_not_continued(words: tuple[str, ...], first: Path, 
 def test_an_older_version_is_replaced_when_asked(first: Path, invoke: Invoke) -> None:
     assert annotate(invoke, "--on-existing", "overwrite") == (0, [])
     assert invoke("verify", "annotations").exit_code == 0
-    assert pq.read_table(schema.part_path(first, 0))["taken"].null_count == 2
+    assert pq.read_table(part_path(first, 0))["taken"].null_count == 2
     assert invoke("index", "annotations").exit_code == 0
 
 

@@ -17,11 +17,11 @@ from PIL import Image
 from aaam_pipeline.annotate import runner, sources, work
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.runner import Options
-from aaam_pipeline.core import schema
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import FailureRateError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.core.schema import part_path, read_stats
+from aaam_pipeline.formats.columns import to_matrix
+from aaam_pipeline.formats.parts import annotations_schema, part_path, read_stats
 
 FAILED = {
     "cut.jpg": "truncated",
@@ -131,13 +131,13 @@ def test_a_bad_image_leaves_the_scores_of_its_batch_as_they_were(
     beside = mixed_rows.filter(pa.compute.equal(mixed_rows["status"], "ok"))
     assert alone["path"].to_pylist() == beside["path"].to_pylist()
     assert alone["labels"].to_pylist() == beside["labels"].to_pylist()
-    np.testing.assert_allclose(schema.rows(alone["scores"]), schema.rows(beside["scores"]), atol=0.005)
+    np.testing.assert_allclose(to_matrix(alone["scores"]), to_matrix(beside["scores"]), atol=0.005)
 
 
 def test_the_parts_have_exactly_the_documented_schema(annotated: Path, tiny_bundle: Path) -> None:
     for part in annotated.glob("part-*.parquet"):
         found = pq.read_schema(part)
-        expected = schema.annotations(len(LABELS), found.field("embedding").type.list_size)
+        expected = annotations_schema(len(LABELS), found.field("embedding").type.list_size)
         assert found.equals(expected)
         assert [field.nullable for field in found] == [field.nullable for field in expected]
         assert found.metadata == {b"aaam_schema_version": b"2"}
@@ -162,7 +162,7 @@ def test_rows_do_not_depend_on_batches_and_workers(
     found = annotate(photos, tiny_bundle, tmp_path / "out", batch_size=batch_size, num_workers=workers, part_size=10)
     for name in ("path", "sha256", "taken", "width", "height", "status", "labels", "model_id"):
         assert found[name].to_pylist() == expected[name].to_pylist()
-    np.testing.assert_allclose(schema.rows(found["scores"]), schema.rows(expected["scores"]), atol=0.005)
+    np.testing.assert_allclose(to_matrix(found["scores"]), to_matrix(expected["scores"]), atol=0.005)
 
 
 @pytest.mark.parametrize(("orientation", "shown"), [(1, (60, 30)), (6, (30, 60)), (8, (30, 60)), (3, (60, 30))])

@@ -12,9 +12,9 @@ from damage import flipped, truncated
 from aaam_pipeline.annotate import runner, sources, writer
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.annotate.verify import verify
-from aaam_pipeline.core import schema
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats.parts import part_path, read_annotations_manifest, read_stats, stats_path
 
 Damage = Callable[[Path, int], Iterator[int]]
 FILES = ["part-00001.parquet", "part-00001_stats.json", "manifest.json"]
@@ -27,11 +27,11 @@ def copy(annotated: Path, tmp_path: Path) -> Path:
 
 
 def test_no_damage_at_200_places_is_read_as_if_it_were_right(copy: Path) -> None:
-    part = schema.part_path(copy, 1)
+    part = part_path(copy, 1)
     readers: dict[Path, Callable[[], object]] = {
         part: lambda: writer.read_part(part),
-        schema.stats_path(part): lambda: schema.read_stats(part),
-        copy / "manifest.json": lambda: schema.read_annotations_manifest(copy),
+        stats_path(part): lambda: read_stats(part),
+        copy / "manifest.json": lambda: read_annotations_manifest(copy),
     }
     for path, read in readers.items():
         right = read()
@@ -107,7 +107,7 @@ def test_a_damaged_interrupted_run_never_becomes_annotations_that_look_whole(
             go_on(tmp_path, tiny_bundle)
         except IntegrityError:
             continue
-        part = schema.part_path(tmp_path / "out", 0)
+        part = part_path(tmp_path / "out", 0)
         if name == "rows/part-00000.parquet":
             # published as it lies there, and known to be damaged by whoever reads it
             with pytest.raises(IntegrityError, match="was changed"):

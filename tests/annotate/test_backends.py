@@ -12,7 +12,7 @@ from aaam_pipeline.annotate.backends.graphs import Forward, Recorded, Recorder
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
 from aaam_pipeline.core.errors import AaamError, DeviceError, IntegrityError, UsageError
 from aaam_pipeline.models import bundle
-from aaam_pipeline.models.export import Whole
+from aaam_pipeline.models.export.convert import Whole
 
 EQUAL = 0.005
 

@@ -10,10 +10,11 @@ from conftest import rewrite_json
 from aaam_pipeline.annotate import backends
 from aaam_pipeline.annotate.backends import choice
 from aaam_pipeline.core.artifacts import write_sealed
-from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.models import exported, runtimes
-from aaam_pipeline.models.exported import ExportInfo, Precision
+from aaam_pipeline.formats.calibration import Calibration
+from aaam_pipeline.models.export import manifest as exported
+from aaam_pipeline.models.export import runtimes
+from aaam_pipeline.models.export.manifest import ExportInfo, Precision
 from aaam_pipeline.models.info import read_info
 
 

@@ -11,9 +11,9 @@ from conftest import make_bundle, rewrite_json
 from aaam_pipeline.annotate import backends, runner, sources, verify
 from aaam_pipeline.annotate.backends import exporting
 from aaam_pipeline.annotate.runner import Options
-from aaam_pipeline.core import schema
-from aaam_pipeline.core.calibration import Calibration, calibrate
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats.calibration import Calibration, calibrate
+from aaam_pipeline.formats.columns import to_matrix
 
 LINE = Calibration([0.5, 2.0, 1.0, 0.8, 3.0], [1.0, -1.0, 0.0, -2.0, 0.5])
 THRESHOLD = 0.6
@@ -30,7 +30,7 @@ def raw(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """The scores of the same model without a calibration."""
     folder = tmp_path_factory.mktemp("raw")
     rows = annotated(photos, make_bundle(folder / "bundle"), folder / "annotations", "torch")
-    return schema.rows(rows["scores"]).astype(np.float32)
+    return to_matrix(rows["scores"]).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_scores_labels_and_limits_are_calibrated(
         used = tmp_path / "export"
         exporting.run(model, used, exporting.Request("openvino", "fp32", None), NullReporter())
     rows = annotated(photos, used, tmp_path / "annotations", "torch" if way == "torch" else "openvino")
-    scores_NL = schema.rows(rows["scores"]).astype(np.float32)
+    scores_NL = to_matrix(rows["scores"]).astype(np.float32)
     np.testing.assert_allclose(scores_NL, calibrate(raw, LINE), atol=0.01)
     assert np.abs(scores_NL - raw).max() > 0.1
     for labels, given in zip(rows["labels"].to_pylist(), rows["label_scores"].to_pylist(), strict=True):

@@ -15,8 +15,8 @@ from runs import rows
 from aaam_pipeline.annotate import decoders, runner, sources
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.annotate.sources import Source
-from aaam_pipeline.core import schema
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats.columns import to_matrix
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_rows_beside_a_crash_and_a_hang_are_those_of_an_undisturbed_run(
     others = found.filter(pa.compute.invert(failed))
     facts = [name for name in found.column_names if name not in ("scores", "embedding", "label_scores")]
     assert others.select(facts).equals(undisturbed.select(facts))
-    np.testing.assert_allclose(schema.rows(others["scores"]), schema.rows(undisturbed["scores"]), atol=0.005)
+    np.testing.assert_allclose(to_matrix(others["scores"]), to_matrix(undisturbed["scores"]), atol=0.005)
 
 
 def devices() -> list[Any]:
@@ -69,7 +69,7 @@ def test_scores_and_their_order_do_not_depend_on_batch_size_or_workers(
         for workers in (0, 8):
             out = tmp_path / f"{batch_size}-{workers}"
             found = annotate(inputs, tiny_bundle, out, device=device, batch_size=batch_size, num_workers=workers)
-            scores, wanted = (schema.rows(table["scores"]).astype(np.float32) for table in (found, expected))
+            scores, wanted = (to_matrix(table["scores"]).astype(np.float32) for table in (found, expected))
             np.testing.assert_allclose(scores, wanted, atol=0.005)
             assert found["labels"].to_pylist() == expected["labels"].to_pylist()
             assert found["path"].to_pylist() == expected["path"].to_pylist()

@@ -23,9 +23,9 @@ from aaam_pipeline.annotate import runner, sources
 from aaam_pipeline.annotate.engines import cluster
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.annotate.verify import verify
-from aaam_pipeline.core import schema
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import Advance, NullReporter
+from aaam_pipeline.formats.columns import to_matrix
 
 # not importorskip: Ray decides when it is imported whether it asks for tokens
 if not find_spec("ray"):
@@ -74,7 +74,7 @@ def check_equal(out: Path, expected: pa.Table) -> None:
     assert found.drop_columns(floats).equals(expected.drop_columns(floats))
     ok = pa.compute.equal(expected["status"], "ok")
     for name in floats[:2]:
-        one, other = (schema.rows(table.filter(ok)[name]).astype(np.float32) for table in (found, expected))
+        one, other = (to_matrix(table.filter(ok)[name]).astype(np.float32) for table in (found, expected))
         np.testing.assert_allclose(one, other, atol=0.005)
 
 

@@ -16,7 +16,7 @@ from tampering import Damage, cell, edit, manifest, part, rewrite
 from aaam_pipeline.annotate import writer
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.core.schema import stats_path
+from aaam_pipeline.formats.parts import stats_path
 
 
 @pytest.fixture

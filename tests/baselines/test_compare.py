@@ -12,12 +12,12 @@ from aaam_pipeline import metrics
 from aaam_pipeline.baselines import NAMES, features
 from aaam_pipeline.baselines import compare as stage
 from aaam_pipeline.baselines.compare import Places, Wanted, compare, parse_settings, places
-from aaam_pipeline.baselines.results import Comparison, read_comparison
 from aaam_pipeline.baselines.worker import as_probabilities, peak_memory
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.core.schema import read_scores
 from aaam_pipeline.evaluation import inputs
+from aaam_pipeline.formats.comparison import Comparison, read_comparison
+from aaam_pipeline.formats.scores import read_scores
 
 
 def run(where: Places, *methods: str, tuned: bool = False, by: str = "map", settings: Any = None) -> Comparison:

@@ -17,7 +17,7 @@ from aaam_pipeline.baselines import features
 from aaam_pipeline.baselines.feature_files import read_manifest, read_splits
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.datasets.prepare import read_split
+from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.models import bundle
 
 

@@ -9,8 +9,8 @@ from aaam_pipeline.baselines import tagprop
 from aaam_pipeline.baselines.nearest import Nearest
 from aaam_pipeline.baselines.sigmoids import LEAST_ALPHA, Sigmoids, fit_sigmoids
 from aaam_pipeline.baselines.tagprop import EPS, Neighbourhood, TagProp, balance, loss, weigh
-from aaam_pipeline.core.calibration import sigmoid
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.formats.calibration import sigmoid
 
 
 def _material(images: int = 40, labels: int = 5) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

@@ -7,10 +7,10 @@ from conftest import LABELS, Invoke, make_photo
 
 from aaam_pipeline.annotate import backends
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.datasets import prepare
 from aaam_pipeline.datasets.listing import Example, Listing
-from aaam_pipeline.models import runtimes
-from aaam_pipeline.models.exported import read_exported
+from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.models.export import runtimes
+from aaam_pipeline.models.export.manifest import read_exported
 from aaam_pipeline.models.info import read_info
 
 pytest.importorskip("nncf")
@@ -34,7 +34,7 @@ def prepared(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
             for path, chosen_L in zip(paths, chosen_NL, strict=True)
         ]
     listing = Listing(tuple(LABELS), splits)
-    prepare.prepare(listing, folder / "prepared", lambda content: decode(content).pixels_SS3, 32, NullReporter())
+    prepare(listing, folder / "prepared", lambda content: decode(content).pixels_SS3, 32, NullReporter())
     return folder / "prepared"
 
 

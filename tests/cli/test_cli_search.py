@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import Invoke
 
-from aaam_pipeline.core import words
+from aaam_pipeline.search import thesaurus as words
 
 
 def paths(invoke: Invoke, index: Path, *query: str) -> list[str]:

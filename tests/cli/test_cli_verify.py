@@ -10,7 +10,7 @@ from pathlib import Path
 from conftest import Invoke
 
 from aaam_pipeline.core.artifacts import read_json
-from aaam_pipeline.core.schema import AnnotationsManifest
+from aaam_pipeline.formats.parts import AnnotationsManifest
 
 
 def test_sound_annotations_are_one_line_of_sums(partly_failed: Path, invoke: Invoke) -> None:

@@ -17,11 +17,11 @@ from PIL import Image
 from aaam_pipeline.core.errors import DatasetError, IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.listing import Listing
-from aaam_pipeline.datasets.prepare import (
+from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.datasets.prepared import (
     FileInfo,
     SplitInfo,
     content_fingerprint,
-    prepare,
     read_labels,
     read_manifest,
     read_split,

@@ -15,7 +15,7 @@ from datasets.standins import COUNTS, MAKERS
 
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
-from aaam_pipeline.datasets.prepare import read_manifest, read_split
+from aaam_pipeline.datasets.prepared import read_manifest, read_split
 from aaam_pipeline.models.bundle import read_info
 from aaam_pipeline.training import settings
 from aaam_pipeline.training.run import places, run_phase

@@ -12,13 +12,15 @@ import yaml
 import aaam_pipeline.search as search
 from aaam_pipeline import metrics
 from aaam_pipeline.annotate import embedding, runner, sources
-from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.params import load
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.core.schema import read_scores
-from aaam_pipeline.datasets import prepare, registry
+from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.download import download
+from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.evaluation.evaluate import evaluate
+from aaam_pipeline.formats.calibration import calibrate
+from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import read_info
 from aaam_pipeline.models.preprocess import Preprocess
@@ -79,9 +81,7 @@ def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     download("corel5k", params, folder / "raw", NullReporter())
     listing = registry.get("corel5k").read(folder / "raw", registry.load_params("corel5k", params))
     preprocess = load(params, "corel5k.preprocess", Preprocess)
-    prepare.prepare(
-        listing, folder / "prepared", lambda content: preprocess.decode(content).pixels_SS3, SIDE, NullReporter()
-    )
+    prepare(listing, folder / "prepared", lambda content: preprocess.decode(content).pixels_SS3, SIDE, NullReporter())
     for phase in PHASES.values():
         places = Places(
             prepared=folder / "prepared",
@@ -107,7 +107,7 @@ def found(trained: Path, shared: Path) -> Path:
 
 
 def test_the_model_learns_more_than_how_frequent_each_label_is(trained: Path) -> None:
-    train, val = (prepare.read_split(trained / "prepared", split) for split in ("train", "val"))
+    train, val = (read_split(trained / "prepared", split) for split in ("train", "val"))
     prior_NL = np.broadcast_to(train.targets_NL.mean(axis=0, dtype=np.float32), val.targets_NL.shape)
     chance = metrics.evaluate(prior_NL, val.targets_NL, 3)
     for phase in PHASES:
@@ -163,7 +163,7 @@ def test_similar_photographs_are_found_by_photograph(found: Path, shared: Path) 
 
 
 def test_a_photograph_scores_the_same_in_annotate_as_in_training(trained: Path) -> None:
-    test = prepare.read_split(trained / "prepared", "test")
+    test = read_split(trained / "prepared", "test")
     inputs = [sources.source(path, path.parent) for path in test.paths]
     runner.annotate(inputs, trained / "models" / "hard", trained / "again", runner.Options(), NullReporter())
     (part,) = trained.glob("again/part-*.parquet")

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.core.schema import ScoredSplit, write_scores
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.evaluation import inputs
 from aaam_pipeline.evaluation.inputs import Inputs, Sources
 from aaam_pipeline.evaluation.paper_tables import results
+from aaam_pipeline.formats.calibration import Calibration
+from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 
 LABELS = ["sky", "<sea>", "traffic light", "never", "a_b|c"]
 COUNTS = {"train": 30, "val": 10, "test": 40}

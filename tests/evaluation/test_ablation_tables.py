@@ -7,8 +7,8 @@ import pytest
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core.errors import DatasetError, IntegrityError
-from aaam_pipeline.core.schema import ScoredSplit, write_scores
 from aaam_pipeline.evaluation.ablation import COLUMNS, VARIANTS, summarise
+from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 
 SEEDS, N, L, K = (1, 2, 3), 60, 9, 2
 PAGE = "Text before.\n<!-- tables: toy -->\nold\n<!-- end: toy -->\nText after.\n"

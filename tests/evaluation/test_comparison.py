@@ -6,11 +6,11 @@ import pytest
 from evaluation.projects import make_ablation, scored, write
 
 from aaam_pipeline import metrics
-from aaam_pipeline.baselines.results import Comparison, MethodResult
 from aaam_pipeline.evaluation.comparison import table
 from aaam_pipeline.evaluation.document import NONE
 from aaam_pipeline.evaluation.inputs import Sources
 from aaam_pipeline.evaluation.markdown import table as markdown
+from aaam_pipeline.formats.comparison import Comparison, MethodResult
 
 FIGURES = {"precision_at_k": 0.5, "recall_at_k": 0.25, "map_at_10": 0.75, "map": 0.3333, "n_plus": 4}
 KNN = MethodResult("knn", "", test=FIGURES, seconds_fit=1.25, seconds_predict=240, peak_bytes=2_500_000_000)

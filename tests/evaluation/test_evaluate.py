@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from aaam_pipeline import metrics
-from aaam_pipeline.core import schema
-from aaam_pipeline.core.calibration import Calibration, calibrate
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.core.schema import ScoredSplit, write_scores
 from aaam_pipeline.evaluation.evaluate import evaluate
+from aaam_pipeline.formats.calibration import Calibration, calibrate
+from aaam_pipeline.formats.columns import to_float16
+from aaam_pipeline.formats.scores import Neighbours, ScoredSplit, write_scores
 
 LABELS = ["sky", "sea", "traffic light", "never"]
 
@@ -113,8 +113,8 @@ def test_retrieval_is_measured_for_queries_of_one_to_three_labels(tmp_path: Path
 
 
 def test_neighbour_evidence_is_measured_where_a_method_has_embeddings(tmp_path: Path) -> None:
-    embedding = schema.half(np.random.default_rng(4).normal(size=(60, 3)))
-    setting, line = schema.Neighbours(5, 0.4, -0.01), Calibration([0.2, 3, 1, 1], [1, -1, -2, 0])
+    embedding = to_float16(np.random.default_rng(4).normal(size=(60, 3)))
+    setting, line = Neighbours(5, 0.4, -0.01), Calibration([0.2, 3, 1, 1], [1, -1, -2, 0])
     full = split(1)._replace(embedding_ND=embedding, neighbours=setting, calibration=line)
     figures = report(tmp_path, bce=full, other=split(1))
     smoothed = metrics.smooth(calibrate(full.scores_NL, line), *metrics.nearest(embedding, 5), 0.4)

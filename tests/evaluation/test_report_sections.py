@@ -7,10 +7,10 @@ import pytest
 from evaluation.projects import LABELS, make_prepared, read, scored, write
 
 from aaam_pipeline import metrics
-from aaam_pipeline.core.calibration import Calibration
-from aaam_pipeline.core.schema import write_scores
 from aaam_pipeline.evaluation.document import NONE
 from aaam_pipeline.evaluation.sections import calibration, cooccurrence, labels, overview, queries
+from aaam_pipeline.formats.calibration import Calibration
+from aaam_pipeline.formats.scores import write_scores
 
 
 @pytest.fixture

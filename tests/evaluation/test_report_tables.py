@@ -10,10 +10,10 @@ from evaluation.projects import make_ablation, make_prepared, read, rows, scored
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.core.schema import write_scores
 from aaam_pipeline.evaluation.document import NONE
 from aaam_pipeline.evaluation.paper_tables import not_run, results, table_1
 from aaam_pipeline.evaluation.sections import cooccurrence, labels
+from aaam_pipeline.formats.scores import write_scores
 
 
 @pytest.fixture

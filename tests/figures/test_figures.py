@@ -11,12 +11,12 @@ from PIL import Image
 pytest.importorskip("matplotlib")
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.core.recording import Recording, write_recording
-from aaam_pipeline.core.schema import ScoredSplit, write_scores
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.figures import build, prediction_paths, score_bars, style
 from aaam_pipeline.figures.pictures import open_test, rising
+from aaam_pipeline.formats.recordings import Recording, write_recording
+from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 from aaam_pipeline.models.preprocess import Preprocess
 
 TEXT = "{http://www.w3.org/2000/svg}text"

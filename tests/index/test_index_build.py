@@ -16,9 +16,11 @@ import aaam_pipeline.search as search
 from aaam_pipeline.annotate import runner, sources
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.runner import Options
-from aaam_pipeline.core import ranking, schema
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats import ranking
+from aaam_pipeline.formats.columns import to_matrix
+from aaam_pipeline.formats.parts import read_annotations_manifest
 from aaam_pipeline.index import annotations, scores
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.build import build
@@ -57,12 +59,12 @@ def test_images_are_the_annotated_rows_with_ids_in_their_order(annotated: Path, 
 
 def test_codes_are_the_scores_as_ranking_encodes_them(annotated: Path, indexed: Path) -> None:
     codes = select(indexed, f"SELECT {', '.join(f's{i}' for i in range(len(LABELS)))} FROM scores ORDER BY id")
-    np.testing.assert_array_equal(np.array(codes), ranking.encode(schema.rows(read(annotated)["scores"])))
+    np.testing.assert_array_equal(np.array(codes), ranking.encode(to_matrix(read(annotated)["scores"])))
 
 
 def test_vectors_are_the_embeddings_at_length_one(annotated: Path, indexed: Path) -> None:
     vectors = faiss.read_index(str(indexed / manifests.VECTORS))
-    wide = schema.rows(read(annotated)["embedding"]).astype(np.float32)
+    wide = to_matrix(read(annotated)["embedding"]).astype(np.float32)
     expected = wide / np.linalg.norm(wide, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors.reconstruct_n(0, vectors.ntotal), expected, atol=1e-3)
 
@@ -98,7 +100,7 @@ def test_hostile_labels_are_nothing_but_text_from_the_model_to_the_hit(photos: P
     manifest = build(tmp_path / "annotations", tmp_path / "index", NullReporter())
     assert manifest.vocabulary == HOSTILE
     assert manifest.label_counts == [24] * len(HOSTILE)
-    codes = ranking.encode(schema.rows(read(tmp_path / "annotations")["scores"]))
+    codes = ranking.encode(to_matrix(read(tmp_path / "annotations")["scores"]))
     assert (codes[:, 1:].max(axis=0) > 0).sum() > 5
     with search.open(tmp_path / "index") as index:
         # a label that holds a double quote is stored and counted, but no query can spell it
@@ -184,7 +186,7 @@ def test_annotations_of_two_models_are_refused(annotated: Path, tmp_path: Path) 
 
 def test_annotations_of_two_calibrations_are_refused(tmp_path: Path) -> None:
     places = folders(tmp_path, ["a.jpg"], ["b.jpg"])
-    labels = len(schema.read_annotations_manifest(places[1]).vocabulary)
+    labels = len(read_annotations_manifest(places[1]).vocabulary)
     calibration = {"slopes": [2.0] * labels, "biases": [0.0] * labels}
     rewrite_json(places[1] / "manifest.json", calibration=calibration)
     with pytest.raises(UsageError, match=r"different calibrations of toy"):

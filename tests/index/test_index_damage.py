@@ -15,9 +15,9 @@ from conftest import make_bundle, rewrite_json
 import aaam_pipeline.search as search
 from aaam_pipeline.annotate import runner, sources
 from aaam_pipeline.annotate.runner import Options
-from aaam_pipeline.core import schema
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import Advance, NullReporter
+from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.build import build
 
@@ -81,7 +81,7 @@ def damage_manifest(annotations: Path, model: Path) -> None:
 
 def newer_version(annotations: Path, model: Path) -> None:
     manifest = json.loads((annotations / "manifest.json").read_text())
-    (annotations / "manifest.json").write_text(json.dumps(manifest | {"schema_version": schema.VERSION + 1}))
+    (annotations / "manifest.json").write_text(json.dumps(manifest | {"schema_version": SCHEMA_VERSION + 1}))
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,11 @@ from search.toy_index import DIM, LABELS, write_annotations
 
 import aaam_pipeline.search as search
 from aaam_pipeline.annotate import runner, sources
-from aaam_pipeline.core import ranking, schema
 from aaam_pipeline.core.artifacts import read_json, write_sealed
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats import ranking
+from aaam_pipeline.formats.parts import AnnotationsManifest, part_path, stats_path
 from aaam_pipeline.index import annotations as inputs
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.build import build
@@ -75,7 +76,7 @@ class Collection:
         shutil.rmtree(self.place, ignore_errors=True)
         write_annotations(self.place, *self.content([]))
         part = self.place / "part-00000.parquet"
-        for old in (part, schema.stats_path(part)):
+        for old in (part, stats_path(part)):
             old.unlink()
         # one folder a part, and its part taken over, so that equal images are equal bytes
         for number, images in enumerate(self.parts):
@@ -84,15 +85,15 @@ class Collection:
             facts = {name: [image[name] for image in images] for name in ("path",)}
             facts["width"] = [image["seed"] % 30 for image in images]
             write_annotations(one, scores_NL, embedding_ND, **facts)
-            target = schema.part_path(self.place, number)
+            target = part_path(self.place, number)
             (one / part.name).rename(target)
-            schema.stats_path(one / part.name).rename(schema.stats_path(target))
+            stats_path(one / part.name).rename(stats_path(target))
             shutil.rmtree(one)
         self.write_manifest()
 
     def write_manifest(self) -> None:
         path, count = self.place / "manifest.json", sum(map(len, self.parts))
-        manifest = read_json(path, schema.AnnotationsManifest, "annotations")
+        manifest = read_json(path, AnnotationsManifest, "annotations")
         write_sealed(path, msgspec.structs.replace(manifest, parts=len(self.parts), inputs=count, successes=count))
 
     @staticmethod

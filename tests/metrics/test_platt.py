@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.calibration import Calibration, calibrate, logit, sigmoid
+from aaam_pipeline.formats.calibration import Calibration, calibrate, logit, sigmoid
 from aaam_pipeline.metrics import average_precision, calibration_error, evaluate, fit_calibration, platt
 
 Array = NDArray[np.float64]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from metrics import reference
 from numpy.typing import NDArray
 
-from aaam_pipeline.core import ranking
+from aaam_pipeline.formats import ranking
 from aaam_pipeline.metrics import average_precision, label_sets, query_ap, retrieval, retrieval_map
 
 

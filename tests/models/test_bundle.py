@@ -8,8 +8,8 @@ import torch
 from conftest import LABELS, make_bundle, rewrite_json
 
 import aaam_pipeline
-from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import DeviceError, IntegrityError, UsageError
+from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.models import bundle
 
 CPU = torch.device("cpu")

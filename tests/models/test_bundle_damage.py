@@ -11,8 +11,10 @@ from damage import flipped, truncated
 from aaam_pipeline.annotate import backends, runner, sources
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.models import bundle, export, exported
-from aaam_pipeline.models.exported import Runtime
+from aaam_pipeline.models import bundle
+from aaam_pipeline.models.export import convert as export
+from aaam_pipeline.models.export import manifest as exported
+from aaam_pipeline.models.export.manifest import Runtime
 from aaam_pipeline.models.info import read_info
 
 CPU = torch.device("cpu")

@@ -8,9 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.models import bundle, export, exported, runtimes
+from aaam_pipeline.models import bundle
 from aaam_pipeline.models.bundle import Bundle
-from aaam_pipeline.models.exported import Precision, Runtime
+from aaam_pipeline.models.export import convert as export
+from aaam_pipeline.models.export import manifest as exported
+from aaam_pipeline.models.export import runtimes
+from aaam_pipeline.models.export.manifest import Precision, Runtime
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +108,7 @@ def test_what_is_missing_is_named_with_how_to_install_it(runtime: Runtime, monke
 def test_openvino_is_used_without_its_telemetry(tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     program = (
-        "import sys\nfrom aaam_pipeline.models.runtimes import load_openvino\nload_openvino()\nimport nncf\n"
+        "import sys\nfrom aaam_pipeline.models.export.runtimes import load_openvino\nload_openvino()\nimport nncf\n"
         "print(sys.modules['openvino_telemetry'])"
     )
     shown = subprocess.run(

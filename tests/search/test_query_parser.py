@@ -10,11 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aaam_pipeline.core.errors import QuerySyntaxError, UnknownLabelError, UsageError
-from aaam_pipeline.core.vocabulary import Vocabulary
-from aaam_pipeline.core.words import Resolver
+from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.search import facts, parser, query
 from aaam_pipeline.search.query import All, FactFilter, Label, Node, Not, ScoreFilter
 from aaam_pipeline.search.query import Any as AnyOf
+from aaam_pipeline.search.thesaurus import Resolver
 
 LABELS = ["grass", "football", "traffic light", "person", "light", "traffic", "New York City", "Straße", "rock'n'roll"]
 RESOLVER = Resolver(Vocabulary(LABELS))
@@ -242,7 +242,7 @@ def test_a_query_of_labels_alone_needs_no_words_file(monkeypatch: pytest.MonkeyP
     def load() -> None:
         raise AssertionError("the words were read")
 
-    monkeypatch.setattr("aaam_pipeline.core.words.load", load)
+    monkeypatch.setattr("aaam_pipeline.search.thesaurus.load", load)
     resolver = Resolver(Vocabulary(LABELS))
     assert parser.parse('grass "traffic light"|light traffic -person', resolver).notes == []
     with pytest.raises(AssertionError, match="the words were read"):

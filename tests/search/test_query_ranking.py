@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from search.toy_index import EMBEDDING_ND, IMAGES, LABELS, SCORES_NL, write_annotations
 
 import aaam_pipeline.search as search
-from aaam_pipeline.core import ranking
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats import ranking
 from aaam_pipeline.index.build import build
 from aaam_pipeline.search import columns, ranker
 from aaam_pipeline.search import query as queries

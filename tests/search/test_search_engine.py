@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from search.toy_index import DIM, EMBEDDING_ND, IMAGES, LABELS, SCORES_NL, ids_of, write_annotations
 
 import aaam_pipeline.search as search
-from aaam_pipeline.core import ranking
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats import ranking
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.build import build
 from aaam_pipeline.search import Index

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from search.toy_index import DIM, EMBEDDING_ND, IMAGES, LABELS, SCORES_NL, ids_of, write_annotations
 
 import aaam_pipeline.search as search
-from aaam_pipeline.core import ranking
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats import ranking
 from aaam_pipeline.index.build import build
 from aaam_pipeline.search import Index, similar
 

@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core import schema
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, write_sealed
+from aaam_pipeline.formats import SCHEMA_VERSION
+from aaam_pipeline.formats.columns import fixed_size_list
+from aaam_pipeline.formats.parts import AnnotationsManifest, PartStats, annotations_schema, part_path, stats_path
 from aaam_pipeline.search import Hit
 
 LABELS = ["grass", "sky", "traffic light", "person", "boat", "never"]
@@ -21,7 +23,7 @@ def write_annotations(
 ) -> Path:
     """Write an annotations folder by hand, as the contract says and without a model; `facts`: columns of it."""
     count = len(scores_NL)
-    shape = schema.annotations(len(LABELS), DIM)
+    shape = annotations_schema(len(LABELS), DIM)
     assigned = [[label for label, score in zip(LABELS, row, strict=True) if score >= 0.5] for row in scores_NL]
     columns = {
         "path": [f"{number:04d}.jpg" for number in range(count)],
@@ -29,16 +31,16 @@ def write_annotations(
         "status": ["ok"] * count,
         "model_id": ["toy"] * count,
         "labels": assigned,
-        "scores": schema.fixed_list(scores_NL),
-        "embedding": schema.fixed_list(embedding_ND),
+        "scores": fixed_size_list(scores_NL),
+        "embedding": fixed_size_list(embedding_ND),
     } | facts
     arrays = [pa.array(columns.get(field.name, [None] * count), field.type) for field in shape]
     folder.mkdir()
-    part = schema.part_path(folder, 0)
+    part = part_path(folder, 0)
     pq.write_table(pa.Table.from_arrays(arrays, schema=shape), part)
-    write_sealed(schema.stats_path(part), schema.PartStats(count, count, {}, 0.0, file_sha256(part), ""))
-    manifest = schema.AnnotationsManifest(
-        schema_version=schema.VERSION,
+    write_sealed(stats_path(part), PartStats(count, count, {}, 0.0, file_sha256(part), ""))
+    manifest = AnnotationsManifest(
+        schema_version=SCHEMA_VERSION,
         model_id="toy",
         model_path="/models/toy",
         vocabulary=LABELS,

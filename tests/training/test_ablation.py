@@ -6,7 +6,7 @@ import pytest
 from training import toy_blocks
 from training.toy_blocks import make_prepared, write_params
 
-from aaam_pipeline.core.schema import read_scores
+from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.models import bundle
 from aaam_pipeline.training.ablation import ONE_PHASE, VARIANTS, ablate
 

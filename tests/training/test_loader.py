@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aaam_pipeline.datasets.prepare import Split
+from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import feed
 from aaam_pipeline.training.loader import Augment, shuffled, vary

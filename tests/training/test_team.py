@@ -14,8 +14,8 @@ from training import toy_blocks
 from training.toy_blocks import make_prepared, places
 
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.core.recording import read_recording
-from aaam_pipeline.core.schema import read_scores
+from aaam_pipeline.formats.recordings import read_recording
+from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.training.team import Team
 
 # what differs between processes by nature is turned off: each has its own dropout and, on a CPU, its own batch norm

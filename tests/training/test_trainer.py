@@ -14,12 +14,12 @@ from training import toy_blocks
 from training.toy_blocks import curve, places, train, weights_bytes, write_params
 
 from aaam_pipeline import metrics
-from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import DeviceError, IntegrityError, ParamsError, TrainingError, UsageError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.core.recording import read_recording
-from aaam_pipeline.core.schema import read_scores
-from aaam_pipeline.datasets import prepare
+from aaam_pipeline.datasets.prepared import read_split
+from aaam_pipeline.formats.calibration import calibrate
+from aaam_pipeline.formats.recordings import read_recording
+from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.models import bundle
 
 ZERO = {"features": 0, "attention": 0, "classifier": 0}
@@ -50,7 +50,7 @@ def test_a_bundle_is_calibrated_on_validation_and_its_thresholds_are_on_that_sca
     trained: Path, prepared: Path
 ) -> None:
     network, info, _ = bundle.load(trained / "models" / "bce", torch.device("cpu"))
-    val = prepare.read_split(prepared, "val")
+    val = read_split(prepared, "val")
     scores = network.predict(info.preprocess.normalise(torch.tensor(val.pixels_NSS3)))[0].numpy()
     assert info.calibration is not None
     expected = metrics.fit_calibration(scores, val.targets_NL)
@@ -73,7 +73,7 @@ def test_equal_training_gives_equal_files(trained: Path, prepared: Path, tmp_pat
 
 def test_a_new_network_gives_every_label_its_share_of_the_training_images(prepared: Path, tmp_path: Path) -> None:
     train(tmp_path, "bce", prepared, epochs=1, lr=ZERO | {"classifier": 1e-12})
-    targets = prepare.read_split(prepared, "train").targets_NL
+    targets = read_split(prepared, "train").targets_NL
     having = targets.sum(axis=0)
     expected = np.log((having + 0.5) / (len(targets) - having + 0.5))
     np.testing.assert_allclose(weights(tmp_path)["classifier.bias"], expected, rtol=1e-4, atol=1e-6)
@@ -164,7 +164,7 @@ def rising() -> Any:
 
 def test_the_paths_of_a_few_test_images_are_recorded(trained: Path, prepared: Path) -> None:
     recording = read_recording(trained / "paths" / "bce.parquet")
-    test = prepare.read_split(prepared, "test")
+    test = read_split(prepared, "test")
     rows = [test.image_ids.index(image) for image in recording.image_ids]
     assert 0 < len(rows) <= 8
     assert (test.targets_NL[rows] == recording.targets_ML).all()

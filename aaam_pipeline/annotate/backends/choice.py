@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 
 from aaam_pipeline.annotate.backends import BackendName
 from aaam_pipeline.core.errors import DeviceError, UsageError
-from aaam_pipeline.models import exported
-from aaam_pipeline.models.exported import ExportInfo, Precision
+from aaam_pipeline.models.export import manifest as exported
+from aaam_pipeline.models.export.manifest import ExportInfo, Precision
+from aaam_pipeline.models.export.runtimes import installed, need
 from aaam_pipeline.models.info import BundleInfo, read_info
-from aaam_pipeline.models.runtimes import installed, need
 
 
 class Choice(NamedTuple):

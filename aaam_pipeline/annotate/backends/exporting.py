@@ -19,13 +19,16 @@ from aaam_pipeline.annotate.backends import Backend, Predicted
 from aaam_pipeline.annotate.backends.openvino_backend import OpenVinoBackend
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
 from aaam_pipeline.core.artifacts import foreign, publish, work_folder, write_sealed
-from aaam_pipeline.core.calibration import calibrate
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.datasets import prepare
-from aaam_pipeline.models import bundle, export, exported, runtimes
+from aaam_pipeline.datasets.prepared import read_labels, read_split
+from aaam_pipeline.formats.calibration import calibrate
+from aaam_pipeline.models import bundle
 from aaam_pipeline.models.bundle import Bundle
-from aaam_pipeline.models.exported import MANIFEST, ExportInfo, Measured, Precision, Runtime
+from aaam_pipeline.models.export import convert as export
+from aaam_pipeline.models.export import manifest as exported
+from aaam_pipeline.models.export import runtimes
+from aaam_pipeline.models.export.manifest import MANIFEST, ExportInfo, Measured, Precision, Runtime
 
 BATCH = 32
 # two ways of computing in fp32 that differ by more than this are not the same model
@@ -83,13 +86,13 @@ def _check(request: Request, out: Path) -> None:
 
 
 def _check_data(data: Path, loaded: Bundle) -> None:
-    if prepare.read_labels(data) != loaded.info.vocabulary:
+    if read_labels(data) != loaded.info.vocabulary:
         raise UsageError(f"{data} has other labels than the model; name the data set it was trained on with --data")
 
 
 def _quantised(loaded: Bundle, request: Request, report: Reporter) -> Any:
     assert request.data
-    pixels_NSS3 = prepare.read_split(request.data, "train").pixels_NSS3
+    pixels_NSS3 = read_split(request.data, "train").pixels_NSS3
     # spread over the whole split: data sets are often sorted by subject
     count = min(request.calibration_images, len(pixels_NSS3))
     rows = np.linspace(0, len(pixels_NSS3) - 1, count).astype(np.int64)
@@ -101,7 +104,7 @@ def _quantised(loaded: Bundle, request: Request, report: Reporter) -> Any:
 def _measure(loaded: Bundle, work: Path, made: ExportInfo, request: Request, report: Reporter) -> Measured:
     """Score a split with torch fp32 and with the files just written."""
     assert request.data
-    split = prepare.read_split(request.data, request.split)
+    split = read_split(request.data, request.split)
     reference = TorchBackend(export.Whole(loaded.network, loaded.info.preprocess), loaded.info)
     other = _start_of(work, made)
     with report.task(f"measure on {request.split}", 2 * len(split.pixels_NSS3)) as advance:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.annotate.backends import Predicted
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.models import exported
-from aaam_pipeline.models.exported import ExportInfo, Precision
+from aaam_pipeline.models.export import manifest as exported
+from aaam_pipeline.models.export.manifest import ExportInfo, Precision
+from aaam_pipeline.models.export.runtimes import load_openvino
 from aaam_pipeline.models.info import BundleInfo
-from aaam_pipeline.models.runtimes import load_openvino
 
 # images of one request: few enough for the caches, enough for the weights of fully connected layers to be read seldom
 CHUNK = 8
@@ -36,7 +36,8 @@ def load(folder: Path, info: BundleInfo) -> "OpenVinoBackend":
     # only a bundle needs torch: an export is ready in half a second
     import torch
 
-    from aaam_pipeline.models import bundle, export
+    from aaam_pipeline.models import bundle
+    from aaam_pipeline.models.export import convert as export
 
     loaded = bundle.load(folder, torch.device("cpu"))
     model = export.to_openvino(loaded.network, loaded.info.preprocess)

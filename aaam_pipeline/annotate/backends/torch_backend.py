@@ -20,8 +20,8 @@ from aaam_pipeline.annotate.backends.graphs import Recorder
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.memory import keep_freed_memory
 from aaam_pipeline.models import bundle
-from aaam_pipeline.models.export import Whole
-from aaam_pipeline.models.exported import Precision
+from aaam_pipeline.models.export.convert import Whole
+from aaam_pipeline.models.export.manifest import Precision
 from aaam_pipeline.models.info import BundleInfo
 
 

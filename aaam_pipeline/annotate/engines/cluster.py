@@ -23,7 +23,7 @@ from aaam_pipeline.annotate.parts import Job, PartMaker
 from aaam_pipeline.core import errors
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.progress import Advance, Reporter, ignore
-from aaam_pipeline.core.schema import part_path, read_stats
+from aaam_pipeline.formats.parts import part_path, read_stats
 
 # parts given to an actor at once: while it makes one it reads the images of the next
 AT_ONCE = 4

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aaam_pipeline.core.calibration import Calibration, calibrate, logit, sigmoid
+from aaam_pipeline.formats.calibration import Calibration, calibrate, logit, sigmoid
 
 probabilities = st.floats(0, 1, width=32)
 

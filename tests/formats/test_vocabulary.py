@@ -1,7 +1,7 @@
 import pytest
 
 from aaam_pipeline.core.errors import IntegrityError, UnknownLabelError
-from aaam_pipeline.core.vocabulary import Vocabulary
+from aaam_pipeline.formats.vocabulary import Vocabulary
 
 WORDS = Vocabulary(["sky", "Traffic Light", "football", "person", "sports ball", "dog"])
 

@@ -1,6 +1,6 @@
 """What a word that is no label is taken for: a synonym, a parent (all of its children), a plural or a singular.
 
-The words are data: `words.yaml` beside this file, or a file of the user's own in the same form.
+The words are data: `thesaurus.yaml` beside this file, or a file of the user's own in the same form.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.core.vocabulary import Vocabulary
+from aaam_pipeline.formats.vocabulary import Vocabulary
 
-SHIPPED = Path(__file__).with_name("words.yaml")
+SHIPPED = Path(__file__).with_name("thesaurus.yaml")
 
 
 class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

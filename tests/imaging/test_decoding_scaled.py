@@ -12,7 +12,7 @@ from PIL import Image, JpegImagePlugin
 from safetensors.torch import load_file
 from torchvision.models import mobilenet_v2
 
-from aaam_pipeline.models.decoding import OVERSAMPLING
+from aaam_pipeline.imaging.decoding import OVERSAMPLING
 from aaam_pipeline.models.preprocess import Preprocess
 
 S = 32

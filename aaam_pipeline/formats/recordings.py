@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.core.schema import VERSION, content_sha256, fixed_list, rows, write_table
+from aaam_pipeline.formats import SCHEMA_VERSION
+from aaam_pipeline.formats.columns import content_sha256, fixed_size_list, to_matrix, write_table
 
 
 class Recording(NamedTuple):
@@ -51,11 +52,11 @@ def write_recording(path: Path, recording: Recording) -> None:
     columns = {
         "step": pa.array(recording.steps_S.repeat(images)),
         "image_id": pa.array(recording.image_ids * steps, pa.string()),
-        "scores": fixed_list(recording.scores_SML.reshape(-1, labels)),
-        "targets": fixed_list(np.tile(recording.targets_ML, (steps, 1))),
+        "scores": fixed_size_list(recording.scores_SML.reshape(-1, labels)),
+        "targets": fixed_size_list(np.tile(recording.targets_ML, (steps, 1))),
     }
     metadata = {
-        "aaam_schema_version": str(VERSION),
+        "aaam_schema_version": str(SCHEMA_VERSION),
         "labels": msgspec.json.encode(recording.labels),
         "sha256": _sha256(recording),
     }
@@ -77,8 +78,8 @@ def read_recording(path: Path) -> Recording:
         step_R = table["step"].to_numpy()
         images = int((step_R == step_R[0]).sum())
         recording = Recording(
-            labels, table["image_id"].to_pylist()[:images], rows(table["targets"])[:images],
-            step_R[::images].copy(), rows(table["scores"]).reshape(-1, images, len(labels)),
+            labels, table["image_id"].to_pylist()[:images], to_matrix(table["targets"])[:images],
+            step_R[::images].copy(), to_matrix(table["scores"]).reshape(-1, images, len(labels)),
         )  # fmt: skip
     except (OSError, pa.ArrowException, LookupError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path} is not a recording: {error}") from None

@@ -7,7 +7,7 @@ import pytest
 from damage import flipped, truncated
 
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.core.recording import Recording, join, read_recording, write_recording
+from aaam_pipeline.formats.recordings import Recording, join, read_recording, write_recording
 
 
 def recording(seed: int = 1, steps: tuple[int, ...] = (0, 5, 12), images: int = 2) -> Recording:

@@ -13,7 +13,7 @@ from models.pictures import decode, encoded, entry, note, noted, photo, png, png
 from PIL import Image
 from PIL.ExifTags import Base
 
-from aaam_pipeline.models.exif import Taken
+from aaam_pipeline.imaging.exif import Taken
 from aaam_pipeline.models.preprocess import Preprocess
 
 ORIGINAL, DIGITIZED, EDITED = Base.DateTimeOriginal, Base.DateTimeDigitized, Base.DateTime

@@ -15,8 +15,8 @@ from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError
 from PIL.Image import Resampling, Transpose
 
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.models import exif
-from aaam_pipeline.models.exif import Taken
+from aaam_pipeline.imaging import exif
+from aaam_pipeline.imaging.exif import Taken
 
 # about 179 megapixels, Pillow's own limit: above it a small file could fill the memory
 MAX_PIXELS = 178_956_970

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.models.exported import Runtime
+from aaam_pipeline.models.export.manifest import Runtime
 
 PACKAGES: dict[Runtime, tuple[str, ...]] = {
     "openvino": ("openvino", "nncf"),

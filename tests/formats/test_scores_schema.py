@@ -6,21 +6,22 @@ import pyarrow.parquet as pq
 import pytest
 from damage import flipped, truncated
 
-from aaam_pipeline.core import schema
-from aaam_pipeline.core.calibration import Calibration
 from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.formats.calibration import Calibration
+from aaam_pipeline.formats.columns import fixed_size_list, to_float16, to_matrix
+from aaam_pipeline.formats.scores import Neighbours, ScoredSplit, read_scores, write_scores
 
 
-def split(images: int = 4) -> schema.ScoredSplit:
+def split(images: int = 4) -> ScoredSplit:
     rng = np.random.default_rng(3)
     scores = rng.random((images, 3), dtype=np.float32)
     targets = (rng.random((images, 3)) < 0.5).astype(np.uint8)
-    return schema.ScoredSplit([f"bild {i}" for i in range(images)], scores, targets, ["sky", "é", "traffic light"], 2)
+    return ScoredSplit([f"bild {i}" for i in range(images)], scores, targets, ["sky", "é", "traffic light"], 2)
 
 
 def test_scores_survive_a_round_trip(tmp_path: Path) -> None:
-    schema.write_scores(tmp_path / "a" / "scores.parquet", split())
-    read = schema.read_scores(tmp_path / "a" / "scores.parquet")
+    write_scores(tmp_path / "a" / "scores.parquet", split())
+    read = read_scores(tmp_path / "a" / "scores.parquet")
     assert (read.image_ids, read.labels, read.k) == (split().image_ids, split().labels, 2)
     np.testing.assert_array_equal(read.scores_NL, split().scores_NL)
     np.testing.assert_array_equal(read.targets_NL, split().targets_NL)
@@ -30,27 +31,27 @@ def test_scores_survive_a_round_trip(tmp_path: Path) -> None:
 def test_a_calibration_survives_a_round_trip(tmp_path: Path) -> None:
     assert split().calibration is None
     for calibration in (None, Calibration([0.5, 1, 2], [0.1, -3, 0])):
-        schema.write_scores(tmp_path / "scores.parquet", split()._replace(calibration=calibration))
-        assert schema.read_scores(tmp_path / "scores.parquet").calibration == calibration
+        write_scores(tmp_path / "scores.parquet", split()._replace(calibration=calibration))
+        assert read_scores(tmp_path / "scores.parquet").calibration == calibration
 
 
 def test_embeddings_are_kept_in_half_precision_and_a_file_may_lack_them(tmp_path: Path) -> None:
     embedding = np.array([[0.5, 1e9], [-1e9, 2], [0, 1 / 3], [1, 2]], np.float32)
-    full = split()._replace(embedding_ND=schema.half(embedding), neighbours=schema.Neighbours(10, 0.2, 0.001))
-    schema.write_scores(tmp_path / "scores.parquet", full)
-    read = schema.read_scores(tmp_path / "scores.parquet")
+    full = split()._replace(embedding_ND=to_float16(embedding), neighbours=Neighbours(10, 0.2, 0.001))
+    write_scores(tmp_path / "scores.parquet", full)
+    read = read_scores(tmp_path / "scores.parquet")
     assert read.embedding_ND is not None
     assert read.embedding_ND.dtype == np.float16
     np.testing.assert_array_equal(read.embedding_ND, embedding.clip(-65504, 65504).astype(np.float16))
     assert read.neighbours == full.neighbours
     assert pq.read_schema(tmp_path / "scores.parquet").field("embedding").type == pa.list_(pa.float16(), 2)
-    schema.write_scores(tmp_path / "scores.parquet", split())
-    read = schema.read_scores(tmp_path / "scores.parquet")
+    write_scores(tmp_path / "scores.parquet", split())
+    read = read_scores(tmp_path / "scores.parquet")
     assert (read.embedding_ND, read.neighbours) == (None, None)
 
 
 def test_the_file_is_as_the_design_says(tmp_path: Path) -> None:
-    schema.write_scores(tmp_path / "scores.parquet", split())
+    write_scores(tmp_path / "scores.parquet", split())
     written = pq.read_schema(tmp_path / "scores.parquet")
     assert written.types == [pa.string(), pa.list_(pa.float32(), 3), pa.list_(pa.uint8(), 3)]
     assert written.names == ["image_id", "scores", "targets"]
@@ -58,37 +59,37 @@ def test_the_file_is_as_the_design_says(tmp_path: Path) -> None:
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
-    schema.write_scores(tmp_path / "one", split())
-    schema.write_scores(tmp_path / "other", split())
+    write_scores(tmp_path / "one", split())
+    write_scores(tmp_path / "other", split())
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
 def test_float64_scores_and_strided_arrays_are_stored_row_by_row(tmp_path: Path) -> None:
     wide = np.arange(24, dtype=np.float64).reshape(3, 8).T[::2] / 24
     odd = split()._replace(scores_NL=wide, targets_NL=np.asfortranarray(wide > 0.5))  # type: ignore[arg-type]
-    schema.write_scores(tmp_path / "scores.parquet", odd)
-    np.testing.assert_array_equal(schema.read_scores(tmp_path / "scores.parquet").scores_NL, wide.astype(np.float32))
+    write_scores(tmp_path / "scores.parquet", odd)
+    np.testing.assert_array_equal(read_scores(tmp_path / "scores.parquet").scores_NL, wide.astype(np.float32))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PAR1" + bytes(100) + b"PAR1"])
 def test_a_file_that_is_no_parquet_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "scores.parquet").write_bytes(content)
     with pytest.raises(IntegrityError, match="is not a scores file"):
-        schema.read_scores(tmp_path / "scores.parquet")
+        read_scores(tmp_path / "scores.parquet")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match=r"nowhere\.parquet"):
-        schema.read_scores(tmp_path / "nowhere.parquet")
+        read_scores(tmp_path / "nowhere.parquet")
 
 
 def test_a_truncated_file_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
-    schema.write_scores(tmp_path / "whole", split())
+    write_scores(tmp_path / "whole", split())
     content = (tmp_path / "whole").read_bytes()
     for length in range(1, len(content), 97):
         (tmp_path / "cut").write_bytes(content[:length])
         with pytest.raises(IntegrityError):
-            schema.read_scores(tmp_path / "cut")
+            read_scores(tmp_path / "cut")
 
 
 FLOATS = pa.array([[0.5, 0.5]], pa.list_(pa.float32(), 2))
@@ -122,21 +123,21 @@ def test_a_parquet_file_of_another_kind_is_refused(
 ) -> None:
     pq.write_table(pa.table(columns).replace_schema_metadata(metadata), tmp_path / "scores.parquet")
     with pytest.raises(IntegrityError):
-        schema.read_scores(tmp_path / "scores.parquet")
+        read_scores(tmp_path / "scores.parquet")
 
 
 def test_a_table_of_no_rows_keeps_its_width() -> None:
-    empty = schema.fixed_list(np.zeros((0, 3), dtype=np.float32))
-    assert schema.rows(empty).shape == (0, 3)
+    empty = fixed_size_list(np.zeros((0, 3), dtype=np.float32))
+    assert to_matrix(empty).shape == (0, 3)
 
 
 def test_bits_flipped_at_200_places_never_give_other_scores(tmp_path: Path) -> None:
     path, right = tmp_path / "scores.parquet", split()
-    schema.write_scores(path, right)
+    write_scores(path, right)
     found = 0
     for place in flipped(path):
         try:
-            read = schema.read_scores(path)
+            read = read_scores(path)
         except IntegrityError:
             found += 1
             continue
@@ -148,16 +149,16 @@ def test_bits_flipped_at_200_places_never_give_other_scores(tmp_path: Path) -> N
 
 
 def test_files_cut_off_at_200_places_are_refused(tmp_path: Path) -> None:
-    schema.write_scores(tmp_path / "scores.parquet", split())
+    write_scores(tmp_path / "scores.parquet", split())
     for _ in truncated(tmp_path / "scores.parquet"):
         with pytest.raises(IntegrityError):
-            schema.read_scores(tmp_path / "scores.parquet")
+            read_scores(tmp_path / "scores.parquet")
 
 
 @pytest.mark.parametrize("changes", [{b"k": b"3"}, {b"labels": b'["sky", "sea", "traffic light"]'}, {b"sha256": b""}])
 def test_changed_metadata_is_refused(changes: dict[bytes, bytes], tmp_path: Path) -> None:
-    schema.write_scores(tmp_path / "scores.parquet", split())
+    write_scores(tmp_path / "scores.parquet", split())
     table = pq.read_table(tmp_path / "scores.parquet")
     pq.write_table(table.replace_schema_metadata(table.schema.metadata | changes), tmp_path / "scores.parquet")
     with pytest.raises(IntegrityError, match="was changed"):
-        schema.read_scores(tmp_path / "scores.parquet")
+        read_scores(tmp_path / "scores.parquet")

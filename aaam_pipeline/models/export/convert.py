@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from aaam_pipeline.core.artifacts import file_sha256, write_sealed
 from aaam_pipeline.models.bundle import Bundle
-from aaam_pipeline.models.exported import FORMAT, MANIFEST, VERSION, ExportInfo, Precision, Runtime, marked
+from aaam_pipeline.models.export.manifest import FORMAT, MANIFEST, VERSION, ExportInfo, Precision, Runtime, marked
+from aaam_pipeline.models.export.runtimes import PACKAGES, load_openvino, need, quiet
 from aaam_pipeline.models.network import Network
 from aaam_pipeline.models.preprocess import Preprocess
-from aaam_pipeline.models.runtimes import PACKAGES, load_openvino, need, quiet
 
 
 class Whole(nn.Module):

@@ -14,7 +14,7 @@ from models.pictures import decode, encoded, kind_of, photo, png, png_chunk, tif
 from PIL import Image, features
 
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.models.decoding import MAX_PIXELS
+from aaam_pipeline.imaging.decoding import MAX_PIXELS
 from aaam_pipeline.models.preprocess import Preprocess
 
 KINDS = ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "AVIF", "JPEG2000", "PPM"]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from aaam_pipeline.core import ranking
+from aaam_pipeline.formats import ranking
 
 probabilities = st.floats(0, 1, width=32)
 code_tables = st.tuples(st.integers(1, 30), st.integers(1, 3)).flatmap(

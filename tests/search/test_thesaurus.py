@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from aaam_pipeline.core import words
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.core.vocabulary import Vocabulary
-from aaam_pipeline.core.words import Resolver, Words
 from aaam_pipeline.datasets.scenes import LABELS as SCENES
+from aaam_pipeline.formats.vocabulary import Vocabulary
+from aaam_pipeline.search import thesaurus as words
+from aaam_pipeline.search.thesaurus import Resolver, Words
 
 COCO = ["person", "bicycle", "car", "bus", "dog", "cat", "horse", "bird", "sports ball", "traffic light", "couch", "tv"]
 VOCABULARY = [

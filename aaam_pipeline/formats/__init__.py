@@ -1,0 +1,12 @@
+"""Everything that rooms exchange as files, each with its version: what flows through the project.
+
+- `scores`: `scores.parquet`, a row an image of a split, written by training and every compared method.
+- `recordings`: scores while training, for the paper's Fig. 2.
+- `parts`: `annotations/`, a row for every input image, written by annotate, read by index and by anyone else.
+- `comparison`: what became of the compared methods.
+- `vocabulary`, `calibration`, `ranking`: what a column of scores is called, what its values mean, how they rank.
+
+This room knows no other but `core`, and never loads torch.
+"""
+
+SCHEMA_VERSION = 2

@@ -1,0 +1,50 @@
+"""Matrices as Arrow columns, and tables as files that are equal, byte for byte, for equal content.
+
+Shapes: N rows, D values a row.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from aaam_pipeline.core.artifacts import fingerprint, write_bytes
+
+LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
+
+
+def to_float16(embedding_ND: NDArray[np.floating]) -> NDArray[np.float16]:
+    """Return embeddings as float16, too large values at its limit."""
+    return embedding_ND.clip(-LARGEST_FLOAT16, LARGEST_FLOAT16).astype(np.float16)
+
+
+def fixed_size_list(rows_ND: NDArray[Any]) -> pa.Array:
+    """Return a 2-d array as an Arrow column of fixed-size lists."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(rows_ND).reshape(-1)), rows_ND.shape[1])
+
+
+def to_matrix(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
+    """Return a null-free column of fixed-size lists as a 2-d array."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    flat: NDArray[Any] = array.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(array), array.type.list_size)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file, atomically and with the same bytes for the same content."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_bytes(path, sink.getvalue())
+
+
+def content_sha256(said: Any, arrays: Iterable[NDArray[Any]]) -> str:
+    """Return the SHA-256 of JSON-able content and arrays: Parquet has none of its own over values and metadata."""
+    digest = hashlib.sha256(fingerprint(said).encode())
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.hexdigest()

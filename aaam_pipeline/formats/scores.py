@@ -1,0 +1,122 @@
+"""`scores.parquet`: a split with a method's scores, written by training and by every compared method.
+
+Evaluation cannot tell the methods apart. Shapes: N images, L labels, D embedding. Scores are probabilities in [0, 1].
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from aaam_pipeline.core.artifacts import as_read
+from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.formats import SCHEMA_VERSION
+from aaam_pipeline.formats.calibration import Calibration
+from aaam_pipeline.formats.columns import content_sha256, fixed_size_list, to_float16, to_matrix, write_table
+
+# what a scores file says in its metadata where it is known
+MAYBE = ("calibration", "neighbours")
+
+
+class Neighbours(msgspec.Struct, frozen=True):
+    """How many neighbours to smooth scores over and how much, best on validation, and the mean mAP gained there."""
+
+    count: int
+    weight: float
+    gain: float
+
+
+class ScoredSplit(NamedTuple):
+    """A split with a method's scores: `scores_NL` float32, `targets_NL` uint8, the vocabulary, labels an image k.
+
+    `scores_NL` are as the method gives them. `calibration`, where it has one: to what they would be in annotations.
+    `embedding_ND` float16 and `neighbours`: for measuring neighbour evidence, where there are embeddings.
+    """
+
+    image_ids: list[str]
+    scores_NL: NDArray[np.float32]
+    targets_NL: NDArray[np.uint8]
+    labels: list[str]
+    k: int
+    calibration: Calibration | None = None
+    embedding_ND: NDArray[np.float16] | None = None
+    neighbours: Neighbours | None = None
+
+
+def write_scores(path: Path, split: ScoredSplit) -> None:
+    """Write `scores.parquet`, atomically and with the same bytes for the same content."""
+    split = split._replace(
+        scores_NL=np.ascontiguousarray(split.scores_NL, np.float32),
+        targets_NL=np.ascontiguousarray(split.targets_NL, np.uint8),
+        embedding_ND=None if split.embedding_ND is None else np.ascontiguousarray(to_float16(split.embedding_ND)),
+    )
+    metadata = {
+        "aaam_schema_version": str(SCHEMA_VERSION),
+        "labels": msgspec.json.encode(split.labels),
+        "k": str(split.k),
+        "sha256": _content_sha256(split),
+    }
+    metadata |= {name: msgspec.json.encode(each) for name in MAYBE if (each := getattr(split, name))}
+    columns = {
+        "image_id": pa.array(split.image_ids, pa.string()),
+        "scores": fixed_size_list(split.scores_NL),
+        "targets": fixed_size_list(split.targets_NL),
+    }
+    if split.embedding_ND is not None:
+        columns["embedding"] = fixed_size_list(split.embedding_ND)
+    write_table(path, pa.table(columns).replace_schema_metadata(metadata))
+
+
+def read_scores(path: Path) -> ScoredSplit:
+    """Read `scores.parquet`.
+
+    Raises:
+        IntegrityError: the file is damaged or holds something else.
+    """
+    try:
+        table = pq.read_table(path)
+        metadata = table.schema.metadata or {}
+        labels = msgspec.json.decode(metadata[b"labels"], type=list[str])
+        # an embedding may follow
+        if not pa.schema(list(table.schema)[:3]).equals(_scores(len(labels))):
+            raise IntegrityError(f"{path} is not a scores file: its columns are others, or of another width")
+        split = ScoredSplit(
+            image_ids=table["image_id"].to_pylist(),
+            scores_NL=to_matrix(table["scores"]),
+            targets_NL=to_matrix(table["targets"]),
+            labels=labels,
+            k=int(metadata[b"k"]),
+            calibration=msgspec.json.decode(metadata.get(b"calibration", b"null"), type=Calibration | None),
+            embedding_ND=to_matrix(table["embedding"]) if "embedding" in table.column_names else None,
+            neighbours=msgspec.json.decode(metadata.get(b"neighbours", b"null"), type=Neighbours | None),
+        )
+    except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
+        raise IntegrityError(f"{path} is not a scores file: {error}") from None
+    if metadata.get(b"sha256") != _content_sha256(split).encode():
+        raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")
+    if not ((split.scores_NL >= 0) & (split.scores_NL <= 1)).all():
+        raise IntegrityError(f"{path} holds scores that are no probabilities")
+    if split.calibration and not split.calibration.fits(len(labels)):
+        raise IntegrityError(f"{path}: its calibration is not of {len(labels)} labels")
+    return split
+
+
+def _scores(num_labels: int) -> pa.Schema:
+    return pa.schema(
+        [
+            ("image_id", pa.string()),
+            ("scores", pa.list_(pa.float32(), num_labels)),
+            ("targets", pa.list_(pa.uint8(), num_labels)),
+        ]
+    )
+
+
+def _content_sha256(split: ScoredSplit) -> str:
+    known = [msgspec.to_builtins(as_read(each)) for name in MAYBE if (each := getattr(split, name))]
+    said = [split.image_ids, split.labels, split.k, known]
+    arrays: list[NDArray[Any]] = [split.scores_NL, split.targets_NL]
+    return content_sha256(said, arrays if split.embedding_ND is None else [*arrays, split.embedding_ND])

@@ -1,0 +1,1 @@
+"""A model in the form of another runtime: OpenVINO or ONNX."""
