@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from aaam_pipeline.annotate.writer import write_part
-from aaam_pipeline.core.artifacts import fingerprint, write_sealed
+from aaam_pipeline.core.artifacts import fingerprint, write_checksummed
 from aaam_pipeline.formats import SCHEMA_VERSION, ranking
 from aaam_pipeline.formats.columns import fixed_size_list
 from aaam_pipeline.formats.parts import AnnotationsManifest, annotations_schema, part_path
@@ -57,7 +57,7 @@ def write(folder: Path, images: int, dim: int) -> None:
         parts=len(parts),
         successes=images,
     )
-    write_sealed(folder / "manifest.json", manifest)
+    write_checksummed(folder / "manifest.json", manifest)
 
 
 def codes(label: int, images: int) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.training.ablation import ablate
 
@@ -18,7 +18,7 @@ def main(
 ) -> None:
     """Train every variant on `dataset` with the seeds 1 to `seeds`."""
     out, work = Path("scores", dataset, "ablation"), Path(".aaam/ablation", dataset)
-    with guard(), reporter() as report:
+    with cli_errors(), reporter() as report:
         ablate(dataset, params, Path("data/prepared", dataset), out, work, range(1, seeds + 1), device, report)
 
 

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.evaluation.ablation import summarise
 
 
 def main(datasets: list[str], page: Annotated[Path, typer.Option()] = Path("docs/ablation.md")) -> None:
     """Sum up the ablation of `datasets`."""
-    with guard():
+    with cli_errors():
         summarise(datasets, Path("scores"), Path("reports"), page)
 
 

@@ -7,14 +7,14 @@ import typer
 
 from aaam_pipeline.annotate.runner import Options, annotate
 from aaam_pipeline.annotate.sources import source
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.datasets.prepared import read_split
 
 
 def main(prepared: Path, model: Path, out: Path) -> None:
     """Annotate the test images of `prepared` with the bundle `model` into `out`."""
-    with guard(), reporter() as report:
+    with cli_errors(), reporter() as report:
         files = [path.absolute() for path in read_split(prepared, "test").paths]
         root = Path(os.path.commonpath([file.parent for file in files]))
         # torch, also where OpenVINO is installed: the same rows everywhere

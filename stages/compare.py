@@ -7,7 +7,7 @@ import typer
 
 from aaam_pipeline.baselines.compare import Wanted, compare, parse_settings, places
 from aaam_pipeline.baselines.tuning import CRITERIA
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.evaluation import comparison
 from aaam_pipeline.evaluation.inputs import Sources
@@ -23,7 +23,7 @@ def main(
     params: Path = Path("params.yaml"),
 ) -> None:
     """Run methods on `dataset`, and print what came of it."""
-    with guard(), reporter() as report:
+    with cli_errors(), reporter() as report:
         wanted = Wanted(method or [], criterion if tune else None, parse_settings(setting or []))
         result = compare(dataset, params, places(dataset), wanted, report)
         shown = comparison.table(result, Sources())

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import typer
 
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.datasets.download import download
 
 
 def main(dataset: str, out: Path, params: Path = Path("params.yaml")) -> None:
     """Obtain `dataset` into `out`."""
-    with guard(), reporter() as report:
+    with cli_errors(), reporter() as report:
         download(dataset, params, out, report)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline.baselines.features import IMAGENET, compute
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
 
 
@@ -18,7 +18,7 @@ def main(
     params: Path = Path("params.yaml"),
 ) -> None:
     """Compute the features of `dataset` into `out`."""
-    with guard(), reporter() as report:
+    with cli_errors(), reporter() as report:
         folder = out or Path("features", dataset)
         compute(dataset, params, Path("data/prepared", dataset), model, folder, device, report)
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import typer
 
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 
 
 def main(dataset: str, out: Path, device: str = "auto") -> None:
     """Draw the figures of `dataset` into `out`."""
-    with guard():
-        # in the guard: it needs the extra `research`
+    with cli_errors():
+        # inside cli_errors: it needs the extra `research`
         from aaam_pipeline.figures import build
 
         scores, models = Path("scores", dataset), Path("models", dataset)

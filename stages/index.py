@@ -4,14 +4,14 @@ from pathlib import Path
 
 import typer
 
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.index.build import build
 
 
 def main(annotations: Path, out: Path) -> None:
     """Build the index of `annotations` into `out`."""
-    with guard(), reporter() as report:
+    with cli_errors(), reporter() as report:
         build(annotations, out, report)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.core.params import load, to_dict
 from aaam_pipeline.datasets import registry
@@ -14,7 +14,7 @@ from aaam_pipeline.models.preprocess import Preprocess
 
 def main(dataset: str, raw: Path, out: Path, params: Path = Path("params.yaml")) -> None:
     """Prepare `dataset`, downloaded to `raw`, into `out`."""
-    with guard(), reporter() as report:
+    with cli_errors(), reporter() as report:
         how = load(params, f"{dataset}.preprocess", Preprocess)
         listing = registry.get(dataset).read(raw, registry.load_params(dataset, params))
         prepare(listing, out, lambda content: how.decode(content).pixels_SS3, how.size, report, key=to_dict(how))

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import typer
 
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.evaluation import inputs, report
 
 
 def main(dataset: str, out: Path) -> None:
     """Write the report on `dataset` into `out`/<dataset>."""
-    with guard():
+    with cli_errors():
         report.write([inputs.read(dataset, inputs.Sources())], out, out / dataset / "report.html")
 
 

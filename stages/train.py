@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.training import settings
 from aaam_pipeline.training.run import places, run_phase
@@ -12,7 +12,7 @@ from aaam_pipeline.training.run import places, run_phase
 
 def main(dataset: str, phase: str, device: str = "auto", params: Path = Path("params.yaml")) -> None:
     """Train `phase` of `dataset`."""
-    with guard(), reporter() as report:
+    with cli_errors(), reporter() as report:
         chosen = settings.read(params, dataset, phase)
         run_phase(dataset, phase, chosen, places(dataset, phase, Path("data/prepared", dataset)), device, report)
 

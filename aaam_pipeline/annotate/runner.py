@@ -102,16 +102,16 @@ def _prepare(
         bases = _bases(work, manifest, options)
         if _resumable(work, ledger, manifest, options):
             done = count(work.rows).count
-            report.say(f"going on with an interrupted run: {done} of {manifest.inputs} images are done")
+            report.info(f"going on with an interrupted run: {done} of {manifest.inputs} images are done")
             return None, None
         tally = _compare(ledger, bases, options, report, skipped)
         if bases and bases[0].rows == work.out and not tally.todo and not ledger.stale():
             work.discard()
-            report.say(f"{work.out} is complete: {manifest.inputs} images, same model and settings; nothing to do")
+            report.info(f"{work.out} is complete: {manifest.inputs} images, same model and settings; nothing to do")
             return bases[0].manifest, None
         # before anything is written: a model or a device that is not there leaves nothing behind
         backend = _load(model, options, report) if tally.todo else None
-        report.say(f"{manifest.inputs} images: {tally}")
+        report.info(f"{manifest.inputs} images: {tally}")
         work.begin(_plan(manifest, ledger, bases, work, options), ledger, bases)
         return None, backend
 
@@ -234,7 +234,7 @@ def _load(model: Path, options: Options, report: Reporter) -> Backend | None:
     """Load the model; on a cluster the actors do."""
     if options.engine == "ray":
         return None
-    return backends.create(options.backend, model, options.device, report.say)
+    return backends.create(options.backend, model, options.device, report.info)
 
 
 def _make(work: Work, model: Path, backend: Backend | None, options: Options, report: Reporter) -> None:

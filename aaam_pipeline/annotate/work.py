@@ -24,13 +24,12 @@ from aaam_pipeline.annotate import writer
 from aaam_pipeline.annotate.ledger import Ledger
 from aaam_pipeline.core.artifacts import (
     PARTIAL,
-    check_seal,
     fingerprint,
     publish,
-    read_json,
+    read_checksummed,
     sync,
     work_folder,
-    write_sealed,
+    write_checksummed,
 )
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.formats.parts import (
@@ -129,7 +128,7 @@ class Work:
         ledger.write_todo(self.todo, plan.part_size)
         # a plan that outlives a power cut must not name files that did not
         sync(self.folder)
-        self.plan = write_sealed(self.folder / PLAN, msgspec.structs.replace(plan, kept_parts=kept))
+        self.plan = write_checksummed(self.folder / PLAN, msgspec.structs.replace(plan, kept_parts=kept))
         _remove(self.old)
 
     def publish(self) -> AnnotationsManifest:
@@ -155,7 +154,7 @@ class Work:
             successes=total.successes,
             failures=total.failures,
         )
-        manifest = write_sealed(self.rows / "manifest.json", manifest)
+        manifest = write_checksummed(self.rows / "manifest.json", manifest)
         publish(self.rows, self.out)
         self.discard()
         return manifest
@@ -204,8 +203,7 @@ def _remove(folder: Path) -> None:
 
 def _read_plan(folder: Path) -> Plan | None:
     try:
-        plan = read_json(folder / PLAN, Plan, "a work folder")
-        check_seal(folder / PLAN, plan)
+        plan = read_checksummed(folder / PLAN, Plan, "a work folder")
     except AaamError:
         # there is none, it is damaged, or of another version of this program
         return None

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.core.artifacts import write_bytes, write_sealed
+from aaam_pipeline.core.artifacts import write_bytes, write_checksummed
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats.parts import PartStats, read_stats, stats_path
 
@@ -32,7 +32,7 @@ def write_part(path: Path, rows: pa.Table, seconds: float) -> PartStats:
         sha256=hashlib.sha256(content).hexdigest(),
         inputs_hash=f"{inputs_hash(rows):032x}",
     )
-    return write_sealed(stats_path(path), stats)
+    return write_checksummed(stats_path(path), stats)
 
 
 def regroup(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:

@@ -144,15 +144,15 @@ def _finished(job: Job) -> MethodResult | None:
 def _run(job: Job, criterion: str | None, report: Reporter) -> MethodResult:
     """Tune and run a method, and keep its result."""
     try:
-        report.say(f"{job.name}: {create(job.name, **job.params)}")
+        report.info(f"{job.name}: {create(job.name, **job.params)}")
         trials, chosen, seconds = in_process(choose, job, criterion) if criterion else ([], {}, 0.0)
         result = in_process(run, job, chosen)
     except (AaamError, MemoryError) as error:
-        report.say(f"{job.name}: {error or 'not enough memory'}")
+        report.info(f"{job.name}: {error or 'not enough memory'}")
         return MethodResult(job.name, job.fingerprint, error=str(error) or "not enough memory")
     result.trials, result.seconds_tune = trials, seconds
     write_json(job.scores.with_suffix(".json"), result)
-    report.say(
+    report.info(
         f"{job.name}: validation mAP {result.val['map']:.4f}, test mAP {result.test['map']:.4f}, fit "
         f"{result.seconds_fit:.1f} s, predict {result.seconds_predict:.1f} s, {result.peak_bytes / 1e9:.1f} GB"
     )

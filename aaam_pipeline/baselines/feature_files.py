@@ -3,7 +3,7 @@
 Shapes: N images of a split, D features, L labels.
 
     train.npy, val.npy, test.npy     float32 (N, D), to be memory-mapped; rows in the order of the prepared split
-    manifest.json                    what they are of, and size and SHA-256 of the files; sealed
+    manifest.json                    what they are of, and size and SHA-256 of the files; checksummed
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.baselines.base import Features, Targets
-from aaam_pipeline.core.artifacts import check_seal, read_json
+from aaam_pipeline.core.artifacts import read_checksummed
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.datasets.prepared import content_fingerprint, read_split
@@ -30,7 +30,7 @@ class FileInfo(msgspec.Struct):
     sha256: str
 
 
-class Manifest(msgspec.Struct):
+class FeaturesManifest(msgspec.Struct):
     """What the features are of.
 
     `model`: the id of a bundle, or the name of an ImageNet backbone; `architecture`, `preprocess`: as in a bundle;
@@ -58,7 +58,7 @@ class FeatureSplit(NamedTuple):
     targets_NL: Targets
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> FeaturesManifest:
     """Return what a folder of features says of itself.
 
     Raises:
@@ -66,10 +66,12 @@ def read_manifest(folder: Path) -> Manifest:
         IntegrityError: it was changed, is of another version, or a file has another size.
     """
     path = folder / "manifest.json"
-    manifest = read_json(path, Manifest, "a folder of features")
-    if (manifest.format, manifest.version) != (FORMAT, VERSION):
-        raise IntegrityError(f"{path} is of another version of this program; compute the features again")
-    check_seal(path, manifest)
+
+    def outdated(manifest: FeaturesManifest) -> str:
+        known = (manifest.format, manifest.version) == (FORMAT, VERSION)
+        return "" if known else f"{path} is of another version of this program; compute the features again"
+
+    manifest = read_checksummed(path, FeaturesManifest, "a folder of features", outdated)
     for split, info in manifest.files.items():
         file = folder / f"{split}.npy"
         if not file.is_file() or file.stat().st_size != info.bytes:

@@ -15,9 +15,9 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from aaam_pipeline.baselines.feature_files import FORMAT, VERSION, FileInfo, Manifest
+from aaam_pipeline.baselines.feature_files import FORMAT, VERSION, FeaturesManifest, FileInfo
 from aaam_pipeline.core import params
-from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, work_folder, write_json, write_sealed
+from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, work_folder, write_checksummed, write_json
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.memory import keep_freed_memory
@@ -65,7 +65,7 @@ def compute(
     size = read_manifest(prepared).size
     if source.preprocess.size != size:
         raise UsageError(f"{source.name} takes pictures of {source.preprocess.size} px, {prepared} has {size} px")
-    manifest = Manifest(
+    manifest = FeaturesManifest(
         FORMAT, VERSION, dataset, source.name, params.to_dict(source.architecture), params.to_dict(source.preprocess),
         _weights_sha256(source.network), content_fingerprint(prepared), source.network.embedding_dim, {},
     )  # fmt: skip
@@ -76,10 +76,10 @@ def compute(
             path = work / f"{split}.npy"
             manifest.files[split] = FileInfo(journal.done[split], path.stat().st_size, file_sha256(path))
         (work / "journal.json").unlink()
-        write_sealed(work / "manifest.json", manifest)
+        write_checksummed(work / "manifest.json", manifest)
         publish(work, out)
     total = sum(info.images for info in manifest.files.values())
-    report.say(f"features: {total:,} images x {manifest.dimension:,} of {source.name} in {out}")
+    report.info(f"features: {total:,} images x {manifest.dimension:,} of {source.name} in {out}")
 
 
 def open_source(dataset: str, params_file: Path, model: str, device: torch.device) -> Source:

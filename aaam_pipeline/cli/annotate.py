@@ -9,7 +9,7 @@ import typer
 from typer import Option
 
 from aaam_pipeline.cli import defaults
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 
 Images = Annotated[
     list[str],
@@ -93,7 +93,7 @@ def annotate(
     Every input gets a row; one that cannot be decoded is a row that says why. Given again, the same command goes on
     where it was stopped, or brings the annotations up to date: new, changed and deleted images.
     """
-    with guard():
+    with cli_errors():
         from aaam_pipeline.annotate import runner, sources
         from aaam_pipeline.annotate.mapper import Assignment
         from aaam_pipeline.cli.render import reporter
@@ -110,10 +110,12 @@ def annotate(
                 print(tally if tally.todo or tally.deleted else "nothing to do")
                 return
             made = runner.annotate(found, bundle, out, options, report, skipped)
-            report.say(f"{out}: {made.successes} of {made.inputs} images annotated, {_counts(made.failures, 'failed')}")
+            report.info(
+                f"{out}: {made.successes} of {made.inputs} images annotated, {_counts(made.failures, 'failed')}"
+            )
             if skipped:
-                report.say(f"left out of the inputs: {_counts(skipped, 'names')}")
-            report.say(f"next: aaam-pipe index {out}")
+                report.info(f"left out of the inputs: {_counts(skipped, 'names')}")
+            report.info(f"next: aaam-pipe index {out}")
 
 
 def _fill(kind: type[Kind], given: Mapping[str, Any]) -> Kind:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline.cli import defaults
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.artifacts import newest
 from aaam_pipeline.core.errors import AaamError
 
@@ -22,7 +22,7 @@ def doctor(
     index: defaults.Index = None,
 ) -> None:
     """Say which device, versions, model and index would be used."""
-    with guard():
+    with cli_errors():
         facts = {"device": _device(device), "cores": str(os.cpu_count()), "python": platform.python_version()}
         facts |= {name: installed for name in PACKAGES if (installed := _version(name))}
         facts["model"] = _model(model or defaults.newest_model())

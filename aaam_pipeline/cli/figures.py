@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aaam_pipeline.cli import defaults
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def paths(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Draw Fig. 2: how the scores of images' labels change while networks are trained, a row a method."""
-    with guard():
+    with cli_errors():
         from aaam_pipeline.figures import build
 
         named = {name: [Path(file) for file in files.split("+")] for name, files in _pairs(methods).items()}
@@ -104,7 +104,7 @@ def bars(
     prepared: Prepared = None,
 ) -> None:
     """Draw Fig. 4: the scores that two methods give an image's labels, relevant ones and the best irrelevant ones."""
-    with guard():
+    with cli_errors():
         from aaam_pipeline.figures import build
 
         files = {name: Path(file) for name, file in _pairs(methods).items()}
@@ -139,7 +139,7 @@ def maps(
     CAM where a network ends in average pooling and a linear layer, Grad-CAM for other heads. Where no images are named,
     they are chosen among the first 256 with two labels or more.
     """
-    with guard():
+    with cli_errors():
         from aaam_pipeline.figures import build
 
         folders = {name: Path(folder) for name, folder in _pairs(models).items()}

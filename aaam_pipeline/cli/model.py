@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aaam_pipeline.cli import defaults
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 
 if TYPE_CHECKING:
     from aaam_pipeline.models.export.manifest import ExportInfo
@@ -73,7 +73,7 @@ def export(
 
     An export that loses too much is refused, and nothing is left of it.
     """
-    with guard():
+    with cli_errors():
         bundle = defaults.model(model)
         from aaam_pipeline.models.export import manifest as exported
         from aaam_pipeline.models.info import read_info
@@ -95,7 +95,7 @@ def export(
         with render.reporter(quiet) as report:
             made = exporting.run(bundle, target, request, report)
             _show(made, target, as_json)
-            report.say(f"exported {made.info.model_id} to {render.near(target)}")
+            report.info(f"exported {made.info.model_id} to {render.near(target)}")
 
 
 def _show(made: "ExportInfo", target: Path, as_json: bool) -> None:

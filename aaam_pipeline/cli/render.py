@@ -30,7 +30,7 @@ SHOWN = 5
 class PlainReporter(NullReporter):
     """For logs and pipes: keeps the lines, leaves out the bars."""
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Print a line on stderr."""
         print(text, file=sys.stderr, flush=True)
 
@@ -60,7 +60,7 @@ class TerminalReporter:
         finally:
             self._progress.remove_task(id)
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Print a line above the bars."""
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 

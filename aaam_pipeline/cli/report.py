@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 
 
 def report(
@@ -42,7 +42,7 @@ def report(
 
     One page of HTML about all data sets, that needs no other file, and Markdown for each. The paths are printed.
     """
-    with guard():
+    with cli_errors():
         from aaam_pipeline.cli.render import near
         from aaam_pipeline.evaluation import inputs
         from aaam_pipeline.evaluation import report as reports

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from aaam_pipeline.cli import defaults, output
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
 
 
@@ -52,7 +52,7 @@ def search(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Find images by keywords, best first."""
-    with guard():
+    with cli_errors():
         out = output.Output.of(context.params)
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
@@ -62,14 +62,14 @@ def search(
         own = load(words) if words else None
         with engine.open(defaults.index(index, quiet), words=own) as opened:
             asked = opened.parse(" ".join(query))
-            say = NullReporter().say if quiet else render.PlainReporter().say
+            info = NullReporter().info if quiet else render.PlainReporter().info
             for note in asked.notes:
-                say(note)
+                info(note)
             explained = opened.explain(asked, top) if explain else None
             found = opened.query(asked, top) if explained is None else [each.hit for each in explained]
             out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained, quiet=quiet)
             if not found:
-                say(f"none of {opened.manifest.images} images fits this query")
+                info(f"none of {opened.manifest.images} images fits this query")
 
 
 def labels(
@@ -81,7 +81,7 @@ def labels(
     quiet: defaults.Quiet = False,
 ) -> None:
     """List the labels one can search for, with how many images were assigned each."""
-    with guard():
+    with cli_errors():
         if words:
             if as_json:
                 raise UsageError("--json and --words exclude each other")

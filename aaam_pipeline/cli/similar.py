@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aaam_pipeline.cli import defaults, output
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def similar(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Find images that look like photographs, most like first."""
-    with guard():
+    with cli_errors():
         out = output.Output.of(context.params)
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
@@ -58,7 +58,7 @@ def similar(
         with engine.open(folder, embed, load(words) if words else None) as opened:
             asked = None if query is None else opened.parse(query)
             for note in asked.notes if asked and not quiet else ():
-                render.PlainReporter().say(note)
+                render.PlainReporter().info(note)
             hits = opened.similar(photos, top, unlike=unlike or (), query=asked)
             names = opened.labels(asked) if asked else []
             title = " ".join(["similar to", *photos, *(f"not {each}" for each in unlike or ()), query or ""]).strip()
@@ -80,7 +80,7 @@ def dedup(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Group near-duplicates, the best image of a group first; nothing is deleted."""
-    with guard():
+    with cli_errors():
         output.exclusive({"--json": as_json, "--print0" if print0 else "--paths": paths or print0})
         if not 0 < similarity <= 1:
             raise UsageError(f"--similarity must be above 0 and at most 1, not {similarity}")
@@ -97,7 +97,7 @@ def dedup(
             render.groups(groups, as_json=as_json)
         if not quiet:
             beyond = sum(len(group.hits) - 1 for group in groups)
-            render.PlainReporter().say(f"{beyond} of {images} images duplicate another, in {len(groups)} groups")
+            render.PlainReporter().info(f"{beyond} of {images} images duplicate another, in {len(groups)} groups")
 
 
 def _embedder(named: Path | None, device: str, index: "IndexManifest") -> "Embed":

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from aaam_pipeline.cli import defaults
-from aaam_pipeline.cli.guard import guard
+from aaam_pipeline.cli.errors import cli_errors
 
 
 def verify(
@@ -15,7 +15,7 @@ def verify(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Check annotations or an index: a row for every input, hashes, no duplicates; exit code 4 if damaged."""
-    with guard():
+    with cli_errors():
         from aaam_pipeline.index.verify import is_index
 
         facts, sentence = (_index if is_index(folder) else _annotations)(folder, quiet)

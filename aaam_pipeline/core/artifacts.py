@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,24 +55,34 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
 
 
-def write_sealed(path: Path, content: Manifest) -> Manifest:
+def write_checksummed(path: Path, content: Manifest) -> Manifest:
     """Write a struct as JSON, its field `hash` being that of all others, atomically; return it with the hash."""
-    sealed: Manifest = msgspec.structs.replace(content, hash=_seal(content))  # type: ignore[type-var]
-    write_json(path, sealed)
-    return sealed
+    checksummed: Manifest = msgspec.structs.replace(content, hash=_checksum(content))  # type: ignore[type-var]
+    write_json(path, checksummed)
+    return checksummed
 
 
-def check_seal(path: Path, content: Any) -> None:
-    """Check that a struct read from `path` is what `write_sealed` wrote.
+def read_checksummed(
+    path: Path, kind: type[Manifest], what: str, outdated: Callable[[Manifest], str] = lambda content: ""
+) -> Manifest:
+    """Read what `write_checksummed` wrote; `what` names it in messages ("a model bundle").
+
+    `outdated`: says in one line why content of another version cannot be used, or "" where it can.
 
     Raises:
-        IntegrityError: a value was changed since; a digit of a threshold, for instance, would not be noticed else.
+        UsageError: the file is not there, so its folder is not `what`.
+        IntegrityError: it is damaged, or `outdated`, or a value was changed since it was written: a digit of a
+            threshold, for instance, would not be noticed otherwise.
     """
-    if content.hash != _seal(content):
+    content = read_json(path, kind, what)
+    if problem := outdated(content):
+        raise IntegrityError(problem)
+    if content.hash != _checksum(content):  # type: ignore[attr-defined]
         raise IntegrityError(f"{path} was changed: its hash is not that of what it holds")
+    return content
 
 
-def _seal(content: Any) -> str:
+def _checksum(content: Any) -> str:
     # as it will be read: what is no number becomes null in JSON
     return fingerprint(msgspec.json.decode(msgspec.json.encode(as_read(msgspec.structs.replace(content, hash="")))))
 

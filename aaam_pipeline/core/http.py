@@ -17,7 +17,7 @@ TIMEOUT = 30.0
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
-class PassingError(Exception):
+class TransientError(Exception):
     """A failure that may pass: it is worth another attempt, after `wait` seconds if the server asked for that."""
 
     def __init__(self, message: str, wait: float = 0) -> None:
@@ -25,7 +25,7 @@ class PassingError(Exception):
         self.wait = wait
 
 
-class RefusedError(Exception):
+class PermanentError(Exception):
     """A failure that stays: this address does not have what is asked for. `status`: the server's, if it gave one."""
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -40,8 +40,8 @@ def request(url: str, headers: Mapping[str, str] = {}, method: str = "GET") -> "
     A name and password in the URL are sent as basic authentication.
 
     Raises:
-        PassingError: no connection, no answer in time, a broken transfer, or a status that says "later".
-        RefusedError: another status that is no success, or no URL.
+        TransientError: no connection, no answer in time, a broken transfer, or a status that says "later".
+        PermanentError: another status that is no success, or no URL.
     """
     import urllib3
 
@@ -62,7 +62,7 @@ def request(url: str, headers: Mapping[str, str] = {}, method: str = "GET") -> "
     except urllib3.exceptions.HTTPError as error:
         raise _failure(error) from None
     except (ValueError, UnicodeError) as error:
-        raise RefusedError(f"not a URL: {' '.join(str(error).split())}") from None
+        raise PermanentError(f"not a URL: {' '.join(str(error).split())}") from None
     try:
         if response.status >= 300:
             raise _status(response)
@@ -79,8 +79,8 @@ def _status(response: "BaseHTTPResponse") -> Exception:
     said = f"HTTP {response.status} {response.reason or known}".rstrip()
     if response.status in _AGAIN:
         wait = response.headers.get("Retry-After", "")
-        return PassingError(said, float(wait) if wait.isdecimal() else 0)
-    return RefusedError(said, response.status)
+        return TransientError(said, float(wait) if wait.isdecimal() else 0)
+    return PermanentError(said, response.status)
 
 
 def _failure(error: Exception) -> Exception:
@@ -91,20 +91,20 @@ def _failure(error: Exception) -> Exception:
     inner = cause if isinstance(cause, Exception) else error
     said = " ".join(str(inner).split())
     if isinstance(inner, exceptions.SSLError):
-        return RefusedError(f"TLS: {said}")
+        return PermanentError(f"TLS: {said}")
     if isinstance(inner, exceptions.LocationValueError):
-        return RefusedError(f"not a URL: {said}")
+        return PermanentError(f"not a URL: {said}")
     if isinstance(inner, exceptions.ResponseError):
-        return RefusedError(said)
+        return PermanentError(said)
     if isinstance(inner, exceptions.NameResolutionError):
-        return PassingError("the name of the server cannot be resolved")
+        return TransientError("the name of the server cannot be resolved")
     if isinstance(inner, exceptions.NewConnectionError | exceptions.ProxyError):
-        return PassingError("no connection to the server")
+        return TransientError("no connection to the server")
     if isinstance(inner, exceptions.TimeoutError):
-        return PassingError(f"no answer within {TIMEOUT:.0f} seconds")
+        return TransientError(f"no answer within {TIMEOUT:.0f} seconds")
     if isinstance(inner, exceptions.ProtocolError | exceptions.IncompleteRead):
-        return PassingError("the connection broke off before the end of the file")
-    return PassingError(said)
+        return TransientError("the connection broke off before the end of the file")
+    return TransientError(said)
 
 
 def _proxy(scheme: str, host: str) -> str | None:

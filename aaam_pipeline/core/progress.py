@@ -18,7 +18,7 @@ class Reporter(Protocol):
     def task(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Advance]:
         """Open a bar of `total` steps, `done` of them in an earlier run; the yielded function moves it on."""
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Show one line and keep it."""
 
 
@@ -34,5 +34,5 @@ class NullReporter:
         """Accept steps and forget them."""
         yield ignore
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Forget the line."""

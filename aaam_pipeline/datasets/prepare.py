@@ -6,7 +6,7 @@ Shapes: N images of a split, S side, L labels.
     bad_images.csv               images that could not be decoded or are not there, with the reason; left out, not fatal
     <split>/pixels.npy           uint8 (N, S, S, 3), to be memory-mapped
     <split>/examples.parquet     image_id, path, labels of the rows of pixels.npy
-    manifest.json                counts, and size and SHA-256 of all other files; sealed
+    manifest.json                counts, and size and SHA-256 of all other files; checksummed
 
 It is built in `<out>.partial`; `.<out>.journal` beside it says how far it is, so that a stopped run goes on.
 """
@@ -31,15 +31,15 @@ from aaam_pipeline.core.artifacts import (
     sources_fingerprint,
     sync,
     work_folder,
+    write_checksummed,
     write_json,
-    write_sealed,
 )
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing
 from aaam_pipeline.datasets.pixels import Bad, Decode, Journal, Written, write_pixels
-from aaam_pipeline.datasets.prepared import FORMAT, VERSION, FileInfo, Manifest, SplitInfo
+from aaam_pipeline.datasets.prepared import FORMAT, VERSION, FileInfo, PreparedManifest, SplitInfo
 
 # the code that a half prepared data set must come from
 CODE = ("core", "datasets", "models")
@@ -56,7 +56,7 @@ def prepare(listing: Listing, out: Path, decode: Decode, size: int, report: Repo
     """
     total = sum(len(listing.splits[split]) for split in SPLITS)
     if listing.note:
-        report.say(listing.note)
+        report.info(listing.note)
     with exclusive(out):
         work, journal = _open(listing, out, size, key)
         done = sum(journal.done(split) for split in SPLITS)
@@ -70,7 +70,7 @@ def prepare(listing: Listing, out: Path, decode: Decode, size: int, report: Repo
         _write_rest(listing, written, work, size)
         bad = sum(len(each.bad) for each in written.values())
         if bad:
-            report.say(f"prepare: {bad} images cannot be decoded and are left out, see {out / 'bad_images.csv'}")
+            report.info(f"prepare: {bad} images cannot be decoded and are left out, see {out / 'bad_images.csv'}")
         # before the folders change places: whoever is killed in between must not go on in the old one
         sync(work)
         journal.close()
@@ -104,7 +104,7 @@ def _open(listing: Listing, out: Path, size: int, key: Any) -> tuple[Path, Journ
 def _check_space(work: Path, total: int, done: int, size: int, report: Reporter) -> None:
     needed, free = (total - done) * size * size * 3, shutil.disk_usage(work).free
     goes_on = f", goes on after {done:,}" if done else ""
-    report.say(f"prepare: {total:,} images{goes_on}; {needed / 1e9:,.2f} GB to write, {free / 1e9:,.1f} GB are free")
+    report.info(f"prepare: {total:,} images{goes_on}; {needed / 1e9:,.2f} GB to write, {free / 1e9:,.1f} GB are free")
     if needed > free:
         raise DatasetError(f"{work.parent} has too little room: {needed / 1e9:,.1f} GB are needed")
 
@@ -135,8 +135,8 @@ def _write_rest(listing: Listing, written: dict[str, Written], work: Path, size:
         for path in paths
     }
     splits = {split: _info(each.good, len(each.bad)) for split, each in written.items()}
-    manifest = Manifest(FORMAT, VERSION, size, len(listing.labels), len(listing.missing), splits, files)
-    write_sealed(work / "manifest.json", manifest)
+    manifest = PreparedManifest(FORMAT, VERSION, size, len(listing.labels), len(listing.missing), splits, files)
+    write_checksummed(work / "manifest.json", manifest)
 
 
 def _info(good: Iterable[Example], bad: int) -> SplitInfo:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import check_seal, read_json, real_path
+from aaam_pipeline.core.artifacts import read_checksummed, read_json, real_path
 from aaam_pipeline.core.errors import DatasetError, IntegrityError
 
 FORMAT, VERSION = "aaam-pipe prepared data set", 1
@@ -44,7 +44,7 @@ class FileInfo(msgspec.Struct):
     sha256: str
 
 
-class Manifest(msgspec.Struct):
+class PreparedManifest(msgspec.Struct):
     """What a prepared data set holds. `size`: side S; `labels`: L; `missing`: images that the copy lacks."""
 
     format: str
@@ -61,7 +61,7 @@ class _VocabularyFile(msgspec.Struct):
     labels: list[str]
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> PreparedManifest:
     """Return what a prepared data set says of itself.
 
     Raises:
@@ -69,11 +69,12 @@ def read_manifest(folder: Path) -> Manifest:
         IntegrityError: it was changed, or is of another version.
     """
     path = folder / "manifest.json"
-    manifest = read_json(path, Manifest, "a prepared data set")
-    if (manifest.format, manifest.version) != (FORMAT, VERSION):
-        raise IntegrityError(f"{path} is of another version of this program; prepare the data set again")
-    check_seal(path, manifest)
-    return manifest
+
+    def outdated(manifest: PreparedManifest) -> str:
+        known = (manifest.format, manifest.version) == (FORMAT, VERSION)
+        return "" if known else f"{path} is of another version of this program; prepare the data set again"
+
+    return read_checksummed(path, PreparedManifest, "a prepared data set", outdated)
 
 
 def read_labels(folder: Path) -> list[str]:

@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from aaam_pipeline.core.artifacts import check_seal, read_json
-from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.artifacts import read_checksummed
 from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.calibration import Calibration
 
@@ -67,16 +66,17 @@ def read_annotations_manifest(folder: Path) -> AnnotationsManifest:
         UsageError: `folder` holds none.
         IntegrityError: it is damaged, or of another version.
     """
-    path = folder / "manifest.json"
-    manifest = read_json(path, AnnotationsManifest, "an annotations folder")
-    if manifest.schema_version != SCHEMA_VERSION:
+
+    def outdated(manifest: AnnotationsManifest) -> str:
+        if manifest.schema_version == SCHEMA_VERSION:
+            return ""
         older = manifest.schema_version < SCHEMA_VERSION
-        raise IntegrityError(
+        return (
             f"{folder} holds annotations of version {manifest.schema_version}, but version {SCHEMA_VERSION} is known; "
             + ("annotate again with --on-existing overwrite" if older else "a newer aaam-pipe reads them")
         )
-    check_seal(path, manifest)
-    return manifest
+
+    return read_checksummed(folder / "manifest.json", AnnotationsManifest, "an annotations folder", outdated)
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -95,10 +95,7 @@ def read_stats(part: Path) -> PartStats:
     Raises:
         UsageError, IntegrityError: they are not there, or damaged.
     """
-    path = stats_path(part)
-    stats = read_json(path, PartStats, "an annotations folder")
-    check_seal(path, stats)
-    return stats
+    return read_checksummed(stats_path(part), PartStats, "an annotations folder")
 
 
 def annotations_schema(num_labels: int, embedding_dim: int) -> pa.Schema:

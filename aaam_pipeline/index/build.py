@@ -84,7 +84,7 @@ def build(
         known = {part.sha256: part for part in old.parts} if old else {}
         parts = [inputs.parts(source, known) for source in sources]
         if old and _is_current(old, sources, parts, memory):
-            report.say(f"{out} is up to date")
+            report.info(f"{out} is up to date")
             return old.manifest
         old = _reusable(old, sources[0], parts, memory)
         plan = Plan(sources, parts, [_steps(each, old.parts if old else []) for each in parts])
@@ -168,7 +168,7 @@ def _build(plan: Plan, old: Old | None, work: Path, memory: int, report: Reporte
     finally:
         scores.close()
     if plan.images > vector_builders.FLAT_IMAGES:
-        report.say(f"choosing which of {plan.images} vectors are compared: minutes for a million images")
+        report.info(f"choosing which of {plan.images} vectors are compared: minutes for a million images")
     facts = vectors.write(work / VECTORS)
     write_json(work / PARTS, [part for parts in plan.parts for part in parts])
     manifest = IndexManifest(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import check_seal, file_sha256, read_json, write_sealed
+from aaam_pipeline.core.artifacts import file_sha256, read_checksummed, write_checksummed
 from aaam_pipeline.core.errors import IntegrityError
 
 VERSION = 4
@@ -64,12 +64,14 @@ def read(folder: Path) -> IndexManifest:
         UsageError: `folder` is no index.
         IntegrityError: the manifest or a file is damaged.
     """
-    manifest = read_json(folder / "manifest.json", IndexManifest, "an index")
-    if manifest.schema_version != VERSION:
-        raise IntegrityError(
-            f"{folder}: index version {manifest.schema_version}, but {VERSION} is known; build it again"
+
+    def outdated(manifest: IndexManifest) -> str:
+        version = manifest.schema_version
+        return (
+            "" if version == VERSION else f"{folder}: index version {version}, but {VERSION} is known; build it again"
         )
-    check_seal(folder / "manifest.json", manifest)
+
+    manifest = read_checksummed(folder / "manifest.json", IndexManifest, "an index", outdated)
     for name, size in manifest.files.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != size:
@@ -85,4 +87,4 @@ def write(folder: Path, manifest: IndexManifest) -> IndexManifest:
         files={file.name: file.stat().st_size for file in files},
         sha256={file.name: file_sha256(file) for file in files},
     )
-    return write_sealed(folder / "manifest.json", filled)
+    return write_checksummed(folder / "manifest.json", filled)

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from aaam_pipeline.core.artifacts import file_sha256, publish, work_folder, write_sealed
+from aaam_pipeline.core.artifacts import file_sha256, publish, work_folder, write_checksummed
 from aaam_pipeline.core.errors import DeviceError, IntegrityError
 from aaam_pipeline.models.info import FORMAT, VERSION, BundleInfo, read_info
 from aaam_pipeline.models.network import Network
@@ -41,7 +41,7 @@ def save(network: Network, info: BundleInfo, folder: Path) -> BundleInfo:
         format=FORMAT,
         version=VERSION,
     )
-    info = write_sealed(work / "bundle.json", info)
+    info = write_checksummed(work / "bundle.json", info)
     publish(work, folder)
     return info
 

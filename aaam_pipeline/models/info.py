@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import check_seal, read_json
+from aaam_pipeline.core.artifacts import read_checksummed
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.models.architecture import ModelParams
@@ -45,10 +45,14 @@ def read_info(folder: Path) -> BundleInfo:
         UsageError: `folder` is no bundle.
         IntegrityError: it is damaged, or of a version this program does not know.
     """
-    info = read_json(folder / "bundle.json", BundleInfo, "a model bundle")
-    if info.format != FORMAT or info.version != VERSION:
-        raise IntegrityError(f"{folder}: bundle format {info.format!r} version {info.version}, but {VERSION} is known")
-    check_seal(folder / "bundle.json", info)
+
+    def outdated(info: BundleInfo) -> str:
+        known = (info.format, info.version) == (FORMAT, VERSION)
+        return (
+            "" if known else f"{folder}: bundle format {info.format!r} version {info.version}, but {VERSION} is known"
+        )
+
+    info = read_checksummed(folder / "bundle.json", BundleInfo, "a model bundle", outdated)
     check(folder, info)
     return info
 

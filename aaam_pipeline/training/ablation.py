@@ -106,7 +106,7 @@ def _train(
         )  # fmt: skip
         print_of = fingerprint(dataset, phase, ours, places, Team(device))
         if _finished(folder) != print_of:
-            report.say(f"{dataset}, {variant.name}, seed {seed}: {phase}")
+            report.info(f"{dataset}, {variant.name}, seed {seed}: {phase}")
             run_phase(dataset, phase, ours, places, device, report)
             write_json(folder / "finished.json", _Finished(print_of))
         trained.append(places)

@@ -98,7 +98,7 @@ def run_phase(dataset: str, phase: str, settings: Settings, places: Places, devi
         write_recording(places.recording, recorder.result(labels))
         saved = bundle.save(network, info, places.bundle)
         task.checkpoint.unlink(missing_ok=True)
-        report.say(f"{task.name}: {saved.model_id}, best epoch {progress.best_epoch}, mAP {progress.best_map:.4f}")
+        report.info(f"{task.name}: {saved.model_id}, best epoch {progress.best_epoch}, mAP {progress.best_map:.4f}")
     team.wait()
 
 

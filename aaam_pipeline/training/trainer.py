@@ -96,7 +96,7 @@ def train(network: Network, task: Task, recorder: Recorder) -> Progress:
         progress.step = 0
         _validate(course, task, measured)
         _save(course, task)
-        task.report.say(_line(task, progress, time.perf_counter() - started))
+        task.report.info(_line(task, progress, time.perf_counter() - started))
 
     network.load_state_dict(course.best)
     network.eval()
@@ -212,7 +212,7 @@ def _resumed(course: Course, task: Task) -> Course | None:
         if task.team.device.type == "cuda":
             torch.cuda.set_rng_state(state.chance[f"{rank}.cuda"], task.team.device)
     at = f"in epoch {progress.epoch}" if progress.step else f"after epoch {progress.epoch}"
-    task.report.say(f"{task.name}: goes on {at}, as left by an earlier run")
+    task.report.info(f"{task.name}: goes on {at}, as left by an earlier run")
     return course._replace(progress=progress, best=state.best)
 
 

@@ -37,7 +37,7 @@ class Watcher:
 
         yield advance
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         self.said.append(text)
 
     @property

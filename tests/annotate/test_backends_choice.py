@@ -9,7 +9,7 @@ from conftest import rewrite_json
 
 from aaam_pipeline.annotate import backends
 from aaam_pipeline.annotate.backends import choice
-from aaam_pipeline.core.artifacts import write_sealed
+from aaam_pipeline.core.artifacts import write_checksummed
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.models.export import manifest as exported
@@ -39,7 +39,7 @@ def pretend(model: Path, precision: Precision, **changes: Any) -> Path:
     """Write an export's `export.json` beside a bundle, without the model."""
     info = msgspec.structs.replace(exported.marked(read_info(model), precision), **changes)
     folder = exported.place(model, "openvino", precision)
-    write_sealed(
+    write_checksummed(
         folder / "export.json", ExportInfo(exported.FORMAT, exported.VERSION, "openvino", precision, info, 8, {}, {})
     )
     return folder

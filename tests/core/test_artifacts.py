@@ -183,26 +183,29 @@ def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -
     assert not work.exists()
 
 
-class Sealed(msgspec.Struct, frozen=True):
+class Checksummed(msgspec.Struct, frozen=True):
     name: str
     facts: dict[str, Any]
     hash: str = ""
 
 
-def test_a_sealed_struct_is_known_from_a_changed_one(tmp_path: Path) -> None:
+def test_a_checksummed_struct_is_known_from_a_changed_one(tmp_path: Path) -> None:
     path = tmp_path / "note.json"
     # what is not a number becomes null, and is no change
-    written = artifacts.write_sealed(path, Sealed("grüße", {"b": 0.1, "a": [1, 1e-9], "c": float("nan")}))
-    read = artifacts.read_json(path, Sealed, "a note")
-    artifacts.check_seal(path, read)
+    written = artifacts.write_checksummed(path, Checksummed("grüße", {"b": 0.1, "a": [1, 1e-9], "c": float("nan")}))
+    read = artifacts.read_checksummed(path, Checksummed, "a note")
     assert (read.name, read.hash, len(read.hash)) == ("grüße", written.hash, 64)
     for changed in (
         msgspec.structs.replace(read, name="gruesse"),
         msgspec.structs.replace(read, facts={"b": 0.2, "a": [1, 1e-9], "c": None}),
         msgspec.structs.replace(read, hash=""),
     ):
+        artifacts.write_json(path, changed)
         with pytest.raises(IntegrityError, match=r"note\.json was changed"):
-            artifacts.check_seal(path, changed)
+            artifacts.read_checksummed(path, Checksummed, "a note")
+    artifacts.write_checksummed(path, read)
+    with pytest.raises(IntegrityError, match=r"^of another version$"):
+        artifacts.read_checksummed(path, Checksummed, "a note", lambda content: "of another version")
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe.jpg", b"\\xff.jpg", b"\\xzz.jpg", b"\xc3\xa9.jpg", b"folder\xe9/\xff.jpg"])

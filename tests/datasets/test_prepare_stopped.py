@@ -117,7 +117,7 @@ def test_a_journal_that_was_cut_off_is_read_up_to_its_last_whole_line(tmp_path: 
     assert contents(tmp_path / "out") == contents(prepared(listing, tmp_path / "whole"))
 
 
-@pytest.mark.parametrize(("step", "decodes"), [("write_sealed", 0), ("_write_examples", 0), ("publish", 11)])
+@pytest.mark.parametrize(("step", "decodes"), [("write_checksummed", 0), ("_write_examples", 0), ("publish", 11)])
 def test_a_run_that_was_stopped_at_its_very_end_goes_on(
     step: str, decodes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from search.toy_index import DIM, LABELS, write_annotations
 
 import aaam_pipeline.search as search
 from aaam_pipeline.annotate import runner, sources
-from aaam_pipeline.core.artifacts import read_json, write_sealed
+from aaam_pipeline.core.artifacts import read_json, write_checksummed
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats import ranking
@@ -94,7 +94,7 @@ class Collection:
     def write_manifest(self) -> None:
         path, count = self.place / "manifest.json", sum(map(len, self.parts))
         manifest = read_json(path, AnnotationsManifest, "annotations")
-        write_sealed(path, msgspec.structs.replace(manifest, parts=len(self.parts), inputs=count, successes=count))
+        write_checksummed(path, msgspec.structs.replace(manifest, parts=len(self.parts), inputs=count, successes=count))
 
     @staticmethod
     def content(images: list[dict[str, Any]]) -> tuple[Any, Any]:

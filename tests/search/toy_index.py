@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import file_sha256, fingerprint, write_sealed
+from aaam_pipeline.core.artifacts import file_sha256, fingerprint, write_checksummed
 from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.columns import fixed_size_list
 from aaam_pipeline.formats.parts import AnnotationsManifest, PartStats, annotations_schema, part_path, stats_path
@@ -38,7 +38,7 @@ def write_annotations(
     folder.mkdir()
     part = part_path(folder, 0)
     pq.write_table(pa.Table.from_arrays(arrays, schema=shape), part)
-    write_sealed(stats_path(part), PartStats(count, count, {}, 0.0, file_sha256(part), ""))
+    write_checksummed(stats_path(part), PartStats(count, count, {}, 0.0, file_sha256(part), ""))
     manifest = AnnotationsManifest(
         schema_version=SCHEMA_VERSION,
         model_id="toy",
@@ -55,7 +55,7 @@ def write_annotations(
         parts=1,
         successes=count,
     )
-    write_sealed(folder / "manifest.json", manifest)
+    write_checksummed(folder / "manifest.json", manifest)
     return folder
 
 

@@ -59,7 +59,7 @@ class StopAfterEpoch(NullReporter):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         self.lines.append(text)
         if " epoch 1/" in text:
             raise PowerCutError

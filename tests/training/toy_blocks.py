@@ -131,7 +131,7 @@ class Lines(NullReporter):
 
         yield advance
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         self.lines.append(text)
         if self.echo:
             print(text, flush=True)

@@ -18,7 +18,7 @@ from aaam_pipeline import metrics
 from aaam_pipeline.annotate.backends import Backend, Predicted
 from aaam_pipeline.annotate.backends.openvino_backend import OpenVinoBackend
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
-from aaam_pipeline.core.artifacts import foreign, publish, work_folder, write_sealed
+from aaam_pipeline.core.artifacts import foreign, publish, work_folder, write_checksummed
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.prepared import read_labels, read_split
@@ -64,10 +64,12 @@ def run(model: Path, out: Path, request: Request, report: Reporter) -> ExportInf
         made = export.write(loaded, work, request.runtime, request.precision, quantised)
         if request.data:
             measured = _measure(loaded, work, made, request, report)
-            made = write_sealed(work / MANIFEST, msgspec.structs.replace(made, measured=measured))
+            made = write_checksummed(work / MANIFEST, msgspec.structs.replace(made, measured=measured))
             _judge(made, request)
         else:
-            report.say("no prepared data set: the scores of this export were not compared with the model's; see --data")
+            report.info(
+                "no prepared data set: the scores of this export were not compared with the model's; see --data"
+            )
         publish(work, out)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
@@ -96,7 +98,7 @@ def _quantised(loaded: Bundle, request: Request, report: Reporter) -> Any:
     # spread over the whole split: data sets are often sorted by subject
     count = min(request.calibration_images, len(pixels_NSS3))
     rows = np.linspace(0, len(pixels_NSS3) - 1, count).astype(np.int64)
-    report.say(f"quantising to int8 with {count} training images")
+    report.info(f"quantising to int8 with {count} training images")
     model = export.to_openvino(loaded.network, loaded.info.preprocess)
     return export.quantise(model, np.asarray(pixels_NSS3[rows]))
 

@@ -81,7 +81,7 @@ def run(job: Job, numbers: Sequence[int], advance: Advance, report: Reporter, ad
         try:
             _connect(ray, address)
             share = _share([node["Resources"] for node in ray.nodes() if node["Alive"]], job.device)
-            report.say(f"annotating with {model_id} ({job.model}) on Ray: {share}")
+            report.info(f"annotating with {model_id} ({job.model}) on Ray: {share}")
             for row in _made(ray, job, model_id, numbers, share).iter_rows():
                 advance(row["count"], row["failed"])
         except ray.exceptions.RayError as error:

@@ -10,6 +10,6 @@ from aaam_pipeline.core.progress import Advance, Reporter
 def run(job: Job, numbers: Sequence[int], advance: Advance, report: Reporter, backend: Backend | None = None) -> None:
     """Make the parts `numbers`."""
     with PartMaker(job, backend) as maker:
-        report.say(f"annotating with {maker.mapper.info.model_id} ({job.model}), {maker.mapper.backend.title}")
+        report.info(f"annotating with {maker.mapper.info.model_id} ({job.model}), {maker.mapper.backend.title}")
         for _ in maker.make(numbers, advance):
             pass

@@ -53,7 +53,7 @@ def download(
         into.truncate()
         try:
             return _request(url, into, start, end, largest)
-        except http.PassingError as error:
+        except http.TransientError as error:
             if attempt == ATTEMPTS:
                 raise ImageError("unreadable", reason(error)) from None
             time.sleep(max(BACKOFF * 2 ** (attempt - 1), min(error.wait, _LONGEST_WAIT)))
@@ -70,10 +70,10 @@ def _request(url: str, into: BinaryIO, start: int | None, end: int | None, large
                 raise ImageError("unreadable", no_ranges if response.status == 200 else wrong)
             _copy(response, into, largest)
             return Answer(_modified(response), _total(response))
-    except http.RefusedError as error:
+    except http.PermanentError as error:
         raise ImageError("unreadable", reason(error)) from None
     except OSError as error:
-        raise http.PassingError(reason(error)) from None
+        raise http.TransientError(reason(error)) from None
 
 
 def _copy(response: "BaseHTTPResponse", into: BinaryIO, largest: int | None) -> None:

@@ -50,7 +50,7 @@ def download(params: Params, out: Path, report: Reporter) -> None:
         rows = csv.writer(stream)
         rows.writerow(["id", "path", "bytes"])
         rows.writerows([path.stem, path, path.stat().st_size] for path in images)
-    report.say(f"corel5k: {len(images)} images found in {root}")
+    report.info(f"corel5k: {len(images)} images found in {root}")
 
 
 def root_of(params: Params) -> Path:

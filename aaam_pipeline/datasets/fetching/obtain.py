@@ -61,7 +61,7 @@ def _check_space(dataset: str, folder: Path, left: Sequence[Source], mirror: str
     peak = max(sum(unpacked[: place + 1]) + size for place, size in enumerate(sizes))
     there = sum(path.stat().st_size for path in folder.glob("*.part"))
     free = shutil.disk_usage(folder).free
-    report.say(
+    report.info(
         f"{dataset}: downloads {gigabytes(sum(sizes) - there)} into {folder}, which takes up to {gigabytes(peak)} "
         f"while it is unpacked; {gigabytes(free)} are free"
     )

@@ -18,7 +18,7 @@ import msgspec
 
 from aaam_pipeline.core.artifacts import write_json
 from aaam_pipeline.core.errors import DatasetError
-from aaam_pipeline.core.http import PassingError, RefusedError, request
+from aaam_pipeline.core.http import PermanentError, TransientError, request
 from aaam_pipeline.core.progress import Reporter
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def fetch(target: Path, addresses: Sequence[str], bytes: int | None, md5: str | 
     for address in addresses:
         try:
             _persist(address, wanted, report)
-        except RefusedError as error:
+        except PermanentError as error:
             failures.append(f"{address}: {error}")
             continue
         wanted.part.replace(target)
@@ -95,7 +95,7 @@ def announced(addresses: Sequence[str]) -> int | None:
                 length = response.headers.get("Content-Length", "")
                 if length.isdecimal():
                     return int(length)
-        except (PassingError, RefusedError):
+        except (TransientError, PermanentError):
             continue
     return None
 
@@ -104,7 +104,7 @@ def _persist(address: str, wanted: Wanted, report: Reporter) -> None:
     """Get all of a file from one address, trying again as long as more comes of it.
 
     Raises:
-        RefusedError: it will not be had there.
+        PermanentError: it will not be had there.
     """
     attempt, failed_check = 0, False
     while True:
@@ -115,14 +115,14 @@ def _persist(address: str, wanted: Wanted, report: Reporter) -> None:
             if _is_right(wanted):
                 return
             if failed_check:
-                raise RefusedError(f"what comes has not the MD5 {wanted.md5}")
+                raise PermanentError(f"what comes has not the MD5 {wanted.md5}")
             # its beginning may be that of an older file: once more from nothing
             failed_check = True
-            report.say(f"{wanted.part.stem}: the checksum is wrong, it is fetched again")
-        except PassingError as error:
+            report.info(f"{wanted.part.stem}: the checksum is wrong, it is fetched again")
+        except TransientError as error:
             attempt = 1 if wanted.held() > before else attempt + 1
             if attempt >= ATTEMPTS:
-                raise RefusedError(str(error)) from None
+                raise PermanentError(str(error)) from None
             time.sleep(BACKOFF * 2 ** (attempt - 1))
 
 
@@ -145,7 +145,7 @@ def _receive(address: str, wanted: Wanted, report: Reporter) -> None:
                 advance((held + len(chunk)) // MB - held // MB)
                 held += len(chunk)
     if total is not None and held != total:
-        raise PassingError(f"the connection broke off after {held:,} of {total:,} bytes")
+        raise TransientError(f"the connection broke off after {held:,} of {total:,} bytes")
 
 
 def _resuming(address: str, wanted: Wanted) -> dict[str, str]:
@@ -162,33 +162,33 @@ def _answer(address: str, headers: dict[str, str], wanted: Wanted) -> "Iterator[
     try:
         with request(address, headers) as response:
             yield response
-    except RefusedError as error:
+    except PermanentError as error:
         if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
         wanted.discard()
-        raise PassingError("the file there is shorter than what has come of it") from None
+        raise TransientError("the file there is shorter than what has come of it") from None
 
 
 def _total(response: "BaseHTTPResponse", held: int, wanted: Wanted) -> int | None:
     """Return how large the file is by what the server says, None if it does not.
 
     Raises:
-        RefusedError: it is not the file that is wanted.
-        PassingError: it is not the part that was asked for.
+        PermanentError: it is not the file that is wanted.
+        TransientError: it is not the part that was asked for.
     """
     if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise RefusedError("the server sends a web page, not the file")
+        raise PermanentError("the server sends a web page, not the file")
     if response.status == 206:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if not found or int(found[1]) != held:
             wanted.discard()
-            raise PassingError("the server sent another part than was asked for")
+            raise TransientError("the server sent another part than was asked for")
         length = found[2]
     else:
         length = response.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() else None
     if wanted.bytes is not None and total not in (None, wanted.bytes):
-        raise RefusedError(f"the file there has {total:,} bytes, not {wanted.bytes:,}")
+        raise PermanentError(f"the file there has {total:,} bytes, not {wanted.bytes:,}")
     return wanted.bytes if total is None else total
 
 

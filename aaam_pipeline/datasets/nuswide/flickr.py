@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from aaam_pipeline.core.artifacts import write_bytes
 from aaam_pipeline.core.errors import DatasetError
-from aaam_pipeline.core.http import PassingError, RefusedError, request
+from aaam_pipeline.core.http import PermanentError, TransientError, request
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.nuswide.labels import image_id
 
@@ -96,7 +96,7 @@ def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> 
                 raise DatasetError(
                     f"{HOPELESS} photographs in a row could not be fetched ({outcome.reason}); the same command goes on"
                 )
-    report.say(f"nuswide: {came:,} of {len(wanted):,} photographs are there; those that are gone are in {gone}")
+    report.info(f"nuswide: {came:,} of {len(wanted):,} photographs are there; those that are gone are in {gone}")
 
 
 def _place(into: Path, image_id: str) -> Path:
@@ -122,9 +122,9 @@ def _get(into: Path, photo: Photo) -> Outcome:
     for url in photo.urls:
         try:
             content = _persist(url)
-        except PassingError as error:
+        except TransientError as error:
             return Outcome(photo.image_id, str(error), passes=True)
-        except RefusedError as error:
+        except PermanentError as error:
             reason = reason or str(error)
             continue
         write_bytes(_place(into, photo.image_id), content)
@@ -136,7 +136,7 @@ def _persist(url: str) -> bytes:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _download(url)
-        except PassingError:
+        except TransientError:
             if attempt == ATTEMPTS:
                 raise
             time.sleep(BACKOFF * 2 ** (attempt - 1))
@@ -147,8 +147,8 @@ def _download(url: str) -> bytes:
     with request(url) as response:
         # who took a photograph away left a picture that says so
         if "photo_unavailable" in (response.url or ""):
-            raise RefusedError("no longer on Flickr")
+            raise PermanentError("no longer on Flickr")
         content = response.read(LARGEST + 1)
         if not content.startswith(JPEG) or len(content) > LARGEST:
-            raise RefusedError("no JPEG")
+            raise PermanentError("no JPEG")
         return content

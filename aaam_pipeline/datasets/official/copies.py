@@ -81,7 +81,7 @@ def describe(
             found += 1
     if not found:
         raise DatasetError(f"{root} is no copy of {dataset} in its official layout: it has no photographs")
-    report.say(f"{dataset}: {found:,} photographs found in {root}")
+    report.info(f"{dataset}: {found:,} photographs found in {root}")
 
 
 def read(raw: Path) -> Copy:

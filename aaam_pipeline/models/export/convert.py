@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aaam_pipeline.core.artifacts import file_sha256, write_sealed
+from aaam_pipeline.core.artifacts import file_sha256, write_checksummed
 from aaam_pipeline.models.bundle import Bundle
 from aaam_pipeline.models.export.manifest import FORMAT, MANIFEST, VERSION, ExportInfo, Precision, Runtime, marked
 from aaam_pipeline.models.export.runtimes import PACKAGES, load_openvino, need, quiet
@@ -113,7 +113,7 @@ def write(bundle: Bundle, folder: Path, runtime: Runtime, precision: Precision, 
         files={file.name: file_sha256(file) for file in sorted(folder.glob("model.*"))},
         made_with={package: version(package) for package in ("torch", *PACKAGES[runtime])},
     )
-    return write_sealed(folder / MANIFEST, exported)
+    return write_checksummed(folder / MANIFEST, exported)
 
 
 def _write_onnx(bundle: Bundle, file: Path) -> None:

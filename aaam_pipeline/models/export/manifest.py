@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import absolute, check_seal, file_sha256, read_json
+from aaam_pipeline.core.artifacts import absolute, file_sha256, read_checksummed
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.models.info import BundleInfo, check
 
@@ -72,12 +72,14 @@ def read_exported(folder: Path) -> ExportInfo:
         UsageError: `folder` is no export.
         IntegrityError: it is damaged, or of a version this program does not know.
     """
-    exported = read_json(folder / MANIFEST, ExportInfo, "an exported model")
-    if exported.format != FORMAT or exported.version != VERSION:
-        raise IntegrityError(
-            f"{folder}: export format {exported.format!r} version {exported.version}, but {VERSION} is known"
+
+    def outdated(found: ExportInfo) -> str:
+        known = (found.format, found.version) == (FORMAT, VERSION)
+        return (
+            "" if known else f"{folder}: export format {found.format!r} version {found.version}, but {VERSION} is known"
         )
-    check_seal(folder / MANIFEST, exported)
+
+    exported = read_checksummed(folder / MANIFEST, ExportInfo, "an exported model", outdated)
     check(folder, exported.info)
     return exported
 

@@ -21,7 +21,7 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def guard(debug: bool | None = None) -> Iterator[None]:
+def cli_errors(debug: bool | None = None) -> Iterator[None]:
     """Run a command: what a user can cause ends in one line on stderr; `debug` (or AAAM_DEBUG) shows the traceback."""
     debug = bool(os.environ.get("AAAM_DEBUG")) if debug is None else debug
     try:
