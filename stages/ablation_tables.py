@@ -1,4 +1,4 @@
-"""Stage `tables` of the ablation: scores of all variants and seeds -> ablation.csv and the tables of the docs."""
+"""Stage `tables` of the ablation: scores of all variants and seeds -> ablation.csv and reports/ablation.md."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.evaluation.ablation import summarise
 
 
-def main(datasets: list[str], page: Annotated[Path, typer.Option()] = Path("docs/ablation.md")) -> None:
+def main(datasets: list[str], page: Annotated[Path, typer.Option()] = Path("reports/ablation.md")) -> None:
     """Sum up the ablation of `datasets`."""
     with cli_errors():
         summarise(datasets, Path("scores"), Path("reports"), page)

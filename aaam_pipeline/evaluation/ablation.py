@@ -3,14 +3,13 @@
     scores/<data set>/ablation/<variant>/<seed>.parquet     test scores (training/ablation.py)
                                         <seed>.json         validation metrics
     reports/<data set>/ablation.csv                         variant, seed, split, and the metrics
-    docs/ablation.md                                        tables between the marks of a data set; other text is kept
+    reports/ablation.md                                     tables between the markers of a data set; other text is kept
 
 Shapes: S seeds, L labels.
 """
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -41,18 +40,27 @@ COLUMNS = {
     "map": "mAP",
     "n_plus": "N+",
 }
-Figures = Mapping[str, float]
+INTRODUCTION = """# The ablation
+
+Each variant leaves parts of the model out and is trained with the same seeds, phases, epochs and learning rates. Cells
+are means and standard deviations over seeds, in % but for N+. A gain is the mean of the differences to BCE of the same
+seed, with its standard error, and in how many seeds it is above 0. `dvc repro ablation/dvc.yaml` writes the tables.
+"""
+Metrics = Mapping[str, float]
 Column = NDArray[np.float64]
 
 
 def summarise(datasets: Sequence[str], scores: Path, reports: Path, page: Path) -> None:
-    """Write `ablation.csv` of every data set, and the tables of `page`, a Markdown file with a place for each of them.
+    """Write `ablation.csv` of every data set, and its tables into `page`, a Markdown file.
+
+    Tables replace what is between the markers of their data set. A data set without markers is appended, and a page
+    that does not exist starts with a short introduction.
 
     Raises:
         DatasetError: there are no scores of a data set's ablation, or not of all variants and seeds.
-        IntegrityError: a file is damaged, or `page` has no place for the tables of a data set.
+        IntegrityError: a file is damaged, or `page` has only one of the two markers of a data set.
     """
-    text = page.read_text(encoding="utf8")
+    text = page.read_text(encoding="utf8") if page.exists() else INTRODUCTION
     for name in datasets:
         runs = _read(scores / name / "ablation")
         test = {variant: {seed: _evaluated(split) for seed, split in of.items()} for variant, of in runs.items()}
@@ -62,7 +70,7 @@ def summarise(datasets: Sequence[str], scores: Path, reports: Path, page: Path) 
         }
         _write_csv(reports / name / "ablation.csv", {"val": val, "test": test})
         tables = [_overall("Test split", test), _overall("Validation split, by which settings were chosen", val)]
-        text = _placed(text, name, "\n".join([*tables, _by_difficulty(runs)]), page)
+        text = _with_tables(text, name, "\n".join([*tables, _by_difficulty(runs)]), page)
     write_bytes(page, text.encode())
 
 
@@ -77,29 +85,29 @@ def _read(folder: Path) -> dict[str, dict[int, ScoredSplit]]:
     return runs
 
 
-def _evaluated(split: ScoredSplit) -> Figures:
+def _evaluated(split: ScoredSplit) -> Metrics:
     return metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
 
 
-def _validation(path: Path) -> Figures:
+def _validation(path: Path) -> Metrics:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
     except (OSError, msgspec.DecodeError) as error:
         raise IntegrityError(f"{path} is missing or damaged: {error}") from None
 
 
-def _write_csv(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Figures]]]) -> None:
+def _write_csv(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Metrics]]]) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["variant", "seed", "split", *COLUMNS])
     for split, variants in found.items():
         for variant, seeds in variants.items():
-            for seed, figures in seeds.items():
-                rows.writerow([variant, seed, split, *(round(figures[name], 6) for name in COLUMNS)])
+            for seed, metrics_of in seeds.items():
+                rows.writerow([variant, seed, split, *(round(metrics_of[name], 6) for name in COLUMNS)])
     write_bytes(path, text.getvalue().encode())
 
 
-def _overall(title: str, found: Mapping[str, Mapping[int, Figures]]) -> str:
+def _overall(title: str, found: Mapping[str, Mapping[int, Metrics]]) -> str:
     """Return a table: mean and standard deviation over seeds, and the paired difference to the baseline."""
     seeds = len(found[BASELINE])
     lines = [f"\n**{title}**, {seeds} seeds", "", _row(["", *COLUMNS.values()]), _row(["---"] * (len(COLUMNS) + 1))]
@@ -137,8 +145,8 @@ def _label_ap(splits: Mapping[int, ScoredSplit]) -> NDArray[np.float64]:
     return np.stack([metrics.average_precision(each.scores_NL, each.targets_NL) for each in splits.values()])
 
 
-def _column(found: Mapping[int, Figures], name: str) -> Column:
-    return np.array([figures[name] for figures in found.values()]) * (1 if name == "n_plus" else 100)
+def _column(found: Mapping[int, Metrics], name: str) -> Column:
+    return np.array([each[name] for each in found.values()]) * (1 if name == "n_plus" else 100)
 
 
 def _spread(values: Column) -> str:
@@ -157,13 +165,17 @@ def _row(cells: Sequence[Any]) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def _placed(text: str, dataset: str, tables: str, page: Path) -> str:
+def _with_tables(text: str, dataset: str, tables: str, page: Path) -> str:
     """Return the page's text with the tables between `<!-- tables: NAME -->` and `<!-- end: NAME -->`."""
     begin, end = f"<!-- tables: {dataset} -->", f"<!-- end: {dataset} -->"
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if not pattern.search(text):
-        raise IntegrityError(f"{page} has no place for {dataset}: the lines {begin} and {end}")
-    return pattern.sub(lambda _: f"{begin}\n{tables}\n\n{end}", text)
+    section = f"{begin}\n{tables}\n\n{end}"
+    if begin not in text and end not in text:
+        return f"{text.rstrip()}\n\n## {dataset}\n\n{section}\n"
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise IntegrityError(f"{page} must have both lines {begin} and {end}, in this order, or neither")
+    return before + section + after
 
 
 class Spread(NamedTuple):

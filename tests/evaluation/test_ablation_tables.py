@@ -31,8 +31,8 @@ def project(tmp_path: Path) -> Path:
         for seed in SEEDS:
             path = tmp_path / "scores" / "toy" / "ablation" / variant / f"{seed}.parquet"
             write_scores(path, split(variant, seed))
-            figures = dict.fromkeys(COLUMNS, 0.25 + seed / 100) | {"n_plus": 5}
-            path.with_suffix(".json").write_text(json.dumps(figures))
+            validation = dict.fromkeys(COLUMNS, 0.25 + seed / 100) | {"n_plus": 5}
+            path.with_suffix(".json").write_text(json.dumps(validation))
     (tmp_path / "page.md").write_text(PAGE)
     return tmp_path
 
@@ -89,8 +89,25 @@ def test_a_missing_seed_is_named(project: Path) -> None:
         run(project)
 
 
-def test_a_page_without_a_place_is_refused_before_anything_is_written(project: Path) -> None:
-    (project / "page.md").write_text("no place")
+def test_a_page_that_is_not_there_gets_an_introduction_and_every_table(project: Path) -> None:
+    between = run(project).partition("<!-- tables: toy -->")[2].partition("<!-- end: toy -->")[0]
+    (project / "page.md").unlink()
+    page = run(project)
+    assert page.startswith("# The ablation\n")
+    assert f"## toy\n\n<!-- tables: toy -->{between}<!-- end: toy -->\n" in page
+    assert run(project) == page
+
+
+def test_a_data_set_without_markers_is_appended(project: Path) -> None:
+    (project / "page.md").write_text("Only text.\n")
+    page = run(project)
+    assert page.startswith("Only text.\n\n## toy\n\n<!-- tables: toy -->\n")
+    assert page.endswith("<!-- end: toy -->\n")
+
+
+@pytest.mark.parametrize("text", ["<!-- tables: toy -->\n", "<!-- end: toy -->\n<!-- tables: toy -->\n"])
+def test_a_page_with_damaged_markers_is_refused_and_kept(project: Path, text: str) -> None:
+    (project / "page.md").write_text(text)
     with pytest.raises(IntegrityError, match="<!-- tables: toy -->"):
         run(project)
-    assert (project / "page.md").read_text() == "no place"
+    assert (project / "page.md").read_text() == text
