@@ -1,11 +1,12 @@
-"""One request to a web server: its answer, or in one line what is wrong, and whether it may pass."""
+"""One request to a web server: its answer, or in one line what is wrong, and whether it may pass; and trying again."""
 
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
 
 SCHEMES = ("http", "https")
 TIMEOUT = 30.0
+# the second attempt follows at once, the next ones after 2, 4, 8 ... times BACKOFF seconds, or when the server says
+ATTEMPTS = 4
+BACKOFF = 0.5
+LONGEST_WAIT = 30.0
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+
+Result = TypeVar("Result")
 
 
 class TransientError(Exception):
@@ -31,6 +38,35 @@ class PermanentError(Exception):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+def with_retries(
+    work: Callable[[], Result], attempts: int = ATTEMPTS, progress: Callable[[], int] = lambda: 0
+) -> Result:
+    """Return what `work` returns; after a `TransientError` wait, and try again.
+
+    urllib3's `Retry` counts, waits and reads Retry-After. It cannot drive the loop itself: it repeats requests, but not
+    the reading of a body, where a long transfer breaks off. `progress`: a number that grows when more has come; then
+    the attempts are counted anew.
+
+    Raises:
+        TransientError: the last attempt failed.
+    """
+    import urllib3
+
+    fresh = urllib3.Retry(attempts - 1, backoff_factor=BACKOFF, backoff_max=LONGEST_WAIT)
+    retry, before = fresh, progress()
+    while True:
+        try:
+            return work()
+        except TransientError as error:
+            now = progress()
+            try:
+                retry = (fresh if now > before else retry).increment(error=error)
+            except urllib3.exceptions.MaxRetryError:
+                raise error from None
+            before = now
+            time.sleep(max(retry.get_backoff_time(), min(error.wait, LONGEST_WAIT)))
 
 
 @contextmanager
@@ -78,9 +114,18 @@ def _status(response: "BaseHTTPResponse") -> Exception:
     known = HTTPStatus(response.status).phrase if response.status in HTTPStatus._value2member_map_ else ""
     said = f"HTTP {response.status} {response.reason or known}".rstrip()
     if response.status in _AGAIN:
-        wait = response.headers.get("Retry-After", "")
-        return TransientError(said, float(wait) if wait.isdecimal() else 0)
+        return TransientError(said, _retry_after(response))
     return PermanentError(said, response.status)
+
+
+def _retry_after(response: "BaseHTTPResponse") -> float:
+    """Return the seconds that a server asks to wait, which it may say as a date; 0 if it does not."""
+    from urllib3 import Retry, exceptions
+
+    try:
+        return Retry().get_retry_after(response) or 0
+    except exceptions.InvalidHeader:
+        return 0
 
 
 def _failure(error: Exception) -> Exception:

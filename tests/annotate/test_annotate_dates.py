@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr("aaam_pipeline.annotate.sources.web.BACKOFF", 0.001)
+    monkeypatch.setattr("aaam_pipeline.core.http.BACKOFF", 0.001)
     with serving() as served:
         served.files |= {f"/{name}": content for name, content in FILES.items()}
         yield served

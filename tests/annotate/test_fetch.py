@@ -19,8 +19,8 @@ PICTURE = bytes(range(256)) * 40
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(web, "BACKOFF", 0.001)
-    monkeypatch.setattr(web, "_LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(http, "BACKOFF", 0.001)
+    monkeypatch.setattr(http, "LONGEST_WAIT", 0.01)
     with serving() as served:
         served.files["/a.jpg"] = PICTURE
         yield served
@@ -128,13 +128,13 @@ def test_what_may_pass_is_tried_again(trouble: int | str, site: Site) -> None:
 def test_what_does_not_pass_is_a_failure(trouble: int | str, said: str, site: Site) -> None:
     site.answers["/a.jpg"] = [trouble] * 9
     assert failure(f"{site.url}/a.jpg") == ("unreadable", said)
-    assert site.requests["/a.jpg"] == web.ATTEMPTS
+    assert site.requests["/a.jpg"] == http.ATTEMPTS
 
 
 def test_the_server_may_ask_for_patience(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(web.time, "sleep", waited.append)
-    monkeypatch.setattr(web, "_LONGEST_WAIT", 30.0)
+    monkeypatch.setattr(http.time, "sleep", waited.append)
+    monkeypatch.setattr(http, "LONGEST_WAIT", 30.0)
     site.answers["/a.jpg"] = [429, 500]
     fetch.read(remote.named(f"{site.url}/a.jpg"))
     assert waited == [1.0, 0.002]

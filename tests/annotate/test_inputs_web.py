@@ -15,7 +15,7 @@ from aaam_pipeline.core.errors import ImageError, UsageError
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr("aaam_pipeline.annotate.sources.web.BACKOFF", 0.001)
+    monkeypatch.setattr("aaam_pipeline.core.http.BACKOFF", 0.001)
     with serving() as served:
         yield served
     http._pool.cache_clear()

@@ -21,7 +21,7 @@ MD5 = hashlib.md5(DATA).hexdigest()
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(transfer, "BACKOFF", 0)
+    monkeypatch.setattr(http, "BACKOFF", 0)
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with serving() as site:

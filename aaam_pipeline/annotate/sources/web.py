@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 
 SCHEMES = http.SCHEMES
 LARGEST = 1 << 30
-ATTEMPTS = 4
-BACKOFF = 0.5
 # a server that sends a byte now and then never runs into the timeout of a single read
 DEADLINE = 300.0
-_LONGEST_WAIT = 30.0
 
 
 class Answer(NamedTuple):
@@ -48,16 +45,16 @@ def download(
     Raises:
         ImageError: the server refuses or cannot be reached, the content is cut off or larger than `largest`.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+
+    def attempt() -> Answer:
         into.seek(0)
         into.truncate()
-        try:
-            return _request(url, into, start, end, largest)
-        except http.TransientError as error:
-            if attempt == ATTEMPTS:
-                raise ImageError("unreadable", reason(error)) from None
-            time.sleep(max(BACKOFF * 2 ** (attempt - 1), min(error.wait, _LONGEST_WAIT)))
-    raise AssertionError("the last attempt returns or raises")
+        return _request(url, into, start, end, largest)
+
+    try:
+        return http.with_retries(attempt)
+    except http.TransientError as error:
+        raise ImageError("unreadable", reason(error)) from None
 
 
 def _request(url: str, into: BinaryIO, start: int | None, end: int | None, largest: int | None) -> Answer:

@@ -7,9 +7,9 @@ file is still the same (ETag or date). It gets its name when its size and checks
 import errno
 import hashlib
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -18,14 +18,14 @@ import msgspec
 
 from aaam_pipeline.core.artifacts import write_json
 from aaam_pipeline.core.errors import DatasetError
-from aaam_pipeline.core.http import PermanentError, TransientError, request
+from aaam_pipeline.core.http import PermanentError, TransientError, request, with_retries
 from aaam_pipeline.core.progress import Reporter
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
+# a file of gigabytes is worth more patience than a photograph
 ATTEMPTS = 6
-BACKOFF = 1.0
 MB = 10**6
 
 
@@ -106,24 +106,23 @@ def _persist(address: str, wanted: Wanted, report: Reporter) -> None:
     Raises:
         PermanentError: it will not be had there.
     """
-    attempt, failed_check = 0, False
-    while True:
-        before = wanted.held()
+    for last in (False, True):
         try:
-            if not before or before != wanted.note().total:
-                _receive(address, wanted, report)
-            if _is_right(wanted):
-                return
-            if failed_check:
-                raise PermanentError(f"what comes has not the MD5 {wanted.md5}")
-            # its beginning may be that of an older file: once more from nothing
-            failed_check = True
-            report.info(f"{wanted.part.stem}: the checksum is wrong, it is fetched again")
+            with_retries(partial(_complete, address, wanted, report), ATTEMPTS, wanted.held)
         except TransientError as error:
-            attempt = 1 if wanted.held() > before else attempt + 1
-            if attempt >= ATTEMPTS:
-                raise PermanentError(str(error)) from None
-            time.sleep(BACKOFF * 2 ** (attempt - 1))
+            raise PermanentError(str(error)) from None
+        if _is_right(wanted):
+            return
+        if not last:
+            # its beginning may be that of an older file: once more from nothing
+            report.info(f"{wanted.part.stem}: the checksum is wrong, it is fetched again")
+    raise PermanentError(f"what comes has not the MD5 {wanted.md5}")
+
+
+def _complete(address: str, wanted: Wanted, report: Reporter) -> None:
+    """Receive what is not there yet."""
+    if not wanted.held() or wanted.held() != wanted.note().total:
+        _receive(address, wanted, report)
 
 
 def _receive(address: str, wanted: Wanted, report: Reporter) -> None:

@@ -5,16 +5,16 @@ the URLs of the large, middle, small and original picture, `null` for those that
 """
 
 import csv
-import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from aaam_pipeline.core.artifacts import write_bytes
 from aaam_pipeline.core.errors import DatasetError
-from aaam_pipeline.core.http import PermanentError, TransientError, request
+from aaam_pipeline.core.http import PermanentError, TransientError, request, with_retries
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.nuswide.labels import image_id
 
@@ -22,8 +22,6 @@ COLUMNS = 6
 # the size that most have, and large enough; then the others
 ORDER = (3, 2, 4, 5)
 WORKERS = 16
-ATTEMPTS = 3
-BACKOFF = 1.0
 LARGEST = 50 * 10**6
 # so many in a row are not the photographs' fault
 HOPELESS = 100
@@ -81,11 +79,13 @@ def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> 
     with (
         gone.open("a", newline="", encoding="utf8") as stream,
         report.task("photographs", len(photos), len(photos) - len(left)) as advance,
+        # an error must not leave connections at work behind it
+        closing(_outcomes(left, into)) as outcomes,
     ):
         rows = csv.writer(stream)
         if new:
             rows.writerow(["image_id", "reason"])
-        for outcome in _outcomes(left, into):
+        for outcome in outcomes:
             advance(1, failed=bool(outcome.reason))
             came += not outcome.reason
             in_a_row = in_a_row + 1 if outcome.passes else 0
@@ -110,7 +110,7 @@ def _read_gone(path: Path) -> set[str]:
         return {row["image_id"] for row in csv.DictReader(stream)}
 
 
-def _outcomes(photos: list[Photo], into: Path) -> Iterator[Outcome]:
+def _outcomes(photos: list[Photo], into: Path) -> Generator[Outcome]:
     """Get photographs by many connections at a time, in order, some hundreds ahead."""
     with ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(photos), 32 * WORKERS):
@@ -121,7 +121,7 @@ def _get(into: Path, photo: Photo) -> Outcome:
     reason = ""
     for url in photo.urls:
         try:
-            content = _persist(url)
+            content = with_retries(partial(_download, url))
         except TransientError as error:
             return Outcome(photo.image_id, str(error), passes=True)
         except PermanentError as error:
@@ -130,17 +130,6 @@ def _get(into: Path, photo: Photo) -> Outcome:
         write_bytes(_place(into, photo.image_id), content)
         return Outcome(photo.image_id, "")
     return Outcome(photo.image_id, reason or "the list has no URL")
-
-
-def _persist(url: str) -> bytes:
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _download(url)
-        except TransientError:
-            if attempt == ATTEMPTS:
-                raise
-            time.sleep(BACKOFF * 2 ** (attempt - 1))
-    raise AssertionError("the last attempt returns or raises")
 
 
 def _download(url: str) -> bytes:
