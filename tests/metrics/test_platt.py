@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from aaam_pipeline.formats.calibration import Calibration, calibrate, logit, sigmoid
-from aaam_pipeline.metrics import average_precision, calibration_error, evaluate, fit_calibration, platt
+from aaam_pipeline.metrics import average_precision, calibration_error, evaluate, fit_calibration
+from aaam_pipeline.metrics.logistic import LogisticFit
 
 Array = NDArray[np.float64]
 
@@ -38,7 +39,7 @@ def test_lines_are_found_again_where_there_are_many_images() -> None:
 @given(st.integers(0, 2**32), st.floats(0.2, 3), st.floats(-2, 2), st.sampled_from([0.3, 3.0, 30.0]))
 def test_no_line_nearby_or_far_away_has_a_higher_posterior(seed: int, slope: float, bias: float, prior: float) -> None:
     scores, truth = drawn(30, [slope], [bias], seed)
-    fitted = platt._Fit(logit(scores), truth.astype(float), prior).solve()
+    fitted = LogisticFit(logit(scores), truth.astype(float), prior, log_slope=True).solve()
     line = (float(fitted[0][0]), float(fitted[1][0]))
     best = loss(*line, logit(scores)[:, 0], truth[:, 0], prior)
     steps = (0.5, 0.9, 0.999, 1.001, 1.1, 2)
