@@ -2,8 +2,8 @@
 
 The limit on a CPU is that both share the cores: 1 / (1/decode + 1/forward). On a GPU it is the slower of the two. What
 is done once (loading the model, starting processes, publishing) is measured with a single image and left out.
-Pictures are photographs of ../shared where they are, else generated ones, 640 pixels wide; a list names them again and
-again. The loop is what one would write without this program: the same decoding, no facts, no failures, no files.
+Pictures are COCO128's photographs where `AAAM_SHARED` has them, else generated ones, 640 pixels wide; a list repeats
+them. The loop is what one would write without this program: the same decoding, no facts, no failures, no files.
 """
 
 import os

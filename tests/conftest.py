@@ -202,5 +202,5 @@ def shared() -> Path:
     """The folder of real photographs and weights; tests that need it skip where it is not there."""
     folder = Path(os.environ.get("AAAM_SHARED", Path(__file__).parents[2] / "shared"))
     if not (folder / "data").is_dir():
-        pytest.skip("no ../shared with real photographs here")
+        pytest.skip("AAAM_SHARED names no folder with real photographs")
     return folder

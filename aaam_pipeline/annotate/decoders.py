@@ -177,7 +177,7 @@ class _Process:
             self._memory = mmap.mmap(shared.fileno(), size)
             told = msgspec.structs.replace(setup, pipe=theirs.fileno(), memory=shared.fileno(), slots=AHEAD_REMOTE)
             self._process = subprocess.Popen(
-                # -P: a file numpy.py in the folder where the user stands is not numpy
+                # -P: a module of the working directory does not take the place of a library
                 [sys.executable, "-P", "-c", f"from {program} import main; main()", msgspec.json.encode(told).decode()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

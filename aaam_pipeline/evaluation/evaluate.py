@@ -1,4 +1,4 @@
-"""Stage `evaluate`: the metrics of NOTES.md on the test split, overall, per label and per two-label query.
+"""Stage `evaluate`: the metrics on the test split, overall, per label and per two-label query.
 
 metrics.json               per method: the seven metrics, calibration errors, how well two-label queries are answered
 per_label/<method>.csv     label, positives, assigned, precision, recall, ap

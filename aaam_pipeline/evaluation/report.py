@@ -1,7 +1,7 @@
 """The report (stage `report`): the paper's tables with our numbers beside them, and what lies behind the numbers.
 
-    <out>/<data set>/report.md    the same as text, its charts beside it as calibration.svg and cooccurrence.svg
-    <page>                        one HTML page about all data sets, that needs no other file
+    OUT/DATASET/report.md         the same as text, its charts beside it as calibration.svg and cooccurrence.svg
+    PAGE                          one HTML page about all data sets, that needs no other file
 
 Methods are known by their scores files alone, ours and those of others alike. Equal inputs give equal bytes.
 """

@@ -2,11 +2,11 @@
 
 Shapes: B rows of a batch, L labels.
 
-DESIGN measured that a column a label answers a two-label ranking in milliseconds per million images whatever the
-labels' frequency, where a postings table with a join takes 20 to 300. Columns are named `s<label id>`: a label's text
+A column a label answers a two-label ranking in a millisecond per million images whatever the labels' frequency; a
+postings table with a join takes 20 to 300 (`python -m benchmarks search`). Columns are named `s<label id>`: a label's text
 never becomes SQL.
 
-    scores(id, s0 .. s<L-1>, place)    UTINYINT, `core.ranking.encode` of the probability; `place`: the rank by path
+    scores(id, s0 .. s<L-1>, place)    UTINYINT, `formats.ranking.encode` of the probability; `place`: the rank by path
     images(id, path, root, width, height, bytes, mtime, taken, sha256, labels)
 """
 

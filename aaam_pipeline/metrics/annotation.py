@@ -1,4 +1,4 @@
-"""Precision@k, recall@k, mAP, mAP@10 and N+ of multi-label annotation (section 5.2 of the paper, NOTES.md "Metrics").
+"""Precision@k, recall@k, mAP, mAP@10 and N+ of multi-label annotation (section 5.2 of the paper).
 
 Shapes: N images, L labels, k assigned labels an image. `scores_NL` may be any real numbers, `targets_NL` are 0 or 1.
 

@@ -1,8 +1,13 @@
 """The documentation says what the code does: the command reference is generated, the README's words exist."""
 
+import ast
+import hashlib
+import io
 import re
 import runpy
 import shlex
+import tokenize
+from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 
@@ -12,7 +17,17 @@ import typer
 from aaam_pipeline.cli.app import app
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+# data and environments that git ignores are not looked at
+IGNORED = {each for each in REPOSITORY.iterdir() if each.name in ("data", "models", "demo", "build", "dist", "shared")}
+FILES = [
+    path
+    for top in sorted(REPOSITORY.iterdir())
+    if not top.name.startswith(".") and top not in IGNORED
+    for path in (sorted(top.rglob("*")) if top.is_dir() else [top])
+]
+PAGES = [path for path in FILES if path.suffix == ".md"]
+# a page, module or settings file, as a comment or docstring names it; folders in capitals are placeholders
+CITED = re.compile(r"(?<![\w/.*<>-])(?![A-Z]+/)[A-Za-z][\w./-]*\.(?:md|py|toml|yaml)\b(?!\()")
 
 
 def test_the_command_reference_is_up_to_date() -> None:
@@ -51,3 +66,28 @@ def test_python_in_the_documentation_runs(
     for block in blocks:
         exec(compile(block, "documentation", "exec"), {})
         assert capsys.readouterr().out, block
+
+
+def prose(path: Path) -> Iterator[str]:
+    """Yield the comments and docstrings of a module."""
+    text = path.read_text()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def test_files_that_modules_cite_are_in_the_repository() -> None:
+    known = [f"/{path.relative_to(REPOSITORY).as_posix()}" for path in FILES]
+    for path in FILES:
+        if path.suffix == ".py":
+            cited = {name for text in prose(path) for name in CITED.findall(text)}
+            missing = {name for name in cited if not any(each.endswith(f"/{name}") for each in known)}
+            assert not missing, path.relative_to(REPOSITORY)
+
+
+def test_the_license_is_the_unchanged_text_of_apache_2() -> None:
+    digest = hashlib.md5((REPOSITORY / "LICENSE").read_bytes(), usedforsecurity=False).hexdigest()
+    assert digest == "3b83ef96387f14655fc854ddc3c6bd57"

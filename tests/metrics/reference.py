@@ -1,4 +1,4 @@
-"""The metrics of NOTES.md once more, slowly and obviously: plain Python lists and loops, no NumPy."""
+"""The metrics of section 5.2 of the paper once more, slowly and obviously: plain Python lists and loops, no NumPy."""
 
 Table = list[list[float]]
 Truth = list[list[int]]

@@ -153,7 +153,7 @@ def test_a_weights_file_that_does_not_fit_is_an_integrity_error(kind: str, tmp_p
 def test_the_real_mobilenet_weights_load_and_are_used(shared: Path) -> None:
     path = shared / "weights" / "mobilenet_v2_imagenet.safetensors"
     if not path.is_file():
-        pytest.skip("no weights in ../shared")
+        pytest.skip("no weights in AAAM_SHARED")
     made = backbone.load("mobilenet_v2", str(path), 0.2)
     stored = load_file(path)
     assert torch.equal(made.features.state_dict()["0.0.weight"], stored["features.0.0.weight"])

@@ -118,7 +118,7 @@ def move(logits: Tensor, targets: Tensor, weight_of_bce: float) -> Tensor:
 
 
 def test_watch_the_margin_alone_pushes_an_irrelevant_label_further_above_and_bce_brings_it_down() -> None:
-    # i and j are relevant, k is irrelevant and scored above both: D_ik grows in either direction (NOTES, "Watch")
+    # i and j are relevant, k is irrelevant and scored above both: D_ik grows in either direction
     logits, targets = torch.tensor([[0.0, -0.5, 0.8]]), torch.tensor([[1.0, 1.0, 0.0]])
     margin_alone = move(logits, targets, weight_of_bce=0)
     assert margin_alone[2] > 0

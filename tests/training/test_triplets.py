@@ -16,7 +16,7 @@ Anchor = tuple[int, int]
 
 
 def slow_candidates(probs_BL: Tensor, targets_BL: Tensor, k: int) -> dict[Anchor, tuple[set[int], set[int]]]:
-    """Read NOTES.md "The three phases" image by image: anchor (row, i) -> allowed j, allowed k."""
+    """Read Algorithm 1 of the paper image by image: anchor (row, i) -> allowed j, allowed k."""
     found = {}
     for row, (scores, truth) in enumerate(zip(probs_BL.tolist(), targets_BL.tolist(), strict=True)):
         ranking = sorted(range(len(scores)), key=lambda label: (-scores[label], label))
