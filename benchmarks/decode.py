@@ -1,8 +1,8 @@
 """How fast one core decodes photographs to S x S, beside a full decode by Pillow and by what else is installed.
 
 Ours is `Preprocess.decode`. Other decoders' full pictures are squashed by Pillow alike, so that only decoding differs.
-Pictures are COCO128's photographs where `AAAM_SHARED` has them, else generated ones; those of 12 megapixels are enlarged
-ones with a camera's noise. The difference of scores is that of an ImageNet model in the class that it holds for best.
+Pictures are COCO128's photographs where `AAAM_SHARED` has them, else generated ones; those of 12 megapixels are
+enlarged ones with a camera's noise. The difference of scores is that of an ImageNet model in its best class.
 """
 
 import io

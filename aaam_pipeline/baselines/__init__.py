@@ -1,4 +1,4 @@
-"""Floor 3: the methods that the paper compares AAAM with, as estimators over image features, found by name."""
+"""The methods that the paper compares AAAM with, as estimators over image features, found by name."""
 
 from typing import TYPE_CHECKING
 

@@ -1,1 +1,1 @@
-"""Floor 6: the command line. Commands import what they need when they run, so that `--help` and `search` are quick."""
+"""The command line. Commands import what they need when they run, so that `--help` and `search` are quick."""

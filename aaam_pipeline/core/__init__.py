@@ -1,1 +1,1 @@
-"""Floor 1: what every room shares. Knows no other room, and neither torch nor ray."""
+"""What every room shares: errors, checksummed files, journals, locks, parameters, progress."""

@@ -1,1 +1,1 @@
-"""Floor 2: data sets, all behind one interface (`listing.py`), found by name (`registry.py`)."""
+"""Data sets behind one interface (`listing`), found by name (`registry`), and what `prepare` makes of them."""

@@ -1,4 +1,4 @@
-"""Floor 5: the paper's figures, drawn with matplotlib (the extra `research`) from recordings, scores and bundles."""
+"""The paper's figures, drawn with matplotlib (the extra `research`) from recordings, scores and bundles."""
 
 from importlib.util import find_spec
 

@@ -2,7 +2,7 @@
 
 Shapes: N images, L labels, Q labels of a query.
 
-A score is stored in one byte, so a label's probability is code / 255. Every expression of a query has a score in [0, 1]:
+A score is one byte: a label's probability is code / 255. Every expression of a query has a score in [0, 1]:
 
     label            its stored probability
     a b   (all)      product of the scores

@@ -1,1 +1,1 @@
-"""Floor 2: pictures, from a file's bytes to pixels; never loads torch."""
+"""Pictures, from a file's bytes to pixels: decoding, EXIF, colour, resizing."""

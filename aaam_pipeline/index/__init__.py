@@ -1,1 +1,1 @@
-"""Floor 3: from annotations to an index. Reads only files: knows no model and no image."""
+"""From annotations to an index: score columns in DuckDB, vectors in FAISS; knows no model and no image."""

@@ -3,8 +3,8 @@
 Shapes: B rows of a batch, L labels.
 
 A column a label answers a two-label ranking in a millisecond per million images whatever the labels' frequency; a
-postings table with a join takes 20 to 300 (`python -m benchmarks search`). Columns are named `s<label id>`: a label's text
-never becomes SQL.
+postings table with a join takes 20 to 300 (`python -m benchmarks search`). Columns are named `s<label id>`: a
+label's text never becomes SQL.
 
     scores(id, s0 .. s<L-1>, place)    UTINYINT, `formats.ranking.encode` of the probability; `place`: the rank by path
     images(id, path, root, width, height, bytes, mtime, taken, sha256, labels)

@@ -1,4 +1,4 @@
-"""Floor 3: the field's metrics of annotation, retrieval and calibration, pure functions of NumPy arrays."""
+"""The field's metrics of annotation, retrieval and calibration, pure functions of NumPy arrays."""
 
 from aaam_pipeline.metrics.annotation import average_precision, evaluate, per_label
 from aaam_pipeline.metrics.calibration import calibration_error, label_calibration_error, reliability

@@ -1,4 +1,4 @@
-"""Floor 2: the AAAM network, its preprocessing and its files."""
+"""The AAAM network, its preprocessing, its bundles and their export to other runtimes."""
 
 from typing import TYPE_CHECKING, Any
 

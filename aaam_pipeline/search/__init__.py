@@ -1,4 +1,4 @@
-"""Floor 4: answers queries from an index, without torch.
+"""Answers queries from an index.
 
 import aaam_pipeline.search as search
 with search.open("index") as index:
