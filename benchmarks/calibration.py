@@ -17,8 +17,8 @@ from aaam_pipeline import metrics
 from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.formats.calibration import Calibration, calibrate, logit
 from aaam_pipeline.models import bundle
+from aaam_pipeline.training.predict import predict
 from aaam_pipeline.training.team import Team
-from aaam_pipeline.training.trainer import predict
 from benchmarks.table import show
 
 FOLDS, DIVISIONS = 5, 3

@@ -20,8 +20,8 @@ from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.metrics.thresholds import ENOUGH
 from aaam_pipeline.models import bundle
+from aaam_pipeline.training.predict import predict
 from aaam_pipeline.training.team import Team
-from aaam_pipeline.training.trainer import predict
 from benchmarks.table import show
 
 Scores = NDArray[np.floating]

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core.artifacts import write_bytes, write_json
-from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores
+from aaam_pipeline.metrics.neighbours import NeighbourSetting
 
 QUERY_DEPTH = 10
 DIGITS = 6
@@ -32,20 +33,25 @@ Scores = NDArray[np.floating]
 Figures = dict[str, Any]
 
 
-def evaluate(scores: Mapping[str, Path], out: Path) -> Figures:
+def evaluate(scores: Mapping[str, Path], out: Path, validation: Mapping[str, Path] | None = None) -> Figures:
     """Evaluate methods, given as name -> scores.parquet, into the folder `out`; return what its metrics.json holds.
 
+    Neighbour evidence is measured for the methods of `validation`, name -> scores.parquet of the validation split: its
+    setting is chosen there.
+
     Raises:
+        UsageError: a file of `validation` is of no such method, has no embeddings or shares images with the test split.
         IntegrityError: a scores file is damaged, or the methods were not scored on the same images and labels.
     """
     splits = {method: read_scores(path) for method, path in scores.items()}
     check_alike(splits)
-    figures = {method: _method(split, out, f"{method}.csv") for method, split in splits.items()}
+    settings = {method: _choose_neighbours(method, splits, path) for method, path in (validation or {}).items()}
+    figures = {method: _method(split, out, f"{method}.csv", settings.get(method)) for method, split in splits.items()}
     write_json(out / "metrics.json", figures)
     return figures
 
 
-def _method(split: ScoredSplit, out: Path, name: str) -> Figures:
+def _method(split: ScoredSplit, out: Path, name: str, setting: NeighbourSetting | None) -> Figures:
     """Write the tables of a method, and return its metrics."""
     calibrated_NL = calibrate(split.scores_NL, split.calibration)
     _write_labels(split, out / "per_label" / name)
@@ -55,6 +61,8 @@ def _method(split: ScoredSplit, out: Path, name: str) -> Figures:
         raw = _reliability(split.scores_NL, split, out / "reliability_raw" / name)
         figures |= {f"{key}_raw": value for key, value in raw.items()}
     figures |= _queries(calibrated_NL, split, out / "queries" / name)
+    if setting:
+        figures |= _with_neighbours(calibrated_NL, split, setting)
     return {key: value if isinstance(value, int) else round(value, DIGITS) for key, value in figures.items()}
 
 
@@ -88,19 +96,30 @@ def _queries(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
         figures[f"retrieval_map_{size}"], figures[f"retrieval_queries_{size}"] = metrics.retrieval_map(
             scores_NL, split.targets_NL, size
         )
-    return figures | _with_neighbours(scores_NL, split)
+    return figures
 
 
-def _with_neighbours(scores_NL: Scores, split: ScoredSplit) -> Figures:
-    """Measure the same queries on scores smoothed over neighbours, where the method says over how many."""
-    if split.embedding_ND is None or split.neighbours is None:
-        return {}
-    nearest = metrics.nearest(split.embedding_ND, split.neighbours.count)
-    smoothed_NL = metrics.smooth(scores_NL, *nearest, split.neighbours.weight)
+def _choose_neighbours(method: str, splits: Mapping[str, ScoredSplit], path: Path) -> NeighbourSetting:
+    """Choose over how many neighbours to smooth a method's scores, and how much, on its scores of validation images."""
+    if method not in splits:
+        raise UsageError(f"{path} is named after none of the methods evaluated: {', '.join(splits)}")
+    test, split = splits[method], read_scores(path)
+    if split.embedding_ND is None or test.embedding_ND is None:
+        raise UsageError(f"{method} has no embeddings in both of its scores files; neighbours are found by them")
+    if split.labels != test.labels or not set(split.image_ids).isdisjoint(test.image_ids):
+        raise UsageError(f"{path} must have the same labels as {method}'s other scores, and none of their images")
+    calibrated_NL = calibrate(split.scores_NL, split.calibration)
+    return metrics.choose_neighbours(calibrated_NL, split.targets_NL, split.embedding_ND)
+
+
+def _with_neighbours(scores_NL: Scores, split: ScoredSplit, setting: NeighbourSetting) -> Figures:
+    """Measure the same queries on scores smoothed over neighbours."""
+    assert split.embedding_ND is not None
+    smoothed_NL = metrics.smooth(scores_NL, *metrics.nearest(split.embedding_ND, setting.neighbours), setting.weight)
     maps = {size: metrics.retrieval_map(smoothed_NL, split.targets_NL, size)[0] for size in metrics.SIZES}
-    chosen = {"neighbours": split.neighbours.count, "neighbours_weight": split.neighbours.weight}
-    gain: Figures = {"neighbours_validation_gain": split.neighbours.gain}
-    return chosen | gain | {f"retrieval_map_{size}_neighbours": value for size, value in maps.items()}
+    chosen: Figures = {"neighbours": setting.neighbours, "neighbours_weight": setting.weight}
+    chosen["neighbours_validation_gain"] = setting.gain
+    return chosen | {f"retrieval_map_{size}_neighbours": value for size, value in maps.items()}
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:

@@ -18,23 +18,12 @@ from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.formats.columns import content_sha256, fixed_size_list, to_float16, to_matrix, write_table
 
-# what a scores file says in its metadata where it is known
-MAYBE = ("calibration", "neighbours")
-
-
-class Neighbours(msgspec.Struct, frozen=True):
-    """How many neighbours to smooth scores over and how much, best on validation, and the mean mAP gained there."""
-
-    count: int
-    weight: float
-    gain: float
-
 
 class ScoredSplit(NamedTuple):
     """A split with a method's scores: `scores_NL` float32, `targets_NL` uint8, the vocabulary, labels an image k.
 
     `scores_NL` are as the method gives them. `calibration`, where it has one: to what they would be in annotations.
-    `embedding_ND` float16 and `neighbours`: for measuring neighbour evidence, where there are embeddings.
+    `embedding_ND`, float16, where it has embeddings: for measuring neighbour evidence.
     """
 
     image_ids: list[str]
@@ -44,7 +33,6 @@ class ScoredSplit(NamedTuple):
     k: int
     calibration: Calibration | None = None
     embedding_ND: NDArray[np.float16] | None = None
-    neighbours: Neighbours | None = None
 
 
 def write_scores(path: Path, split: ScoredSplit) -> None:
@@ -60,7 +48,8 @@ def write_scores(path: Path, split: ScoredSplit) -> None:
         "k": str(split.k),
         "sha256": _content_sha256(split),
     }
-    metadata |= {name: msgspec.json.encode(each) for name in MAYBE if (each := getattr(split, name))}
+    if split.calibration:
+        metadata["calibration"] = msgspec.json.encode(split.calibration)
     columns = {
         "image_id": pa.array(split.image_ids, pa.string()),
         "scores": fixed_size_list(split.scores_NL),
@@ -92,11 +81,12 @@ def read_scores(path: Path) -> ScoredSplit:
             k=int(metadata[b"k"]),
             calibration=msgspec.json.decode(metadata.get(b"calibration", b"null"), type=Calibration | None),
             embedding_ND=to_matrix(table["embedding"]) if "embedding" in table.column_names else None,
-            neighbours=msgspec.json.decode(metadata.get(b"neighbours", b"null"), type=Neighbours | None),
         )
+        # older files also hold a setting for neighbour evidence, which their checksum covers
+        neighbours = msgspec.json.decode(metadata.get(b"neighbours", b"null"))
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path} is not a scores file: {error}") from None
-    if metadata.get(b"sha256") != _content_sha256(split).encode():
+    if metadata.get(b"sha256") != _content_sha256(split, neighbours).encode():
         raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")
     if not ((split.scores_NL >= 0) & (split.scores_NL <= 1)).all():
         raise IntegrityError(f"{path} holds scores that are no probabilities")
@@ -115,8 +105,9 @@ def _scores(num_labels: int) -> pa.Schema:
     )
 
 
-def _content_sha256(split: ScoredSplit) -> str:
-    known = [msgspec.to_builtins(as_read(each)) for name in MAYBE if (each := getattr(split, name))]
-    said = [split.image_ids, split.labels, split.k, known]
+def _content_sha256(split: ScoredSplit, neighbours: Any = None) -> str:
+    calibration = msgspec.to_builtins(as_read(split.calibration)) if split.calibration else None
+    optional = [each for each in (calibration, neighbours) if each]
+    said = [split.image_ids, split.labels, split.k, optional]
     arrays: list[NDArray[Any]] = [split.scores_NL, split.targets_NL]
     return content_sha256(said, arrays if split.embedding_ND is None else [*arrays, split.embedding_ND])

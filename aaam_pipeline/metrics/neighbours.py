@@ -7,11 +7,11 @@ collection, as an index could do it. It is measured, and not used in annotations
 """
 
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.formats.scores import Neighbours
 from aaam_pipeline.metrics.retrieval import SIZES, retrieval_map
 
 COUNTS = (5, 10, 20)
@@ -19,6 +19,14 @@ WEIGHTS = (0.1, 0.2, 0.3, 0.4)
 MOST = 2000
 """Images to choose on: the time for all settings grows faster than their number, to half a minute for 2,000."""
 BLOCK = 1024
+
+
+class NeighbourSetting(NamedTuple):
+    """Over how many neighbours to smooth scores, with which weight, and the mean retrieval mAP that this gains."""
+
+    neighbours: int
+    weight: float
+    gain: float
 
 
 def nearest(embedding_ND: NDArray[np.floating], count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
@@ -61,7 +69,7 @@ def smooth(
 
 def choose_neighbours(
     scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], embedding_ND: NDArray[np.floating]
-) -> Neighbours:
+) -> NeighbourSetting:
     """Return the neighbours and the weight that are best by the mean of the retrieval mAPs, and what they gain.
 
     Of more than `MOST` images so many are taken, spread evenly.
@@ -75,7 +83,7 @@ def choose_neighbours(
 
     without = quality(scores_NL)
     tried = [
-        Neighbours(
+        NeighbourSetting(
             count, weight, quality(smooth(scores_NL, ids_NK[:, :count], cosines_NK[:, :count], weight)) - without
         )
         for count, weight in product(COUNTS, WEIGHTS)

@@ -23,10 +23,11 @@ from aaam_pipeline.models import Network, bundle
 from aaam_pipeline.training import process
 from aaam_pipeline.training.checkpoint import Progress, Row
 from aaam_pipeline.training.phases import PHASES
+from aaam_pipeline.training.predict import SplitPredictions, predict
 from aaam_pipeline.training.recorder import Recorder
 from aaam_pipeline.training.settings import Settings
 from aaam_pipeline.training.team import Team
-from aaam_pipeline.training.trainer import Predicted, Task, predict, train
+from aaam_pipeline.training.trainer import Task, train
 
 CODE = ("core", "datasets", "metrics", "models", "training")
 
@@ -103,18 +104,17 @@ def run_phase(dataset: str, phase: str, settings: Settings, places: Places, devi
 
 
 def _publish(
-    dataset: str, task: Task, progress: Progress, places: Places, val: Predicted, test: Predicted
+    dataset: str, task: Task, progress: Progress, places: Places, val: SplitPredictions, test: SplitPredictions
 ) -> bundle.BundleInfo:
     """Choose on validation what belongs to the bundle, write scores and history, and return what the bundle says."""
     settings, targets_NL = task.settings, task.val.targets_NL
     calibration = metrics.fit_calibration(val.scores_NL, targets_NL)
     calibrated_NL = calibrate(val.scores_NL, calibration)
-    neighbours = metrics.choose_neighbours(calibrated_NL, targets_NL, val.embedding_ND)
     write_scores(
         places.scores,
         ScoredSplit(
             task.test.image_ids, test.scores_NL, task.test.targets_NL, task.labels, settings.k, calibration,
-            to_float16(test.embedding_ND), neighbours,
+            to_float16(test.embedding_ND),
         ),
     )  # fmt: skip
     figures = metrics.evaluate(val.scores_NL, targets_NL, settings.k)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from aaam_pipeline import metrics
@@ -20,7 +19,6 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.seeding import derive
 from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models import Network
-from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.models.warp import warp_loss
 from aaam_pipeline.training import feed, losses
 from aaam_pipeline.training.checkpoint import Progress, Row, load_checkpoint, save_checkpoint
@@ -28,11 +26,11 @@ from aaam_pipeline.training.loader import Batch, shuffled
 from aaam_pipeline.training.optimizer import make_optimizer, schedule
 from aaam_pipeline.training.phases import Phase
 from aaam_pipeline.training.precision import autocast
+from aaam_pipeline.training.predict import predict
 from aaam_pipeline.training.recorder import MOMENTS_AN_EPOCH, Recorder
 from aaam_pipeline.training.settings import Settings
 from aaam_pipeline.training.team import Team
 
-EVALUATION_BATCH = 128
 Forward = Callable[[Tensor], Tensor]
 # what is measured in an epoch, in the order of `Progress.totals`
 MEASURED = ("loss", "bce", "triplet_margin", "triplets_per_image")
@@ -254,29 +252,6 @@ def _check_finite(totals: Tensor, task: Task, epoch: int) -> None:
 
 def _not_a_number(task: Task, epoch: int) -> TrainingError:
     return TrainingError(f"{task.name}: the loss is not a number in epoch {epoch}; lower the learning rates")
-
-
-class Predicted(NamedTuple):
-    """Probabilities (N, L) and embeddings (N, D), float32."""
-
-    scores_NL: NDArray[np.float32]
-    embedding_ND: NDArray[np.float32]
-
-
-def predict(network: Network, preprocess: Preprocess, pixels_NSS3: NDArray[np.uint8], team: Team) -> Predicted:
-    """Predict prepared pictures, uint8 (N, S, S, 3); the network stays in evaluation mode.
-
-    Every process of the team predicts its share, and gets all.
-    """
-    network.eval()
-    rows = team.share(np.arange(len(pixels_NSS3)))
-    predicted = [
-        network.predict(preprocess.normalise(torch.tensor(pixels_NSS3[part], device=team.device)))
-        for part in (rows[start : start + EVALUATION_BATCH] for start in range(0, len(rows), EVALUATION_BATCH))
-    ]
-    return Predicted(
-        *(team.gather(torch.cat(parts), len(pixels_NSS3)).cpu().numpy() for parts in zip(*predicted, strict=True))
-    )
 
 
 def _line(task: Task, progress: Progress, seconds: float) -> str:

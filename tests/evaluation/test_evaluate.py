@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from aaam_pipeline import metrics
-from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.evaluation.evaluate import evaluate
 from aaam_pipeline.formats.calibration import Calibration, calibrate
 from aaam_pipeline.formats.columns import to_float16
-from aaam_pipeline.formats.scores import Neighbours, ScoredSplit, write_scores
+from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 
 LABELS = ["sky", "sea", "traffic light", "never"]
 
@@ -22,11 +22,17 @@ def split(seed: int, images: int = 60) -> ScoredSplit:
     return ScoredSplit([f"{n}.jpg" for n in range(images)], scores, targets, LABELS, 2)
 
 
-def report(folder: Path, **methods: ScoredSplit) -> dict[str, dict[str, float]]:
-    for name, each in methods.items():
-        write_scores(folder / f"{name}.parquet", each)
-    places = {name: folder / f"{name}.parquet" for name in methods}
-    return evaluate(places, folder)
+def report(
+    folder: Path, validation: dict[str, ScoredSplit] | None = None, **methods: ScoredSplit
+) -> dict[str, dict[str, float]]:
+    files = [
+        {name: folder / part / f"{name}.parquet" for name in each}
+        for part, each in (("test", methods), ("val", validation or {}))
+    ]
+    for splits, paths in zip((methods, validation or {}), files, strict=True):
+        for name, each in splits.items():
+            write_scores(paths[name], each)
+    return evaluate(files[0], folder, files[1])
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -112,19 +118,49 @@ def test_retrieval_is_measured_for_queries_of_one_to_three_labels(tmp_path: Path
         assert figures[f"retrieval_queries_{size}"] == count
 
 
-def test_neighbour_evidence_is_measured_where_a_method_has_embeddings(tmp_path: Path) -> None:
-    embedding = to_float16(np.random.default_rng(4).normal(size=(60, 3)))
-    setting, line = Neighbours(5, 0.4, -0.01), Calibration([0.2, 3, 1, 1], [1, -1, -2, 0])
-    full = split(1)._replace(embedding_ND=embedding, neighbours=setting, calibration=line)
-    figures = report(tmp_path, bce=full, other=split(1))
-    smoothed = metrics.smooth(calibrate(full.scores_NL, line), *metrics.nearest(embedding, 5), 0.4)
+def embedded(seed: int, prefix: str = "") -> ScoredSplit:
+    """Make calibrated scores with embeddings; `prefix` makes them scores of other images."""
+    plain, line = split(seed), Calibration([0.2, 3, 1, 1], [1, -1, -2, 0])
+    embedding = to_float16(np.random.default_rng(seed).normal(size=(60, 3)))
+    ids = [prefix + each for each in plain.image_ids]
+    return plain._replace(image_ids=ids, embedding_ND=embedding, calibration=line)
+
+
+def test_neighbour_evidence_is_measured_where_validation_scores_are_given(tmp_path: Path) -> None:
+    test, val = embedded(1), embedded(2, "val ")
+    measured = report(tmp_path, {"bce": val}, bce=test, other=test)
+    assert val.embedding_ND is not None
+    assert test.embedding_ND is not None
+    chosen = metrics.choose_neighbours(calibrate(val.scores_NL, val.calibration), val.targets_NL, val.embedding_ND)
+    nearest = metrics.nearest(test.embedding_ND, chosen.neighbours)
+    smoothed = metrics.smooth(calibrate(test.scores_NL, test.calibration), *nearest, chosen.weight)
     for size in (1, 2, 3):
-        mean, _ = metrics.retrieval_map(smoothed, full.targets_NL, size)
-        assert figures["bce"][f"retrieval_map_{size}_neighbours"] == pytest.approx(mean, abs=1e-6)
-        assert figures["bce"][f"retrieval_map_{size}"] != pytest.approx(mean, abs=1e-3)
-    found = {name: value for name, value in figures["bce"].items() if name.startswith("neighbours")}
-    assert found == {"neighbours": 5, "neighbours_weight": 0.4, "neighbours_validation_gain": -0.01}
-    assert not [name for name in figures["other"] if "neighbours" in name]
+        mean, _ = metrics.retrieval_map(smoothed, test.targets_NL, size)
+        assert measured["bce"][f"retrieval_map_{size}_neighbours"] == pytest.approx(mean, abs=1e-6)
+        assert measured["bce"][f"retrieval_map_{size}"] != pytest.approx(mean, abs=1e-3)
+    found = {name: value for name, value in measured["bce"].items() if name.startswith("neighbours")}
+    assert list(found) == ["neighbours", "neighbours_weight", "neighbours_validation_gain"]
+    assert list(found.values()) == pytest.approx(list(chosen), abs=1e-6)
+    assert not [name for name in measured["other"] if "neighbours" in name]
+    assert {name: value for name, value in measured["bce"].items() if "neighbours" not in name} == measured["other"]
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        ({"joint": embedded(2, "val ")}, "joint.parquet is named after none of the methods evaluated: bce"),
+        ({"bce": split(2)}, "bce has no embeddings in both of its scores files"),
+        ({"bce": embedded(2)}, "the same labels as bce's other scores, and none of their images"),
+        ({"bce": embedded(2, "val ")._replace(labels=LABELS[::-1])}, "the same labels as bce's other scores"),
+    ],
+    ids=["no such method", "no embeddings", "the test images", "other labels"],
+)
+def test_validation_scores_that_do_not_fit_are_refused(
+    validation: dict[str, ScoredSplit], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        report(tmp_path, validation, bce=embedded(1))
+    assert not (tmp_path / "metrics.json").exists()
 
 
 def test_equal_scores_give_equal_files(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from damage import flipped, truncated
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.formats.columns import fixed_size_list, to_float16, to_matrix
-from aaam_pipeline.formats.scores import Neighbours, ScoredSplit, read_scores, write_scores
+from aaam_pipeline.formats.scores import ScoredSplit, read_scores, write_scores
 
 
 def split(images: int = 4) -> ScoredSplit:
@@ -37,17 +37,30 @@ def test_a_calibration_survives_a_round_trip(tmp_path: Path) -> None:
 
 def test_embeddings_are_kept_in_half_precision_and_a_file_may_lack_them(tmp_path: Path) -> None:
     embedding = np.array([[0.5, 1e9], [-1e9, 2], [0, 1 / 3], [1, 2]], np.float32)
-    full = split()._replace(embedding_ND=to_float16(embedding), neighbours=Neighbours(10, 0.2, 0.001))
+    full = split()._replace(embedding_ND=to_float16(embedding))
     write_scores(tmp_path / "scores.parquet", full)
     read = read_scores(tmp_path / "scores.parquet")
     assert read.embedding_ND is not None
     assert read.embedding_ND.dtype == np.float16
     np.testing.assert_array_equal(read.embedding_ND, embedding.clip(-65504, 65504).astype(np.float16))
-    assert read.neighbours == full.neighbours
     assert pq.read_schema(tmp_path / "scores.parquet").field("embedding").type == pa.list_(pa.float16(), 2)
     write_scores(tmp_path / "scores.parquet", split())
-    read = read_scores(tmp_path / "scores.parquet")
-    assert (read.embedding_ND, read.neighbours) == (None, None)
+    assert read_scores(tmp_path / "scores.parquet").embedding_ND is None
+
+
+def test_an_older_file_with_a_setting_for_neighbour_evidence_stays_readable(tmp_path: Path) -> None:
+    # as training wrote it once: the content of split(), embeddings, and "neighbours" in the metadata
+    older = Path(__file__).with_name("scores_with_neighbours.parquet")
+    read = read_scores(older)
+    assert (read.image_ids, read.labels, read.k) == (split().image_ids, split().labels, 2)
+    np.testing.assert_array_equal(read.scores_NL, split().scores_NL)
+    assert read.embedding_ND is not None
+    table = pq.read_table(older)
+    changed = table.schema.metadata | {b"neighbours": b'{"count":20,"weight":0.2,"gain":-0.00106718}'}
+    assert changed != table.schema.metadata
+    pq.write_table(table.replace_schema_metadata(changed), tmp_path / "scores.parquet")
+    with pytest.raises(IntegrityError, match="was changed"):
+        read_scores(tmp_path / "scores.parquet")
 
 
 def test_the_file_is_as_the_design_says(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_evidence_is_chosen_where_it_helps_and_its_gain_is_what_it_gains() -> No
     noisy = (0.5 + 0.2 * (targets - 0.5) + rng.normal(0, 0.15, targets.shape)).clip(0, 1)
     chosen = choose_neighbours(noisy, targets, embedding)
     assert chosen.gain > 0.02
-    smoothed = smooth(noisy, *nearest(embedding, chosen.count), chosen.weight)
+    smoothed = smooth(noisy, *nearest(embedding, chosen.neighbours), chosen.weight)
     maps = [np.mean([retrieval_map(scores, targets, size)[0] for size in (1, 2, 3)]) for scores in (smoothed, noisy)]
     assert chosen.gain == pytest.approx(maps[0] - maps[1])
     # where neighbours know nothing, there is nothing to be gained, and that is said
