@@ -163,7 +163,7 @@ def test_methods_of_other_images_are_refused(project: Path) -> None:
 
 def test_a_method_of_ones_own_is_added_as_the_documentation_says(project: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
-    (block,) = re.findall(r"```\n(from aaam_pipeline\.core\.schema.*?)```", page, re.DOTALL)
+    (block,) = re.findall(r"```\n(from aaam_pipeline\.formats\.scores.*?)```", page, re.DOTALL)
     exec(compile(block, "docs/report.md", "exec"), {"Path": Path, "my_scores": scored(3).scores_NL})
     assert rows(read())["mine"][-1] == "mine.parquet"
 
