@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -77,6 +76,9 @@ def _build(name: str, weights: str) -> nn.Module:
         if weights == "imagenet":
             raise ParamsError("vgg_small has no ImageNet weights; use weights: none, or a torchvision backbone")
         return SmallVgg()
+    # a second to import, which annotating with vgg_small or an exported model can spare
+    import torchvision
+
     every = torchvision.models.list_models(module=torchvision.models)
     known = [each for each in every if not each.startswith(TRANSFORMERS)]
     if name in every and name not in known:

@@ -87,9 +87,9 @@ class _Torn:
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five photographs. In an update 4.jpg is new, 1.jpg is changed, and 8.jpg is gone."""
+    """Three photographs, in two parts. In an update 2.jpg is new, 1.jpg is changed, and 8.jpg is gone."""
     folder = tmp_path_factory.mktemp("faults") / "photos"
-    for number in range(5):
+    for number in range(3):
         make_photo(folder / f"{number}.jpg", number)
     return folder
 
@@ -107,13 +107,13 @@ class Case:
         if work == "fresh":
             return
         if work == "update":
-            (self.folder / "4.jpg").rename(place / "4.jpg")
+            (self.folder / "2.jpg").rename(place / "2.jpg")
             make_photo(self.folder / "1.jpg", 70, size=(90, 40))
             make_photo(self.folder / "8.jpg", 80)
         annotate(self.folder, model, place / "before", SMALL)
         self.old = by_name(place / "before")
         if work == "update":
-            (place / "4.jpg").rename(self.folder / "4.jpg")
+            (place / "2.jpg").rename(self.folder / "2.jpg")
             shutil.copy2(photographs / "1.jpg", self.folder / "1.jpg")
             (self.folder / "8.jpg").unlink()
 
@@ -130,6 +130,15 @@ class Case:
 
     def command(self, invoke: Invoke) -> Any:
         return invoke(*self.words)
+
+    def left(self) -> frozenset[tuple[str, int]]:
+        """Return what a run left on disk, for comparing: names and sizes (statistics tell a time, longer or shorter)."""
+        folders = (self.out, *(self.out.parent / name for name in beside(self.out)))
+        files = (path for folder in folders for path in (folder, *folder.rglob("*")) if path.exists())
+        return frozenset(
+            (str(path.relative_to(self.out.parent)), path.stat().st_size if path.suffix == ".parquet" else 0)
+            for path in files
+        )
 
     def is_new(self) -> bool:
         """Tell whether what is there is new; it is whole, and old if not."""
@@ -167,6 +176,7 @@ def test_whatever_operation_fails_the_old_or_the_new_state_is_there(kind: str, c
         inject(patch, kind, counting)
         assert case.command(invoke).exit_code == 0
     assert counting.count or kind == "link"
+    recovered = set()
     for first in range(1, counting.count + 1):
         case.reset()
         with pytest.MonkeyPatch.context() as patch:
@@ -179,6 +189,10 @@ def test_whatever_operation_fails_the_old_or_the_new_state_is_there(kind: str, c
         else:
             case.is_new()
             assert_one_line(result.stderr, os.strerror(code), str(case.out.parent))
+        # from what one fault left like another, the next run recovers in the same way
+        if case.left() in recovered:
+            continue
+        recovered.add(case.left())
         assert case.command(invoke).exit_code == 0, where
         assert case.is_new(), where
         assert beside(case.out) == [], where
