@@ -1,4 +1,4 @@
-# make install | demo | test | chaos | lint | bench | docs
+# make install | demo | test | check | chaos | lint | bench | docs
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -6,7 +6,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 READY := $(VENV)/.installed
 
-.PHONY: install demo test chaos lint bench docs clean
+.PHONY: install demo test check chaos lint bench docs clean
 
 install: $(READY)
 
@@ -31,10 +31,15 @@ demo: install
 	@echo '  dvc metrics show; dvc plots show          how good the model is, phase by phase'
 	@echo '  reports/scenes/report.html, figures/scenes   tables and figures as in the paper'
 
-# one process a core, so one thread each; a file stays in one process (a Ray cluster is one at a time)
-test: export OMP_NUM_THREADS ?= 1
+# one process a core, so one thread each; a file stays in one process (a Ray cluster is one at a time), slow files first
+PYTEST := python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+test check: export OMP_NUM_THREADS ?= 1
 test: install
-	python -m pytest --numprocesses auto --dist loadfile
+	$(PYTEST)
+
+# those that take less than two minutes together: for while you work
+check: install
+	$(PYTEST) -m 'not slow'
 
 # the tests that kill annotating runs, 200 times, at other moments every time: AAAM_SEED=... for the same ones again
 chaos: export AAAM_CHAOS ?= 200

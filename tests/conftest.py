@@ -31,6 +31,13 @@ pytest.register_assert_rewrite("cli.failures", "decoding", "runs")
 
 LABELS = ["grass", "football", "traffic light", "person", "dog"]
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first: the workers that end first then share what is short."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 Result = Any  # typer brings a click of its own, which has no public name
 Invoke = Callable[..., Result]
 

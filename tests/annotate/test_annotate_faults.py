@@ -132,7 +132,7 @@ class Case:
         return invoke(*self.words)
 
     def left(self) -> frozenset[tuple[str, int]]:
-        """Return what a run left on disk, for comparing: names and sizes (statistics tell a time, longer or shorter)."""
+        """Return what a run left on disk: names, and the sizes of rows (statistics hold seconds, of any length)."""
         folders = (self.out, *(self.out.parent / name for name in beside(self.out)))
         files = (path for folder in folders for path in (folder, *folder.rglob("*")) if path.exists())
         return frozenset(
@@ -213,6 +213,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", ["update"])
 @pytest.mark.parametrize(
     ("limit", "since", "named"),

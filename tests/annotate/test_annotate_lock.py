@@ -46,6 +46,7 @@ def names(folder: Path) -> str:
     return "".join(f"{source.location}\n" for source in sources.find([folder]))
 
 
+@pytest.mark.slow
 def test_the_second_run_leaves_at_once_and_the_first_one_ends_unharmed(
     photos: Path, tiny_bundle: Path, out: Path, tmp_path: Path
 ) -> None:
@@ -87,6 +88,7 @@ def test_the_output_of_a_killed_run_is_free(photos: Path, tiny_bundle: Path, out
     assert beside(out) == []
 
 
+@pytest.mark.slow
 def test_an_error_and_ctrl_c_give_the_output_back(photos: Path, tiny_bundle: Path, out: Path) -> None:
     with pytest.raises(UsageError, match="no images"):
         annotate(iter(sources.find([tiny_bundle])), tiny_bundle, out)

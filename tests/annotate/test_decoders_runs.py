@@ -63,6 +63,8 @@ def devices() -> list[Any]:
 def test_scores_and_their_order_do_not_depend_on_batch_size_or_workers(
     device: str, photos: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
+
+pytestmark = pytest.mark.slow
     inputs = list(sources.find([photos]))
     expected = annotate(inputs, tiny_bundle, tmp_path / "expected", device="cpu", batch_size=32, num_workers=2)
     for batch_size in (1, 64):

@@ -257,6 +257,7 @@ def test_a_glob_may_name_lists(tmp_path: Path) -> None:
     assert paths(tmp_path / "*.txt", tmp_path / "2.txt") == ["a.jpg", "b.jpg"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["txt", "csv", "parquet"])
 def test_memory_does_not_grow_with_the_list(kind: str, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")

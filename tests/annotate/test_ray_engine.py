@@ -27,6 +27,8 @@ from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import Advance, NullReporter
 from aaam_pipeline.formats.columns import to_matrix
 
+pytestmark = pytest.mark.slow
+
 # not importorskip: Ray decides when it is imported whether it asks for tokens
 if not find_spec("ray"):
     pytest.skip("no Ray here", allow_module_level=True)

@@ -13,6 +13,8 @@ from aaam_pipeline.models.export import runtimes
 from aaam_pipeline.models.export.manifest import read_exported
 from aaam_pipeline.models.info import read_info
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("nncf")
 pytest.importorskip("onnxruntime")
 

@@ -174,6 +174,7 @@ def test_hostile_names_and_labels_are_only_text(tmp_path: Path) -> None:
         assert text in page.text
 
 
+@pytest.mark.slow
 def test_a_contact_sheet_of_a_thousand_hits_is_small_and_quick(tmp_path: Path) -> None:
     for number in range(20):
         Image.effect_noise((320, 240), 60).convert("RGB").resize((640, 480)).save(tmp_path / f"{number}.jpg")

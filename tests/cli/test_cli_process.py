@@ -18,6 +18,8 @@ from aaam_pipeline.annotate import runner, sources
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "aaam_pipeline"]
 INSTALLED = Path(sys.executable).with_name("aaam-pipe")
 

@@ -75,6 +75,7 @@ def texts(svg: Path) -> list[str]:
     return [each.text or "" for each in ET.parse(svg).iter(TEXT)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("figure", "file", "said"),
     [

@@ -216,6 +216,7 @@ PIECES = ["grass", "traffic", "light", "footbal", "people", '"', "(", ")", "|", 
 
 @example("gra\ud83dss")
 # the examples are longer than any query, and take their time on a busy machine
+@pytest.mark.slow
 @settings(deadline=None)
 @example("(" * 100_000)
 @example("-" * 100_000 + "grass")

@@ -202,6 +202,7 @@ def label_count(tree: Tree) -> int:
     return sum(map(label_count, inner))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(tree=trees, top=st.integers(1, 40))
 def test_a_random_query_ranks_as_its_definition_says(tree: Tree, top: int, facts_index: search.Index) -> None:

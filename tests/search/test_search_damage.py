@@ -112,6 +112,7 @@ def answers(folder: Path) -> list[object]:
         return [index.manifest, *(index.query(query, 500) for query in queries), *likenesses]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["manifest.json", manifests.SCORES, manifests.VECTORS])
 def test_bits_flipped_at_200_places_never_give_another_answer(name: str, copied: Path) -> None:
     right, content = answers(copied), (copied / name).read_bytes()

@@ -66,6 +66,7 @@ def test_with_a_query_hits_go_by_the_product(
     assert all(set(hit.label_scores) == set(index.labels(text)) for hit in hits)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     ids=st.lists(st.integers(0, IMAGES - 1), min_size=1, max_size=3), top=st.integers(1, 40), more=st.integers(1, 40)

@@ -18,6 +18,8 @@ from aaam_pipeline.formats.recordings import read_recording
 from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.training.team import Team
 
+pytestmark = pytest.mark.slow
+
 # what differs between processes by nature is turned off: each has its own dropout and, on a CPU, its own batch norm
 SAME = {"dropout": 0.0, "batch_norm": "frozen"}
 

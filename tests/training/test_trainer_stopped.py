@@ -25,6 +25,7 @@ def driver(root: Path) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
 def test_training_killed_in_the_middle_of_an_epoch_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     undisturbed, root = tmp_path / "undisturbed", tmp_path / "killed"
     for place in (undisturbed, root):
