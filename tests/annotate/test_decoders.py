@@ -26,6 +26,8 @@ from aaam_pipeline.annotate import reader, sources
 from aaam_pipeline.annotate.decoders import Decoders
 from aaam_pipeline.core import http
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -54,8 +56,6 @@ def test_thousands_of_images_come_in_order_each_with_its_own_pixels(workers: int
 def test_a_crash_takes_down_its_own_image_only(
     word: str, kind: str, workers: int, folder: Path, tmp_path: Path
 ) -> None:
-
-pytestmark = pytest.mark.slow
     wanted = good(folder)
     for place in (0, 7, 8, 25, len(wanted) + 4):
         wanted.insert(place, evil(tmp_path / f"{place}.jpg", word.encode()))

@@ -30,6 +30,8 @@ from aaam_pipeline.annotate.decoders import Decoders
 from aaam_pipeline.annotate.reader import Image
 from aaam_pipeline.core.errors import AaamError
 
+pytestmark = pytest.mark.slow
+
 PARENT = """
 import sys
 from aaam_pipeline.annotate import sources
@@ -72,8 +74,6 @@ def test_a_process_that_never_is_ready_is_one_clear_error(folder: Path, monkeypa
 def test_modules_of_the_folder_one_stands_in_are_not_taken_for_ours(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
-pytestmark = pytest.mark.slow
     monkeypatch.chdir(tmp_path)
     for name in ("numpy", "PIL", "queue", "msgspec"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')")

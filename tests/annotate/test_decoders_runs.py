@@ -18,6 +18,8 @@ from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats.columns import to_matrix
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
@@ -63,8 +65,6 @@ def devices() -> list[Any]:
 def test_scores_and_their_order_do_not_depend_on_batch_size_or_workers(
     device: str, photos: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
-
-pytestmark = pytest.mark.slow
     inputs = list(sources.find([photos]))
     expected = annotate(inputs, tiny_bundle, tmp_path / "expected", device="cpu", batch_size=32, num_workers=2)
     for batch_size in (1, 64):

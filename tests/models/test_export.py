@@ -15,6 +15,8 @@ from aaam_pipeline.models.export import manifest as exported
 from aaam_pipeline.models.export import runtimes
 from aaam_pipeline.models.export.manifest import Precision, Runtime
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def loaded(tiny_bundle: Path) -> Bundle:
@@ -43,8 +45,6 @@ def test_the_whole_model_is_preprocessing_network_and_sigmoid(loaded: Bundle) ->
 def test_what_is_written_is_read_back_and_gives_the_same(
     runtime: Runtime, precision: Precision, loaded: Bundle, tmp_path: Path
 ) -> None:
-
-pytestmark = pytest.mark.slow
     pytest.importorskip("openvino")
     pytest.importorskip("onnxruntime")
     made = export.write(loaded, tmp_path, runtime, precision)
