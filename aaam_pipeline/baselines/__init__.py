@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from aaam_pipeline.baselines.registry import NAMES, create
+from aaam_pipeline.baselines.registry import NAMES, create, names
 
 if TYPE_CHECKING:
     from aaam_pipeline.baselines.base import Method
 
-__all__ = ["NAMES", "Method", "create"]
+__all__ = ["NAMES", "Method", "create", "names"]
 
 
 def __getattr__(name: str) -> object:

@@ -37,9 +37,13 @@ class Method(ABC):
     dimension_: int
     labels_: int
 
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls).parameters if name != "self"]
+    @property
+    def title(self) -> str:
+        """Return what messages call the method."""
+        return type(self).__name__
+
+    def _names(self) -> list[str]:
+        return list(inspect.signature(type(self)).parameters)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the hyper-parameters; `deep` is scikit-learn's and changes nothing here."""
@@ -51,14 +55,18 @@ class Method(ABC):
         Raises:
             UsageError: there is none of this name.
         """
-        check_names(type(self).__name__, params, self._names())
+        check_names(self.title, params, self._names())
         for name, value in params.items():
             setattr(self, name, value)
         return self
 
+    def with_params(self, params: dict[str, Any]) -> Self:
+        """Return another method, not fitted, that differs in these hyper-parameters."""
+        return type(self)(**self.get_params() | params)
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"{type(self).__name__}({shown})"
+        return f"{self.title}({shown})"
 
     def plan(self, images: int, dimension: int, labels: int) -> str:
         """Return a line on what `fit` will need or approximate for training data of this size; "": nothing to say."""
@@ -87,7 +95,7 @@ class Method(ABC):
             DatasetError: they are not finite.
         """
         if not hasattr(self, "labels_"):
-            raise UsageError(f"{type(self).__name__} was not fitted: call fit first")
+            raise UsageError(f"{self.title} was not fitted: call fit first")
         check_features(features_MD, "features", empty=True)
         if features_MD.shape[1] != self.dimension_:
             raise UsageError(

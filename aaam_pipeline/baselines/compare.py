@@ -4,7 +4,7 @@
     reports/<data set>/compare.json                metrics, hyper-parameters, time and memory
 
 What is finished is kept in a folder outside of what DVC deletes, so that a run that was stopped, or that is about more
-methods, goes on.
+methods, resumes.
 """
 
 import os
@@ -24,7 +24,8 @@ from msgspec import Meta
 
 import aaam_pipeline
 from aaam_pipeline.baselines.feature_files import read_manifest
-from aaam_pipeline.baselines.registry import NAMES, create
+from aaam_pipeline.baselines.plugins import plugin_identity
+from aaam_pipeline.baselines.registry import create, names
 from aaam_pipeline.baselines.tuning import CRITERIA, check_criterion
 from aaam_pipeline.baselines.worker import Job, choose, run
 from aaam_pipeline.core import params
@@ -103,6 +104,7 @@ def compare(dataset: str, params_file: Path, places: Places, wanted: Wanted, rep
         AaamError: methods failed; all others are published.
     """
     k: int = params.load(params_file, f"{dataset}.k", Annotated[int, Meta(ge=1)])  # type: ignore[arg-type]
+    known = names()
     for name in [*wanted.methods, *wanted.settings]:
         create(name, **wanted.settings.get(name, {}))
     check_criterion(wanted.criterion or CRITERIA[0])
@@ -110,12 +112,10 @@ def compare(dataset: str, params_file: Path, places: Places, wanted: Wanted, rep
     identity = [features.hash, k, wanted.criterion, _code(), _versions()]
     results = []
     with exclusive(places.work):
-        for name in NAMES:
+        for name in known:
             own = dict(wanted.settings.get(name, {}))
-            job = Job(
-                name, own, fingerprint([name, own, *identity]), places.features, places.prepared, k,
-                places.work / f"{name}.parquet",
-            )  # fmt: skip
+            key = fingerprint([name, own, *identity, *plugin_identity(name)])
+            job = Job(name, own, key, places.features, places.prepared, k, places.work / f"{name}.parquet")
             result = _finished(job)
             if result is None and (name in wanted.methods or not wanted.methods):
                 result = _run(job, wanted.criterion, report)

@@ -1,4 +1,7 @@
-"""The compared methods by name, in the order of the paper's tables; a method's module is loaded when it is made."""
+"""The compared methods by name, in the order of the paper's tables; a method's module is loaded when it is made.
+
+Installed packages can add methods (plugins.py).
+"""
 
 from difflib import get_close_matches
 from importlib import import_module
@@ -43,17 +46,29 @@ _METHODS = {
 NAMES = tuple(_METHODS)
 
 
+def names() -> tuple[str, ...]:
+    """Return the names of all methods: those of this package, then those that other installed packages add.
+
+    Raises:
+        UsageError: another package has a method of a name that is taken here.
+    """
+    from aaam_pipeline.baselines.plugins import plugin_names
+
+    added = plugin_names()
+    if taken := sorted(_METHODS.keys() & set(added)):
+        raise UsageError(f"another package adds a method {taken[0]!r}, which is built in: rename its entry point")
+    return (*NAMES, *added)
+
+
 def create(name: str, **params: Any) -> "Method":
     """Make a method that is not fitted yet, from its name and hyper-parameters; what is left out has its default.
 
     Raises:
         UsageError: there is no such method, or it has no such hyper-parameter; the message has the nearest name.
-        UsageError: the method needs a library that is not installed.
+        UsageError: the method needs a library that is not installed, or cannot be imported from another package.
     """
     if name not in _METHODS:
-        close = get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean {close[0]!r}? known:" if close else "known:"
-        raise UsageError(f"no method {name!r}; {hint} {', '.join(NAMES)}")
+        return _create_plugin(name, params)
     entry = _METHODS[name]
     try:
         kind = getattr(import_module(f"{__package__}.{entry.module}"), entry.kind)
@@ -61,3 +76,14 @@ def create(name: str, **params: Any) -> "Method":
     except ModuleNotFoundError as error:
         raise UsageError(f"{name} needs {error.name}: pip install 'aaam-pipe[research]'") from None
     return method.set_params(**params)
+
+
+def _create_plugin(name: str, params: dict[str, Any]) -> "Method":
+    from aaam_pipeline.baselines.plugins import create_plugin
+
+    if method := create_plugin(name, **params):
+        return method
+    known = names()
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? known:" if close else "known:"
+    raise UsageError(f"no method {name!r}; {hint} {', '.join(known)}")

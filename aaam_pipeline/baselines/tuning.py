@@ -62,9 +62,9 @@ def tune(
     choices = combinations(method.grid)
     tried: list[tuple[dict[str, Any], float]] = []
     best: Method | None = None
-    with (report or NullReporter()).task(f"tune {type(method).__name__}", len(choices)) as advance:
+    with (report or NullReporter()).task(f"tune {method.title}", len(choices)) as advance:
         for choice in choices:
-            candidate = type(method)(**method.get_params() | choice)
+            candidate = method.with_params(choice)
             scores_VL = candidate.fit(features_ND, targets_NL).predict_scores(val_features_VD)
             value = _value(metrics.evaluate(scores_VL, val_targets_VL, k), criterion)
             if best is None or value > max(each for _, each in tried):
