@@ -26,10 +26,11 @@ from aaam_pipeline.annotate.decoders import Decoders
 from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.baselines.compare import in_process
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.imaging.decoding import MAX_PIXELS
+from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.export.convert import Whole
 from aaam_pipeline.models.export.runtimes import installed
-from aaam_pipeline.models.preprocess import MAX_PIXELS, Decoded, Preprocess
 from benchmarks.material import photos, save_bundle
 from benchmarks.table import best, show
 
@@ -68,9 +69,9 @@ def _measure(case: Case, pictures: Path, folder: Path) -> list[str]:
     model = save_bundle(case.backbone, case.size, folder / case.backbone)
     backend = backends.create(case.backend, model, "auto")
     few = list(sources.find([pictures]))
-    with Decoders(Setup(Preprocess(size=case.size), MAX_PIXELS), WORKERS, 60) as pool:
+    with Decoders(Setup(case.size, MAX_PIXELS), WORKERS, 60) as pool:
         decoded = [image.picture for image in pool.read(few, 2 * BATCH)]
-        pixels_NSS3 = np.stack([picture.pixels_SS3 for picture in decoded if isinstance(picture, Decoded)])
+        pixels_NSS3 = np.stack([picture.pixels_SS3 for picture in decoded if isinstance(picture, DecodedImage)])
         pixels_NSS3 = np.resize(pixels_NSS3, (max(len(pixels_NSS3), 4 * BATCH), *pixels_NSS3.shape[1:]))
         _forward(backend, pixels_NSS3[:BATCH])
         forward_rate = len(pixels_NSS3) / best(lambda: _forward(backend, pixels_NSS3), REPEATS)
@@ -110,14 +111,14 @@ def _forward(backend: Backend, pixels_NSS3: NDArray[np.uint8]) -> None:
 class _Photos(Dataset[Tensor]):
     """Decoded photographs, as torch wants them."""
 
-    def __init__(self, inputs: list[Source], preprocess: Preprocess) -> None:
-        self._locations, self._preprocess = [source.location for source in inputs], preprocess
+    def __init__(self, inputs: list[Source], size: int) -> None:
+        self._locations, self._size = [source.location for source in inputs], size
 
     def __len__(self) -> int:
         return len(self._locations)
 
     def __getitem__(self, place: int) -> Tensor:
-        return torch.tensor(self._preprocess.decode(Path(self._locations[place]).read_bytes()).pixels_SS3)
+        return torch.tensor(resize_square(Path(self._locations[place]).read_bytes(), self._size).pixels_SS3)
 
 
 def _plain_rate(inputs: list[Source], model: Path) -> float:
@@ -128,7 +129,7 @@ def _plain_loop(inputs: list[Source], model: Path) -> list[Tensor]:
     device = bundle.choose_device("auto")
     loaded = bundle.load(model, device)
     whole = Whole(loaded.network, loaded.info.preprocess)
-    photos = _Photos(inputs, loaded.info.preprocess)
+    photos = _Photos(inputs, loaded.info.preprocess.size)
     found: list[Tensor] = []
     with torch.inference_mode():
         for pixels_BSS3 in DataLoader(photos, BATCH, num_workers=WORKERS, pin_memory=GPU):

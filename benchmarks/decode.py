@@ -1,6 +1,6 @@
 """How fast one core decodes photographs to S x S, beside a full decode by Pillow and by what else is installed.
 
-Ours is `Preprocess.decode`. Other decoders' full pictures are squashed by Pillow alike, so that only decoding differs.
+Ours is `resize_square`. Other decoders' full pictures are squashed by Pillow alike, so that only decoding differs.
 Pictures are COCO128's photographs where `AAAM_SHARED` has them, else generated ones; those of 12 megapixels are
 enlarged ones with a camera's noise. The difference of scores is that of an ImageNet model in its best class.
 """
@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.models.preprocess import Preprocess
 from benchmarks.material import SHARED, photos
 from benchmarks.table import show
@@ -81,7 +82,7 @@ def _full(content: bytes) -> NDArray[np.uint8]:
 
 
 def _ours(content: bytes) -> NDArray[np.uint8]:
-    return Preprocess(size=SIZE).decode(content).pixels_SS3
+    return resize_square(content, SIZE).pixels_SS3
 
 
 def _squashing(decoder: Decoder) -> Decoder:

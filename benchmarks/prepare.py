@@ -17,7 +17,7 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing
 from aaam_pipeline.datasets.pixels import decoding
 from aaam_pipeline.datasets.prepare import prepare
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.imaging.resizing import resize_square
 from benchmarks.material import photos
 from benchmarks.table import show
 
@@ -63,7 +63,7 @@ def _cost(work: Callable[[], object]) -> _Cost:
 
 
 def _decode(content: bytes) -> NDArray[np.uint8]:
-    return Preprocess(size=SIZE).decode(content).pixels_SS3
+    return resize_square(content, SIZE).pixels_SS3
 
 
 def _decode_all(examples: list[Example]) -> None:

@@ -9,6 +9,7 @@ from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.core.params import load, to_dict
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.models.preprocess import Preprocess
 
 
@@ -17,7 +18,14 @@ def main(dataset: str, raw: Path, out: Path, params: Path = Path("params.yaml"))
     with cli_errors(), reporter() as report:
         how = load(params, f"{dataset}.preprocess", Preprocess)
         listing = registry.get(dataset).read(raw, registry.load_params(dataset, params))
-        prepare(listing, out, lambda content: how.decode(content).pixels_SS3, how.size, report, key=to_dict(how))
+        prepare(
+            listing,
+            out,
+            lambda content: resize_square(content, how.size).pixels_SS3,
+            how.size,
+            report,
+            key=to_dict(how),
+        )
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ import msgspec
 import numpy as np
 
 from aaam_pipeline.annotate import reader
-from aaam_pipeline.annotate.decoder import Answer, Setup
+from aaam_pipeline.annotate.decoder import Setup
 from aaam_pipeline.annotate.reader import Image
 from aaam_pipeline.annotate.sources import Source, is_url
 from aaam_pipeline.core.errors import AaamError, ImageError
-from aaam_pipeline.models.preprocess import Decoded
+from aaam_pipeline.imaging.resizing import DecodedImage
 
 # sent ahead to one process: the next file is fetched while one is decoded; URLs need many under way
 AHEAD_LOCAL, AHEAD_REMOTE = 2, 16
@@ -129,7 +129,7 @@ class Decoders:
             try:
                 # an image that a process died of is tried again with nothing behind it
                 process.send([task.source for task in (islice(waiting, 1) if suspect else waiting)])
-                image = process.receive(waiting[0].source, self._timeout)
+                image = process.receive(self._timeout)
             except TimeoutError:
                 self._end(number)
                 image = _failed(waiting, "timeout", f"not read and decoded within {self._timeout:g} seconds")
@@ -170,8 +170,7 @@ class _Process:
     def __init__(self, setup: Setup, program: str) -> None:
         """Start it."""
         ours, theirs = Pipe()
-        side = setup.preprocess.size
-        size = AHEAD_REMOTE * side * side * 3
+        size = AHEAD_REMOTE * setup.size**2 * 3
         with _shared_memory() as shared:
             shared.truncate(size)
             self._memory = mmap.mmap(shared.fileno(), size)
@@ -187,8 +186,8 @@ class _Process:
                 env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             )
         theirs.close()
-        self._pipe: Connection[Source, Answer | None] = ours
-        self._slots = np.frombuffer(self._memory, np.uint8).reshape(AHEAD_REMOTE, side, side, 3)
+        self._pipe: Connection[Source, Image | None] = ours
+        self._slots = np.frombuffer(self._memory, np.uint8).reshape(AHEAD_REMOTE, setup.size, setup.size, 3)
         self._sent = self._received = 0
 
     def wait_until_ready(self) -> None:
@@ -212,8 +211,8 @@ class _Process:
             self._pipe.send(source)
             self._sent += 1
 
-    def receive(self, source: Source, timeout: float) -> Image:
-        """Return the next image, which is that of `source`.
+    def receive(self, timeout: float) -> Image:
+        """Return the next image.
 
         Raises:
             TimeoutError: it takes longer than `timeout` seconds.
@@ -225,15 +224,13 @@ class _Process:
                 raise TimeoutError
             # everything was stopped meanwhile (Ctrl-Z): that is not the image's fault
             started = time.monotonic()
-        answer = self._pipe.recv()
-        assert answer is not None
-        picture = (
-            ImageError(*answer.error)
-            if answer.error
-            else Decoded(self._slots[self._received % AHEAD_REMOTE].copy(), answer.width, answer.height, answer.taken)
-        )
+        image = self._pipe.recv()
+        assert image is not None
+        if isinstance(image.picture, DecodedImage):
+            pixels_SS3 = self._slots[self._received % AHEAD_REMOTE].copy()
+            image = image._replace(picture=image.picture._replace(pixels_SS3=pixels_SS3))
         self._received += 1
-        return Image(source, answer.sha256, answer.bytes, answer.mtime, picture)
+        return image
 
     def kill(self) -> None:
         """End it at once; any thread may."""

@@ -31,7 +31,7 @@ class Embedder:
             UsageError: the photograph cannot be read.
         """
         photo = photo.absolute()
-        image = read_one(sources.source(photo, photo.parent), self._backend.info.preprocess)
+        image = read_one(sources.source(photo, photo.parent), self._backend.info.preprocess.size)
         if isinstance(image.picture, ImageError):
             raise UsageError(f"{path_text(photo)}: {image.picture}")
         predicted = self._backend.start(image.picture.pixels_SS3[None])()

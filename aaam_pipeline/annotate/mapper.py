@@ -20,7 +20,7 @@ from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.columns import fixed_size_list, to_float16
 from aaam_pipeline.formats.parts import annotations_schema
-from aaam_pipeline.models.preprocess import Decoded
+from aaam_pipeline.imaging.resizing import DecodedImage
 
 
 class Assignment(NamedTuple):
@@ -70,14 +70,14 @@ class Mapper:
         side = self.info.preprocess.size
         pixels_BSS3 = np.zeros((len(images), side, side, 3), np.uint8)
         for pixels_SS3, image in zip(pixels_BSS3, images, strict=True):
-            if isinstance(image.picture, Decoded):
+            if isinstance(image.picture, DecodedImage):
                 pixels_SS3[:] = image.picture.pixels_SS3
         return pixels_BSS3
 
     def _rows(self, images: Sequence[Image], predicted: Predicted) -> pa.RecordBatch:
         pictures = [None if isinstance(image.picture, ImageError) else image.picture for image in images]
         errors = [image.picture if isinstance(image.picture, ImageError) else None for image in images]
-        taken = [picture and picture.taken for picture in pictures]
+        captured = [picture and picture.captured_at for picture in pictures]
         failed = pa.array([error is not None for error in errors])
         scores_BL = calibrate(predicted.scores_BL, self.info.calibration).astype(np.float32)
         labels, label_scores = self._assign(scores_BL)
@@ -87,8 +87,8 @@ class Mapper:
             "sha256": [image.sha256 for image in images],
             "bytes": [image.bytes for image in images],
             "mtime": [image.mtime for image in images],
-            "taken": [each and each.time for each in taken],
-            "taken_offset": [each and each.offset for each in taken],
+            "taken": [each and each.time for each in captured],
+            "taken_offset": [each and each.offset_minutes for each in captured],
             "width": [picture and picture.width for picture in pictures],
             "height": [picture and picture.height for picture in pictures],
             "status": ["failed" if error else "ok" for error in errors],

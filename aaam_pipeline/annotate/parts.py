@@ -66,7 +66,7 @@ class PartMaker:
         self._todo = pq.ParquetFile(job.todo)
         self._decoders: Decoders | None = None
         if job.num_workers:
-            setup = Setup(self.mapper.info.preprocess, job.max_pixels)
+            setup = Setup(self.mapper.info.preprocess.size, job.max_pixels)
             self._decoders = Decoders(setup, job.num_workers, job.timeout)
 
     def __enter__(self) -> Self:
@@ -111,7 +111,7 @@ class PartMaker:
 
     def _images(self, sources: Iterable[Source]) -> Iterator[Image]:
         if self._decoders is None:
-            return reader.read(sources, self.mapper.info.preprocess, self.job.max_pixels)
+            return reader.read(sources, self.mapper.info.preprocess.size, self.job.max_pixels)
         return self._decoders.read(sources, 2 * self.job.batch_size)
 
     def _sources(self, number: int) -> Iterator[Source]:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from aaam_pipeline.annotate import fetch
 from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.models.preprocess import MAX_PIXELS, Decoded, Preprocess
+from aaam_pipeline.imaging.decoding import MAX_PIXELS
+from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
 
 
 class Image(NamedTuple):
@@ -23,17 +24,17 @@ class Image(NamedTuple):
     sha256: str | None
     bytes: int | None
     mtime: int | None
-    picture: Decoded | ImageError
+    picture: DecodedImage | ImageError
 
 
-def read_one(source: Source, preprocess: Preprocess, max_pixels: int = MAX_PIXELS) -> Image:
-    """Read and decode one input; whatever is wrong with it becomes an `ImageError` in its place."""
-    return decode(source, fetched(source), preprocess, max_pixels)
+def read_one(source: Source, size: int, max_pixels: int = MAX_PIXELS) -> Image:
+    """Read one input and decode it to `size` x `size` pixels; an `ImageError` stands for what cannot be decoded."""
+    return decode(source, fetched(source), size, max_pixels)
 
 
-def read(sources: Iterable[Source], preprocess: Preprocess, max_pixels: int = MAX_PIXELS) -> Iterator[Image]:
+def read(sources: Iterable[Source], size: int, max_pixels: int = MAX_PIXELS) -> Iterator[Image]:
     """Yield one `Image` for every source, in order, read in this process: slower, and a crash is a crash."""
-    return (read_one(source, preprocess, max_pixels) for source in sources)
+    return (read_one(source, size, max_pixels) for source in sources)
 
 
 def fetched(source: Source) -> fetch.Content | ImageError:
@@ -49,15 +50,13 @@ def failed(source: Source, error: ImageError) -> Image:
     return Image(source, None, source.bytes, source.mtime, error)
 
 
-def decode(
-    source: Source, content: fetch.Content | ImageError, preprocess: Preprocess, max_pixels: int = MAX_PIXELS
-) -> Image:
+def decode(source: Source, content: fetch.Content | ImageError, size: int, max_pixels: int = MAX_PIXELS) -> Image:
     """Decode what was fetched."""
     if isinstance(content, ImageError):
         return failed(source, content)
     digest = hashlib.sha256(content.data).hexdigest()
     try:
-        picture: Decoded | ImageError = preprocess.decode(content.data, max_pixels)
+        picture: DecodedImage | ImageError = resize_square(content.data, size, max_pixels)
     except ImageError as error:
         picture = error
     except MemoryError:

@@ -24,8 +24,8 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.parts import AnnotationsManifest
 from aaam_pipeline.formats.vocabulary import Vocabulary
+from aaam_pipeline.imaging.decoding import MAX_PIXELS
 from aaam_pipeline.models.info import BundleInfo
-from aaam_pipeline.models.preprocess import MAX_PIXELS
 
 NOTHING: Mapping[str, int] = {}
 OnExisting = Literal["resume", "overwrite", "error"]

@@ -37,13 +37,11 @@ def thumbnail(hit: "Hit", longest: int) -> "Image":
         ImageError: there is no file (`original`), or it cannot be decoded.
     """
     # Pillow is a tenth of a second, which a search without pictures need not wait for
-    from aaam_pipeline.imaging import decoding
+    from aaam_pipeline.imaging import thumbnails
 
     file = original(hit)
     try:
         content = file.read_bytes()
     except OSError as error:
         raise ImageError("unreadable", f"{path_text(file)}: {error.strerror}") from None
-    image, width, height, _ = decoding.squash(content, longest)
-    scale = min(1.0, longest / max(width, height))
-    return image.resize((max(1, round(width * scale)), max(1, round(height * scale))))
+    return thumbnails.thumbnail(content, longest)

@@ -74,3 +74,7 @@ class ImageError(AaamError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+        """Pickle with both arguments: decoding processes send it."""
+        return type(self), (self.kind, str(self))

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from aaam_pipeline.core.errors import ImageError, UsageError
 from aaam_pipeline.datasets.prepared import Split, read_labels, read_split
-from aaam_pipeline.imaging.decoding import squash
+from aaam_pipeline.imaging.thumbnails import thumbnail
 
 # the longer side; an inch and a half of print at 300 dpi
 SIDE = 480
@@ -41,12 +40,9 @@ class Pictures(NamedTuple):
         """Return a picture, (H, W, 3): the original if it can be read, else the square that the network sees."""
         row = self.row(image_id)
         try:
-            image, width, height, _ = squash(self.split.paths[row].read_bytes(), SIDE)
+            return np.asarray(thumbnail(self.split.paths[row].read_bytes(), SIDE, enlarge=True))
         except (OSError, ImageError):
             return np.asarray(self.split.pixels_NSS3[row])
-        scale = SIDE / max(width, height)
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        return np.asarray(image.resize(size, Image.Resampling.LANCZOS))
 
 
 def open_test(prepared: Path) -> Pictures:

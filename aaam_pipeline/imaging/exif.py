@@ -20,7 +20,7 @@ TAGS = frozenset(tag for pair in TIMES for tag in pair)
 # types that hold text, or that programs write it as: BYTE, ASCII, UNDEFINED, UTF-8
 TEXTS = frozenset({1, 2, 7, 129})
 LONGEST_TEXT = 100
-# in a directory: how many entries there are; an entry's tag, type, length and value; the place of a longer value
+# in a directory: how many entries there are; an entry's tag, type, length and value; the position of a longer value
 LAYOUT, BIG_LAYOUT = ("H", "HHI4s", "I"), ("Q", "HHQ8s", "Q")
 # the standard's form is 2024:05:01 12:30:00; programs write other marks between the numbers, and something behind them
 TIME = re.compile(r"\s*(\d{4})[:/.-](\d\d)[:/.-](\d\d)[ T](\d\d):(\d\d):(\d\d)(?!\d)", re.ASCII)
@@ -31,11 +31,11 @@ FIRST_YEAR = 1826
 MOST_MINUTES = 14 * 60
 
 
-class Taken(NamedTuple):
-    """When a picture was taken. `time`: by the camera's clock; `offset`: that clock's minutes east of UTC, if noted."""
+class CapturedAt(NamedTuple):
+    """When a picture was taken: `time` by the camera's clock, and that clock's minutes east of UTC, if noted."""
 
     time: datetime
-    offset: int | None
+    offset_minutes: int | None
 
 
 def orientation(image: Image.Image) -> int:
@@ -43,9 +43,9 @@ def orientation(image: Image.Image) -> int:
     return _undamaged(lambda: int(image.getexif().get(Base.Orientation, 1))) or 1
 
 
-def taken(image: Image.Image) -> Taken | None:
+def captured_at(image: Image.Image) -> CapturedAt | None:
     """Return when an opened picture was taken, to the second; None where no possible time is noted."""
-    return _undamaged(lambda: _taken(image.getexif()))
+    return _undamaged(lambda: _captured_at(image.getexif()))
 
 
 def _undamaged(read: Callable[[], Found]) -> Found | None:
@@ -56,12 +56,12 @@ def _undamaged(read: Callable[[], Found]) -> Found | None:
         return None
 
 
-def _taken(exif: Image.Exif) -> Taken | None:
+def _captured_at(exif: Image.Exif) -> CapturedAt | None:
     # some programs write the tags beside the camera's directory, not in it
     notes = {tag: exif[tag] for tag in TAGS if tag in exif} | _directory(exif)
     for time_tag, offset_tag in TIMES:
         if time := _time(_text(notes.get(time_tag))):
-            return Taken(time, _offset(_text(notes.get(offset_tag))))
+            return CapturedAt(time, _offset(_text(notes.get(offset_tag))))
     return None
 
 
@@ -72,7 +72,7 @@ def _directory(exif: Image.Exif) -> dict[int, bytes]:
     """
     if IFD.Exif not in exif:
         return {}
-    count, entry, place = (f"{exif.endian}{part}" for part in (BIG_LAYOUT if exif.bigtiff else LAYOUT))
+    count, entry, position = (f"{exif.endian}{part}" for part in (BIG_LAYOUT if exif.bigtiff else LAYOUT))
     exif.fp.seek(exif[IFD.Exif])
     (entries,) = unpack(count, exif.fp.read(calcsize(count)))
     found = {}
@@ -80,7 +80,7 @@ def _directory(exif: Image.Exif) -> dict[int, bytes]:
         if tag not in TAGS or kind not in TEXTS or length > LONGEST_TEXT:
             continue
         if length > len(value):
-            exif.fp.seek(unpack(place, value)[0])
+            exif.fp.seek(unpack(position, value)[0])
             value = exif.fp.read(length)
         found[tag] = value[:length]
     return found

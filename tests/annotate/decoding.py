@@ -16,10 +16,10 @@ from aaam_pipeline.annotate.decoders import Decoders
 from aaam_pipeline.annotate.reader import Image
 from aaam_pipeline.annotate.sources import Source
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.models.preprocess import MAX_PIXELS, Preprocess
+from aaam_pipeline.imaging.decoding import MAX_PIXELS
 
-PREPROCESS = Preprocess(size=32)
-SETUP = Setup(PREPROCESS, MAX_PIXELS)
+SIZE = 32
+SETUP = Setup(SIZE, MAX_PIXELS)
 EVIL = "evil_decoder"
 
 
@@ -58,7 +58,7 @@ def check_as_read_here(images: list[Image], wanted: list[Source]) -> None:
     assert [image.source for image in images] == wanted
     for image in images:
         if not isinstance(image.picture, ImageError):
-            expected = reader.read_one(image.source, PREPROCESS)
+            expected = reader.read_one(image.source, SIZE)
             assert image[:4] == expected[:4]
             np.testing.assert_array_equal(image.picture.pixels_SS3, expected.picture.pixels_SS3)
 

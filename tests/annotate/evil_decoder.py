@@ -8,24 +8,20 @@ import sys
 import time
 from pathlib import Path
 
-from PIL import Image
-
-from aaam_pipeline.annotate import decoder
-from aaam_pipeline.models import preprocess
-
-_decode = preprocess.squash
+from aaam_pipeline.annotate import decoder, reader
+from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
 
 
 def main() -> None:
-    preprocess.squash = squash
+    reader.resize_square = decode
     decoder.main()
 
 
-def squash(content: bytes, size: int, max_pixels: int) -> tuple[Image.Image, int, int]:
+def decode(content: bytes, size: int, max_pixels: int) -> DecodedImage:
     word, _, rest = content.partition(b" ")
     if trick := TRICKS.get(word.decode(errors="replace")):
         content = trick(rest)
-    return _decode(content, size, max_pixels)
+    return resize_square(content, size, max_pixels)
 
 
 def once(rest: bytes) -> bytes:

@@ -37,9 +37,8 @@ import sys
 from aaam_pipeline.annotate import sources
 from aaam_pipeline.annotate.decoder import Setup
 from aaam_pipeline.annotate.decoders import Decoders
-from aaam_pipeline.models.preprocess import Preprocess
 found = sources.find(sys.argv[1:])
-with Decoders(Setup(Preprocess(size=32), 10**6), 3, 600, "evil_decoder") as pool:
+with Decoders(Setup(32, 10**6), 3, 600, "evil_decoder") as pool:
     for image in pool.read(found, 8):
         print(image.source.path, flush=True)
 """

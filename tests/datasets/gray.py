@@ -9,6 +9,7 @@ from PIL import Image
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.models.preprocess import Preprocess
 
 LABELS = ("sky", "sea", "sun")
@@ -38,7 +39,7 @@ def make_listing(folder: Path, train: int = 6, bad: tuple[str, ...] = ()) -> Lis
 
 
 def decode(content: bytes) -> NDArray[np.uint8]:
-    return PREPROCESS.decode(content).pixels_SS3
+    return resize_square(content, PREPROCESS.size).pixels_SS3
 
 
 def prepared(listing: Listing, out: Path) -> Path:

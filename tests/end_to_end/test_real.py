@@ -12,7 +12,6 @@ import yaml
 import aaam_pipeline.search as search
 from aaam_pipeline import metrics
 from aaam_pipeline.annotate import embedding, runner, sources
-from aaam_pipeline.core.params import load
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.download import download
@@ -21,9 +20,9 @@ from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.evaluation.evaluate import evaluate
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.scores import read_scores
+from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import read_info
-from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import settings
 from aaam_pipeline.training.phases import PHASES
 from aaam_pipeline.training.run import Places, run_phase
@@ -80,8 +79,7 @@ def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = write_params(folder / "params.yaml", small_corel(shared / "data" / "corel5k", folder / "corel"), weights)
     download("corel5k", params, folder / "raw", NullReporter())
     listing = registry.get("corel5k").read(folder / "raw", registry.load_params("corel5k", params))
-    preprocess = load(params, "corel5k.preprocess", Preprocess)
-    prepare(listing, folder / "prepared", lambda content: preprocess.decode(content).pixels_SS3, SIDE, NullReporter())
+    prepare(listing, folder / "prepared", lambda content: resize_square(content, SIDE).pixels_SS3, SIDE, NullReporter())
     for phase in PHASES.values():
         places = Places(
             prepared=folder / "prepared",

@@ -6,7 +6,7 @@ from models.pictures import RED, WHITE, decode, encoded, photo, plain, png, png_
 from PIL import Image
 
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.imaging.resizing import resize_square
 
 HALF_RED = (255, 127, 127)
 
@@ -44,7 +44,7 @@ def test_every_mode_of_png_is_shown_as_a_viewer_would(
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM"])
 @pytest.mark.parametrize("scale", [1, 10])
 def test_every_format_is_decoded(kind: str, scale: int) -> None:
-    decoded = Preprocess(size=16).decode(encoded(Image.new("RGB", (20 * scale, 30 * scale), (200, 30, 90)), kind))
+    decoded = resize_square(encoded(Image.new("RGB", (20 * scale, 30 * scale), (200, 30, 90)), kind), 16)
     assert (decoded.width, decoded.height) == (20 * scale, 30 * scale)
     assert_colour(decoded.pixels_SS3, (200, 30, 90), within=4)
 
@@ -64,7 +64,7 @@ def test_the_first_frame_or_page_is_taken(kind: str) -> None:
 def test_a_jpeg_of_several_pictures_is_its_first() -> None:
     image, others = photo(400, 300), [photo(40, 30, seed=2)]
     content = encoded(image, "MPO", save_all=True, append_images=others)
-    decoded = Preprocess(size=16).decode(content)
+    decoded = resize_square(content, 16)
     assert (decoded.width, decoded.height) == (400, 300)
     assert abs(decoded.pixels_SS3.astype(int) - plain(content, 16)).mean() < 2
 
@@ -215,7 +215,7 @@ def assert_turned(kind: str, orientation: int, corner: str, scale: int) -> None:
     width, height = 60 * scale, 40 * scale
     image = Image.new("RGB", (width, height), "black")
     image.paste(RED, (0, 0, width // 2, height // 2))
-    decoded = Preprocess(size=16).decode(encoded(image, kind, exif=turned(orientation), quality=95))
+    decoded = resize_square(encoded(image, kind, exif=turned(orientation), quality=95), 16)
     assert (decoded.width, decoded.height) == ((height, width) if orientation >= 5 else (width, height))
     y, x = np.argwhere(decoded.pixels_SS3[..., 0] > 128).mean(0)
     assert corner == f"{'top' if y < 8 else 'bottom'} {'left' if x < 8 else 'right'}"
@@ -232,11 +232,11 @@ def test_heic_is_decoded_with_its_extra() -> None:
     heif = pytest.importorskip("pillow_heif")
     heif.register_heif_opener()
     content = encoded(Image.new("RGB", (64, 40), RED), "HEIF")
-    decoded = Preprocess(size=16).decode(content)
+    decoded = resize_square(content, 16)
     assert (decoded.width, decoded.height) == (64, 40)
     assert_colour(decoded.pixels_SS3, RED, within=6)
     with pytest.raises(ImageError) as caught:
-        Preprocess(size=16).decode(content, max_pixels=2000)
+        resize_square(content, 16, max_pixels=2000)
     assert caught.value.kind == "too_large"
 
 

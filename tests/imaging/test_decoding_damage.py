@@ -15,7 +15,7 @@ from PIL import Image, features
 
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.imaging.decoding import MAX_PIXELS
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.imaging.resizing import resize_square
 
 KINDS = ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "AVIF", "JPEG2000", "PPM"]
 
@@ -76,7 +76,7 @@ def test_damage_of_any_kind_is_an_image_error_or_a_picture(kind: str, seed: int,
         content[place] = rng.integers(0, 256)
     outcome: object
     try:
-        outcome = Preprocess(size=16).decode(bytes(content), max_pixels=1_000_000).pixels_SS3.shape
+        outcome = resize_square(bytes(content), 16, max_pixels=1_000_000).pixels_SS3.shape
     except ImageError as error:
         outcome = error.kind
     assert outcome in ((16, 16, 3), "not_an_image", "truncated", "too_large", "unsupported")
@@ -90,7 +90,7 @@ def test_a_picture_over_the_limit_is_refused_before_it_fills_the_memory() -> Non
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_limit_is_exact_and_can_be_chosen(kind: str) -> None:
     content = encoded(photo(40, 30), kind)
-    assert Preprocess(size=16).decode(content, max_pixels=1200).width == 40
+    assert resize_square(content, 16, max_pixels=1200).width == 40
     assert kind_of(content, max_pixels=1199) == "too_large"
 
 
@@ -98,7 +98,7 @@ def test_the_limit_can_be_raised_over_pillow_s_own(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
     content = encoded(photo(40, 30))
     assert kind_of(content, max_pixels=1000) == "too_large"
-    assert Preprocess(size=16).decode(content, max_pixels=1200).width == 40
+    assert resize_square(content, 16, max_pixels=1200).width == 40
 
 
 def test_a_frame_larger_than_the_screen_of_a_gif_counts() -> None:
@@ -140,13 +140,13 @@ def test_a_bomb_is_refused_from_its_header(kind: str) -> None:
     code = f"""
 import resource, sys
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.imaging.resizing import resize_square
 from PIL import Image
 Image.init()
 content = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    Preprocess().decode(content, max_pixels={side * side - 1})
+    resize_square(content, 224, max_pixels={side * side - 1})
 except ImageError as error:
     print(error.kind, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """

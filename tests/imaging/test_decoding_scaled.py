@@ -12,7 +12,7 @@ from PIL import Image, JpegImagePlugin
 from safetensors.torch import load_file
 from torchvision.models import mobilenet_v2
 
-from aaam_pipeline.imaging.decoding import OVERSAMPLING
+from aaam_pipeline.imaging.resizing import OVERSAMPLING, resize_square
 from aaam_pipeline.models.preprocess import Preprocess
 
 S = 32
@@ -45,7 +45,7 @@ def test_the_pictures_of_the_default_data_sets_are_decoded_bit_for_bit_as_ever(s
 def test_a_large_picture_is_nearly_that_of_the_full_decode(kind: str, size: tuple[int, int], orientation: int) -> None:
     # odd sides: the last pixel of the reduced picture is the mean of a part of a block
     content = encoded(scene(*size), kind, exif=turned(orientation))
-    decoded = Preprocess(size=S).decode(content)
+    decoded = resize_square(content, S)
     assert (decoded.width, decoded.height) == (size if orientation < 5 else size[::-1])
     assert difference(content).mean() < 1
     assert difference(content).max() <= 8

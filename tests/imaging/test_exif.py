@@ -13,8 +13,8 @@ from models.pictures import decode, encoded, entry, note, noted, photo, png, png
 from PIL import Image
 from PIL.ExifTags import Base
 
-from aaam_pipeline.imaging.exif import Taken
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.imaging.exif import CapturedAt
+from aaam_pipeline.imaging.resizing import resize_square
 
 ORIGINAL, DIGITIZED, EDITED = Base.DateTimeOriginal, Base.DateTimeDigitized, Base.DateTime
 TEXT = "2024:05:01 12:30:05"
@@ -29,8 +29,8 @@ CAMERA = {
 }  # fmt: skip
 
 
-def taken(content: bytes) -> Taken | None:
-    return Preprocess(size=16).decode(content).taken
+def captured_at(content: bytes) -> CapturedAt | None:
+    return resize_square(content, 16).captured_at
 
 
 def with_exif(exif: bytes, content: bytes = PICTURE) -> bytes:
@@ -39,7 +39,7 @@ def with_exif(exif: bytes, content: bytes = PICTURE) -> bytes:
 
 
 def time_of(text: str | bytes) -> datetime | None:
-    found = taken(with_exif(note(ORIGINAL, text if isinstance(text, bytes) else text.encode() + b"\0")))
+    found = captured_at(with_exif(note(ORIGINAL, text if isinstance(text, bytes) else text.encode() + b"\0")))
     return found and found.time
 
 
@@ -51,8 +51,8 @@ def test_every_kind_of_file_tells_it(kind: str, orientation: int, scale: int) ->
         pytest.importorskip("pillow_heif").register_heif_opener()
     image = scene(40 * scale, 30 * scale)
     more = {"save_all": True, "append_images": [image]} if kind == "MPO" else {}
-    decoded = Preprocess(size=16).decode(encoded(image, kind, exif=noted(CAMERA, orientation=orientation), **more))
-    assert decoded.taken == (TIME, 540)
+    decoded = resize_square(encoded(image, kind, exif=noted(CAMERA, orientation=orientation), **more), 16)
+    assert decoded.captured_at == (TIME, 540)
     assert (decoded.width < decoded.height) == (orientation == 6)
 
 
@@ -61,24 +61,24 @@ def test_every_kind_of_file_tells_it(kind: str, orientation: int, scale: int) ->
 def test_compressed_tiffs_tell_it(compression: str | None, pages: int) -> None:
     more = {"save_all": True, "append_images": [photo()]} if pages == 2 else {}
     plain_file = encoded(photo(), "TIFF", compression=compression, exif=noted({}, orientation=6), **more)
-    decoded = Preprocess(size=16).decode(with_note(plain_file, ORIGINAL, TEXT.encode() + b"\0"))
-    assert decoded.taken == (TIME, None)
+    decoded = resize_square(with_note(plain_file, ORIGINAL, TEXT.encode() + b"\0"), 16)
+    assert decoded.captured_at == (TIME, None)
     assert (decoded.width, decoded.height) == (30, 40)
 
 
 def test_a_big_tiff_tells_it() -> None:
-    assert taken(encoded(photo(), "TIFF", big_tiff=True, exif=noted(CAMERA))) == (TIME, 540)
+    assert captured_at(encoded(photo(), "TIFF", big_tiff=True, exif=noted(CAMERA))) == (TIME, 540)
 
 
 def test_a_png_tells_it_behind_its_pixels_too() -> None:
     content = png(np.zeros((9, 9, 3), np.uint16), 2)
     end = len(content) - 12
-    assert taken(content[:end] + png_chunk(b"eXIf", noted(CAMERA)[6:]) + content[end:]) == (TIME, 540)
+    assert captured_at(content[:end] + png_chunk(b"eXIf", noted(CAMERA)[6:]) + content[end:]) == (TIME, 540)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "PPM", "JPEG2000", "JPEG", "PNG", "TIFF", "WEBP"])
 def test_files_without_a_date_have_none(kind: str) -> None:
-    assert taken(encoded(photo(), kind)) is None
+    assert captured_at(encoded(photo(), kind)) is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_which_tag_counts(
     tags: dict[int, object], outside: dict[int, object], expected: tuple[datetime, int | None] | None
 ) -> None:
     for order in "<>":
-        assert taken(with_exif(noted(tags, outside, order=order))) == expected
+        assert captured_at(with_exif(noted(tags, outside, order=order))) == expected
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_what_is_no_date_is_none(text: str | bytes) -> None:
     ],
 )
 def test_offsets(text: str, offset: int | None) -> None:
-    assert taken(with_exif(noted({ORIGINAL: TEXT, Base.OffsetTimeOriginal: text}))) == (TIME, offset)
+    assert captured_at(with_exif(noted({ORIGINAL: TEXT, Base.OffsetTimeOriginal: text}))) == (TIME, offset)
 
 
 QUICK = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -207,10 +207,10 @@ def test_a_time_is_read_exactly_where_there_is_one(numbers: tuple[int, int, int,
 def test_any_bytes_of_any_type_are_a_time_or_none_and_the_picture_is_decoded(
     tag: int, kind: int, data: bytes, order: str
 ) -> None:
-    decoded = Preprocess(size=16).decode(with_exif(note(tag, data, kind, order)))
+    decoded = resize_square(with_exif(note(tag, data, kind, order)), 16)
     np.testing.assert_array_equal(decoded.pixels_SS3, PIXELS)
-    if decoded.taken:
-        assert f"{decoded.taken.time:%Y}".encode() in data
+    if decoded.captured_at:
+        assert f"{decoded.captured_at.time:%Y}".encode() in data
 
 
 @QUICK
@@ -236,7 +236,7 @@ def test_a_damaged_tag_that_pillow_warns_of_leaves_the_time_readable() -> None:
     content = with_exif(b"Exif\0\0II*\0" + outside + entry(ORIGINAL, TEXT.encode(), 38))
     with pytest.warns(UserWarning, match="Skipping tag 271"):
         Image.open(io.BytesIO(content)).close()
-    assert taken(content) == (TIME, None)
+    assert captured_at(content) == (TIME, None)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -245,13 +245,13 @@ def test_the_texts_are_those_that_pillow_reads(order: str) -> None:
     with Image.open(io.BytesIO(content)) as image:
         theirs = image.getexif().get_ifd(0x8769)
     assert (theirs[ORIGINAL], theirs[Base.OffsetTimeOriginal]) == (TEXT, "+09:00")
-    assert taken(content) == (TIME, 540)
+    assert captured_at(content) == (TIME, 540)
 
 
 def test_a_real_photograph_with_a_camera_s_notes(shared: Path) -> None:
     for file in sorted((shared / "data" / "coco128" / "train2017").glob("*.jpg"))[:8]:
         content = file.read_bytes()
-        assert taken(content) is None
-        decoded = Preprocess(size=64).decode(with_exif(noted(CAMERA), content))
-        assert decoded.taken == (TIME, 540)
+        assert captured_at(content) is None
+        decoded = resize_square(with_exif(noted(CAMERA), content), 64)
+        assert decoded.captured_at == (TIME, 540)
         np.testing.assert_array_equal(decoded.pixels_SS3, decode(content, 64))

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.imaging.decoding import MAX_PIXELS
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.imaging.resizing import resize_square
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -23,12 +23,12 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 
 def decode(content: bytes, size: int = 16) -> np.ndarray:
-    return Preprocess(size=size).decode(content).pixels_SS3
+    return resize_square(content, size).pixels_SS3
 
 
 def kind_of(content: bytes, max_pixels: int = MAX_PIXELS) -> str:
     with pytest.raises(ImageError) as caught:
-        Preprocess(size=16).decode(content, max_pixels)
+        resize_square(content, 16, max_pixels)
     assert str(caught.value)
     return caught.value.kind
 

@@ -8,11 +8,12 @@ from models.pictures import decode, encoded, photo
 from PIL import Image
 from torchvision.transforms import v2
 
+from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.models.preprocess import Preprocess
 
 
 def test_the_result_is_a_square_of_bytes_and_the_size_as_shown() -> None:
-    decoded = Preprocess(size=24).decode(encoded(photo(40, 30)))
+    decoded = resize_square(encoded(photo(40, 30)), 24)
     assert decoded.pixels_SS3.shape == (24, 24, 3)
     assert decoded.pixels_SS3.dtype == np.uint8
     assert (decoded.width, decoded.height) == (40, 30)
