@@ -159,9 +159,12 @@ def test_a_run_that_is_stopped_for_a_while_blames_no_image(folder: Path, tmp_pat
     words = [sys.executable, "-c", program, str(folder / "00.png"), *map(str, names)]
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
         assert parent.stdout is not None
-        assert parent.stdout.readline().startswith("00.png Decoded")
+        assert parent.stdout.readline().startswith("00.png DecodedImage")
         time.sleep(0.3)
         os.killpg(parent.pid, signal.SIGSTOP)
         time.sleep(3)
         os.killpg(parent.pid, signal.SIGCONT)
-        assert [line.split("(")[0] for line in parent.stdout if "jpg" in line] == ["b.jpg Decoded", "c.jpg Decoded"]
+        assert [line.split("(")[0] for line in parent.stdout if "jpg" in line] == [
+            "b.jpg DecodedImage",
+            "c.jpg DecodedImage",
+        ]
