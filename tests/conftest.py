@@ -190,6 +190,8 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     monkeypatch.chdir(tmp_path)
     for name in (
         "AAAM_DEBUG",
+        "AAAM_LOG_FILE",
+        "AAAM_VERBOSE",
         "AAAM_MODEL",
         "AAAM_INDEX",
         "AAAM_DEVICE",

@@ -1,12 +1,11 @@
 """`aaam-pipe`: annotate photographs, index them, search them by keyword."""
 
-import os
 from typing import Annotated
 
 import typer
 
 from aaam_pipeline import __version__
-from aaam_pipeline.cli import annotate, doctor, figures, index, model, report, search, similar, verify
+from aaam_pipeline.cli import annotate, doctor, figures, index, model, options, report, search, similar, verify
 
 app = typer.Typer(
     name="aaam-pipe",
@@ -30,16 +29,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error.", envvar="AAAM_DEBUG")
-    ] = False,
+    debug: options.Debug = False,
+    verbose: options.Verbose = 0,
+    log_file: options.LogFile = None,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Annotate folders of photographs with keywords, and search them."""
-    if debug:
-        os.environ["AAAM_DEBUG"] = "1"
 
 
 app.command("annotate")(annotate.annotate)
@@ -53,3 +50,9 @@ app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.add_typer(figures.app, name="figures")
 app.add_typer(model.app, name="model")
+
+# every command takes the options of the program, too; `search` has such a class of its own
+for each in [app, figures.app, model.app]:
+    for command in each.registered_commands:
+        if command.cls is not search.QueryCommand:
+            command.cls = options.Command

@@ -1,5 +1,6 @@
 """Options that several commands share, and which model or index is meant when none is named."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,8 @@ MODELS = ("models/*/*/bundle.json", "models/*/bundle.json")
 # trained only to be compared with: nobody annotates with it unless it is named
 COMPARED = ("warp",)
 INDEXES = ("index/manifest.json", "*/index/manifest.json", "retrieval/*/index/manifest.json")
+
+log = logging.getLogger(__name__)
 
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N. auto takes a GPU where there is one.", envvar="AAAM_DEVICE")
@@ -48,6 +51,7 @@ def model(named: Path | None) -> Path:
     found = named or newest_model()
     if found is None:
         raise UsageError("no model below ./models: make one with `dvc repro`, or name one with --model")
+    log.info("model %s: %s", found, "named" if named else "the newest below ./models")
     return near(found)
 
 
@@ -58,10 +62,12 @@ def index(named: Path | None, quiet: bool) -> Path:
         UsageError: none is named and there is none.
     """
     if named:
+        log.info("index %s: named", named)
         return named
     found = newest(Path.cwd(), INDEXES)
     if found is None:
         raise UsageError("no index here: make one with `aaam-pipe index annotations`, or name one with --index")
+    log.info("index %s: the newest made in this folder", found)
     if not quiet:
         print(f"index: {near(found)}", file=sys.stderr)
     return near(found)

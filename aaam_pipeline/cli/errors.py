@@ -14,8 +14,8 @@ from typing import NoReturn
 
 import typer
 
-from aaam_pipeline.cli.render import printable
 from aaam_pipeline.core.errors import AaamError, QuerySyntaxError, UsageError
+from aaam_pipeline.core.logging import logging_configured, printable
 
 INTERRUPTED = 130
 
@@ -25,8 +25,9 @@ def cli_errors(debug: bool | None = None) -> Iterator[None]:
     """Run a command: what a user can cause ends in one line on stderr; `debug` (or AAAM_DEBUG) shows the traceback."""
     debug = bool(os.environ.get("AAAM_DEBUG")) if debug is None else debug
     try:
-        yield
-        sys.stdout.flush()
+        with logging_configured():
+            yield
+            sys.stdout.flush()
     except (typer.Exit, SystemExit):
         raise
     except KeyboardInterrupt:
@@ -41,18 +42,18 @@ def cli_errors(debug: bool | None = None) -> Iterator[None]:
     except AaamError as error:
         _fail(error.exit_code, str(error), debug)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
+        path = f"{error.filename}: " if error.filename else ""
         # no disk and no file is at fault there, but what was typed
         wrong = error.errno == errno.ENAMETOOLONG
-        _fail(UsageError.exit_code if wrong else 1, f"{place}{error.strerror or error}", debug)
+        _fail(UsageError.exit_code if wrong else 1, f"{path}{error.strerror or error}", debug)
     except Exception as error:
         _fail(1, f"unexpected {type(error).__name__}: {error} (a defect: --debug shows where)", debug)
 
 
-def _fail(code: int, message: str, debug: bool, place: Sequence[str] = ()) -> NoReturn:
-    """End with a line, and where a caret shows a place with the lines of that."""
+def _fail(code: int, message: str, debug: bool, context: Sequence[str] = ()) -> NoReturn:
+    """End with one line; a query that cannot be parsed adds `context`, itself and a caret under the error."""
     if debug:
         traceback.print_exc()
     prefix = "" if code == INTERRUPTED else "error: "
-    print(prefix + printable(" ".join(message.split())), *place, sep="\n", file=sys.stderr)
+    print(prefix + printable(" ".join(message.split())), *context, sep="\n", file=sys.stderr)
     raise typer.Exit(code) from None

@@ -11,6 +11,7 @@ import typer
 
 from aaam_pipeline.cli import render
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.logging import printable
 
 if TYPE_CHECKING:
     from aaam_pipeline.search import Explanation, Hit
@@ -129,7 +130,7 @@ def _previewed(hits: "Sequence[Hit]", quiet: bool) -> bool:
         return False
     for hit in hits:
         print(preview.picture(hit, show))
-        print(*map(render.printable, render.line(hit)), sep="  ", end="\n\n")
+        print(*map(printable, render.line(hit)), sep="  ", end="\n\n")
     return True
 
 

@@ -4,8 +4,8 @@ On a terminal there are bars, colours and tables; elsewhere plain lines, one a f
 """
 
 import json
+import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aaam_pipeline.core.artifacts import path_text
+from aaam_pipeline.core.logging import SHOWN, printable
 from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
 
 if TYPE_CHECKING:
@@ -22,9 +23,17 @@ if TYPE_CHECKING:
     from aaam_pipeline.search import Explanation, Hit
     from aaam_pipeline.search.duplicates import Group
 
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # labels of a query that are shown whatever their scores
-SHOWN = 5
+ALWAYS_SHOWN = 5
+log = logging.getLogger(__name__)
+
+
+class QuietReporter(NullReporter):
+    """Shows nothing; its lines are in the log, where there is one."""
+
+    def info(self, text: str) -> None:
+        """Log a line."""
+        log.info("%s", text)
 
 
 class PlainReporter(NullReporter):
@@ -32,6 +41,7 @@ class PlainReporter(NullReporter):
 
     def info(self, text: str) -> None:
         """Print a line on stderr."""
+        log.info("%s", text, extra=SHOWN)
         print(text, file=sys.stderr, flush=True)
 
 
@@ -62,6 +72,7 @@ class TerminalReporter:
 
     def info(self, text: str) -> None:
         """Print a line above the bars."""
+        log.info("%s", text, extra=SHOWN)
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -69,7 +80,7 @@ class TerminalReporter:
 def reporter(quiet: bool = False) -> Iterator[Reporter]:
     """Yield the reporter that fits stderr: bars on a terminal, lines elsewhere, nothing when `quiet`."""
     if quiet:
-        yield NullReporter()
+        yield QuietReporter()
     elif not sys.stderr.isatty():
         yield PlainReporter()
     else:
@@ -164,11 +175,6 @@ def rows(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
             print(*row, sep="\t")
 
 
-def printable(text: str) -> str:
-    r"""Return text with control characters as `\xNN`: those in a name could change a terminal or a line."""
-    return CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
-
-
 def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on stdout; numbers to the right."""
     from rich import box
@@ -205,5 +211,7 @@ def labels(hit: "Hit") -> str:
 
 def _scores(label_scores: dict[str, float]) -> str:
     """Return labels with their scores; of many, those that the image has nothing of are left out."""
-    shown = {label: score for label, score in label_scores.items() if score >= 0.005 or len(label_scores) <= SHOWN}
+    shown = {
+        label: score for label, score in label_scores.items() if score >= 0.005 or len(label_scores) <= ALWAYS_SHOWN
+    }
     return ", ".join(f"{label} {score:.2f}" for label, score in shown.items())

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from aaam_pipeline.cli import defaults, output
+from aaam_pipeline.cli import defaults, options, output
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.logging import printable
 
 
-class QueryCommand(TyperCommand):
+class QueryCommand(options.Command):
     """A command whose query may begin with a minus: `search -crowd dog` needs no `--`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line; a word with one minus that is no option belongs to the query."""
-        names = {*ctx.help_option_names, *(name for each in self.params for name in each.opts)}
+        names = {*ctx.help_option_names, *(name for each in self.get_params(ctx) for name in each.opts)}
         end = args.index("--") if "--" in args else len(args)
         # with a space before it, which means nothing in a query, it is not taken for an option
         words = [f" {word}" if _is_query(word, names) else word for word in args[:end]]
@@ -26,7 +26,7 @@ class QueryCommand(TyperCommand):
 
 
 def _is_query(word: str, names: set[str]) -> bool:
-    option = word in names or (word[:2] in names and re.fullmatch(r"=?\d+", word[2:]))
+    option = word in names or (word[:2] in names and re.fullmatch(r"=?\d+", word[2:])) or re.fullmatch("-v+", word)
     return word[:1] == "-" and word[1:2] not in ("", "-") and not option
 
 
@@ -56,13 +56,12 @@ def search(
         out = output.Output.of(context.params)
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
-        from aaam_pipeline.core.progress import NullReporter
         from aaam_pipeline.search.thesaurus import load
 
         own = load(words) if words else None
         with engine.open(defaults.index(index, quiet), words=own) as opened:
             asked = opened.parse(" ".join(query))
-            info = NullReporter().info if quiet else render.PlainReporter().info
+            info = (render.QuietReporter if quiet else render.PlainReporter)().info
             for note in asked.notes:
                 info(note)
             explained = opened.explain(asked, top) if explain else None
@@ -95,7 +94,7 @@ def labels(
             if as_json:
                 render.json_line({"label": label, "images": count})
             else:
-                print(f"{count:8d}  {render.printable(label)}")
+                print(f"{count:8d}  {printable(label)}")
 
 
 def _print_words() -> None:
