@@ -41,10 +41,10 @@ def index(
 
 
 def _bytes(text: str) -> int:
-    from aaam_pipeline.search.values import number
+    from aaam_pipeline.search.values import parse_number
 
     try:
-        return int(number("bytes", text))
+        return int(parse_number("bytes", text))
     except ValueError:
         raise UsageError(f"--max-memory {text}: this is no size; write 8GB, 500MB or a number of bytes") from None
 

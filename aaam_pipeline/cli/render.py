@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from aaam_pipeline.search import Explanation, Hit
-    from aaam_pipeline.search.duplicates import Group
+    from aaam_pipeline.search.duplicates import DuplicateGroup
 
 # labels of a query that are shown whatever their scores
 ALWAYS_SHOWN = 5
@@ -139,7 +139,7 @@ def explanations(found: "Sequence[Explanation]", *, as_json: bool) -> None:
     rows(["score", "image", "term", "contributed", "labels"], cells)
 
 
-def groups(found: "Sequence[Group]", *, as_json: bool) -> None:
+def groups(found: "Sequence[DuplicateGroup]", *, as_json: bool) -> None:
     """Print groups of near-duplicates."""
     if as_json:
         for group in found:

@@ -59,7 +59,7 @@ def search(
         from aaam_pipeline.search.thesaurus import load
 
         own = load(words) if words else None
-        with engine.open(defaults.index(index, quiet), words=own) as opened:
+        with engine.open(defaults.index(index, quiet), thesaurus=own) as opened:
             asked = opened.parse(" ".join(query))
             info = (render.QuietReporter if quiet else render.PlainReporter)().info
             for note in asked.notes:

@@ -5,12 +5,12 @@ Shapes: N images, L labels, Q labels of a query.
 A score is one byte: a label's probability is code / 255. Every expression of a query has a score in [0, 1]:
 
     label            its stored probability
-    a b   (all)      product of the scores
-    a|b   (any)      1 - (1 - a)(1 - b)
+    a b   (and)      product of the scores
+    a|b   (or)       1 - (1 - a)(1 - b)
     -a    (not)      1 - a
     filter           1 where it holds, else 0
 
-An image with a score above 0 is a hit; the best come first, ties go to the image that comes first. So that equal
+An image with a score above 0 is a hit; the best come first, ties are broken by the order of the images. So that equal
 scores are equal, they are compared as whole numbers: an expression of n labels (its degree) has N in [0, 255^n], a
 double, which is exact up to six labels, and its score is N / 255^n:
 
@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVELS = 255
-MOST_DEGREE = 120
-"""Labels of a query: the product of more codes than this would leave the range of a double."""
+MAX_DEGREE = 120
+"""Labels of a query: the product of more codes would exceed the range of a double."""
 
 
-def whole(degree: int) -> float:
+def full_score(degree: int) -> float:
     """Return 255^degree, the number that stands for a score of 1 in an expression of that degree."""
     return float(LEVELS**degree)
 
@@ -42,7 +42,7 @@ def encode(scores_NL: NDArray[np.floating]) -> NDArray[np.uint8]:
 def conjunction(codes_NQ: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return each image's score, (N,) in [0, 1], for the query that wants all Q labels."""
     product: NDArray[np.float64] = np.prod(codes_NQ, axis=1, dtype=np.float64)
-    return product / whole(codes_NQ.shape[1])
+    return product / full_score(codes_NQ.shape[1])
 
 
 def rank(codes_NQ: NDArray[np.uint8], top: int) -> NDArray[np.intp]:

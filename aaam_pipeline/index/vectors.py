@@ -97,7 +97,7 @@ class Vectors:
                 return found + after
             want *= 2
 
-    def alike(self, cosine: float, block: int) -> Iterator[tuple[range, list[NDArray[np.int64]]]]:
+    def neighbours(self, cosine: float, block: int) -> Iterator[tuple[range, list[NDArray[np.int64]]]]:
         """Yield, block by block, the ids of images and for each the ids of others that are at least so near.
 
         A pair is found from one of its images at least: from the later one when all are compared. With lists, those are
@@ -106,7 +106,7 @@ class Vectors:
         total = self._index.ntotal
         for start in range(0, total, block):
             ids = range(start, min(start + block, total))
-            yield ids, (self._alike_in_lists if self._lists else self._alike)(ids, cosine - self.rounding)
+            yield ids, (self._neighbours_in_lists if self._lists else self._neighbours)(ids, cosine - self.rounding)
 
     def _search(self, vector_D: NDArray[np.floating], top: int, probes: int) -> list[tuple[int, float]]:
         """Search `probes` lists; 0: as many as the index was tuned for."""
@@ -122,7 +122,7 @@ class Vectors:
                 return [each for each in found if each[1] >= least]
             want *= 4
 
-    def _alike(self, ids: range, least: float) -> list[NDArray[np.int64]]:
+    def _neighbours(self, ids: range, least: float) -> list[NDArray[np.int64]]:
         block_BD = self.stored(ids.start, len(ids))
         later: list[list[NDArray[np.int64]]] = [[] for _ in ids]
         for other in range(ids.start, self._index.ntotal, COMPARED):
@@ -133,7 +133,7 @@ class Vectors:
                 later[row].append(found[found > ids[row]])
         return [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in later]
 
-    def _alike_in_lists(self, ids: range, least: float) -> list[NDArray[np.int64]]:
+    def _neighbours_in_lists(self, ids: range, least: float) -> list[NDArray[np.int64]]:
         # `>` in FAISS: the next smaller number makes it `>=`
         limits, _, found = self._index.range_search(
             unit(self.stored(ids.start, len(ids))), float(np.nextafter(np.float32(least), np.float32(-2)))

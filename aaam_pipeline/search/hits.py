@@ -1,4 +1,4 @@
-"""What a search gives: images with their scores, as tuples or as an Arrow table."""
+"""What a search returns: images with their scores, as tuples or as an Arrow table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ class Hit(NamedTuple):
 
     @property
     def location(self) -> str:
-        """Where the image lay when it was annotated: a path or a URL."""
+        """The image's path or URL when it was annotated."""
         return f"{self.root.rstrip('/')}/{self.path}"
 
     @property

@@ -1,9 +1,9 @@
 """The parser of the query language: one grammar (docs/search.md has it with examples), one recursive descent.
 
-all      = any { any } ;
-any      = not { "|" not } ;
+and      = or { or } ;
+or       = not { "|" not } ;
 not      = { "-" | "+" } operand ;
-operand  = "(" all ")" | name [ compare number ] | number-field compare number | text-field ":" value ;
+operand  = "(" and ")" | name [ compare number ] | number-field compare number | text-field ":" value ;
 name     = '"' words '"' | word { word } ;          the longest run of words that is a name
 compare  = ">=" | "<=" | ">" | "<" | "=" ;
 """
@@ -17,18 +17,19 @@ from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import QuerySyntaxError, UnknownLabelError, UsageError
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.search import query, values
-from aaam_pipeline.search.query import All, Any, FactFilter, Label, Node, ScoreFilter
-from aaam_pipeline.search.thesaurus import Resolver
+from aaam_pipeline.search.query import And, Label, MetadataFilter, Node, Or, ScoreFilter
+from aaam_pipeline.search.thesaurus import LabelResolver
 
-MOST_DEPTH = 50
-MOST_FILTERS = 100
-# characters of the query that a message shows on each side of the place
-AROUND = 50
-NOTED = 8
+MAX_DEPTH = 50
+MAX_FILTERS = 100
+# characters of the query that a message shows on each side of the error
+CONTEXT = 50
+# labels that a note lists
+MAX_LISTED = 8
 
 TOKEN = re.compile(
     rf"""(?P<quoted>"[^"]*")
-    | (?P<field>(?:{"|".join(query.TEXTS)}):)(?:"(?P<in_quotes>[^"]*)"|(?P<bare>[^\s"()|]*))
+    | (?P<field>(?:{"|".join(query.TEXT_FIELDS)}):)(?:"(?P<in_quotes>[^"]*)"|(?P<bare>[^\s"()|]*))
     | (?P<compare>>=|<=|>|<|=)
     | (?P<mark>[|()+-])
     | (?P<word>[^\s"|()<>=]+)""",
@@ -37,8 +38,8 @@ TOKEN = re.compile(
 END = "end"
 
 
-class Query(NamedTuple):
-    """A query that was understood; `notes`: which words were taken for other ones, as text for people."""
+class ParsedQuery(NamedTuple):
+    """The meaning of a query; `notes`: which words were taken for other ones, as text for people."""
 
     node: Node
     notes: list[str]
@@ -49,13 +50,13 @@ class Token(NamedTuple):
 
     kind: str
     text: str
-    place: int
+    position: int
     value: str = ""
     """What follows a field."""
-    value_place: int = 0
+    value_position: int = 0
 
 
-def parse(text: str, resolver: Resolver) -> Query:
+def parse(text: str, resolver: LabelResolver) -> ParsedQuery:
     """Return what a query means.
 
     Raises:
@@ -71,19 +72,19 @@ def parse(text: str, resolver: Resolver) -> Query:
     parser = _Parser(text, resolver)
     if parser.token.kind == END:
         raise UsageError('the query is empty; name one or more labels, as in "football grass"')
-    node = parser.all(0)
+    node = parser.conjunction(0)
     if parser.token.kind != END:
         parser.fail("no parenthesis is open here")
     if parser.unknown:
         raise UnknownLabelError("; ".join(resolver.unknown(word) for word in parser.unknown))
     leaves = query.leaves(node)
     labels = sum(isinstance(leaf, Label) for leaf in leaves)
-    if labels > ranking.MOST_DEGREE or len(leaves) - labels > MOST_FILTERS:
+    if labels > ranking.MAX_DEGREE or len(leaves) - labels > MAX_FILTERS:
         raise UsageError(
-            f"the query comes to {labels} labels and {len(leaves) - labels} filters; at most {ranking.MOST_DEGREE} and "
-            f"{MOST_FILTERS} can be asked for at once"
+            f"the query comes to {labels} labels and {len(leaves) - labels} filters; at most {ranking.MAX_DEGREE} and "
+            f"{MAX_FILTERS} can be asked for at once"
         )
-    return Query(node, list(parser.notes))
+    return ParsedQuery(node, list(parser.notes))
 
 
 def tokens(text: str) -> list[Token]:
@@ -92,25 +93,25 @@ def tokens(text: str) -> list[Token]:
     Raises:
         QuerySyntaxError: a quote is not closed.
     """
-    found, place = [], 0
-    while (place := _skip(text, place)) < len(text):
-        match = TOKEN.match(text, place)
+    found, position = [], 0
+    while (position := _skip(text, position)) < len(text):
+        match = TOKEN.match(text, position)
         if match is None:
-            _fail(text, place, 'a quote is not closed; write labels of several words as "traffic light"')
+            _fail(text, position, 'a quote is not closed; write labels of several words as "traffic light"')
         kind = match.lastgroup or ""
         if match["field"] is not None:
             inner = "in_quotes" if match["in_quotes"] is not None else "bare"
-            found.append(Token("field", match["field"][:-1].lower(), place, match[inner], match.start(inner)))
+            found.append(Token("field", match["field"][:-1].lower(), position, match[inner], match.start(inner)))
         else:
-            found.append(Token(kind, match[kind].strip('"') if kind == "quoted" else match[kind], place))
-        place = match.end()
+            found.append(Token(kind, match[kind].strip('"') if kind == "quoted" else match[kind], position))
+        position = match.end()
     return [*found, Token(END, "", len(text))]
 
 
 class _Parser:
-    """Reads tokens from the left; every method leaves `at` behind what it has read."""
+    """Reads tokens from the left; every method leaves `at` at the first token that it has not read."""
 
-    def __init__(self, text: str, resolver: Resolver) -> None:
+    def __init__(self, text: str, resolver: LabelResolver) -> None:
         self.text, self.resolver = text, resolver
         self.tokens = tokens(text)
         self.at = 0
@@ -125,26 +126,26 @@ class _Parser:
     def token(self) -> Token:
         return self.tokens[self.at]
 
-    def all(self, depth: int) -> Node:
-        items = [self.any(depth)]
+    def conjunction(self, depth: int) -> Node:
+        items = [self.disjunction(depth)]
         while self.token.kind != END and self.token[:2] != ("mark", ")"):
-            items.append(self.any(depth))
-        return query.joined(All, items)
+            items.append(self.disjunction(depth))
+        return query.joined(And, items)
 
-    def any(self, depth: int) -> Node:
+    def disjunction(self, depth: int) -> Node:
         items = [self.operand(depth)]
         while self._take("mark", "|"):
             items.append(self.operand(depth))
-        return query.joined(Any, items)
+        return query.joined(Or, items)
 
     def operand(self, depth: int) -> Node:
         """Read an operand with the signs before it."""
-        opposite = False
+        negative = False
         while self.token.kind == "mark" and self.token.text in "+-":
-            opposite ^= self.token.text == "-"
+            negative ^= self.token.text == "-"
             self.at += 1
         item = self._operand(depth)
-        return query.negated(item) if opposite else item
+        return query.negated(item) if negative else item
 
     def _operand(self, depth: int) -> Node:
         start = self.token
@@ -156,34 +157,34 @@ class _Parser:
         if start.kind != "field":
             return self._named()
         self.at += 1
-        return FactFilter(start.text, ":", self._checked(values.of_field, start.text, start))
+        return MetadataFilter(start.text, ":", self._checked(values.parse_text, start.text, start))
 
     def _parenthesis(self, depth: int) -> Node:
         opening = self.token
-        if depth >= MOST_DEPTH:
-            self.fail(f"parentheses are nested deeper than {MOST_DEPTH}")
+        if depth >= MAX_DEPTH:
+            self.fail(f"parentheses are nested deeper than {MAX_DEPTH}")
         self.at += 1
         if self.token[:2] == ("mark", ")"):
             self.fail("a label is missing in the parentheses")
-        inside = self.all(depth + 1)
+        inside = self.conjunction(depth + 1)
         if not self._take("mark", ")"):
-            _fail(self.text, opening.place, "this parenthesis is not closed")
+            _fail(self.text, opening.position, "this parenthesis is not closed")
         return inside
 
     def _named(self) -> Node:
         """Read a label, or a comparison with a label or a number of the image."""
         start = self.token
-        if start.kind == "word" and start.text.lower() in query.NUMBERS and self._compares(1):
+        if start.kind == "word" and start.text.lower() in query.NUMBER_FIELDS and self._compares(1):
             self.at += 1
             operator, value = self._comparison(start.text.lower())
-            return FactFilter(start.text.lower(), operator, value)
+            return MetadataFilter(start.text.lower(), operator, value)
         ids, length = self._longest()
         self.at += length
         if not self._compares(0):
-            return query.joined(Any, [Label(id) for id in ids])
+            return query.joined(Or, [Label(id) for id in ids])
         operator, value = self._comparison("")
         # of a parent: one of its children is at least, all of them are at most
-        return query.joined(All if "<" in operator else Any, [ScoreFilter(id, operator, value) for id in ids])
+        return query.joined(And if "<" in operator else Or, [ScoreFilter(id, operator, value) for id in ids])
 
     def _longest(self) -> tuple[tuple[int, ...], int]:
         """Return the labels that the longest name from here stands for, and the number of its tokens."""
@@ -198,7 +199,7 @@ class _Parser:
             if not apart and (ids := self._find(name)):
                 return ids, length
         self.unknown[words[0]] = None
-        # the parser goes on with any label, so that all unknown words are named
+        # the parser continues with any label, so that all unknown words are named
         return (0,), 1
 
     def _find(self, name: str) -> tuple[int, ...]:
@@ -207,8 +208,8 @@ class _Parser:
         ids = self._found[name]
         vocabulary = self.resolver.vocabulary
         if ids and name not in vocabulary:
-            more = f"... ({len(ids)} labels)" if len(ids) > NOTED else ""
-            taken = "|".join(vocabulary.labels[id] for id in ids[:NOTED])
+            more = f"... ({len(ids)} labels)" if len(ids) > MAX_LISTED else ""
+            taken = "|".join(vocabulary.labels[id] for id in ids[:MAX_LISTED])
             self.notes[f"{name} is searched as {taken}{more}"] = None
         return ids
 
@@ -222,14 +223,16 @@ class _Parser:
         if token.kind != "word":
             self.fail("a number is missing here")
         self.at += 1
-        value = self._checked(values.number, field, token._replace(value=token.text, value_place=token.place))
+        value = self._checked(
+            values.parse_number, field, token._replace(value=token.text, value_position=token.position)
+        )
         return operator, value
 
-    def _checked(self, read: values.Reader[values.Value], field: str, token: Token) -> values.Value:
+    def _checked(self, parse: values.Parse[values.Value], field: str, token: Token) -> values.Value:
         try:
-            return read(field, token.value)
+            return parse(field, token.value)
         except ValueError as error:
-            _fail(self.text, token.value_place, str(error))
+            _fail(self.text, token.value_position, str(error))
 
     def _take(self, kind: str, text: str) -> bool:
         taken = self.token[:2] == (kind, text)
@@ -237,25 +240,26 @@ class _Parser:
         return taken
 
     def fail(self, message: str) -> NoReturn:
-        _fail(self.text, self.token.place, message)
+        _fail(self.text, self.token.position, message)
 
 
-def _skip(text: str, place: int) -> int:
-    while place < len(text) and text[place].isspace():
-        place += 1
-    return place
+def _skip(text: str, position: int) -> int:
+    """Return the position of the next character that is no space."""
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
 
 
-def _fail(text: str, place: int, message: str) -> NoReturn:
-    """Raise a syntax error that shows the text around a place, and a caret under it."""
-    before, after = text[max(0, place - AROUND) : place], text[place : place + AROUND]
-    before = "..." * (place > AROUND) + _printable(before)
-    after = _printable(after) + "..." * (place + AROUND < len(text))
+def _fail(text: str, position: int, message: str) -> NoReturn:
+    """Raise a syntax error that shows the text around a position, and a caret under it."""
+    before, after = text[max(0, position - CONTEXT) : position], text[position : position + CONTEXT]
+    before = "..." * (position > CONTEXT) + _printable(before)
+    after = _printable(after) + "..." * (position + CONTEXT < len(text))
     raise QuerySyntaxError(f"{message}\n  {before}{after}\n  {' ' * _width(before)}^")
 
 
 def _printable(text: str) -> str:
-    """Return a text in which every character has a place of its own on one line."""
+    """Return a text on one line in which every character is visible."""
     return "".join(" " if each.isspace() else each if each.isprintable() else "\ufffd" for each in text)
 
 

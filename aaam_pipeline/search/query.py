@@ -1,6 +1,6 @@
 """What a query means: a tree of labels and filters, the same for `football grass` and for `( "grass" football )`.
 
-Operands of one `All` or `Any` are never of its own kind, and never equal: `dog dog` is `dog`.
+Operands of one `And` or `Or` are never of its own kind, and never equal: `dog dog` is `dog`.
 """
 
 import re
@@ -12,10 +12,10 @@ import msgspec
 
 from aaam_pipeline.formats.vocabulary import Vocabulary
 
-NUMBERS = ("width", "height", "bytes")
-"""Facts of an image that are compared with a number: `width>1000`."""
-TEXTS = ("path", "root", "after", "before")
-"""Facts that are matched: `path:holiday/*`, `after:2024-05`."""
+NUMBER_FIELDS = ("width", "height", "bytes")
+"""Metadata that is compared with a number: `width>1000`."""
+TEXT_FIELDS = ("path", "root", "after", "before")
+"""Metadata that is matched: `path:holiday/*`, `after:2024-05`."""
 
 
 class Label(msgspec.Struct, frozen=True):
@@ -32,8 +32,8 @@ class ScoreFilter(msgspec.Struct, frozen=True):
     value: Decimal
 
 
-class FactFilter(msgspec.Struct, frozen=True):
-    """`width>1000`, `path:holiday/*`, `after:2024`: holds for images of such facts; operator `:` for `TEXTS`."""
+class MetadataFilter(msgspec.Struct, frozen=True):
+    """`width>1000`, `path:holiday/*`, `after:2024`: holds for such images; operator `:` for `TEXT_FIELDS`."""
 
     field: str
     operator: str
@@ -46,26 +46,26 @@ class Not(msgspec.Struct, frozen=True):
     item: "Node"
 
 
-class All(msgspec.Struct, frozen=True):
+class And(msgspec.Struct, frozen=True):
     """`x y`, two or more."""
 
     items: tuple["Node", ...]
 
 
-class Any(msgspec.Struct, frozen=True):
+class Or(msgspec.Struct, frozen=True):
     """`x|y`, two or more."""
 
     items: tuple["Node", ...]
 
 
-Node = Label | ScoreFilter | FactFilter | Not | All | Any
+Node = Label | ScoreFilter | MetadataFilter | Not | And | Or
 
 
-def joined(kind: type[All] | type[Any], items: Iterable[Node]) -> Node:
-    """Return one or more expressions as an `All` or `Any`: those of the same kind taken in, equal ones once."""
+def joined(kind: type[And] | type[Or], items: Iterable[Node]) -> Node:
+    """Return one or more expressions as an `And` or `Or`: those of the same kind are merged, equal ones kept once."""
     flat: dict[Node, None] = {}
     for item in items:
-        flat |= dict.fromkeys(item.items if isinstance(item, All | Any) and type(item) is kind else (item,))
+        flat |= dict.fromkeys(item.items if isinstance(item, And | Or) and type(item) is kind else (item,))
     return kind(tuple(flat)) if len(flat) > 1 else next(iter(flat))
 
 
@@ -81,20 +81,20 @@ def labels(node: Node) -> list[int]:
             return [id]
         case Not(item):
             return labels(item)
-        case All(items) | Any(items):
+        case And(items) | Or(items):
             return list(dict.fromkeys(id for item in items for id in labels(item)))
-        case FactFilter():
+        case MetadataFilter():
             return []
 
 
-def leaves(node: Node) -> list[Label | ScoreFilter | FactFilter]:
+def leaves(node: Node) -> list[Label | ScoreFilter | MetadataFilter]:
     """Return the labels and filters of an expression, in the order named."""
     match node:
         case Not(item):
             return leaves(item)
-        case All(items) | Any(items):
+        case And(items) | Or(items):
             return [leaf for item in items for leaf in leaves(item)]
-        case Label() | ScoreFilter() | FactFilter():
+        case Label() | ScoreFilter() | MetadataFilter():
             return [node]
 
 
@@ -105,24 +105,24 @@ def text(node: Node, vocabulary: Vocabulary, quoted: bool = False) -> str:
             return _name(vocabulary.labels[id], quoted)
         case ScoreFilter(id, operator, value):
             return f"{_name(vocabulary.labels[id], quoted)}{operator}{value:f}"
-        case FactFilter(field, ":", value):
+        case MetadataFilter(field, ":", value):
             return f'{field}:"{value}"' if isinstance(value, str) else f"{field}:{value}"
-        case FactFilter(field, operator, value):
+        case MetadataFilter(field, operator, value):
             return f"{field}{operator}{value:f}"
         case Not(item):
             return f"-{_inner(item, vocabulary, quoted)}"
-        case All(items):
+        case And(items):
             # in quotes: two words side by side might together be another label
             return " ".join(_inner(item, vocabulary, True) for item in items)
-        case Any(items):
+        case Or(items):
             return "|".join(_inner(item, vocabulary, quoted) for item in items)
 
 
 def _inner(item: Node, vocabulary: Vocabulary, quoted: bool) -> str:
     written = text(item, vocabulary, quoted)
-    return f"({written})" if isinstance(item, All | Any) else written
+    return f"({written})" if isinstance(item, And | Or) else written
 
 
 def _name(label: str, quoted: bool) -> str:
-    plain = re.fullmatch(r"\w[\w'.-]*", label) and label.casefold() not in NUMBERS
+    plain = re.fullmatch(r"\w[\w'.-]*", label) and label.casefold() not in NUMBER_FIELDS
     return label if plain and not quoted else f'"{label}"'

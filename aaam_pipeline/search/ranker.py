@@ -1,57 +1,73 @@
-"""Ranks the images of an index for a query: what `core.ranking` defines, over columns of bytes in memory.
+"""Ranks the images of an index for a query: what `formats.ranking` defines, over columns of bytes in memory.
 
 Shapes: N images, B images of a block.
 
-The score of an expression of n labels is a whole number in [0, 255^n]. It is computed block by block, so that what is
-between two columns and a score stays in the processor's cache, in the narrowest type that holds it exactly. Of each
-block only images are kept that could still be among the best.
+The score of an expression of n labels is a whole number in [0, 255^n]. It is computed block by block, so that
+intermediate results stay in the processor's cache, in the narrowest type that holds it exactly. Of each block only
+images are kept that could still be among the best.
 """
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any as Array
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.formats import ranking
-from aaam_pipeline.search.query import All, Any, FactFilter, Label, Node, Not, ScoreFilter
+from aaam_pipeline.search.query import And, Label, MetadataFilter, Node, Not, Or, ScoreFilter
 
 BLOCK = 65536
 Rows = slice | NDArray[np.int64]
 
 
-class Operands(NamedTuple):
-    """What an expression is computed from: by the id of a label its codes (N,), by a filter where it holds (N,)."""
+class LeafValues(NamedTuple):
+    """What an expression is computed from: the codes of a label by its id (N,), the mask of a filter (N,)."""
 
     codes: Callable[[int], NDArray[np.uint8]]
-    holds: Callable[[FactFilter], NDArray[np.bool_]]
+    mask: Callable[[MetadataFilter], NDArray[np.bool_]]
 
 
-def best(node: Node, operands: Operands, places_N: NDArray[np.int32], top: int) -> tuple[NDArray[np.int64], Array]:
-    """Return ids and whole numbers of the `top` best images with a score above 0, best first, ties by place."""
-    found: list[tuple[NDArray[np.int64], Array]] = []
+class RankedImage(NamedTuple):
+    """An image that was found: its score, its rank by path among images of equal score, its scores by label."""
+
+    id: int
+    score: float
+    path_rank: int
+    label_scores: dict[str, float]
+
+
+def best(
+    node: Node, values: LeafValues, path_rank_N: NDArray[np.int32], top: int, among: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], Any]:
+    """Return ids and whole scores of the `top` best images with a score above 0, best first, ties by path.
+
+    `among`: rank only the images with these ids.
+    """
+    if among is not None:
+        whole = whole_scores(node, values, among)
+        return _best([(among[whole > 0], whole[whole > 0])], path_rank_N, top)
+    found: list[tuple[NDArray[np.int64], Any]] = []
     count, least, last = 0, 0, 0
-    for start, end in _blocks(len(places_N)):
-        number_B = numbers_of(node, operands, slice(start, end))
-        rows = np.flatnonzero(number_B >= least) if least else np.flatnonzero(number_B)
+    for start, end in _blocks(len(path_rank_N)):
+        whole_B = whole_scores(node, values, slice(start, end))
+        rows = np.flatnonzero(whole_B >= least) if least else np.flatnonzero(whole_B)
         if least:
-            # of images as good as the worst of the best so far, those whose place comes before
-            rows = rows[(number_B[rows] > least) | (places_N[start + rows] < last)]
-        found.append((start + rows, number_B[rows]))
+            # of images as good as the worst of the best so far, those whose path comes before
+            rows = rows[(whole_B[rows] > least) | (path_rank_N[start + rows] < last)]
+        found.append((start + rows, whole_B[rows]))
         count += len(rows)
-        # not after every block: when many are asked for, most of the time would go into sorting them again
+        # not after every block: when many are asked for, most of the time would be spent on sorting them again
         if count >= 4 * top:
-            found = [_best(found, places_N, top)]
-            ((ids, numbers),) = found
-            count, least, last = top, numbers[-1], places_N[ids[-1]]
-    return _best(found, places_N, top)
+            found = [_best(found, path_rank_N, top)]
+            ((ids, whole),) = found
+            count, least, last = top, whole[-1], path_rank_N[ids[-1]]
+    return _best(found, path_rank_N, top)
 
 
 def _blocks(images: int) -> Iterator[tuple[int, int]]:
-    """Yield where blocks begin and end. The first are small: they tell soon what is not among the best."""
+    """Yield where blocks begin and end. The first are small: they soon exclude most of the other images."""
     start, size = 0, max(1, BLOCK // 16)
     while start < images:
         end = min(start + size, images)
@@ -59,17 +75,9 @@ def _blocks(images: int) -> Iterator[tuple[int, int]]:
         start, size = end, min(4 * size, BLOCK)
 
 
-def best_of(
-    node: Node, operands: Operands, places_N: NDArray[np.int32], top: int, among: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], Array]:
-    """Return the same of the images with the ids `among` alone."""
-    numbers = numbers_of(node, operands, among)
-    return _best([(among[numbers > 0], numbers[numbers > 0])], places_N, top)
-
-
-def numbers_of(node: Node, operands: Operands, rows: Rows) -> Array:
-    """Return the whole numbers of an expression for some images."""
-    return _numbers(node, operands, rows, _type(degree(node)))
+def whole_scores(node: Node, values: LeafValues, rows: Rows) -> Any:
+    """Return the scores of an expression for some images as whole numbers."""
+    return _whole(node, values, rows, _dtype(degree(node)))
 
 
 def degree(node: Node) -> int:
@@ -79,71 +87,71 @@ def degree(node: Node) -> int:
             return 1
         case Not(item):
             return degree(item)
-        case All(items) | Any(items):
+        case And(items) | Or(items):
             return sum(map(degree, items))
-        case ScoreFilter() | FactFilter():
+        case ScoreFilter() | MetadataFilter():
             return 0
 
 
-def _numbers(node: Node, operands: Operands, rows: Rows, kind: type[Array]) -> Array:
+def _whole(node: Node, values: LeafValues, rows: Rows, dtype: type[Any]) -> Any:
     match node:
         case Label(id):
-            return operands.codes(id)[rows].astype(kind)
+            return values.codes(id)[rows].astype(dtype)
         case ScoreFilter():
-            return _compared(operands.codes(node.label)[rows], node).astype(kind)
-        case FactFilter():
-            return operands.holds(node)[rows].astype(kind)
+            return _mask(values.codes(node.label)[rows], node).astype(dtype)
+        case MetadataFilter():
+            return values.mask(node)[rows].astype(dtype)
         case Not(item):
-            return _rest(item, operands, rows, kind)
-        case All(items):
-            product = _numbers(items[0], operands, rows, kind)
+            return _complement(item, values, rows, dtype)
+        case And(items):
+            product = _whole(items[0], values, rows, dtype)
             for item in items[1:]:
-                product *= _numbers(item, operands, rows, kind)
+                product *= _whole(item, values, rows, dtype)
             return product
-        case Any(items):
-            product = _rest(items[0], operands, rows, kind)
+        case Or(items):
+            product = _complement(items[0], values, rows, dtype)
             for item in items[1:]:
-                product *= _rest(item, operands, rows, kind)
-            return kind(ranking.whole(degree(node))) - product
+                product *= _complement(item, values, rows, dtype)
+            return dtype(ranking.full_score(degree(node))) - product
 
 
-def _rest(node: Node, operands: Operands, rows: Rows, kind: type[Array]) -> Array:
-    """Return what is missing from an expression's score to certainty."""
-    return kind(ranking.whole(degree(node))) - _numbers(node, operands, rows, kind)
+def _complement(node: Node, values: LeafValues, rows: Rows, dtype: type[Any]) -> Any:
+    """Return the whole numbers of the opposite of an expression."""
+    return dtype(ranking.full_score(degree(node))) - _whole(node, values, rows, dtype)
 
 
-def _type(degree: int) -> type[Array]:
+def _dtype(degree: int) -> type[Any]:
     """Return the narrowest type for whole numbers up to 255^degree; a double is exact up to six labels."""
     return np.uint16 if degree <= 2 else np.uint32 if degree <= 4 else np.float64
 
 
-def _compared(codes: NDArray[np.uint8], node: ScoreFilter) -> NDArray[np.bool_]:
+def _mask(codes: NDArray[np.uint8], node: ScoreFilter) -> NDArray[np.bool_]:
     code = Fraction(node.value) * ranking.LEVELS
-    holds: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
     match node.operator:
         case ">=":
-            holds = codes >= ceil(code)
+            mask = codes >= ceil(code)
         case ">":
-            holds = codes > floor(code)
+            mask = codes > floor(code)
         case "<=":
-            holds = codes <= floor(code)
+            mask = codes <= floor(code)
         case "<":
-            holds = codes < ceil(code)
+            mask = codes < ceil(code)
         case _:
             # few numbers are exactly the probability of a code: equal to one is what is stored for it
-            holds = codes == round(code)
-    return holds
+            mask = codes == round(code)
+    return mask
 
 
 def _best(
-    found: list[tuple[NDArray[np.int64], Array]], places_N: NDArray[np.int32], top: int
-) -> tuple[NDArray[np.int64], Array]:
-    """Return ids and numbers of the `top` best of what was found, best first, ties by place."""
-    ids, numbers = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    found: list[tuple[NDArray[np.int64], Any]], path_rank_N: NDArray[np.int32], top: int
+) -> tuple[NDArray[np.int64], Any]:
+    """Return ids and whole numbers of the `top` best of what was found, best first, ties by path."""
+    ids, whole = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if len(ids) > top:
         # doubles: NumPy partitions them several times as fast as numbers of 16 bits
-        wide = numbers.astype(np.float64)
+        wide = whole.astype(np.float64)
         chosen = wide >= np.partition(wide, -top)[-top]
-        ids, numbers = ids[chosen], numbers[chosen]
-    order = np.lexsort((places_N[ids], -numbers.astype(np.float64)))[:top]
-    return ids[order], numbers[order]
+        ids, whole = ids[chosen], whole[chosen]
+    order = np.lexsort((path_rank_N[ids], -whole.astype(np.float64)))[:top]
+    return ids[order], whole[order]

@@ -1,55 +1,51 @@
 """Images like photographs, unlike others, and fitting a query, best first.
 
-Shapes: D embedding, P photographs.
+Shapes: D embedding.
 
-One direction stands for all photographs (Rocchio 1971): the sum of the unit vectors of those that are like what is
-sought, as a unit vector, less `AWAY` times that of those that are not. An image's score is its cosine with that
-direction; with a query it is the product of that cosine and the query's score, and only images for which both are
-above 0 are hits.
+One direction stands for all photographs (Rocchio 1971): the sum of the unit vectors of those that hits shall be like,
+as a unit vector, less `UNLIKE_WEIGHT` times that of those that they shall be unlike. An image's score is its cosine
+with that direction; with a query it is the product of that cosine and the query's score, and only images for which
+both are above 0 are hits.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.search.query import Node
+from aaam_pipeline.search.ranker import RankedImage
 
 if TYPE_CHECKING:
-    from aaam_pipeline.search.engine import Index
+    from aaam_pipeline.index.vectors import Vectors
 
-AWAY = 0.5
-"""How strongly the direction points away from what is not sought."""
+UNLIKE_WEIGHT = 0.5
 DEPTH = 1000
 
-
-class Ranked(NamedTuple):
-    """An image that was found: its score, its place among images of equal score, its scores by label."""
-
-    id: int
-    score: float
-    place: int
-    label_scores: dict[str, float]
+Rank = Callable[[int, Sequence[int] | None], list[RankedImage]]
+"""Returns the best images of a query, at most so many, of all or of those with the ids given."""
 
 
 def direction(like: Sequence[NDArray[np.floating]], unlike: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
     """Return the unit vector (D,) that stands for photographs to be like, and others to be unlike, each (D,)."""
-    sought_D = _unit(np.sum([_unit(each) for each in like], axis=0))
+    direction_D = _unit(np.sum([_unit(each) for each in like], axis=0))
     if unlike:
-        sought_D = _unit(sought_D - AWAY * _unit(np.sum([_unit(each) for each in unlike], axis=0)))
-    return sought_D.astype(np.float32)
+        direction_D = _unit(direction_D - UNLIKE_WEIGHT * _unit(np.sum([_unit(each) for each in unlike], axis=0)))
+    return direction_D.astype(np.float32)
 
 
-def nearest(index: "Index", direction_D: NDArray[np.float32], top: int, own: set[int]) -> list[tuple[int, float]]:
-    """Return (id, cosine) of the `top` images nearest to a direction, without those of `own`, by id.
+def nearest(vectors: "Vectors", direction_D: NDArray[np.float32], top: int, own: set[int]) -> list[RankedImage]:
+    """Return the `top` images nearest to a direction, without those of `own`, by id; path ranks are not filled in.
 
     They are more than `top` where others are as near as the last.
     """
-    return sorted(each for each in index.vectors.nearest(direction_D, top + len(own)) if each[0] not in own)
+    found = sorted(each for each in vectors.nearest(direction_D, top + len(own)) if each[0] not in own)
+    return [RankedImage(id, cosine, 0, {}) for id, cosine in found]
 
 
-def fitting(index: "Index", direction_D: NDArray[np.float32], node: Node, top: int, own: set[int]) -> list[Ranked]:
+def fitting(
+    vectors: "Vectors", direction_D: NDArray[np.float32], rank: Rank, top: int, own: set[int]
+) -> list[RankedImage]:
     """Return the `top` images by the product of cosine and query score, without those of `own`.
 
     The threshold algorithm (Fagin, Lotem and Naor 2003): the nearest images and those that fit the query best are
@@ -57,24 +53,21 @@ def fitting(index: "Index", direction_D: NDArray[np.float32], node: Node, top: i
     """
     depth = max(DEPTH, 4 * top)
     while True:
-        near = index.vectors.nearest(direction_D, depth, exact=True)
-        fits = index.ranked(node, depth)
+        near = vectors.nearest(direction_D, depth, exact=True)
+        fits = rank(depth, None)
         # of an image in neither list, the score is at most this
         bound = max(near[-1][1], 0.0) * fits[-1].score if fits else 0.0
-        everything = len(fits) < depth or len(near) >= index.manifest.images
-        known = {each.id for each in fits}
-        fits += index.ranked(node, depth, among=[id for id, _ in near if id not in known])
-        fits = [each for each in fits if each.id not in own]
-        cosines = index.vectors.cosines([each.id for each in fits], direction_D)
-        both = [each._replace(score=each.score * float(cosine)) for each, cosine in zip(fits, cosines, strict=True)]
-        best = sorted((each for each in both if each.score > 0), key=_order)[:top]
+        everything = len(fits) < depth or len(near) < depth
+        known = {image.id for image in fits}
+        fits += rank(depth, [id for id, _ in near if id not in known])
+        fits = [image for image in fits if image.id not in own]
+        cosines = vectors.cosines([image.id for image in fits], direction_D)
+        both = [image._replace(score=image.score * float(cosine)) for image, cosine in zip(fits, cosines, strict=True)]
+        best = sorted((image for image in both if image.score > 0), key=lambda image: (-image.score, image.path_rank))
+        best = best[:top]
         if everything or bound == 0 or (len(best) == top and best[-1].score > bound):
             return best
         depth *= 8
-
-
-def _order(each: Ranked) -> tuple[float, int]:
-    return -each.score, each.place
 
 
 def _unit(vector_D: NDArray[np.floating]) -> NDArray[np.float64]:

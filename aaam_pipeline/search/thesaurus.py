@@ -1,6 +1,6 @@
 """What a word that is no label is taken for: a synonym, a parent (all of its children), a plural or a singular.
 
-The words are data: `thesaurus.yaml` beside this file, or a file of the user's own in the same form.
+The thesaurus is data: `thesaurus.yaml` beside this file, or a words file of the user's own in the same form.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from aaam_pipeline.formats.vocabulary import Vocabulary
 SHIPPED = Path(__file__).with_name("thesaurus.yaml")
 
 
-class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Thesaurus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`synonyms`: a label -> words taken for it; `parents`: a word -> its children; `plurals`: irregular ones."""
 
     synonyms: dict[str, list[str]] = {}
@@ -25,7 +25,7 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plurals: dict[str, str] = {}
 
 
-def load(path: Path | None = None) -> Words:
+def load(path: Path | None = None) -> Thesaurus:
     """Read a words file; None: the one that is shipped.
 
     Raises:
@@ -42,39 +42,39 @@ def load(path: Path | None = None) -> Words:
         tree = yaml.load(path.read_text(encoding="utf8"), Loader=loader) or {}
         if isinstance(tree, dict):
             tree = {section: {} if entries is None else entries for section, entries in tree.items()}
-        return msgspec.convert(tree, Words)
+        return msgspec.convert(tree, Thesaurus)
     except OSError as error:
         raise UsageError(f"cannot read the words file {path}: {error.strerror}") from None
     except (yaml.YAMLError, msgspec.ValidationError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not a words file: {' '.join(str(error).split())}") from None
 
 
-class Resolver:
+class LabelResolver:
     """Finds the labels of a vocabulary that a word stands for."""
 
-    def __init__(self, vocabulary: Vocabulary, words: Words | None = None) -> None:
-        """Take the words as they apply to this vocabulary; None: those that are shipped, read when first needed."""
+    def __init__(self, vocabulary: Vocabulary, thesaurus: Thesaurus | None = None) -> None:
+        """Apply a thesaurus to a vocabulary; None: the one that is shipped, read when first needed."""
         self.vocabulary = vocabulary
-        self._own = words
+        self._own = thesaurus
 
     @cached_property
     def longest(self) -> int:
-        """Words of the longest name: more of them than this are never one name."""
+        """The number of words of the longest name: more of them are never one name."""
         return max(len(name.split()) for name in (*self.vocabulary, *self._synonyms, *self._children))
 
     @cached_property
-    def _words(self) -> Words:
+    def _thesaurus(self) -> Thesaurus:
         return load() if self._own is None else self._own
 
     @cached_property
     def _irregular(self) -> dict[str, str]:
-        folded = {one.casefold(): many.casefold() for one, many in self._words.plurals.items()}
+        folded = {one.casefold(): many.casefold() for one, many in self._thesaurus.plurals.items()}
         return {**{many: one for one, many in folded.items()}, **folded}
 
     @cached_property
     def _synonyms(self) -> dict[str, int]:
         found: dict[str, int] = {}
-        for label, alternatives in self._words.synonyms.items():
+        for label, alternatives in self._thesaurus.synonyms.items():
             id = self._label(label.casefold())
             if id is not None:
                 for word in map(str.casefold, alternatives):
@@ -85,28 +85,28 @@ class Resolver:
 
     @cached_property
     def _children(self) -> dict[str, list[str]]:
-        return {parent.casefold(): children for parent, children in self._words.parents.items()}
+        return {parent.casefold(): children for parent, children in self._thesaurus.parents.items()}
 
     def find(self, word: str) -> tuple[int, ...]:
         """Return the ids of the labels a word stands for; none if it is unknown.
 
-        A label wins over a synonym, that over a parent; only then plural and singular are forgiven, in the same order.
+        A label wins over a synonym, that over a parent; only then the other number is tried, in the same order.
         """
         if word in self.vocabulary:
             return (self.vocabulary.id(word),)
         folded = word.casefold()
-        ways: tuple[Callable[[str], tuple[int, ...]], ...] = (self._exactly, self._synonym, self._parent)
+        rules: tuple[Callable[[str], tuple[int, ...]], ...] = (self._exactly, self._synonym, self._parent)
         for forms in ([folded], list(self._forms(folded))):
-            for way in ways:
+            for rule in rules:
                 for form in forms:
-                    if found := way(form):
+                    if found := rule(form):
                         return found
         return ()
 
     def unknown(self, word: str) -> str:
-        """Say that a word is unknown: what may have been meant, and the nearest labels."""
+        """Return the message that a word is unknown: what may have been meant, and the nearest labels."""
         known = [*map(str.casefold, self.vocabulary), *self._synonyms, *filter(self._parent, self._children)]
-        # quadratic in the word, and nothing that long is a slip of the hand
+        # quadratic in the word, and nothing that long is a typing error
         close = get_close_matches(word.casefold(), known, 1, 0.75) if len(word) < 100 else []
         return self.vocabulary.unknown(word, close[0] if close else "")
 
@@ -131,7 +131,7 @@ class Resolver:
         return tuple(found)
 
     def _label(self, word: str) -> int | None:
-        """Return the label that a word is, plural and singular forgiven."""
+        """Return the label that a word is, in the singular or plural."""
         return next((self.vocabulary.id(form) for form in (word, *self._forms(word)) if form in self.vocabulary), None)
 
     def _forms(self, word: str) -> Iterator[str]:
@@ -143,7 +143,7 @@ class Resolver:
             if last.endswith(ending) and len(last) > len(ending) + 1:
                 stem = last[: len(last) - len(ending)]
                 for form in (stem + other for other in others):
-                    # no word gets its plural by a second s: gras is a slip of grass
+                    # no plural ends in ss: gras is a misspelling of grass
                     if not max(last, form, key=len).endswith("ss"):
                         yield head + space + form
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import TypeVar
 
 Value = TypeVar("Value")
-Reader = Callable[[str, str], Value]
-"""Reads the text of a field's value; ValueError says what is wrong with it."""
+Parse = Callable[[str, str], Value]
+"""Parses the text of a field's value; ValueError says what is wrong with it."""
 
 NUMBER = re.compile(r"(\d{1,28}(?:\.\d{0,15})?|\.\d{1,15})([a-z]*)", re.IGNORECASE | re.ASCII)
 DATE = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
@@ -17,13 +17,13 @@ UNITS = {"": 1, "b": 1} | {
     for power, letter in enumerate("kmgt", 1)
     for ending, base in (("", 1000), ("b", 1000), ("ib", 1024))
 }
-MOST_CHARACTERS = 1000
+MAX_CHARACTERS = 1000
 # as many as a Decimal keeps, so that a number that was read can be written and read again
 DIGITS = 28
 
 
-def number(field: str, text: str) -> Decimal:
-    """Read the number that a field is compared with; no field: the probability of a label.
+def parse_number(field: str, text: str) -> Decimal:
+    """Parse the number that a field is compared with; no field: the probability of a label.
 
     Raises:
         ValueError: it is none, or has no meaning there.
@@ -44,16 +44,16 @@ def number(field: str, text: str) -> Decimal:
     return value
 
 
-def of_field(field: str, text: str) -> str | date:
-    """Read what stands behind `path:`, `root:`, `after:` or `before:`.
+def parse_text(field: str, text: str) -> str | date:
+    """Parse what stands behind `path:`, `root:`, `after:` or `before:`.
 
     Raises:
         ValueError: it is missing, too long, or no date where one is wanted.
     """
     if not text:
         raise ValueError(f"{field}: needs a value directly behind it")
-    if len(text) > MOST_CHARACTERS:
-        raise ValueError(f"a pattern may have {MOST_CHARACTERS} characters, not {len(text)}")
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"a pattern may have {MAX_CHARACTERS} characters, not {len(text)}")
     if field in ("path", "root"):
         return text
     match = DATE.fullmatch(text)

@@ -14,7 +14,7 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index import vectors
 from aaam_pipeline.index.build import build
 from aaam_pipeline.search import duplicates
-from aaam_pipeline.search.duplicates import Components, Group, near_duplicates
+from aaam_pipeline.search.duplicates import DuplicateGroup, UnionFind, near_duplicates
 
 COUNT = 120
 
@@ -83,7 +83,7 @@ def test_the_best_image_of_a_group_comes_first(index: search.Index) -> None:
 
 def test_identical_files_are_told_from_alike_ones(index: search.Index) -> None:
     (hashes,) = zip(*index.select("SELECT sha256 FROM images ORDER BY id"), strict=True)
-    group: Group
+    group: DuplicateGroup
     for group in near_duplicates(index, 0.5, NullReporter()):
         ids = [int(hit.path[:4]) for hit in group.hits]
         assert group.identical == [hashes[id] == hashes[ids[0]] for id in ids]
@@ -91,13 +91,13 @@ def test_identical_files_are_told_from_alike_ones(index: search.Index) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 19), st.lists(st.integers(0, 19), min_size=1, max_size=4)), max_size=15))
-def test_components_join_what_is_joined(joins: list[tuple[int, list[int]]]) -> None:
-    components, sets = Components(20), [{number} for number in range(20)]
+def test_union_find_joins_what_is_joined(joins: list[tuple[int, list[int]]]) -> None:
+    union, sets = UnionFind(20), [{number} for number in range(20)]
     for id, others in joins:
-        components.join(id, np.array(others))
+        union.union(id, np.array(others))
         together = {id, *others}
         sets = [each for each in sets if not each & together] + [set().union(*(s for s in sets if s & together))]
-    found = sorted(set(each.tolist()) for each in components.groups())
+    found = sorted(set(each.tolist()) for each in union.components())
     assert sorted(map(sorted, found)) == sorted(sorted(each) for each in sets if len(each) > 1)
 
 

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from aaam_pipeline.core.errors import QuerySyntaxError, UnknownLabelError, UsageError
 from aaam_pipeline.formats.vocabulary import Vocabulary
-from aaam_pipeline.search import facts, parser, query
-from aaam_pipeline.search.query import All, FactFilter, Label, Node, Not, ScoreFilter
-from aaam_pipeline.search.query import Any as AnyOf
-from aaam_pipeline.search.thesaurus import Resolver
+from aaam_pipeline.search import metadata, parser, query
+from aaam_pipeline.search.query import And, Label, MetadataFilter, Node, Not, Or, ScoreFilter
+from aaam_pipeline.search.thesaurus import LabelResolver
 
 LABELS = ["grass", "football", "traffic light", "person", "light", "traffic", "New York City", "Straße", "rock'n'roll"]
-RESOLVER = Resolver(Vocabulary(LABELS))
+RESOLVER = LabelResolver(Vocabulary(LABELS))
 GRASS, FOOTBALL, TRAFFIC_LIGHT, PERSON, LIGHT, TRAFFIC = map(Label, range(6))
 
 
@@ -59,39 +58,39 @@ def test_a_query_names_labels_the_longest_first_each_once(text: str, labels: lis
     ("text", "node"),
     [
         ("grass", GRASS),
-        ("grass football|person", All((GRASS, AnyOf((FOOTBALL, PERSON))))),
-        ("grass | football person", All((AnyOf((GRASS, FOOTBALL)), PERSON))),
-        ("grass|traffic light person", All((AnyOf((GRASS, TRAFFIC_LIGHT)), PERSON))),
-        ("traffic light|grass", AnyOf((TRAFFIC_LIGHT, GRASS))),
-        ("(grass football)|person", AnyOf((All((GRASS, FOOTBALL)), PERSON))),
-        ("-grass|football", AnyOf((Not(GRASS), FOOTBALL))),
-        ("-(grass|football)", Not(AnyOf((GRASS, FOOTBALL)))),
-        ("grass -football", All((GRASS, Not(FOOTBALL)))),
-        ("grass - football", All((GRASS, Not(FOOTBALL)))),
-        ("+grass +football", All((GRASS, FOOTBALL))),
+        ("grass football|person", And((GRASS, Or((FOOTBALL, PERSON))))),
+        ("grass | football person", And((Or((GRASS, FOOTBALL)), PERSON))),
+        ("grass|traffic light person", And((Or((GRASS, TRAFFIC_LIGHT)), PERSON))),
+        ("traffic light|grass", Or((TRAFFIC_LIGHT, GRASS))),
+        ("(grass football)|person", Or((And((GRASS, FOOTBALL)), PERSON))),
+        ("-grass|football", Or((Not(GRASS), FOOTBALL))),
+        ("-(grass|football)", Not(Or((GRASS, FOOTBALL)))),
+        ("grass -football", And((GRASS, Not(FOOTBALL)))),
+        ("grass - football", And((GRASS, Not(FOOTBALL)))),
+        ("+grass +football", And((GRASS, FOOTBALL))),
         ("--grass", GRASS),
         ("-+-grass", GRASS),
         ("-traffic light", Not(TRAFFIC_LIGHT)),
         ("((grass))", GRASS),
-        ("(grass football) person", All((GRASS, FOOTBALL, PERSON))),
-        ("grass|(football|grass)", AnyOf((GRASS, FOOTBALL))),
-        ("grass(football)person", All((GRASS, FOOTBALL, PERSON))),
+        ("(grass football) person", And((GRASS, FOOTBALL, PERSON))),
+        ("grass|(football|grass)", Or((GRASS, FOOTBALL))),
+        ("grass(football)person", And((GRASS, FOOTBALL, PERSON))),
         ("grass grass|grass", GRASS),
         ("person>=0.8", ScoreFilter(3, ">=", Decimal("0.8"))),
         ("traffic light < .50", ScoreFilter(2, "<", Decimal("0.5"))),
         ('-"traffic light"=1', Not(ScoreFilter(2, "=", Decimal(1)))),
-        ("person>0.5|grass", AnyOf((ScoreFilter(3, ">", Decimal("0.5")), GRASS))),
-        ("width>1000", FactFilter("width", ">", Decimal(1000))),
-        ("HEIGHT <= 20.5", FactFilter("height", "<=", Decimal("20.5"))),
-        ("bytes>=2MB", FactFilter("bytes", ">=", Decimal(2000000))),
-        ("bytes<1.5kib", FactFilter("bytes", "<", Decimal(1536))),
-        ("path:holiday/*", FactFilter("path", ":", "holiday/*")),
-        ('-Path:"my (photos)|/*"', Not(FactFilter("path", ":", "my (photos)|/*"))),
-        ("(path:a/* grass)", All((FactFilter("path", ":", "a/*"), GRASS))),
-        ("root:C:/photos<1>", FactFilter("root", ":", "C:/photos<1>")),
-        ("after:2024", FactFilter("after", ":", date(2024, 1, 1))),
-        ("before:2024-5", FactFilter("before", ":", date(2024, 5, 1))),
-        ('after:"2024-05-09"', FactFilter("after", ":", date(2024, 5, 9))),
+        ("person>0.5|grass", Or((ScoreFilter(3, ">", Decimal("0.5")), GRASS))),
+        ("width>1000", MetadataFilter("width", ">", Decimal(1000))),
+        ("HEIGHT <= 20.5", MetadataFilter("height", "<=", Decimal("20.5"))),
+        ("bytes>=2MB", MetadataFilter("bytes", ">=", Decimal(2000000))),
+        ("bytes<1.5kib", MetadataFilter("bytes", "<", Decimal(1536))),
+        ("path:holiday/*", MetadataFilter("path", ":", "holiday/*")),
+        ('-Path:"my (photos)|/*"', Not(MetadataFilter("path", ":", "my (photos)|/*"))),
+        ("(path:a/* grass)", And((MetadataFilter("path", ":", "a/*"), GRASS))),
+        ("root:C:/photos<1>", MetadataFilter("root", ":", "C:/photos<1>")),
+        ("after:2024", MetadataFilter("after", ":", date(2024, 1, 1))),
+        ("before:2024-5", MetadataFilter("before", ":", date(2024, 5, 1))),
+        ('after:"2024-05-09"', MetadataFilter("after", ":", date(2024, 5, 9))),
     ],
 )  # fmt: skip
 def test_a_text_means_a_tree_which_can_be_written_again(text: str, node: Node) -> None:
@@ -100,11 +99,11 @@ def test_a_text_means_a_tree_which_can_be_written_again(text: str, node: Node) -
 
 
 def test_a_label_named_like_a_field_wins_only_in_quotes() -> None:
-    resolver = Resolver(Vocabulary(["width", "a"]))
-    assert parser.parse("width>1000", resolver).node == FactFilter("width", ">", Decimal(1000))
+    resolver = LabelResolver(Vocabulary(["width", "a"]))
+    assert parser.parse("width>1000", resolver).node == MetadataFilter("width", ">", Decimal(1000))
     assert parser.parse('"width">0.5', resolver).node == ScoreFilter(0, ">", Decimal("0.5"))
-    assert parser.parse("width a", resolver).node == All((Label(0), Label(1)))
-    for node in (ScoreFilter(0, ">", Decimal("0.5")), AnyOf((Label(0), Label(1)))):
+    assert parser.parse("width a", resolver).node == And((Label(0), Label(1)))
+    for node in (ScoreFilter(0, ">", Decimal("0.5")), Or((Label(0), Label(1)))):
         assert parser.parse(query.text(node, resolver.vocabulary), resolver).node == node
 
 
@@ -141,7 +140,7 @@ def test_a_label_named_like_a_field_wins_only_in_quotes() -> None:
         ("grass\t\n(", "a label is missing here", ""),
     ],
 )  # fmt: skip
-def test_a_caret_shows_the_place(text: str, message: str, under: str) -> None:
+def test_a_caret_shows_the_position(text: str, message: str, under: str) -> None:
     with pytest.raises(QuerySyntaxError, match="^" + "(?s:.*)" + message) as caught:
         parse(text)
     first, shown, caret = str(caught.value).split("\n")
@@ -200,7 +199,7 @@ def test_a_long_query_is_answered_at_once(text: str) -> None:
 
 def test_more_labels_than_a_score_can_hold_are_a_usage_error() -> None:
     words = [f"l{number}" for number in range(121)]
-    resolver = Resolver(Vocabulary(words))
+    resolver = LabelResolver(Vocabulary(words))
     assert len(query.labels(parser.parse(" ".join(words[:120]), resolver).node)) == 120
     with pytest.raises(UsageError, match="121 labels"):
         parser.parse(" ".join(words), resolver)
@@ -232,8 +231,8 @@ def test_any_text_is_a_query_or_a_usage_error(text: str) -> None:
     else:
         assert parse(query.text(node, RESOLVER.vocabulary)) == node
         # nothing of the text is in the statements
-        filters = [leaf for leaf in query.leaves(node) if isinstance(leaf, query.FactFilter)]
-        assert all(re.fullmatch(SQL, facts.condition(each)[0]) for each in filters)
+        filters = [leaf for leaf in query.leaves(node) if isinstance(leaf, query.MetadataFilter)]
+        assert all(re.fullmatch(SQL, metadata.condition(each)[0]) for each in filters)
         return
     assert len(lines) in (1, 3)
     assert all(line.isprintable() for line in lines)
@@ -244,7 +243,7 @@ def test_a_query_of_labels_alone_needs_no_words_file(monkeypatch: pytest.MonkeyP
         raise AssertionError("the words were read")
 
     monkeypatch.setattr("aaam_pipeline.search.thesaurus.load", load)
-    resolver = Resolver(Vocabulary(LABELS))
+    resolver = LabelResolver(Vocabulary(LABELS))
     assert parser.parse('grass "traffic light"|light traffic -person', resolver).notes == []
     with pytest.raises(AssertionError, match="the words were read"):
         parser.parse("people", resolver)

@@ -22,12 +22,12 @@ from aaam_pipeline.search import query as queries
 
 CODES_NL = ranking.encode(SCORES_NL).astype(np.int64)
 # as many as 64 bits, and a double, hold exactly
-MOST_LABELS = 6
+MAX_LABELS = 6
 CHANCE = np.random.default_rng(7)
 NUMBERS = range(IMAGES)
 FOLDERS = ("100% [x]", "Holiday", "a_b", "holiday")
 # sorted by path, as annotations are
-FACTS: dict[str, list[Any]] = {
+METADATA: dict[str, list[Any]] = {
     "path": [f"{number // 4:03d}/{FOLDERS[number % 4]}/é.jpg" for number in NUMBERS],
     "root": ["/photos" if number < 200 else "/more 'photos'" for number in NUMBERS],
     "width": [None if number % 9 == 0 else int(CHANCE.choice([640, 1000, 1001, 4000])) for number in NUMBERS],
@@ -43,9 +43,9 @@ FACTS: dict[str, list[Any]] = {
     ],
 }
 # what a photograph's date is: by the camera's clock, else the file's in UTC
-FACTS["date"] = [
+METADATA["date"] = [
     taken if taken is not None else mtime and mtime.replace(tzinfo=None)
-    for taken, mtime in zip(FACTS["taken"], FACTS["mtime"], strict=True)
+    for taken, mtime in zip(METADATA["taken"], METADATA["mtime"], strict=True)
 ]
 Tree = tuple[Any, ...]
 Check = Callable[[Any], bool]
@@ -88,17 +88,19 @@ trees = st.recursive(
     st.one_of(label, label, filters),
     lambda inner: st.one_of(
         st.tuples(st.just("not"), inner),
-        st.tuples(st.sampled_from(["all", "any"]), st.lists(inner, min_size=1, max_size=4).map(tuple)),
+        st.tuples(st.sampled_from(["and", "or"]), st.lists(inner, min_size=1, max_size=4).map(tuple)),
     ),
     max_leaves=8,
 )
 
 
 @pytest.fixture(scope="module")
-def facts_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[search.Index]:
+def metadata_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[search.Index]:
     """The toy images with facts of all kinds, some of them unknown."""
     place = tmp_path_factory.mktemp("facts")
-    build(write_annotations(place / "annotations", SCORES_NL, EMBEDDING_ND, **FACTS), place / "index", NullReporter())
+    build(
+        write_annotations(place / "annotations", SCORES_NL, EMBEDDING_ND, **METADATA), place / "index", NullReporter()
+    )
     with search.open(place / "index") as index:
         yield index
 
@@ -116,20 +118,20 @@ def written(tree: Tree, inside: str = "") -> str:
             return str(text)
         case "not", item:
             return "-" + written(item, "not")
-        case "any", items:
-            text = " |".join(written(item, "any") for item in items)
-            return f"({text})" if inside in ("not", "any") else text
+        case "or", items:
+            text = " |".join(written(item, "or") for item in items)
+            return f"({text})" if inside in ("not", "or") else text
         case _, items:
-            text = " ".join(written(item, "all") for item in items)
+            text = " ".join(written(item, "and") for item in items)
             return f"( {text})" if inside else text
 
 
 def simple(tree: Tree) -> Tree:
-    """Return a tree in which what stands twice in an `all` or `any` stands there once, also across parentheses."""
+    """Return a tree in which what stands twice in an `and` or `or` stands there once, also across parentheses."""
     if tree[0] == "not":
         item = simple(tree[1])
         return item[1] if item[0] == "not" else ("not", item)
-    if tree[0] in ("all", "any"):
+    if tree[0] in ("and", "or"):
         parts = [part for item in map(simple, tree[1]) for part in (item[1] if item[0] == tree[0] else (item,))]
         distinct = {meaning(part): part for part in reversed(parts)}
         return (tree[0], tuple(reversed(distinct.values()))) if len(distinct) > 1 else parts[0]
@@ -143,7 +145,7 @@ def meaning(tree: Tree) -> Tree:
             return ("score", id, compare, float(value))
         case "number", field, compare, value:
             return ("number", field, compare, SIZES.get(value, value) if field == "bytes" else float(value))
-        case (("not" | "all" | "any") as kind, inner):
+        case (("not" | "and" | "or") as kind, inner):
             return (kind, meaning(inner) if kind == "not" else tuple(map(meaning, inner)))
     return tree
 
@@ -158,9 +160,9 @@ def holds(tree: Tree) -> NDArray[np.bool_]:
     if tree[0] == "number":
         _, field, compare, value = tree
         wanted = SIZES[value] if field == "bytes" else float(value)
-        return np.array([fact is not None and OPERATORS[compare](fact, wanted) for fact in FACTS[field]])
+        return np.array([fact is not None and OPERATORS[compare](fact, wanted) for fact in METADATA[field]])
     field, check = MATCHES[tree[1]]
-    return np.array([fact is not None and check(fact) for fact in FACTS[field]])
+    return np.array([fact is not None and check(fact) for fact in METADATA[field]])
 
 
 def score(tree: Tree) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
@@ -171,11 +173,11 @@ def score(tree: Tree) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
         case "not", item:
             value, number, degree = score(item)
             return 1 - value, 255**degree - number, degree
-        case (("all" | "any") as kind, items):
+        case (("and" | "or") as kind, items):
             value, number, degree = score(items[0])
             for item in items[1:]:
                 other, other_number, other_degree = score(item)
-                if kind == "all":
+                if kind == "and":
                     value, number = value * other, number * other_number
                 else:
                     value = 1 - (1 - value) * (1 - other)
@@ -191,34 +193,34 @@ def score(tree: Tree) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
 def oracle(tree: Tree) -> list[tuple[str, float]]:
     """Return paths and scores of all hits, the best first, ties by path."""
     value, number, _ = score(tree)
-    order = sorted(NUMBERS, key=lambda image: (-number[image], FACTS["path"][image]))
-    return [(FACTS["path"][image], value[image]) for image in order if number[image] > 0]
+    order = sorted(NUMBERS, key=lambda image: (-number[image], METADATA["path"][image]))
+    return [(METADATA["path"][image], value[image]) for image in order if number[image] > 0]
 
 
 def label_count(tree: Tree) -> int:
     if tree[0] == "label":
         return 1
-    inner = tree[1] if tree[0] in ("all", "any") else (tree[1],) if tree[0] == "not" else ()
+    inner = tree[1] if tree[0] in ("and", "or") else (tree[1],) if tree[0] == "not" else ()
     return sum(map(label_count, inner))
 
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(tree=trees, top=st.integers(1, 40))
-def test_a_random_query_ranks_as_its_definition_says(tree: Tree, top: int, facts_index: search.Index) -> None:
+def test_a_random_query_ranks_as_its_definition_says(tree: Tree, top: int, metadata_index: search.Index) -> None:
     wanted = simple(tree)
-    assume(label_count(wanted) <= MOST_LABELS)
+    assume(label_count(wanted) <= MAX_LABELS)
     text = written(tree)
-    asked = facts_index.parse(text)
+    asked = metadata_index.parse(text)
     expected = oracle(wanted)
-    hits = facts_index.query(text, IMAGES)
+    hits = metadata_index.query(text, IMAGES)
     assert [hit.path for hit in hits] == [path for path, _ in expected], text
     np.testing.assert_allclose([hit.score for hit in hits], [value for _, value in expected], rtol=1e-9, atol=1e-12)
-    assert facts_index.query(asked, top) == hits[:top]
+    assert metadata_index.query(asked, top) == hits[:top]
     # what the tree is written as means the same
-    assert facts_index.parse(queries.text(asked.node, facts_index.vocabulary)).node == asked.node
+    assert metadata_index.parse(queries.text(asked.node, metadata_index.vocabulary)).node == asked.node
     # the terms' product is the score
-    for hit, terms in facts_index.explain(asked, 3):
+    for hit, terms in metadata_index.explain(asked, 3):
         assert np.prod([term.score for term in terms]) == pytest.approx(hit.score, abs=1e-12)
         assert {label for term in terms for label in term.label_scores} == set(hit.label_scores)
 
@@ -226,7 +228,8 @@ def test_a_random_query_ranks_as_its_definition_says(tree: Tree, top: int, facts
 def test_the_images_have_dates_of_both_kinds_of_one_and_none() -> None:
     """Else the test above would not show which of them counts."""
     known = [
-        (taken is not None, mtime is not None) for taken, mtime in zip(FACTS["taken"], FACTS["mtime"], strict=True)
+        (taken is not None, mtime is not None)
+        for taken, mtime in zip(METADATA["taken"], METADATA["mtime"], strict=True)
     ]
     assert len(set(known)) == 4
 
@@ -234,47 +237,47 @@ def test_the_images_have_dates_of_both_kinds_of_one_and_none() -> None:
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(tree=trees, top=st.integers(1, 40), block=st.integers(1, 100))
 def test_images_are_ranked_block_by_block_as_all_at_once(
-    tree: Tree, top: int, block: int, facts_index: search.Index
+    tree: Tree, top: int, block: int, metadata_index: search.Index
 ) -> None:
-    asked = facts_index.parse(written(tree))
-    expected = facts_index.query(asked, top)
+    asked = metadata_index.parse(written(tree))
+    expected = metadata_index.query(asked, top)
     with mock.patch.object(ranker, "BLOCK", block):
-        assert facts_index.query(asked, top) == expected
+        assert metadata_index.query(asked, top) == expected
 
 
-def test_columns_beyond_what_may_be_kept_are_read_again(facts_index: search.Index) -> None:
-    expected = facts_index.query("grass sky|person -boat", 50)
-    with mock.patch.object(columns, "MOST_BYTES", 2 * IMAGES):
-        kept = columns.Columns(facts_index.select_columns, IMAGES)
+def test_columns_beyond_what_may_be_kept_are_read_again(metadata_index: search.Index) -> None:
+    expected = metadata_index.query("grass sky|person -boat", 50)
+    with mock.patch.object(columns, "MAX_BYTES", 2 * IMAGES):
+        kept = columns.ScoreColumns(metadata_index.select_columns, IMAGES)
         for _ in range(2):
             for label in range(len(LABELS)):
                 np.testing.assert_array_equal(kept.codes(label), CODES_NL[:, label])
                 assert len(kept._codes) <= 2
         read: list[str] = []
-        kept = columns.Columns(
-            lambda text, values: read.append(text) or facts_index.select_columns(text, values), IMAGES
+        kept = columns.ScoreColumns(
+            lambda text, values: read.append(text) or metadata_index.select_columns(text, values), IMAGES
         )
-        with mock.patch.object(facts_index, "columns", kept), mock.patch.object(ranker, "BLOCK", 16):
-            assert facts_index.query("grass sky|person -boat", 50) == expected
+        with mock.patch.object(metadata_index, "columns", kept), mock.patch.object(ranker, "BLOCK", 16):
+            assert metadata_index.query("grass sky|person -boat", 50) == expected
         # once each, not once a block
         assert len(read) == 1 + 4
 
 
-def test_the_images_have_many_ties(facts_index: search.Index) -> None:
+def test_the_images_have_many_ties(metadata_index: search.Index) -> None:
     """Else the test above would not show who wins one."""
-    scores = [hit.score for hit in facts_index.query("grass|sky -person", IMAGES)]
+    scores = [hit.score for hit in metadata_index.query("grass|sky -person", IMAGES)]
     assert len(set(scores)) < len(scores) / 4
 
 
 @pytest.mark.parametrize(
     "text", ["grass", "grass sky|person", "-boat", "width>0", "grass>0.5|path:*a*", "(-sky) grass"]
 )
-def test_top_5_is_the_beginning_of_top_15(text: str, facts_index: search.Index) -> None:
-    assert facts_index.query(text, 5) == facts_index.query(text, 15)[:5]
+def test_top_5_is_the_beginning_of_top_15(text: str, metadata_index: search.Index) -> None:
+    assert metadata_index.query(text, 5) == metadata_index.query(text, 15)[:5]
 
 
 def test_many_labels_stay_in_the_range_of_a_double() -> None:
-    node = queries.Any(tuple(queries.Label(id) for id in range(ranking.MOST_DEGREE)))
-    whole = ranking.whole(ranker.degree(node))
+    node = queries.Or(tuple(queries.Label(id) for id in range(ranking.MAX_DEGREE)))
+    whole = ranking.full_score(ranker.degree(node))
     assert np.isfinite(whole)
-    assert whole == float(255**ranking.MOST_DEGREE)
+    assert whole == float(255**ranking.MAX_DEGREE)

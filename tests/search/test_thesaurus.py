@@ -1,4 +1,4 @@
-"""Words that are no labels: synonyms, parents, plurals, and the file they come from."""
+"""Thesaurus that are no labels: synonyms, parents, plurals, and the file they come from."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.datasets.scenes import LABELS as SCENES
 from aaam_pipeline.formats.vocabulary import Vocabulary
-from aaam_pipeline.search import thesaurus as words
-from aaam_pipeline.search.thesaurus import Resolver, Words
+from aaam_pipeline.search import thesaurus
+from aaam_pipeline.search.thesaurus import LabelResolver, Thesaurus
 
 COCO = ["person", "bicycle", "car", "bus", "dog", "cat", "horse", "bird", "sports ball", "traffic light", "couch", "tv"]
 VOCABULARY = [
@@ -25,7 +25,7 @@ VOCABULARY = [
     "boats",
     "ships",
 ]
-OWN = Words(
+OWN = Thesaurus(
     synonyms={"dog": ["Hound", "beast"], "nothing": ["void"], "cat": ["beast", "mouser"], "boats": ["vessel", "ship"]},
     parents={
         "animal": ["pet", "horse", "none", "animal"],
@@ -38,8 +38,8 @@ OWN = Words(
 )
 
 
-def found(word: str, labels: list[str], own: Words | None = None) -> list[str]:
-    return [labels[id] for id in Resolver(Vocabulary(labels), own).find(word)]
+def found(word: str, labels: list[str], own: Thesaurus | None = None) -> list[str]:
+    return [labels[id] for id in LabelResolver(Vocabulary(labels), own).find(word)]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_word_stands_for_labels(word: str, labels: list[str]) -> None:
 
 
 def test_a_label_wins_over_a_synonym_and_that_over_a_parent() -> None:
-    own = Words(synonyms={"a": ["word"]}, parents={"word": ["b", "c"]})
+    own = Thesaurus(synonyms={"a": ["word"]}, parents={"word": ["b", "c"]})
     assert found("word", ["word", "a", "b", "c"], own) == ["word"]
     assert found("word", ["a", "b", "c"], own) == ["a"]
     assert found("word", ["words", "b", "c"], own) == ["b", "c"]
@@ -104,7 +104,7 @@ def test_the_shipped_words_serve_the_data_sets(labels: list[str], word: str, sta
 
 
 def test_the_shipped_words_have_no_slips() -> None:
-    shipped = words.load()
+    shipped = thesaurus.load()
     for section in (shipped.synonyms, shipped.parents):
         for name, listed in section.items():
             assert name == name.strip() != ""
@@ -115,19 +115,19 @@ def test_the_shipped_words_have_no_slips() -> None:
 
 @pytest.mark.parametrize(("word", "meant"), [("animl", "animal"), ("hond", "hound"), ("horrse", "horse"), ("qqqq", "")])
 def test_a_close_word_is_suggested(word: str, meant: str) -> None:
-    message = Resolver(Vocabulary(["dog", "cat", "horse"]), OWN).unknown(word)
+    message = LabelResolver(Vocabulary(["dog", "cat", "horse"]), OWN).unknown(word)
     assert (f"did you mean {meant}?" in message) == bool(meant)
     assert "nearest: " in message
 
 
 def test_a_parent_without_labels_is_never_suggested() -> None:
-    assert "did you mean" not in Resolver(Vocabulary(["sky"]), OWN).unknown("animl")
+    assert "did you mean" not in LabelResolver(Vocabulary(["sky"]), OWN).unknown("animl")
 
 
 @pytest.mark.parametrize("text", ["", "synonyms:\n", "parents:\n  animal: [dog]\n", "{}"])
 def test_sections_may_be_missing_or_empty(text: str, tmp_path: Path) -> None:
     (tmp_path / "words.yaml").write_text(text)
-    assert words.load(tmp_path / "words.yaml").synonyms == {}
+    assert thesaurus.load(tmp_path / "words.yaml").synonyms == {}
 
 
 @pytest.mark.parametrize(
@@ -152,11 +152,11 @@ def test_sections_may_be_missing_or_empty(text: str, tmp_path: Path) -> None:
 def test_a_bad_words_file_is_one_clear_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "words.yaml").write_bytes(content)
     with pytest.raises(UsageError, match=r"words\.yaml is not a words file: ") as caught:
-        words.load(tmp_path / "words.yaml")
+        thesaurus.load(tmp_path / "words.yaml")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["gone.yaml", "."])
 def test_a_words_file_that_cannot_be_read_is_a_usage_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read the words file"):
-        words.load(tmp_path / name)
+        thesaurus.load(tmp_path / name)

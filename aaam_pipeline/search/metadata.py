@@ -1,4 +1,4 @@
-"""From a filter on the facts of an image to SQL: a condition over the table `images` of an index, and its parameter.
+"""From a filter on the metadata of an image to SQL: a condition over the table `images`, and its parameter.
 
 Fields are names of this file; everything else that a user typed is a parameter or a number.
 """
@@ -8,20 +8,20 @@ from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 
-from aaam_pipeline.search.query import FactFilter
+from aaam_pipeline.search.query import MetadataFilter
 
 DATE = "coalesce(taken, mtime)"
 """What `after:` and `before:` compare: when the photograph was taken, by the camera's clock, or else when the file was
 last changed, in UTC."""
-# beyond what a column of 64 bits holds
-MOST = 2**62
+# larger than any value of the columns, and still a 64-bit integer
+MAX_INTEGER = 2**62
 
 
-def condition(node: FactFilter) -> tuple[str, list[object]]:
-    """Return a filter as SQL with `$1`, and what that stands for. Where a fact is not known, it is null: not true."""
+def condition(node: MetadataFilter) -> tuple[str, list[object]]:
+    """Return a filter as SQL with `$1`, and the value of that. What is not known is null: not true."""
     match node.field, node.value:
         case ("width" | "height" | "bytes") as field, Decimal() as value:
-            return _compare(field, node.operator, Fraction(value)), []
+            return _comparison(field, node.operator, Fraction(value)), []
         case ("path" | "root") as field, str() as pattern:
             return f"{field} LIKE $1 ESCAPE '^'", [_like(pattern)]
         case "after", date() as day:
@@ -32,19 +32,19 @@ def condition(node: FactFilter) -> tuple[str, list[object]]:
             raise TypeError(f"no filter: {node}")
 
 
-def _compare(column: str, operator: str, value: Fraction) -> str:
-    """Return the condition that a column of whole numbers compares like this."""
+def _comparison(column: str, operator: str, value: Fraction) -> str:
+    """Return the condition that compares a column of integers with a number."""
     match operator:
         case ">=":
-            return f"{column} >= {min(ceil(value), MOST)}"
+            return f"{column} >= {min(ceil(value), MAX_INTEGER)}"
         case ">":
-            return f"{column} > {min(floor(value), MOST)}"
+            return f"{column} > {min(floor(value), MAX_INTEGER)}"
         case "<=":
-            return f"{column} <= {min(floor(value), MOST)}"
+            return f"{column} <= {min(floor(value), MAX_INTEGER)}"
         case "<":
-            return f"{column} < {min(ceil(value), MOST)}"
+            return f"{column} < {min(ceil(value), MAX_INTEGER)}"
         case _:
-            return f"{column} = {min(floor(value), MOST)}" if value.denominator == 1 else "false"
+            return f"{column} = {min(floor(value), MAX_INTEGER)}" if value.denominator == 1 else "false"
 
 
 def _like(pattern: str) -> str:
