@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
-from aaam_pipeline.baselines.compare import Wanted, compare, parse_settings, places
+from aaam_pipeline.baselines.compare import Wanted, compare, comparison_paths, parse_settings
 from aaam_pipeline.baselines.tuning import CRITERIA
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
+from aaam_pipeline.core.params import ParamsFile
+from aaam_pipeline.core.project import HERE
 from aaam_pipeline.evaluation import comparison
 from aaam_pipeline.evaluation.inputs import Sources
 from aaam_pipeline.evaluation.markdown import table as markdown
@@ -20,12 +22,12 @@ def main(
     setting: Annotated[list[str] | None, typer.Option("--set", help="METHOD.PARAMETER=VALUE")] = None,
     tune: Annotated[bool, typer.Option(help="choose hyper-parameters on the validation split")] = True,
     criterion: Annotated[str, typer.Option(help="by which to choose them")] = CRITERIA[0],
-    params: Path = Path("params.yaml"),
+    params: Path = HERE.params,
 ) -> None:
     """Run methods on `dataset`, and print what came of it."""
     with cli_errors(), reporter() as report:
         wanted = Wanted(method or [], criterion if tune else None, parse_settings(setting or []))
-        result = compare(dataset, params, places(dataset), wanted, report)
+        result = compare(dataset, ParamsFile.read(params), comparison_paths(HERE, dataset), wanted, report)
         shown = comparison.table(result, Sources())
         print(f"{shown.title}\n\n{markdown(shown)}\n\n{shown.note}")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from aaam_pipeline.cli.errors import cli_errors
+from aaam_pipeline.core.project import HERE
 
 
 def main(dataset: str, out: Path, device: str = "auto") -> None:
@@ -13,13 +14,13 @@ def main(dataset: str, out: Path, device: str = "auto") -> None:
         # inside cli_errors: it needs the extra `research`
         from aaam_pipeline.figures import build
 
-        scores, models = Path("scores", dataset), Path("models", dataset)
-        request = build.Request(Path("data/prepared", dataset), out / "prediction_paths")
-        rows, _ = build.recorded(Path("plots", dataset, "paths"))
+        phases = {"Baseline": "bce", "AAAM": "hard"}
+        request = build.Request(HERE.prepared(dataset), out / "prediction_paths")
+        rows, _ = build.recorded(HERE.recordings(dataset))
         build.paths(rows, request)
-        both = {"Baseline": scores / "bce.parquet", "AAAM": scores / "hard.parquet"}
-        build.bars(both, request._replace(out=out / "score_bars"))
-        bundles = {"Baseline": models / "bce", "AAAM": models / "hard"}
+        scores = {name: HERE.scores(dataset, phase) for name, phase in phases.items()}
+        build.bars(scores, request._replace(out=out / "score_bars"))
+        bundles = {name: HERE.bundle(dataset, phase) for name, phase in phases.items()}
         build.maps(bundles, request._replace(out=out / "activation_maps"), device=device)
 
 

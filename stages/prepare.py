@@ -6,18 +6,20 @@ import typer
 
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
-from aaam_pipeline.core.params import load, to_dict
+from aaam_pipeline.core.params import ParamsFile, to_dict
+from aaam_pipeline.core.project import HERE
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.models.preprocess import Preprocess
 
 
-def main(dataset: str, raw: Path, out: Path, params: Path = Path("params.yaml")) -> None:
+def main(dataset: str, raw: Path, out: Path, params: Path = HERE.params) -> None:
     """Prepare `dataset`, downloaded to `raw`, into `out`."""
     with cli_errors(), reporter() as report:
-        how = load(params, f"{dataset}.preprocess", Preprocess)
-        listing = registry.get(dataset).read(raw, registry.load_params(dataset, params))
+        settings = ParamsFile.read(params)
+        how = settings.section(f"{dataset}.preprocess", Preprocess)
+        listing = registry.get(dataset).read(raw, registry.load_params(dataset, settings))
         prepare(
             listing,
             out,

@@ -6,15 +6,17 @@ import typer
 
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
+from aaam_pipeline.core.params import ParamsFile
+from aaam_pipeline.core.project import HERE
 from aaam_pipeline.training import settings
-from aaam_pipeline.training.run import places, run_phase
+from aaam_pipeline.training.run import phase_paths, run_phase
 
 
-def main(dataset: str, phase: str, device: str = "auto", params: Path = Path("params.yaml")) -> None:
+def main(dataset: str, phase: str, device: str = "auto", params: Path = HERE.params) -> None:
     """Train `phase` of `dataset`."""
     with cli_errors(), reporter() as report:
-        chosen = settings.read(params, dataset, phase)
-        run_phase(dataset, phase, chosen, places(dataset, phase, Path("data/prepared", dataset)), device, report)
+        chosen = settings.read(ParamsFile.read(params), dataset, phase)
+        run_phase(dataset, phase, chosen, phase_paths(HERE, dataset, phase), device, report)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,10 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import yaml
-from msgspec import Meta
 
 import aaam_pipeline
 from aaam_pipeline.baselines.feature_files import read_manifest
@@ -28,11 +27,12 @@ from aaam_pipeline.baselines.plugins import plugin_identity
 from aaam_pipeline.baselines.registry import create, names
 from aaam_pipeline.baselines.tuning import CRITERIA, check_criterion
 from aaam_pipeline.baselines.worker import Job, choose, run
-from aaam_pipeline.core import params
 from aaam_pipeline.core.artifacts import fingerprint, publish, sources_fingerprint, work_folder, write_json
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.params import LabelCount, ParamsFile
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.project import Project
 from aaam_pipeline.formats.comparison import Comparison, MethodResult
 
 # what a finished result must come from
@@ -41,7 +41,7 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "faiss-cpu", "faiss-gpu"
 Result = TypeVar("Result")
 
 
-class Places(NamedTuple):
+class ComparisonPaths(NamedTuple):
     """Where a comparison reads and writes; `work` keeps what is finished."""
 
     features: Path
@@ -83,18 +83,18 @@ def parse_settings(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     return settings
 
 
-def places(dataset: str, base: Path = Path()) -> Places:
-    """Return the places of a data set below `base`, the pipeline's by default."""
-    return Places(
-        base / "features" / dataset,
-        base / "data/prepared" / dataset,
-        base / "scores" / dataset / "compare",
-        base / "reports" / dataset / "compare.json",
-        base / ".aaam/compare" / dataset,
+def comparison_paths(project: Project, dataset: str) -> ComparisonPaths:
+    """Return where the comparison on a data set reads and writes in a project."""
+    return ComparisonPaths(
+        project.features(dataset),
+        project.prepared(dataset),
+        project.compared_scores(dataset),
+        project.comparison(dataset),
+        project.work("compare", dataset),
     )
 
 
-def compare(dataset: str, params_file: Path, places: Places, wanted: Wanted, report: Reporter) -> Comparison:
+def compare(dataset: str, params: ParamsFile, paths: ComparisonPaths, wanted: Wanted, report: Reporter) -> Comparison:
     """Run the methods that are wanted, and publish their results and those finished before.
 
     A method that fails has a row that says why.
@@ -103,19 +103,19 @@ def compare(dataset: str, params_file: Path, places: Places, wanted: Wanted, rep
         UsageError: there is no method, hyper-parameter or criterion of a name, or no such features.
         AaamError: methods failed; all others are published.
     """
-    k: int = params.load(params_file, f"{dataset}.k", Annotated[int, Meta(ge=1)])  # type: ignore[arg-type]
+    k = params.section(f"{dataset}.k", LabelCount)
     known = names()
     for name in [*wanted.methods, *wanted.settings]:
         create(name, **wanted.settings.get(name, {}))
     check_criterion(wanted.criterion or CRITERIA[0])
-    features = read_manifest(places.features)
+    features = read_manifest(paths.features)
     identity = [features.hash, k, wanted.criterion, _code(), _versions()]
     results = []
-    with exclusive(places.work):
+    with exclusive(paths.work):
         for name in known:
             own = dict(wanted.settings.get(name, {}))
             key = fingerprint([name, own, *identity, *plugin_identity(name)])
-            job = Job(name, own, key, places.features, places.prepared, k, places.work / f"{name}.parquet")
+            job = Job(name, own, key, paths.features, paths.prepared, k, paths.work / f"{name}.parquet")
             result = _finished(job)
             if result is None and (name in wanted.methods or not wanted.methods):
                 result = _run(job, wanted.criterion, report)
@@ -125,10 +125,10 @@ def compare(dataset: str, params_file: Path, places: Places, wanted: Wanted, rep
             dataset, k, features.model, features.dimension,
             {split: info.images for split, info in features.files.items()}, _threads(), results,
         )  # fmt: skip
-        _publish(comparison, places)
+        _publish(comparison, paths)
     failed = [each.name for each in results if each.error]
     if failed:
-        raise AaamError(f"{len(failed)} of {len(results)} methods failed: {', '.join(failed)}; see {places.report}")
+        raise AaamError(f"{len(failed)} of {len(results)} methods failed: {', '.join(failed)}; see {paths.report}")
     return comparison
 
 
@@ -190,10 +190,10 @@ def _versions() -> list[str]:
     return versions
 
 
-def _publish(comparison: Comparison, places: Places) -> None:
-    folder = work_folder(places.scores)
+def _publish(comparison: Comparison, paths: ComparisonPaths) -> None:
+    folder = work_folder(paths.scores)
     for result in comparison.methods:
         if not result.error:
-            shutil.copyfile(places.work / f"{result.name}.parquet", folder / f"{result.name}.parquet")
-    publish(folder, places.scores)
-    write_json(places.report, comparison)
+            shutil.copyfile(paths.work / f"{result.name}.parquet", folder / f"{result.name}.parquet")
+    publish(folder, paths.scores)
+    write_json(paths.report, comparison)

@@ -16,11 +16,11 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from aaam_pipeline.baselines.feature_files import FORMAT, VERSION, FeaturesManifest, FileInfo
-from aaam_pipeline.core import params
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, work_folder, write_checksummed, write_json
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.memory import keep_freed_memory
+from aaam_pipeline.core.params import ParamsFile, to_dict
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.datasets.prepared import Split, content_fingerprint, read_manifest, read_split
@@ -49,7 +49,7 @@ class _Journal(msgspec.Struct):
 
 
 def compute(
-    dataset: str, params_file: Path, prepared: Path, model: str, out: Path, device: str, report: Reporter
+    dataset: str, params: ParamsFile, prepared: Path, model: str, out: Path, device: str, report: Reporter
 ) -> None:
     """Write the features of all splits of a prepared data set to `out`; see `open_source` for `model`.
 
@@ -61,12 +61,12 @@ def compute(
     chosen = bundle.choose_device(device)
     if chosen.type == "cpu":
         keep_freed_memory()
-    source = open_source(dataset, params_file, model, chosen)
+    source = open_source(dataset, params, model, chosen)
     size = read_manifest(prepared).size
     if source.preprocess.size != size:
         raise UsageError(f"{source.name} takes pictures of {source.preprocess.size} px, {prepared} has {size} px")
     manifest = FeaturesManifest(
-        FORMAT, VERSION, dataset, source.name, params.to_dict(source.architecture), params.to_dict(source.preprocess),
+        FORMAT, VERSION, dataset, source.name, to_dict(source.architecture), to_dict(source.preprocess),
         _weights_sha256(source.network), content_fingerprint(prepared), source.network.embedding_dim, {},
     )  # fmt: skip
     with exclusive(out):
@@ -82,18 +82,18 @@ def compute(
     report.info(f"features: {total:,} images x {manifest.dimension:,} of {source.name} in {out}")
 
 
-def open_source(dataset: str, params_file: Path, model: str, device: torch.device) -> Source:
+def open_source(dataset: str, params: ParamsFile, model: str, device: torch.device) -> Source:
     """Return a bundle's network, or for `imagenet` the backbone of `<dataset>.model` with its weights and no attention.
 
     Raises:
         UsageError: no such bundle; or `<dataset>.model.weights` is `none`: an untrained network's features say nothing.
-        IntegrityError, ParamsError: as `bundle.load` and `core.params.load`.
+        IntegrityError, ParamsError: as `bundle.load` and `ParamsFile.section`.
     """
     if model != IMAGENET:
         loaded = bundle.load(Path(model), device)
         return Source(loaded.network, loaded.info.architecture, loaded.info.preprocess, loaded.info.model_id)
-    architecture = params.load(params_file, f"{dataset}.model", ModelParams)
-    preprocess = params.load(params_file, f"{dataset}.preprocess", Preprocess)
+    architecture = params.section(f"{dataset}.model", ModelParams)
+    preprocess = params.section(f"{dataset}.preprocess", Preprocess)
     if architecture.weights == "none":
         raise UsageError(
             f"{dataset}.model has no ImageNet weights, and an untrained network's features say nothing: name a trained "

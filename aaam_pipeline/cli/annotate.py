@@ -10,6 +10,7 @@ from typer import Option
 
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.errors import cli_errors
+from aaam_pipeline.core.project import HERE
 
 Images = Annotated[
     list[str],
@@ -63,7 +64,7 @@ Kind = TypeVar("Kind")
 def annotate(
     context: typer.Context,
     images: Images,
-    out: Annotated[Path, Option(help="Folder to write the annotations to.")] = Path("annotations"),
+    out: Annotated[Path, Option(help="Folder to write the annotations to.")] = HERE.annotations,
     model: defaults.Model = None,
     batch_size: BatchSize = 32,
     num_workers: NumWorkers = None,

@@ -8,13 +8,11 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline.cli.render import near
-from aaam_pipeline.core.artifacts import newest
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.project import Project
 
-MODELS = ("models/*/*/bundle.json", "models/*/bundle.json")
 # trained only to be compared with: nobody annotates with it unless it is named
 COMPARED = ("warp",)
-INDEXES = ("index/manifest.json", "*/index/manifest.json", "retrieval/*/index/manifest.json")
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +37,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no r
 
 def newest_model() -> Path | None:
     """Return the newest bundle below ./models that is there to be used, or None."""
-    return newest(Path.cwd(), MODELS, COMPARED)
+    return Project(Path.cwd()).newest_bundle(COMPARED)
 
 
 def model(named: Path | None) -> Path:
@@ -64,7 +62,7 @@ def index(named: Path | None, quiet: bool) -> Path:
     if named:
         log.info("index %s: named", named)
         return named
-    found = newest(Path.cwd(), INDEXES)
+    found = Project(Path.cwd()).newest_index()
     if found is None:
         raise UsageError("no index here: make one with `aaam-pipe index annotations`, or name one with --index")
     log.info("index %s: the newest made in this folder", found)

@@ -9,8 +9,8 @@ import typer
 
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.errors import cli_errors
-from aaam_pipeline.core.artifacts import newest
 from aaam_pipeline.core.errors import AaamError
+from aaam_pipeline.core.project import Project
 
 PACKAGES = ("aaam-pipe", "torch", "torchvision", "duckdb", "faiss-cpu", "faiss-gpu", "pyarrow", "pillow", "dvc")
 
@@ -26,7 +26,7 @@ def doctor(
         facts = {"device": _device(device), "cores": str(os.cpu_count()), "python": platform.python_version()}
         facts |= {name: installed for name in PACKAGES if (installed := _version(name))}
         facts["model"] = _model(model or defaults.newest_model())
-        facts["index"] = _index(index or newest(Path.cwd(), defaults.INDEXES))
+        facts["index"] = _index(index or Project(Path.cwd()).newest_index())
         if as_json:
             import json
 

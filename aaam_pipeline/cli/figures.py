@@ -1,6 +1,6 @@
 """`aaam-pipe figures`: the paper's figures as PNG and SVG."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ import typer
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
     from aaam_pipeline.figures.build import Request
@@ -80,7 +81,7 @@ def paths(
         named = {name: [Path(file) for file in files.split("+")] for name, files in _pairs(methods).items()}
         request = _request("prediction_paths", dataset, images, count, out, format, prepared)
         if not named:
-            named, missing = build.recorded(Path("plots", _named(dataset), "paths"))
+            named, missing = build.recorded(HERE.recordings(_named(dataset)))
             for name, file in () if quiet else missing.items():
                 typer.echo(f"{name} is left out: no {file}", err=True)
         _show(build.paths(named, request, irrelevant))
@@ -109,9 +110,7 @@ def bars(
 
         files = {name: Path(file) for name, file in _pairs(methods).items()}
         request = _request("score_bars", dataset, images, count, out, format, prepared)
-        scores = Path("scores", _named(dataset)) if not files else Path()
-        chosen = files or {"Baseline": scores / "bce.parquet", "AAAM": scores / "hard.parquet"}
-        _show(build.bars(chosen, request))
+        _show(build.bars(files or _compared(HERE.scores, dataset), request))
 
 
 @app.command("maps")
@@ -144,9 +143,7 @@ def maps(
 
         folders = {name: Path(folder) for name, folder in _pairs(models).items()}
         request = _request("activation_maps", dataset, images, count, out, format, prepared)
-        trained = Path("models", _named(dataset)) if not folders else Path()
-        chosen = folders or {"Baseline": trained / "bce", "AAAM": trained / "hard"}
-        _show(build.maps(chosen, request, labels, device))
+        _show(build.maps(folders or _compared(HERE.bundle, dataset), request, labels, device))
 
 
 def _pairs(words: Sequence[str] | None) -> dict[str, str]:
@@ -172,6 +169,11 @@ def _named(dataset: str | None) -> str:
     return dataset
 
 
+def _compared(path: Callable[[str, str], Path], dataset: str | None) -> dict[str, Path]:
+    """Return what Fig. 4 and 5 show where nothing is named: the paths of the baseline's phase and of AAAM's last."""
+    return {"Baseline": path(_named(dataset), "bce"), "AAAM": path(_named(dataset), "hard")}
+
+
 def _request(
     figure: str,
     dataset: str | None,
@@ -188,8 +190,8 @@ def _request(
     if dataset is None and out is None:
         raise UsageError("say where to write: --out, or --dataset")
     return Request(
-        prepared or Path("data/prepared", _named(dataset)),
-        out or Path("figures", _named(dataset), figure),
+        prepared or HERE.prepared(_named(dataset)),
+        out or HERE.figures(_named(dataset)) / figure,
         [image.strip() for image in images.split(",") if image.strip()] if images else [],
         count,
         [each.value for each in dict.fromkeys(formats)],

@@ -8,6 +8,7 @@ import typer
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
     from aaam_pipeline.index.manifest import VectorFacts
@@ -18,7 +19,7 @@ def index(
         list[Path] | None,
         typer.Argument(help="Folders that `aaam-pipe annotate` wrote, of one model.", show_default="annotations"),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write the index to; replaced in one step.")] = Path("index"),
+    out: Annotated[Path, typer.Option(help="Folder to write the index to; replaced in one step.")] = HERE.index,
     max_memory: Annotated[
         str | None,
         typer.Option(help="Memory to build with, as in 8GB; the vectors get half of it. Default: half of all."),
@@ -32,7 +33,7 @@ def index(
         from aaam_pipeline.index.build import build
 
         with reporter(quiet) as report:
-            manifest = build(annotations or [Path("annotations")], out, report, memory)
+            manifest = build(annotations or [HERE.annotations], out, report, memory)
             report.info(
                 f"{out}: {manifest.images} images, {len(manifest.vocabulary)} labels, {manifest.failed} left out"
             )

@@ -8,6 +8,7 @@ import typer
 
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.errors import cli_errors
+from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
     from aaam_pipeline.models.export.manifest import ExportInfo
@@ -79,7 +80,7 @@ def export(
         from aaam_pipeline.models.info import read_info
 
         info = read_info(bundle)
-        prepared = data or Path("data/prepared") / info.dataset
+        prepared = data or HERE.prepared(info.dataset)
         target = out or exported.place(bundle, format.value, precision.value)
         from aaam_pipeline.annotate.backends import exporting
         from aaam_pipeline.cli import render

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline.cli.errors import cli_errors
+from aaam_pipeline.core.params import ParamsFile
+from aaam_pipeline.core.project import HERE
 
 
 def report(
@@ -13,9 +15,9 @@ def report(
         list[str] | None,
         typer.Argument(metavar="DATASET", help="Data sets to report on. Default: all that have scores."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to: OUT/DATASET/report.md and OUT/report.html.")] = Path(
-        "reports"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to: OUT/DATASET/report.md and OUT/report.html.")
+    ] = HERE.reports_root,
     html: Annotated[Path | None, typer.Option(help="The HTML page. Default: OUT/report.html.")] = None,
     scores: Annotated[
         Path,
@@ -23,14 +25,14 @@ def report(
             help="Folder of scores: SCORES/DATASET/METHOD.parquet and SCORES/DATASET/compare/METHOD.parquet. Every "
             "method there is reported on, yours too."
         ),
-    ] = Path("scores"),
+    ] = HERE.scores_root,
     prepared: Annotated[
         Path, typer.Option(help="Folder of prepared data sets, for what the pictures are like: PREPARED/DATASET.")
-    ] = Path("data/prepared"),
+    ] = HERE.prepared_root,
     ablations: Annotated[
         Path, typer.Option(help="Folder of the ablation's metrics: ABLATIONS/DATASET/ablation.csv.")
-    ] = Path("reports"),
-    params: Annotated[Path, typer.Option(help="The parameters of the training.")] = Path("params.yaml"),
+    ] = HERE.reports_root,
+    params: Annotated[Path, typer.Option(help="The parameters of the training.")] = HERE.params,
     method: Annotated[
         str | None, typer.Option(help="The method whose labels and queries are shown. Default: hard, or the last one.")
     ] = None,
@@ -47,7 +49,7 @@ def report(
         from aaam_pipeline.evaluation import inputs
         from aaam_pipeline.evaluation import report as reports
 
-        sources = inputs.Sources(scores, prepared, ablations, params)
+        sources = inputs.Sources(scores, prepared, ablations, ParamsFile.read(params) if params.is_file() else None)
         names = list(dict.fromkeys(datasets or inputs.datasets(sources)))
         found = [inputs.read(name, sources, baseline, method) for name in names]
         for file in reports.write(found, out, html or out / "report.html"):

@@ -7,10 +7,11 @@ import typer
 
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.errors import cli_errors
+from aaam_pipeline.core.project import HERE
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="Folder of annotations, or an index.")] = Path("annotations"),
+    folder: Annotated[Path, typer.Argument(help="Folder of annotations, or an index.")] = HERE.annotations,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, nothing else on stdout.")] = False,
     quiet: defaults.Quiet = False,
 ) -> None:

@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import yaml
@@ -29,40 +29,81 @@ from aaam_pipeline.core.errors import ParamsError
 SECTIONS = ("preset", "k", "data", "preprocess", "model", "train", "phases")
 PRESET_SECTIONS = ("preprocess", "model", "train", "phases")
 PHASES = ("bce", "joint", "hard", "warp")
+NO_BLOCKS = ("datasets", "presets")
 
 Section = TypeVar("Section")
+# labels assigned to an image: the section `k` of a data set
+LabelCount = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The base of every section: immutable, compared by value, unknown keys refused."""
 
 
-def load(path: Path, section: str, kind: type[Section]) -> Section:
-    """Return the section at a dotted place (`scenes.phases.bce`) of `path` as a `kind`.
+class ParamsFile:
+    """The content of a params.yaml, read once: sections of a data set have its preset laid over them."""
 
-    Raises:
-        ParamsError: the file is not YAML, the section is missing, or a key or value in it is unknown or unfit.
-    """
-    tree = _read(path)
-    dataset, *inner = section.split(".")
-    node: Any = _block(path, dataset, tree)
-    for name in inner:
-        if not isinstance(node, Mapping) or name not in node:
-            raise ParamsError(f"{path}: no section {section!r}{_closest(name, node)}")
-        node = node[name]
-    try:
-        return msgspec.convert({} if node is None else node, kind)
-    except msgspec.ValidationError as error:
-        raise ParamsError(f"{path}: in {section}: {error}{_suggestion(str(error), kind)}") from None
+    def __init__(self, path: Path, tree: Mapping[str, Any]) -> None:
+        self.path, self._tree = path, tree
 
+    @classmethod
+    def read(cls, path: Path) -> "ParamsFile":
+        """Read a file; the settings of all that a command does come from this one reading.
 
-def names(path: Path) -> tuple[str, ...]:
-    """Return the names of all blocks of `path`: data sets, and `datasets` and `presets`.
+        Raises:
+            ParamsError: it is not there, or not YAML, or holds no settings.
+        """
+        try:
+            tree = yaml.safe_load(path.read_text(encoding="utf8"))
+        except FileNotFoundError:
+            raise ParamsError(f"{path} is not there; run this in the project's folder") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(tree, Mapping):
+            raise ParamsError(f"{path} holds no settings")
+        return cls(path, tree)
 
-    Raises:
-        ParamsError: the file is not YAML.
-    """
-    return tuple(map(str, _read(path)))
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Return the names of the data sets that have a block."""
+        return tuple(str(name) for name in self._tree if name not in NO_BLOCKS)
+
+    def section(self, name: str, kind: type[Section]) -> Section:
+        """Return the section of a dotted name (`scenes.phases.joint`) as a `kind`.
+
+        Raises:
+            ParamsError: the section is missing, or a key or value in it is unknown or unfit.
+        """
+        dataset, *inner = name.split(".")
+        node: Any = self.block(dataset)
+        for each in inner:
+            if not isinstance(node, Mapping) or each not in node:
+                raise ParamsError(f"{self.path}: no section {name!r}{_closest(each, node)}")
+            node = node[each]
+        try:
+            return msgspec.convert({} if node is None else node, kind)
+        except msgspec.ValidationError as error:
+            raise ParamsError(f"{self.path}: in {name}: {error}{_suggestion(str(error), kind)}") from None
+
+    def block(self, dataset: str) -> Mapping[str, Any]:
+        """Return a data set's block, with the preset laid over it that it asks for.
+
+        Raises:
+            ParamsError: there is no such block or preset, or one of them has an unknown section.
+        """
+        block = self._tree.get(dataset)
+        if dataset in NO_BLOCKS or not isinstance(block, Mapping):
+            raise ParamsError(f"{self.path}: no block for the data set {dataset!r}{_closest(dataset, self.datasets)}")
+        _check_names(self.path, dataset, block, SECTIONS)
+        name = block.get("preset")
+        if name is None:
+            return block
+        presets = self._tree.get("presets") or {}
+        if not isinstance(presets, Mapping) or not isinstance(presets.get(name), Mapping):
+            raise ParamsError(f"{self.path}: {dataset}.preset: no preset {name!r}{_closest(name, presets)}")
+        _check_names(self.path, f"presets.{name}", presets[name], PRESET_SECTIONS)
+        overlaid: Mapping[str, Any] = _overlay(block, presets[name])
+        return overlaid
 
 
 def to_dict(section: Struct) -> dict[str, Any]:
@@ -71,52 +112,22 @@ def to_dict(section: Struct) -> dict[str, Any]:
     return plain
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf8"))
-    except FileNotFoundError:
-        raise ParamsError(f"{path} is not there; run this in the project's folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(tree, Mapping):
-        raise ParamsError(f"{path} holds no settings")
-    return tree
-
-
-def _block(path: Path, dataset: str, tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a data set's block, with the preset laid over it that it asks for."""
-    block = tree.get(dataset)
-    if not isinstance(block, Mapping):
-        known = tuple(name for name in tree if name not in ("datasets", "presets"))
-        raise ParamsError(f"{path}: no block for the data set {dataset!r}{_closest(dataset, known)}")
-    _check_names(path, dataset, block, SECTIONS)
-    name = block.get("preset")
-    if name is None:
-        return block
-    presets = tree.get("presets") or {}
-    if not isinstance(presets, Mapping) or not isinstance(presets.get(name), Mapping):
-        raise ParamsError(f"{path}: {dataset}.preset: no preset {name!r}{_closest(name, presets)}")
-    _check_names(path, f"presets.{name}", presets[name], PRESET_SECTIONS)
-    laid: Mapping[str, Any] = _laid_over(block, presets[name])
-    return laid
-
-
-def _check_names(path: Path, place: str, block: Mapping[str, Any], sections: tuple[str, ...]) -> None:
+def _check_names(path: Path, where: str, block: Mapping[str, Any], sections: tuple[str, ...]) -> None:
     """Refuse names in a block that no stage would ever read: a typo there would be silently ignored."""
     phases = block.get("phases") or {}
     if not isinstance(phases, Mapping):
-        raise ParamsError(f"{path}: {place}.phases must hold {', '.join(PHASES)}, not {phases!r}")
-    for where, names, known in ((place, block, sections), (f"{place}.phases", phases, PHASES)):
+        raise ParamsError(f"{path}: {where}.phases must hold {', '.join(PHASES)}, not {phases!r}")
+    for parent, names, known in ((where, block, sections), (f"{where}.phases", phases, PHASES)):
         for name in names:
             if name not in known:
-                raise ParamsError(f"{path}: unknown parameter {where}.{name}{_closest(name, known)}")
+                raise ParamsError(f"{path}: unknown parameter {parent}.{name}{_closest(name, known)}")
 
 
-def _laid_over(below: Any, above: Any) -> Any:
+def _overlay(below: Any, above: Any) -> Any:
     """Return `below` with the values of `above` in place of its own, mapping by mapping."""
     if not isinstance(below, Mapping) or not isinstance(above, Mapping):
         return above
-    return {**below, **{name: _laid_over(below.get(name), value) for name, value in above.items()}}
+    return {**below, **{name: _overlay(below.get(name), value) for name, value in above.items()}}
 
 
 def _suggestion(message: str, kind: Any) -> str:
@@ -124,9 +135,9 @@ def _suggestion(message: str, kind: Any) -> str:
     found = re.match(r"(?:Object contains unknown field `(.+?)`|Invalid enum value (.+?))(?: - at `\$(.*)`)?$", message)
     if not found:
         return ""
-    field, word, place = found.groups(default="")
+    field, word, location = found.groups(default="")
     at: Any = msgspec.inspect.type_info(kind)
-    for name in place.split(".")[1:]:
+    for name in location.split(".")[1:]:
         at = next(each.type for each in at.fields if each.name == name)
     return _closest(field, tuple(each.name for each in at.fields)) if field else _closest(word.strip("'\""), at.values)
 

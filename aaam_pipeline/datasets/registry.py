@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from aaam_pipeline.core.errors import ParamsError
-from aaam_pipeline.core.params import load
+from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import Listing
 
@@ -35,6 +35,6 @@ def get(name: str) -> Dataset:
     return cast(Dataset, import_module(f"aaam_pipeline.datasets.{name}"))
 
 
-def load_params(name: str, path: Path) -> Any:
+def load_params(name: str, params: ParamsFile) -> Any:
     """Return the `data` section of the data set in params.yaml."""
-    return load(path, f"{name}.data", get(name).Params)
+    return params.section(f"{name}.data", get(name).Params)

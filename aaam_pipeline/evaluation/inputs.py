@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
-from aaam_pipeline.core import params
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.params import ParamsFile
+from aaam_pipeline.core.project import HERE
 from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.datasets.prepared import read_labels, read_manifest, read_split
 from aaam_pipeline.evaluation.ablation import Spread, read_ablation
@@ -32,12 +33,12 @@ COMPARE = "compare"
 
 
 class Sources(NamedTuple):
-    """Where inputs lie: folders with one folder a data set, and the parameters."""
+    """Where inputs lie: folders with one folder a data set, the project's by default; and the settings, if any."""
 
-    scores: Path = Path("scores")
-    prepared: Path = Path("data/prepared")
-    ablations: Path = Path("reports")
-    params: Path = Path("params.yaml")
+    scores: Path = HERE.scores_root
+    prepared: Path = HERE.prepared_root
+    ablations: Path = HERE.reports_root
+    params: ParamsFile | None = None
 
 
 class Method(NamedTuple):
@@ -173,15 +174,15 @@ def _known(sources: Sources) -> str:
         return "none"
 
 
-def _has_attention(path: Path, name: str) -> bool:
+def _has_attention(params: ParamsFile | None, name: str) -> bool:
     """Tell whether the trained network has the attention layer; a data set that params.yaml does not know has it.
 
     Raises:
-        ParamsError: the file is damaged, or its block of the data set.
+        ParamsError: the data set's block is damaged.
     """
-    if not path.is_file() or name not in params.names(path):
+    if params is None or name not in params.datasets:
         return True
-    attention = params.load(path, f"{name}.model", dict[str, Any]).get("attention") or {}
+    attention = params.section(f"{name}.model", dict[str, Any]).get("attention") or {}
     return bool(attention.get("filters") != "none")
 
 

@@ -15,9 +15,10 @@ import msgspec
 
 from aaam_pipeline.core.artifacts import publish, read_json, work_folder, write_json
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.training import settings
-from aaam_pipeline.training.run import Places, fingerprint, run_phase
+from aaam_pipeline.training.run import PhasePaths, fingerprint, run_phase
 from aaam_pipeline.training.settings import Settings
 from aaam_pipeline.training.team import Team
 
@@ -47,7 +48,7 @@ class _Finished(msgspec.Struct):
 
 def ablate(
     dataset: str,
-    params: Path,
+    params: ParamsFile,
     prepared: Path,
     out: Path,
     work: Path,
@@ -76,10 +77,10 @@ def ablate(
     publish(results, out)
 
 
-def _copy(places: Places, folder: Path, seed: int) -> None:
+def _copy(paths: PhasePaths, folder: Path, seed: int) -> None:
     folder.mkdir(exist_ok=True)
-    shutil.copyfile(places.scores, folder / f"{seed}.parquet")
-    shutil.copyfile(places.validation, folder / f"{seed}.json")
+    shutil.copyfile(paths.scores, folder / f"{seed}.parquet")
+    shutil.copyfile(paths.validation, folder / f"{seed}.json")
 
 
 def _train(
@@ -91,25 +92,25 @@ def _train(
     work: Path,
     device: str,
     report: Reporter,
-) -> list[Places]:
-    """Train a variant through its phases, where that is not done yet; return the places of each."""
-    trained: list[Places] = []
+) -> list[PhasePaths]:
+    """Train a variant through its phases, where that is not done yet; return the paths of each."""
+    trained: list[PhasePaths] = []
     for phase in PHASES:
         ours = _of_variant(chosen[phase], variant, seed, phase)
         # all variants that agree on the attention share their first phase
         name = ("attention" if variant.attention else "plain") if phase == "bce" else variant.name
         folder = work / str(seed) / name / phase
         start = trained[-1].bundle if trained else None
-        places = Places(
+        paths = PhasePaths(
             prepared, start, folder / "model", folder / "scores.parquet", folder / "history.csv",
             folder / "paths.parquet", folder / "validation.json", folder / "work",
         )  # fmt: skip
-        print_of = fingerprint(dataset, phase, ours, places, Team(device))
+        print_of = fingerprint(dataset, phase, ours, paths, Team(device))
         if _finished(folder) != print_of:
             report.info(f"{dataset}, {variant.name}, seed {seed}: {phase}")
-            run_phase(dataset, phase, ours, places, device, report)
+            run_phase(dataset, phase, ours, paths, device, report)
             write_json(folder / "finished.json", _Finished(print_of))
-        trained.append(places)
+        trained.append(paths)
     return trained
 
 

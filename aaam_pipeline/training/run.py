@@ -13,6 +13,7 @@ from aaam_pipeline import metrics
 from aaam_pipeline.core import artifacts, params
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.progress import NullReporter, Reporter
+from aaam_pipeline.core.project import Project
 from aaam_pipeline.core.seeding import derive
 from aaam_pipeline.datasets.prepared import Split, content_fingerprint, read_labels, read_split
 from aaam_pipeline.formats.calibration import calibrate
@@ -32,7 +33,7 @@ from aaam_pipeline.training.trainer import Task, train
 CODE = ("core", "datasets", "metrics", "models", "training")
 
 
-class Places(NamedTuple):
+class PhasePaths(NamedTuple):
     """Where a phase reads and writes. `work` keeps the checkpoint and lies outside what DVC deletes.
 
     `start`: the bundle of the phase before. `validation`: the metrics of the validation split, by which settings are
@@ -49,22 +50,22 @@ class Places(NamedTuple):
     work: Path
 
 
-def places(dataset: str, phase: str, prepared: Path, base: Path = Path()) -> Places:
-    """Return the places of a data set's phase below `base`, the pipeline's by default."""
+def phase_paths(project: Project, dataset: str, phase: str) -> PhasePaths:
+    """Return where a phase of a data set reads and writes in a project."""
     after = PHASES[phase].after
-    return Places(
-        prepared=prepared,
-        start=base / "models" / dataset / after if after else None,
-        bundle=base / "models" / dataset / phase,
-        scores=base / "scores" / dataset / f"{phase}.parquet",
-        history=base / "plots" / dataset / f"{phase}.csv",
-        recording=base / "plots" / dataset / "paths" / f"{phase}.parquet",
-        validation=base / "reports" / dataset / "validation" / f"{phase}.json",
-        work=base / ".aaam" / "train" / dataset / phase,
+    return PhasePaths(
+        prepared=project.prepared(dataset),
+        start=project.bundle(dataset, after) if after else None,
+        bundle=project.bundle(dataset, phase),
+        scores=project.scores(dataset, phase),
+        history=project.history(dataset, phase),
+        recording=project.recordings(dataset) / f"{phase}.parquet",
+        validation=project.validation(dataset, phase),
+        work=project.work("train", dataset, phase),
     )
 
 
-def run_phase(dataset: str, phase: str, settings: Settings, places: Places, device: str, report: Reporter) -> None:
+def run_phase(dataset: str, phase: str, settings: Settings, paths: PhasePaths, device: str, report: Reporter) -> None:
     """Train one phase of a data set and publish its results; goes on from a checkpoint of the same work.
 
     Started by `torchrun`, the processes train together, and the first of them writes and reports.
@@ -73,53 +74,53 @@ def run_phase(dataset: str, phase: str, settings: Settings, places: Places, devi
         DeviceError, DatasetError, TrainingError, IntegrityError: as their docstrings say.
     """
     team = Team(device)
-    labels = read_labels(places.prepared)
-    train_split = read_split(places.prepared, "train")
-    network = _starting_network(settings, places, labels, train_split, team)
+    labels = read_labels(paths.prepared)
+    train_split = read_split(paths.prepared, "train")
+    network = _starting_network(settings, paths, labels, train_split, team)
     process.set_up(team.device)
     task = Task(
         name=f"{dataset} {phase}",
         phase=PHASES[phase],
         settings=settings,
         train=train_split,
-        val=read_split(places.prepared, "val"),
-        test=read_split(places.prepared, "test"),
+        val=read_split(paths.prepared, "val"),
+        test=read_split(paths.prepared, "test"),
         labels=labels,
         team=team,
-        checkpoint=places.work / "checkpoint.safetensors",
-        fingerprint=fingerprint(dataset, phase, settings, places, team),
+        checkpoint=paths.work / "checkpoint.safetensors",
+        fingerprint=fingerprint(dataset, phase, settings, paths, team),
         report=report if team.leads else NullReporter(),
     )
-    places.work.mkdir(parents=True, exist_ok=True)
+    paths.work.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(task.test, settings.k, settings.preprocess, team.device)
     progress = train(network, task, recorder)
     val, test = (predict(network, settings.preprocess, split.pixels_NSS3, team) for split in (task.val, task.test))
     if team.leads:
-        info = _publish(dataset, task, progress, places, val, test)
-        write_recording(places.recording, recorder.result(labels))
-        saved = bundle.save(network, info, places.bundle)
+        info = _publish(dataset, task, progress, paths, val, test)
+        write_recording(paths.recording, recorder.result(labels))
+        saved = bundle.save(network, info, paths.bundle)
         task.checkpoint.unlink(missing_ok=True)
         report.info(f"{task.name}: {saved.model_id}, best epoch {progress.best_epoch}, mAP {progress.best_map:.4f}")
     team.wait()
 
 
 def _publish(
-    dataset: str, task: Task, progress: Progress, places: Places, val: SplitPredictions, test: SplitPredictions
+    dataset: str, task: Task, progress: Progress, paths: PhasePaths, val: SplitPredictions, test: SplitPredictions
 ) -> bundle.BundleInfo:
     """Choose on validation what belongs to the bundle, write scores and history, and return what the bundle says."""
     settings, targets_NL = task.settings, task.val.targets_NL
     calibration = metrics.fit_calibration(val.scores_NL, targets_NL)
     calibrated_NL = calibrate(val.scores_NL, calibration)
     write_scores(
-        places.scores,
+        paths.scores,
         ScoredSplit(
             task.test.image_ids, test.scores_NL, task.test.targets_NL, task.labels, settings.k, calibration,
             to_float16(test.embedding_ND),
         ),
     )  # fmt: skip
     figures = metrics.evaluate(val.scores_NL, targets_NL, settings.k)
-    artifacts.write_json(places.validation, figures)
-    _write_history(places.history, progress.history)
+    artifacts.write_json(paths.validation, figures)
+    _write_history(paths.history, progress.history)
     return bundle.BundleInfo(
         format=bundle.FORMAT,
         version=bundle.VERSION,
@@ -137,13 +138,15 @@ def _publish(
     )
 
 
-def _starting_network(settings: Settings, places: Places, labels: list[str], train_split: Split, team: Team) -> Network:
+def _starting_network(
+    settings: Settings, paths: PhasePaths, labels: list[str], train_split: Split, team: Team
+) -> Network:
     """Return the network of the phase before; or a new one, that gives every label its share of the training images.
 
     Without that, the first epochs teach the backbone little but that labels are rare (as Lin et al. 2017, section 3.3).
     """
     model, preprocess = settings.model, settings.preprocess
-    if places.start is None:
+    if paths.start is None:
         torch.manual_seed(derive(settings.train.seed, "weights"))
         network = Network(model, len(labels), preprocess.size)
         images, with_label_L = len(train_split.targets_NL), train_split.targets_NL.sum(axis=0, dtype=np.float64)
@@ -151,20 +154,20 @@ def _starting_network(settings: Settings, places: Places, labels: list[str], tra
         with torch.no_grad():
             network.classifier.bias.copy_(share_L.logit())
         return network
-    before = bundle.load(places.start, team.device)
+    before = bundle.load(paths.start, team.device)
     if (before.info.architecture, before.info.preprocess, before.info.vocabulary) != (model, preprocess, labels):
-        raise IntegrityError(f"{places.start} was trained with another model section; run the earlier phase again")
+        raise IntegrityError(f"{paths.start} was trained with another model section; run the earlier phase again")
     return before.network
 
 
-def fingerprint(dataset: str, phase: str, settings: Settings, places: Places, team: Team) -> str:
+def fingerprint(dataset: str, phase: str, settings: Settings, paths: PhasePaths, team: Team) -> str:
     """Identify this very work: settings, data, starting weights, code, and what computes it."""
     package = Path(aaam_pipeline.__file__).parent
-    start = artifacts.file_sha256(places.start / "model.safetensors") if places.start else None
+    start = artifacts.file_sha256(paths.start / "model.safetensors") if paths.start else None
     return artifacts.fingerprint(
         {
             "task": [dataset, phase, params.to_dict(settings)],
-            "data": content_fingerprint(places.prepared),
+            "data": content_fingerprint(paths.prepared),
             "start": start,
             "code": artifacts.sources_fingerprint(package / room for room in CODE),
             "torch": [torch.__version__, team.device.type, team.size],

@@ -1,12 +1,10 @@
 """All settings of a phase, read from params.yaml at once."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from aaam_pipeline.core import params
-from aaam_pipeline.core.params import Struct
+from aaam_pipeline.core.params import LabelCount, ParamsFile, Struct
 from aaam_pipeline.models import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training.loader import Augment
@@ -38,16 +36,16 @@ class Settings(Struct, frozen=True):
     phase: PhaseParams
 
 
-def read(path: Path, dataset: str, phase: str) -> Settings:
+def read(params: ParamsFile, dataset: str, phase: str) -> Settings:
     """Read the settings of a data set's phase.
 
     Raises:
-        ParamsError: as `core.params.load`.
+        ParamsError: as `ParamsFile.section`.
     """
     return Settings(
-        k=params.load(path, f"{dataset}.k", Annotated[int, Meta(ge=1)]),  # type: ignore[arg-type]
-        preprocess=params.load(path, f"{dataset}.preprocess", Preprocess),
-        model=params.load(path, f"{dataset}.model", ModelParams),
-        train=params.load(path, f"{dataset}.train", TrainParams),
-        phase=params.load(path, f"{dataset}.phases.{phase}", PhaseParams),
+        k=params.section(f"{dataset}.k", LabelCount),
+        preprocess=params.section(f"{dataset}.preprocess", Preprocess),
+        model=params.section(f"{dataset}.model", ModelParams),
+        train=params.section(f"{dataset}.train", TrainParams),
+        phase=params.section(f"{dataset}.phases.{phase}", PhaseParams),
     )

@@ -13,31 +13,41 @@ from training.toy_blocks import make_prepared, write_params
 from aaam_pipeline import metrics
 from aaam_pipeline.baselines import NAMES, features
 from aaam_pipeline.baselines import compare as stage
-from aaam_pipeline.baselines.compare import Places, Wanted, compare, parse_settings, places
+from aaam_pipeline.baselines.compare import ComparisonPaths, Wanted, compare, comparison_paths, parse_settings
 from aaam_pipeline.baselines.worker import as_probabilities, peak_memory
 from aaam_pipeline.core.errors import AaamError, UsageError
+from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.project import Project
 from aaam_pipeline.evaluation import inputs
 from aaam_pipeline.formats.comparison import Comparison, read_comparison
 from aaam_pipeline.formats.scores import read_scores
 
 
-def run(where: Places, *methods: str, tuned: bool = False, by: str = "map", settings: Any = None) -> Comparison:
+def run(
+    where: ComparisonPaths, *methods: str, tuned: bool = False, by: str = "map", settings: Any = None
+) -> Comparison:
     wanted = Wanted(methods, by if tuned else None, settings or {})
-    return compare("toy", where.prepared.parents[2] / "params.yaml", where, wanted, NullReporter())
+    return compare("toy", ParamsFile.read(where.prepared.parents[2] / "params.yaml"), where, wanted, NullReporter())
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Places:
+def project(tmp_path_factory: pytest.TempPathFactory) -> ComparisonPaths:
     """A project's folder with features, on which the SVM was tuned and run."""
     root = tmp_path_factory.mktemp("project")
-    where = places("toy", root)
+    where = comparison_paths(Project(root), "toy")
     where.prepared.parent.mkdir(parents=True)
     make_prepared(where.prepared)
     make_bundle(root / "model")
     write_params(root)
     features.compute(
-        "toy", root / "params.yaml", where.prepared, str(root / "model"), where.features, "cpu", NullReporter()
+        "toy",
+        ParamsFile.read(root / "params.yaml"),
+        where.prepared,
+        str(root / "model"),
+        where.features,
+        "cpu",
+        NullReporter(),
     )
     # held by this process, and not by those that it starts
     held = np.ones(2**26)
@@ -50,7 +60,7 @@ def refuse(*_: Any) -> Any:
     raise AssertionError("was run again")
 
 
-def test_scores_and_report_agree(project: Places) -> None:
+def test_scores_and_report_agree(project: ComparisonPaths) -> None:
     comparison = read_comparison(project.report)
     (svm,) = comparison.methods
     split = read_scores(project.scores / "svm.parquet")
@@ -63,7 +73,7 @@ def test_scores_and_report_agree(project: Places) -> None:
     assert 2**26 < svm.peak_bytes < 2**29
 
 
-def test_the_best_on_validation_was_chosen(project: Places) -> None:
+def test_the_best_on_validation_was_chosen(project: ComparisonPaths) -> None:
     (svm,) = read_comparison(project.report).methods
     assert len(svm.trials) == 10
     best = max(svm.trials, key=lambda trial: trial.value)
@@ -71,12 +81,12 @@ def test_the_best_on_validation_was_chosen(project: Places) -> None:
     assert svm.val["map"] == pytest.approx(best.value, abs=1e-6)
 
 
-def test_the_report_finds_the_scores(project: Places) -> None:
+def test_the_report_finds_the_scores(project: ComparisonPaths) -> None:
     found = inputs.read("toy", inputs.Sources(project.scores.parents[1], ablations=project.report.parents[1]))
     assert [method.title for method in found.methods] == ["SVM"]
 
 
-def test_what_is_finished_is_not_run_again(project: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_finished_is_not_run_again(project: ComparisonPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     before = read_comparison(project.report)
     monkeypatch.setattr(stage, "in_process", refuse)
     assert run(project, "svm", tuned=True) == before
@@ -84,14 +94,16 @@ def test_what_is_finished_is_not_run_again(project: Places, monkeypatch: pytest.
         run(project, "svm", tuned=False)
 
 
-def test_another_method_is_added_to_those_that_are_there(project: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_method_is_added_to_those_that_are_there(
+    project: ComparisonPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stage, "in_process", lambda work, *arguments: work(*arguments))
     found = run(project, "knn", tuned=True)
     assert [each.name for each in found.methods] == [name for name in NAMES if name in ("knn", "svm")]
     assert {path.stem for path in project.scores.iterdir()} == {"knn", "svm"}
 
 
-def test_a_method_that_fails_has_a_row_that_says_why(project: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_that_fails_has_a_row_that_says_why(project: ComparisonPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(work: Any, job: Any, *arguments: Any) -> Any:
         if job.name == "tagrel":
             raise UsageError("not enough memory")
@@ -112,7 +124,7 @@ def test_a_method_that_fails_has_a_row_that_says_why(project: Places, monkeypatc
     assert all(not each.error for each in run(where, "knn", "tagrel").methods)
 
 
-def test_a_method_that_is_none_is_refused_before_anything_runs(project: Places) -> None:
+def test_a_method_that_is_none_is_refused_before_anything_runs(project: ComparisonPaths) -> None:
     with pytest.raises(UsageError, match="did you mean 'knn'"):
         run(project, "svm", "knnn")
     with pytest.raises(UsageError, match="no criterion 'accuracy'; known: map, "):
@@ -120,7 +132,7 @@ def test_a_method_that_is_none_is_refused_before_anything_runs(project: Places) 
 
 
 def test_a_plug_in_is_tuned_and_run_and_one_that_cannot_be_imported_has_a_row_that_says_so(
-    project: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    project: ComparisonPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     install(monkeypatch, tmp_path, {"scaled": "Scaled", "broken": "absent_module:Method"})
     monkeypatch.setattr(stage, "in_process", lambda work, *arguments: work(*arguments))
@@ -142,7 +154,7 @@ def test_a_plug_in_is_tuned_and_run_and_one_that_cannot_be_imported_has_a_row_th
     assert "cannot be imported" in row.error
 
 
-def test_hyper_parameters_can_be_set(project: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hyper_parameters_can_be_set(project: ComparisonPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "in_process", lambda work, *arguments: work(*arguments))
     where = project._replace(work=project.work.parent / "set", report=project.report.with_name("set.json"))
     (found,) = run(where, "knn", settings=parse_settings(["knn.k=3", "knn.weights=distance"])).methods
@@ -154,7 +166,7 @@ def test_hyper_parameters_can_be_set(project: Places, monkeypatch: pytest.Monkey
         run(where, "knn", settings={"knn": {"kk": 3}})
 
 
-def test_a_process_that_is_killed_is_told(project: Places) -> None:
+def test_a_process_that_is_killed_is_told(project: ComparisonPaths) -> None:
     with pytest.raises(AaamError, match="was killed"):
         stage.in_process(os._exit, 9)
 

@@ -16,6 +16,7 @@ from training.toy_blocks import COUNTS, SIZE, make_prepared, write_params
 from aaam_pipeline.baselines import features
 from aaam_pipeline.baselines.feature_files import read_manifest, read_splits
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.models import bundle
@@ -33,7 +34,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compute(project: Path, out: Path, model: str | None = None, params: Path | None = None) -> None:
     chosen = str(project / "model") if model is None else model
-    features.compute("toy", params or project / "params.yaml", project / "prepared", chosen, out, "cpu", NullReporter())
+    settings = ParamsFile.read(params or project / "params.yaml")
+    features.compute("toy", settings, project / "prepared", chosen, out, "cpu", NullReporter())
 
 
 @pytest.fixture(scope="module")

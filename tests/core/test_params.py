@@ -1,13 +1,12 @@
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
-from msgspec import Meta
 
 from aaam_pipeline.core.errors import ParamsError
-from aaam_pipeline.core.params import load, to_dict
+from aaam_pipeline.core.params import LabelCount, ParamsFile, to_dict
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.models import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
@@ -15,8 +14,8 @@ from aaam_pipeline.training.phases import PhaseParams
 from aaam_pipeline.training.settings import TrainParams
 
 REPOSITORY = Path(__file__).parents[2]
-AtLeastOne = Annotated[int, Meta(ge=1)]
 Tree = dict[str, Any]
+Kind = TypeVar("Kind")
 
 
 def block() -> Tree:
@@ -47,12 +46,17 @@ def written(folder: Path, tree: object) -> Path:
 
 
 def load_all(path: Path, dataset: str = "toy") -> None:
-    load(path, f"{dataset}.k", AtLeastOne)
-    load(path, f"{dataset}.preprocess", Preprocess)
-    load(path, f"{dataset}.model", ModelParams)
-    load(path, f"{dataset}.train", TrainParams)
+    params = ParamsFile.read(path)
+    params.section(f"{dataset}.k", LabelCount)
+    params.section(f"{dataset}.preprocess", Preprocess)
+    params.section(f"{dataset}.model", ModelParams)
+    params.section(f"{dataset}.train", TrainParams)
     for phase in ("bce", "joint", "hard"):
-        load(path, f"{dataset}.phases.{phase}", PhaseParams)
+        params.section(f"{dataset}.phases.{phase}", PhaseParams)
+
+
+def load(path: Path, name: str, kind: type[Kind]) -> Kind:
+    return ParamsFile.read(path).section(name, kind)
 
 
 def complaint(action: Callable[[], object]) -> str:
@@ -66,7 +70,7 @@ def complaint(action: Callable[[], object]) -> str:
 @pytest.mark.parametrize("dataset", registry.NAMES)
 def test_the_projects_own_file_loads_in_all_sections(dataset: str) -> None:
     load_all(REPOSITORY / "params.yaml", dataset)
-    registry.load_params(dataset, REPOSITORY / "params.yaml")
+    registry.load_params(dataset, ParamsFile.read(REPOSITORY / "params.yaml"))
 
 
 def test_a_section_becomes_its_struct_with_defaults_for_what_is_not_given(tmp_path: Path) -> None:

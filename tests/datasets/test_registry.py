@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from aaam_pipeline.core.errors import DatasetError, UsageError
+from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.download import download
@@ -26,5 +27,5 @@ def test_an_unknown_data_set_is_named_with_the_known_ones() -> None:
 def test_a_download_that_fails_publishes_nothing(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(f"corel5k: {{data: {{root: {tmp_path / 'nowhere'}}}}}")
     with pytest.raises(DatasetError):
-        download("corel5k", tmp_path / "params.yaml", tmp_path / "raw", NullReporter())
+        download("corel5k", ParamsFile.read(tmp_path / "params.yaml"), tmp_path / "raw", NullReporter())
     assert not (tmp_path / "raw").exists()

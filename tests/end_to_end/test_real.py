@@ -12,6 +12,7 @@ import yaml
 import aaam_pipeline.search as search
 from aaam_pipeline import metrics
 from aaam_pipeline.annotate import embedding, runner, sources
+from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.download import download
@@ -25,7 +26,7 @@ from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import read_info
 from aaam_pipeline.training import settings
 from aaam_pipeline.training.phases import PHASES
-from aaam_pipeline.training.run import Places, run_phase
+from aaam_pipeline.training.run import PhasePaths, run_phase
 
 pytestmark = pytest.mark.slow
 TRAIN, VAL, TEST, SIDE = 160, 40, 60, 96
@@ -76,12 +77,13 @@ def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder laid out as the pipeline's, after download, prepare, and the three phases."""
     folder = tmp_path_factory.mktemp("real")
     weights = shared / "weights" / "mobilenet_v2_imagenet.safetensors"
-    params = write_params(folder / "params.yaml", small_corel(shared / "data" / "corel5k", folder / "corel"), weights)
+    corel = small_corel(shared / "data" / "corel5k", folder / "corel")
+    params = ParamsFile.read(write_params(folder / "params.yaml", corel, weights))
     download("corel5k", params, folder / "raw", NullReporter())
     listing = registry.get("corel5k").read(folder / "raw", registry.load_params("corel5k", params))
     prepare(listing, folder / "prepared", lambda content: resize_square(content, SIDE).pixels_SS3, SIDE, NullReporter())
     for phase in PHASES.values():
-        places = Places(
+        paths = PhasePaths(
             prepared=folder / "prepared",
             start=folder / "models" / phase.after if phase.after else None,
             bundle=folder / "models" / phase.name,
@@ -91,7 +93,7 @@ def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             validation=folder / "validation" / f"{phase.name}.json",
             work=folder / "work" / phase.name,
         )
-        run_phase("corel5k", phase.name, settings.read(params, "corel5k", phase.name), places, "cpu", NullReporter())
+        run_phase("corel5k", phase.name, settings.read(params, "corel5k", phase.name), paths, "cpu", NullReporter())
     return folder
 
 

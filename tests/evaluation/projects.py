@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.core.project import HERE
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.evaluation import inputs
@@ -63,7 +65,8 @@ def make_ablation(folder: Path, dataset: str, rows: str) -> None:
 
 def read(dataset: str = "scenes", **chosen: str) -> Inputs:
     """Read what a report needs of the project that one stands in."""
-    return inputs.read(dataset, Sources(), **chosen)
+    params = ParamsFile.read(HERE.params) if HERE.params.is_file() else None
+    return inputs.read(dataset, Sources(params=params), **chosen)
 
 
 def rows(report: Inputs) -> dict[str, list[str]]:

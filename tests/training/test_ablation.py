@@ -6,6 +6,7 @@ import pytest
 from training import toy_blocks
 from training.toy_blocks import make_prepared, write_params
 
+from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.models import bundle
 from aaam_pipeline.training.ablation import ONE_PHASE, VARIANTS, ablate
@@ -17,8 +18,9 @@ CHANGES = {"epochs": 1, "weight": 50.0, "lr": dict.fromkeys(("features", "attent
 
 def run(root: Path, seeds: tuple[int, ...] = SEEDS) -> list[str]:
     said = toy_blocks.Lines()
+    params = ParamsFile.read(root / "params.yaml")
     with toy_blocks.threads(1):
-        ablate("toy", root / "params.yaml", root / "prepared", root / "scores", root / "work", seeds, "cpu", said)
+        ablate("toy", params, root / "prepared", root / "scores", root / "work", seeds, "cpu", said)
     return [line for line in said.lines if ", seed " in line]
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from training import toy_blocks
-from training.toy_blocks import make_prepared, places
+from training.toy_blocks import make_prepared, paths
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.recordings import read_recording
@@ -25,7 +25,7 @@ SAME = {"dropout": 0.0, "batch_norm": "frozen"}
 
 
 def write_params(root: Path) -> None:
-    # rates so low that rounding does not grow until two validation images change places
+    # rates so low that rounding does not grow until two validation images change paths
     tree = toy_blocks.params(epochs=2, lr=dict.fromkeys(("features", "attention", "classifier"), 5e-5))
     tree["toy"]["model"] |= SAME
     (root / "params.yaml").write_text(yaml.safe_dump(tree))
@@ -42,7 +42,7 @@ def train_together(root: Path, phase: str, processes: int) -> str:
 
 
 def curve(root: Path, phase: str) -> list[dict[str, float]]:
-    with places(root, phase).history.open(newline="") as stream:
+    with paths(root, phase).history.open(newline="") as stream:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(stream)]
 
 
@@ -54,7 +54,7 @@ def alone_and_together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
         write_params(root)
     for phase in ("bce", "joint"):
         with toy_blocks.threads(1):
-            toy_blocks.run(alone / "params.yaml", phase, places(alone, phase), toy_blocks.Lines())
+            toy_blocks.run(alone / "params.yaml", phase, paths(alone, phase), toy_blocks.Lines())
         said = train_together(together, phase, 2)
         assert said.count(f"toy {phase} epoch 1/2: loss") == 1, "only one of the processes talks"
     return alone, together
@@ -68,10 +68,10 @@ def test_two_processes_have_the_losses_of_one(phase: str, alone_and_together: tu
 
 
 def test_two_processes_give_every_image_its_scores_and_path(alone_and_together: tuple[Path, Path]) -> None:
-    one, two = (read_scores(places(root, "joint").scores) for root in alone_and_together)
+    one, two = (read_scores(paths(root, "joint").scores) for root in alone_and_together)
     assert one.image_ids == two.image_ids
     np.testing.assert_allclose(one.scores_NL, two.scores_NL, atol=2e-3)
-    first, second = (read_recording(places(root, "joint").recording) for root in alone_and_together)
+    first, second = (read_recording(paths(root, "joint").recording) for root in alone_and_together)
     assert first.steps_S.tolist() == second.steps_S.tolist()
     np.testing.assert_allclose(first.scores_SML, second.scores_SML, atol=2e-3)
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from training import toy_blocks
-from training.toy_blocks import curve, places, train, weights_bytes, write_params
+from training.toy_blocks import curve, paths, train, weights_bytes, write_params
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core.errors import DeviceError, IntegrityError, ParamsError, TrainingError, UsageError
@@ -200,7 +200,7 @@ def test_a_loss_that_is_no_number_ends_training_in_one_line(batch_size: int, pre
     tree["toy"]["train"]["batch_size"] = batch_size
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
     with pytest.raises(TrainingError, match=r"not a number.*learning rate") as caught:
-        toy_blocks.run(tmp_path / "params.yaml", "bce", places(tmp_path, "bce", prepared), NullReporter())
+        toy_blocks.run(tmp_path / "params.yaml", "bce", paths(tmp_path, "bce", prepared), NullReporter())
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "models" / "bce").exists()
 
@@ -216,14 +216,14 @@ def test_a_phase_refuses_a_start_of_another_architecture(trained: Path, prepared
     tree["toy"]["model"]["dropout"] = 0.1
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
     with pytest.raises(IntegrityError, match="another model section"):
-        toy_blocks.run(tmp_path / "params.yaml", "joint", places(tmp_path, "joint", prepared), NullReporter())
+        toy_blocks.run(tmp_path / "params.yaml", "joint", paths(tmp_path, "joint", prepared), NullReporter())
 
 
 def test_unfit_settings_and_devices_are_said_before_any_work(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ParamsError):
         train(tmp_path, "bce", prepared, epochz=2)
     with pytest.raises(DeviceError):
-        toy_blocks.run(write_params(tmp_path), "bce", places(tmp_path, "bce", prepared), NullReporter(), "cuda:77")
+        toy_blocks.run(write_params(tmp_path), "bce", paths(tmp_path, "bce", prepared), NullReporter(), "cuda:77")
     assert not (tmp_path / "models").exists()
 
 

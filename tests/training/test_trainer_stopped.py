@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from training import toy_blocks
-from training.toy_blocks import make_prepared, places, train, weights_bytes, write_params
+from training.toy_blocks import make_prepared, paths, train, weights_bytes, write_params
 
 from aaam_pipeline.core.progress import Advance, NullReporter
 
@@ -70,7 +70,7 @@ class StopAfterEpoch(NullReporter):
 def stopped(prepared: Path, tmp_path: Path) -> Path:
     """Return a folder in which `bce` was stopped after its first epoch."""
     with pytest.raises(PowerCutError), toy_blocks.threads(1):
-        toy_blocks.run(write_params(tmp_path), "bce", places(tmp_path, "bce", prepared), StopAfterEpoch())
+        toy_blocks.run(write_params(tmp_path), "bce", paths(tmp_path, "bce", prepared), StopAfterEpoch())
     assert (tmp_path / "work" / "bce" / "checkpoint.safetensors").is_file()
     return tmp_path
 
@@ -138,7 +138,7 @@ def test_a_phase_stopped_between_two_batches_goes_on_there_with_the_same_result(
     monkeypatch.setattr("aaam_pipeline.training.trainer.LOOK_EVERY", 1)
     monkeypatch.setattr("aaam_pipeline.training.trainer.CHECKPOINT_SECONDS", -1.0)
     with pytest.raises(PowerCutError), toy_blocks.threads(1):
-        toy_blocks.run(write_params(root), phase, places(root, phase, prepared), StopInEpoch())
+        toy_blocks.run(write_params(root), phase, paths(root, phase, prepared), StopInEpoch())
     said = train(root, phase, prepared)
     assert said[0] == f"toy {phase}: goes on in epoch 2, as left by an earlier run"
     for place in (f"models/{phase}/model.safetensors", f"plots/{phase}.csv", f"paths/{phase}.parquet"):

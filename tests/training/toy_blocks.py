@@ -17,13 +17,14 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
+from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.training import settings
 from aaam_pipeline.training.phases import PHASES
-from aaam_pipeline.training.run import Places, run_phase
+from aaam_pipeline.training.run import PhasePaths, run_phase
 
 SIZE = 32
 COLOURS = {
@@ -63,10 +64,8 @@ def listing(folder: Path, seed: int = 0) -> Listing:
 
 
 def make_prepared(out: Path, seed: int = 0) -> Path:
-    decode = Preprocess(size=SIZE).decode
-    prepare(
-        listing(out.parent / f"raw{seed}", seed), out, lambda content: decode(content).pixels_SS3, SIZE, NullReporter()
-    )
+    found = listing(out.parent / f"raw{seed}", seed)
+    prepare(found, out, lambda content: resize_square(content, SIZE).pixels_SS3, SIZE, NullReporter())
     return out
 
 
@@ -95,9 +94,9 @@ def write_params(root: Path, **phase: Any) -> Path:
     return root / "params.yaml"
 
 
-def places(root: Path, phase: str, prepared: Path | None = None) -> Places:
+def paths(root: Path, phase: str, prepared: Path | None = None) -> PhasePaths:
     after = PHASES[phase].after
-    return Places(
+    return PhasePaths(
         prepared or root / "prepared",
         root / "models" / after if after else None,
         root / "models" / phase,
@@ -109,9 +108,9 @@ def places(root: Path, phase: str, prepared: Path | None = None) -> Places:
     )
 
 
-def run(params_path: Path, phase: str, at: Places, report: Reporter, device: str = "cpu") -> None:
+def run(params_path: Path, phase: str, at: PhasePaths, report: Reporter, device: str = "cpu") -> None:
     """Run a phase with the settings of a params.yaml."""
-    run_phase("toy", phase, settings.read(params_path, "toy", phase), at, device, report)
+    run_phase("toy", phase, settings.read(ParamsFile.read(params_path), "toy", phase), at, device, report)
 
 
 class Lines(NullReporter):
@@ -152,7 +151,7 @@ def train(root: Path, phase: str, prepared: Path | None = None, cores: int = 1, 
     """Run a phase with these phase settings and return what it said."""
     report = Lines()
     with threads(cores):
-        run(write_params(root, **changes), phase, places(root, phase, prepared), report)
+        run(write_params(root, **changes), phase, paths(root, phase, prepared), report)
     return report.lines
 
 
@@ -166,6 +165,6 @@ def curve(root: Path, phase: str = "bce") -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
+    folder = Path(sys.argv[1])
     with threads(int(sys.argv[3])):
-        run(place / "params.yaml", sys.argv[2], places(place, sys.argv[2]), Lines(echo=True))
+        run(folder / "params.yaml", sys.argv[2], paths(folder, sys.argv[2]), Lines(echo=True))

@@ -8,17 +8,15 @@ from aaam_pipeline.core.artifacts import write_json
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.project import HERE
 from aaam_pipeline.datasets.fetching.sources import Source, addresses
 from aaam_pipeline.datasets.fetching.transfer import announced, fetch
 from aaam_pipeline.datasets.fetching.unpack import unpack
 
-# outside of what DVC deletes before it runs a stage, and of what it copies into its cache
-CACHE = Path(".aaam/download")
-
 
 def cache(dataset: str) -> Path:
-    """Return the folder into which a data set is downloaded: below the one where the stage runs."""
-    return CACHE.absolute() / dataset
+    """Return the folder into which a data set is downloaded: not one that DVC deletes, or copies into its cache."""
+    return HERE.work("download", dataset).absolute()
 
 
 def obtain(dataset: str, sources: Sequence[Source], mirror: str | None, report: Reporter) -> Path:
