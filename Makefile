@@ -54,6 +54,7 @@ lint: install
 	mypy
 	lint-imports
 
+# less than 15 minutes; `python -m benchmarks --list` shows all, with the time they take
 bench: install
 	python -m benchmarks
 

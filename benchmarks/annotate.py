@@ -32,14 +32,25 @@ from aaam_pipeline.models import bundle
 from aaam_pipeline.models.export.convert import Whole
 from aaam_pipeline.models.export.runtimes import installed
 from benchmarks.material import photos, save_bundle
-from benchmarks.table import best, show
+from benchmarks.table import Report, best
 
 GPU = torch.cuda.is_available()
 BATCH = 128 if GPU else 32
 WORKERS = os.cpu_count() or 1
-REPEATS = 3
-# about as long for each model, but never so few images that what is done once would weigh
-SECONDS, FEWEST, MOST = 8, 512, 16384
+MINUTES = (4.5, 10.0)
+
+
+class Size(NamedTuple):
+    """How much is measured: repetitions, and images for about so many seconds of each model, within bounds."""
+
+    repeats: int
+    seconds: float
+    fewest: int
+    most: int
+
+
+# few images would make what is done once too large a part
+SHORT, FULL = Size(2, 4, 256, 8192), Size(3, 8, 512, 16384)
 
 
 class Case(NamedTuple):
@@ -55,17 +66,18 @@ if installed("openvino") and not GPU:
     CASES.append(Case("mobilenet_v2", 224, "openvino"))
 
 
-def run() -> None:
-    """Measure every case and print the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        pictures = photos(Path(folder))
-        rows = [_measure(case, pictures, Path(folder)) for case in CASES]
+def run(report: Report, full: bool = False) -> None:
+    """Measure every case."""
     limit = "limit: the slower" if GPU else "limit: both share the cores"
     names = ["backbone", "backend", "images", "decode only", "forward only", limit, "DataLoader loop", "annotate"]
-    show("annotate, images/s", [*names, "annotate / limit", "annotate / loop"], rows)
+    add = report.table("annotate, images/s", [*names, "annotate / limit", "annotate / loop"])
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = photos(Path(folder))
+        for case in CASES:
+            add(_measure(case, pictures, Path(folder), FULL if full else SHORT))
 
 
-def _measure(case: Case, pictures: Path, folder: Path) -> list[str]:
+def _measure(case: Case, pictures: Path, folder: Path, how: Size) -> list[str]:
     model = save_bundle(case.backbone, case.size, folder / case.backbone)
     backend = backends.create(case.backend, model, "auto")
     few = list(sources.find([pictures]))
@@ -74,27 +86,27 @@ def _measure(case: Case, pictures: Path, folder: Path) -> list[str]:
         pixels_NSS3 = np.stack([picture.pixels_SS3 for picture in decoded if isinstance(picture, DecodedImage)])
         pixels_NSS3 = np.resize(pixels_NSS3, (max(len(pixels_NSS3), 4 * BATCH), *pixels_NSS3.shape[1:]))
         _forward(backend, pixels_NSS3[:BATCH])
-        forward_rate = len(pixels_NSS3) / best(lambda: _forward(backend, pixels_NSS3), REPEATS)
-        listed = _repeated(few, min(max(int(forward_rate * SECONDS), FEWEST), MOST), folder / "list.txt")
-        decode_rate = len(listed) / best(lambda: [None for _ in pool.read(listed, 2 * BATCH)], REPEATS)
+        forward_rate = len(pixels_NSS3) / best(lambda: _forward(backend, pixels_NSS3), how.repeats)
+        listed = _repeated(few, min(max(int(forward_rate * how.seconds), how.fewest), how.most), folder / "list.txt")
+        decode_rate = len(listed) / best(lambda: [None for _ in pool.read(listed, 2 * BATCH)], how.repeats)
 
     def annotate(inputs: list[Source]) -> object:
         options = runner.Options(batch_size=BATCH, num_workers=WORKERS, backend=case.backend, on_existing="overwrite")
         return runner.annotate(inputs, model, folder / "out", options, NullReporter())
 
-    rate = _rate(annotate, listed)
+    rate = _rate(annotate, listed, how.repeats)
     # in a process of its own: what the backend sets for this one would help it, too
-    loop = in_process(_plain_rate, listed, model) if case.backend == "torch" else None
+    loop = in_process(_plain_rate, listed, model, how.repeats) if case.backend == "torch" else None
     limit = min(decode_rate, forward_rate) if GPU else 1 / (1 / decode_rate + 1 / forward_rate)
     rates = [f"{value:.1f}" if value else "" for value in (decode_rate, forward_rate, limit, loop, rate)]
     ratios = [f"{rate / limit:.2f}", f"{rate / loop:.2f}" if loop else ""]
     return [f"{case.backbone}, {case.size} px", backend.title, str(len(listed)), *rates, *ratios]
 
 
-def _rate(work: Callable[[list[Source]], object], inputs: list[Source]) -> float:
+def _rate(work: Callable[[list[Source]], object], inputs: list[Source], repeats: int) -> float:
     """Return images/s, without what one image takes alone."""
-    once = best(lambda: work(inputs[:1]), REPEATS)
-    return (len(inputs) - 1) / (best(lambda: work(inputs), REPEATS) - once)
+    once = best(lambda: work(inputs[:1]), repeats)
+    return (len(inputs) - 1) / (best(lambda: work(inputs), repeats) - once)
 
 
 def _forward(backend: Backend, pixels_NSS3: NDArray[np.uint8]) -> None:
@@ -121,8 +133,8 @@ class _Photos(Dataset[Tensor]):
         return torch.tensor(resize_square(Path(self._locations[place]).read_bytes(), self._size).pixels_SS3)
 
 
-def _plain_rate(inputs: list[Source], model: Path) -> float:
-    return _rate(lambda some: _plain_loop(some, model), inputs)
+def _plain_rate(inputs: list[Source], model: Path, repeats: int) -> float:
+    return _rate(lambda some: _plain_loop(some, model), inputs, repeats)
 
 
 def _plain_loop(inputs: list[Source], model: Path) -> list[Tensor]:

@@ -16,28 +16,31 @@ from aaam_pipeline.models import Network
 from aaam_pipeline.models.export import convert as export
 from aaam_pipeline.models.info import BundleInfo
 from benchmarks.material import Filters, make_model
-from benchmarks.table import best, show
+from benchmarks.table import Report, best
 
 # images a measurement takes: about as long for each
 IMAGES = {"vgg16": 32, "resnet50": 96, "mobilenet_v2": 256}
 FILTERS: dict[str, Filters] = {"vgg16": "dense"}
 BATCH, SIZE, CALIBRATION = 32, 224, 16
 REPEATS = 3
+MINUTES = (5.0, 5.0)
 
 Predict = Callable[[NDArray[np.uint8]], object]
 
 
-def run() -> None:
-    """Measure every network and print the table."""
+def run(report: Report, full: bool = False) -> None:
+    """Measure every network; there is one size."""
+    plain = {}
     # in a process that is as it started: what a backend sets for its process would help plain torch, too
-    plain = {name: _rate(_plain(name), _pixels(images)) for name, images in IMAGES.items()}
-    rows = []
+    for name, images in IMAGES.items():
+        plain[name] = _rate(_plain(name), _pixels(images))
+        report.info(f"{name}, plain torch: {plain[name]:.1f} images/s")
+    names = ["backbone", "plain torch", "torch fp32", "torch bf16", "OpenVINO fp32", "OpenVINO bf16", "OpenVINO int8"]
+    add = report.table("backends, images/s (times plain torch)", names)
     for name, images in IMAGES.items():
         pixels_NSS3 = _pixels(images)
         rates = [plain[name], *(_rate(predict, pixels_NSS3) for predict in _backends(name, pixels_NSS3))]
-        rows.append([name, *(f"{rate:.1f} ({rate / plain[name]:.1f})" for rate in rates)])
-    names = ["backbone", "plain torch", "torch fp32", "torch bf16", "OpenVINO fp32", "OpenVINO bf16", "OpenVINO int8"]
-    show("backends, images/s (times plain torch)", names, rows)
+        add([name, *(f"{rate:.1f} ({rate / plain[name]:.1f})" for rate in rates)])
 
 
 def _pixels(images: int) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from aaam_pipeline.formats.calibration import Calibration, calibrate, logit
 from aaam_pipeline.models import bundle
 from aaam_pipeline.training.predict import predict
 from aaam_pipeline.training.team import Team
-from benchmarks.table import show
+from benchmarks.table import Report
 
 FOLDS, DIVISIONS = 5, 3
 # a probability of 0 for what is there would make any log loss infinite
@@ -107,12 +107,11 @@ def main(model: Path, prepared: Path) -> None:
     loaded = bundle.load(model, torch.device("cpu"))
     val = read_split(prepared, "val")
     scores_NL, _ = predict(loaded.network, loaded.info.preprocess, val.pixels_NSS3, Team("cpu"))
-    rows = []
+    add = Report().table(f"Calibration of {loaded.info.model_id}", ["way", "log loss", "ECE, %", "per label, %"])
     for name, fit in WAYS.items():
         tried = [measure(held_out(fit, scores_NL, val.targets_NL, seed), val.targets_NL) for seed in range(DIVISIONS)]
         loss, ece, per_label = np.mean(tried, axis=0)
-        rows.append([name, f"{loss:.3f}", f"{ece:.2f}", f"{per_label:.2f}"])
-    show(f"Calibration of {loaded.info.model_id}", ["way", "log loss", "ECE, %", "per label, %"], rows)
+        add([name, f"{loss:.3f}", f"{ece:.2f}", f"{per_label:.2f}"])
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from PIL import Image, ImageOps
 from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.models.preprocess import Preprocess
 from benchmarks.material import SHARED, photos
-from benchmarks.table import show
+from benchmarks.table import Report
 
 SIZE, PHOTOS, REPEATS = 224, 8, 3
+MINUTES = (1.0, 1.0)
 WEIGHTS = SHARED / "weights" / "mobilenet_v2_imagenet.safetensors"
 # what a full decoder makes of a file's bytes: (H, W, 3) uint8
 Decoder = Callable[[bytes], NDArray[np.uint8]]
@@ -37,21 +38,21 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def run() -> None:
-    """Measure every decoder on every kind of photograph and print the tables."""
+def run(report: Report, full: bool = False) -> None:
+    """Measure every decoder on every kind of photograph; there is one size."""
     small = _photos()
     large = [_enlarge(content, seed) for seed, content in enumerate(small)]
     sets = {"640 px": small} | {kind: [_jpeg(image, options) for image in large] for kind, options in KINDS.items()}
     score = _scorer()
     ways = {"PIL full": _full, "ours": _ours} | {name: _squashing(decoder) for name, decoder in _decoders().items()}
-    speeds, differences = [], []
+    add = report.table(f"decode to {SIZE} px, images/s of one core (times PIL full)", ["photographs", *ways])
     for kind, contents in sets.items():
         rates = _rates(ways, contents)
-        speeds.append([kind, *(f"{rate:.1f} ({rate / rates['PIL full']:.2f})" for rate in rates.values())])
-        differences.append([kind, *_compare(contents, score)])
-    show(f"decode to {SIZE} px, images/s of one core (times PIL full)", ["photographs", *ways], speeds)
+        add([kind, *(f"{rate:.1f} ({rate / rates['PIL full']:.2f})" for rate in rates.values())])
     names = ["photographs", "pixels, mean", "pixels, max", "best score, mean", "best score, max"]
-    show("decode: difference of ours from PIL full", names, differences)
+    add = report.table("decode: difference of ours from PIL full", names)
+    for kind, contents in sets.items():
+        add([kind, *_compare(contents, score)])
 
 
 def _photos() -> list[bytes]:

@@ -10,32 +10,34 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.material import save_bundle
-from benchmarks.table import show
+from benchmarks.table import Report
 from benchmarks.watched import watched
 
-SIZES = (100_000, 1_000_000)
+SHORT, FULL = (20_000, 200_000), (100_000, 1_000_000)
+MINUTES = (2.5, 10.0)
 PICTURES = 100
 SIDE = 32
 
 
-def run() -> None:
-    """Measure every size and print the table."""
+def run(report: Report, full: bool = False) -> None:
+    """Measure every size."""
+    sizes = FULL if full else SHORT
+    names = ["rows", "first run, s", "rows/s", "peak, MB", f"/ {sizes[0]:,}", "nothing to do, s"]
+    add = report.table(f"annotate, memory: a list of {PICTURES} pictures, repeated; {SIDE} px, vgg_small", names)
+    first = None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pictures = _pictures(folder / "pictures")
         model = save_bundle("vgg_small", SIDE, folder / "model")
-        found = [_measure(count, pictures, model, folder) for count in SIZES]
-    first = found[0][1]
-    rows = [
-        [f"{count:,}", *(f"{x:.0f}" for x in (seconds, count / seconds, peak)), f"{peak / first:.2f}", f"{again:.1f}"]
-        for count, peak, seconds, again in found
-    ]
-    names = ["rows", "first run, s", "rows/s", "peak, MB", f"/ {SIZES[0]:,}", "nothing to do, s"]
-    show(f"annotate, memory: a list of {PICTURES} pictures again and again, {SIDE} px, vgg_small", names, rows)
+        for count in sizes:
+            peak, seconds, again = _measure(count, pictures, model, folder)
+            first = first or peak
+            numbers = [f"{x:.0f}" for x in (seconds, count / seconds, peak)]
+            add([f"{count:,}", *numbers, f"{peak / first:.2f}", f"{again:.1f}"])
 
 
-def _measure(count: int, pictures: list[Path], model: Path, folder: Path) -> tuple[int, float, float, float]:
-    """Return rows, peak memory in MB, seconds of the run, seconds of the same command once more."""
+def _measure(count: int, pictures: list[Path], model: Path, folder: Path) -> tuple[float, float, float]:
+    """Return peak memory in MB, seconds of the run, seconds of the same command once more."""
     listing = folder / f"{count}.txt"
     with listing.open("w") as stream:
         stream.writelines(f"{pictures[number % len(pictures)]}\n" for number in range(count))
@@ -43,7 +45,7 @@ def _measure(count: int, pictures: list[Path], model: Path, folder: Path) -> tup
     command = ["annotate", str(listing), "--model", str(model), "--out", out, "--backend", "torch", "--device", "cpu"]
     seconds, peak = watched("aaam_pipeline", *command, "--batch-size", "256")
     again, _ = watched("aaam_pipeline", *command)
-    return count, peak, seconds, again
+    return peak, seconds, again
 
 
 def _pictures(folder: Path) -> list[Path]:

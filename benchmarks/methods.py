@@ -1,7 +1,7 @@
 """Every compared method at the size of NUS-WIDE: seconds to fit and to predict, and memory, each in its own process.
 
-Random features with labels that depend on them: 125,449 x 4,096 to fit, 83,898 to predict, 81 labels: hours in all. By
-default a hundredth of the images is taken; AAAM_BENCH_SCALE=1 takes all, AAAM_BENCH_METHODS=knn,svm names methods.
+Random features with labels that depend on them: 125,449 x 4,096 to fit, 83,898 to predict, 81 labels. The short form
+takes a hundredth of the images, AAAM_BENCH_SCALE=0.1 a tenth; AAAM_BENCH_METHODS=knn,svm names methods.
 """
 
 import os
@@ -16,29 +16,30 @@ from aaam_pipeline.baselines import NAMES, create
 from aaam_pipeline.baselines.compare import in_process
 from aaam_pipeline.baselines.worker import peak_memory
 from aaam_pipeline.core.errors import AaamError
-from benchmarks.table import show
+from benchmarks.table import Report
 
 TRAIN, TEST, DIMENSION, LABELS = 125_449, 83_898, 4_096, 81
 BLOCK = 4_096
+MINUTES = (2.5, 240.0)
 # 4.8 labels an image in the mean, twice as many as in NUS-WIDE (2.4): what goes label by label takes longer
 FREQUENCY = np.geomspace(0.3, 0.002, LABELS)
 
 
-def run() -> None:
-    """Print seconds and memory of every method."""
-    scale = float(os.environ.get("AAAM_BENCH_SCALE", "0.01"))
+def run(report: Report, full: bool = False) -> None:
+    """Measure seconds and memory of every method."""
+    scale = float(os.environ.get("AAAM_BENCH_SCALE", "1" if full else "0.01"))
     named = os.environ.get("AAAM_BENCH_METHODS")
     train, test = round(TRAIN * scale), round(TEST * scale)
-    rows = []
+    title = f"{train:,} x {DIMENSION:,} to fit, {test:,} to predict"
+    add = report.table(title, ["method", "fit", "predict", "peak", "remark"])
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder, "train"), train, 0)
         _write(Path(folder, "test"), test, 1)
         for name in named.split(",") if named else NAMES:
             try:
-                rows.append([name, *in_process(_measure, name, Path(folder))])
+                add([name, *in_process(_measure, name, Path(folder))])
             except AaamError as error:
-                rows.append([name, "", "", "", str(error)])
-    show(f"{train:,} x {DIMENSION:,} to fit, {test:,} to predict", ["method", "fit", "predict", "peak", "says"], rows)
+                add([name, "", "", "", str(error)])
 
 
 def _write(place: Path, images: int, seed: int) -> None:

@@ -19,9 +19,10 @@ from aaam_pipeline.datasets.pixels import decoding
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.imaging.resizing import resize_square
 from benchmarks.material import photos
-from benchmarks.table import show
+from benchmarks.table import Report
 
 SIZE, TIMES, REPEATS, PER = 224, 8, 5, 10_000
+MINUTES = (1.5, 1.5)
 
 
 class _Cost(NamedTuple):
@@ -31,25 +32,26 @@ class _Cost(NamedTuple):
     cpu: float
 
 
-def run() -> None:
-    """Measure and print the table."""
+def run(report: Report, full: bool = False) -> None:
+    """Measure decoding alone and the stage; there is one size."""
     with tempfile.TemporaryDirectory() as folder:
         paths = sorted(photos(Path(folder)).rglob("*.jpg"))
         examples = [Example(f"{turn}/{path.stem}", path, ("a",)) for turn in range(TIMES) for path in paths]
         listing = Listing(("a",), {split: examples[place :: len(SPLITS)] for place, split in enumerate(SPLITS)})
         out = Path(folder) / "prepared"
+        names = ["", "images/s", f"time for {PER:,}", f"CPU time for {PER:,}"]
+        add = report.table(f"prepare to {SIZE} px, {len(examples)} photographs of 640 px", names)
         alone = _cost(lambda: _decode_all(examples))
+        add(["decode only", *_cells(alone, len(examples))])
         whole = _cost(lambda: prepare(listing, out, _decode, SIZE, NullReporter()))
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    count = len(examples)
-    rows = [
-        [name, f"{count / cost.wall:.0f}", f"{cost.wall * PER / count:.0f} s", f"{cost.cpu * PER / count:.0f} s"]
-        for name, cost in (("decode only", alone), ("prepare", whole))
-    ]
-    rows.append(["ratio", *[f"{alone.wall / whole.wall:.2f}"] * 2, f"{alone.cpu / whole.cpu:.2f}"])
-    names = ["", "images/s", f"time for {PER:,}", f"CPU time for {PER:,}"]
-    disk = size / count * PER / 1e9
-    show(f"prepare to {SIZE} px, {count} photographs of 640 px; {disk:.2f} GB for {PER:,}", names, rows)
+    add(["prepare", *_cells(whole, len(examples))])
+    add(["ratio", *[f"{alone.wall / whole.wall:.2f}"] * 2, f"{alone.cpu / whole.cpu:.2f}"])
+    report.note(f"Disk: {size / len(examples) * PER / 1e9:.2f} GB for {PER:,}.")
+
+
+def _cells(cost: _Cost, count: int) -> list[str]:
+    return [f"{count / cost.wall:.0f}", f"{cost.wall * PER / count:.0f} s", f"{cost.cpu * PER / count:.0f} s"]
 
 
 def _cost(work: Callable[[], object]) -> _Cost:

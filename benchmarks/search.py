@@ -1,7 +1,8 @@
 """How long queries take at 100,000, 1 and 10 million images, beside NumPy, and postings in DuckDB and in SQLite.
 
-All ways to answer take turns over the same pairs of labels, in several rounds: a figure is the lowest of the rounds'
-medians (p50). Every answer is compared with the others. `AAAM_BENCH_IMAGES=100000,1000000` asks for other sizes.
+All ways to answer take turns over the same pairs of labels, in several rounds: a time is the lowest of the rounds'
+medians (p50). Every answer is compared with the others. The short form takes 100,000 and 300,000 images;
+`AAAM_BENCH_IMAGES=100000,1000000` asks for other sizes.
 """
 
 import itertools
@@ -14,7 +15,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 import aaam_pipeline.search as search
 from benchmarks import collection, index
 from benchmarks.alternatives import TOP, DuckPostings, SqlitePostings, scan
-from benchmarks.table import best, median, show
+from benchmarks.table import Report, best, median
 
-SIZES = [int(size) for size in os.environ.get("AAAM_BENCH_IMAGES", "100000,1000000,10000000").split(",")]
+SHORT, FULL = "100000,300000", "100000,1000000,10000000"
+MINUTES = (2.0, 30.0)
 ROUNDS = 5
 # 66 pairs of labels from the most frequent to the rarest
 ASKED = range(0, collection.LABELS, 7)
@@ -40,37 +41,41 @@ QUERIES = 50
 Answer = Callable[[int, int], list[int]]
 
 
-class Found(NamedTuple):
-    """Rows of the tables for one size."""
-
-    built: list[str]
-    answered: list[str]
-    alike: list[str]
-    by_frequency: list[list[str]]
-
-
-def run() -> None:
-    """Measure every size and print the tables."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = [_measure(images, Path(folder) / str(images)) for images in SIZES]
-        help_s = best(lambda: _command("--help"), 5)
-    show(f"index, {collection.LABELS} labels", index.COLUMNS, [each.built for each in found])
+def run(report: Report, full: bool = False) -> None:
+    """Measure every size."""
+    add_built = report.table(f"index, {collection.LABELS} labels", index.COLUMNS)
     ways = ["query", "NumPy scan", "DuckDB postings", "SQLite postings"]
     names = ["images", *ways[:2], "query / scan", *ways[2:], "open and first query", "`aaam-pipe search`, process"]
-    show(f"search, two labels of {collection.LABELS}, p50 in ms", names, [each.answered for each in found])
-    rows = [row for each in found for row in each.by_frequency]
-    show("the same by how frequent the labels are", ["images", "labels", *ways], rows)
+    add_answered = report.table(f"search, two labels of {collection.LABELS}, p50 in ms", names)
+    add_by_frequency = report.table("the same by how frequent the labels are", ["images", "labels", *ways])
     names = ["images", "p50, ms", "recall@10", "first, with opening, ms"]
-    show(f"similar, vectors of {DIM}", names, [each.alike for each in found if each.alike])
-    print(f"`aaam-pipe --help` as a whole process: {1000 * help_s:.0f} ms\n")
+    add_similar = report.table(f"similar, vectors of {DIM}", names)
+    sizes = os.environ.get("AAAM_BENCH_IMAGES", FULL if full else SHORT)
+    with tempfile.TemporaryDirectory() as name:
+        for images in map(int, sizes.split(",")):
+            folder, dim = Path(name) / str(images), DIM if images <= MOST_VECTORS else 8
+            add_built(_build(images, folder, dim))
+            answered, by_frequency = _ask(images, folder)
+            add_answered(answered)
+            for row in by_frequency:
+                add_by_frequency(row)
+            if dim == DIM:
+                add_similar(_similar(folder / "index", images))
+        help_s = best(lambda: _command("--help"), 5)
+    report.note(f"`aaam-pipe --help` as a whole process: {1000 * help_s:.0f} ms.")
 
 
-def _measure(images: int, folder: Path) -> Found:
-    dim = DIM if images <= MOST_VECTORS else 8
+def _build(images: int, folder: Path, dim: int) -> list[str]:
+    """Build an index; return its row."""
     collection.write(folder / "annotations", images, dim)
     built = index.measure(folder / "annotations", images, folder / "index")
     for part in (folder / "annotations").iterdir():
         part.unlink()
+    return built
+
+
+def _ask(images: int, folder: Path) -> tuple[list[str], list[list[str]]]:
+    """Return the row of all pairs of labels, and rows of the frequent and the rare ones."""
     whole_s = best(lambda: _command("search", "l0 l7", "--index", str(folder / "index")), 5)
     columns = {label: collection.codes(label, images) for label in ASKED}
     started = time.perf_counter()
@@ -90,8 +95,7 @@ def _measure(images: int, folder: Path) -> Found:
     p50 = {way: _p50(rounds) for way, rounds in times.items()}
     row = [f"{images:,}", *(_ms(p50.get(way)) for way in WAYS), _ms(first_s), _ms(whole_s)]
     row.insert(3, f"{p50['query'] / p50['scan']:.1f}")
-    similar = _similar(folder / "index", images) if dim == DIM else []
-    return Found(built, row, similar, _by_frequency(images, times) if images <= MOST_POSTINGS else [])
+    return row, _by_frequency(images, times) if images <= MOST_POSTINGS else []
 
 
 def _times(answers: dict[str, Answer]) -> dict[str, list[list[float]]]:

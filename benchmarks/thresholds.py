@@ -22,7 +22,7 @@ from aaam_pipeline.metrics.thresholds import ENOUGH
 from aaam_pipeline.models import bundle
 from aaam_pipeline.training.predict import predict
 from aaam_pipeline.training.team import Team
-from benchmarks.table import show
+from benchmarks.table import Report
 
 Scores = NDArray[np.floating]
 Targets = NDArray[np.integer]
@@ -61,6 +61,7 @@ def measure(assigned_NL: NDArray[np.bool_], targets_NL: Targets) -> list[float]:
 
 def main(prepared: Path, models: list[Path]) -> None:
     """Print the table."""
+    report = Report()
     val, test = read_split(prepared, "val"), read_split(prepared, "test")
     measured: dict[str, list[list[float]]] = {way: [] for way in WAYS}
     for model in models:
@@ -75,12 +76,14 @@ def main(prepared: Path, models: list[Path]) -> None:
         )
         for way, choose in WAYS.items():
             measured[way].append(measure(test_NL >= choose(val_NL, val.targets_NL), test.targets_NL))
-    rows = []
+        report.info(f"{model}: " + ", ".join(f"{way} F1 {found[-1][3]:.1f} %" for way, found in measured.items()))
+    columns = ["threshold", "labels an image", "right, %", "found, %", "F1, %", "mean F1 of labels, %"]
+    add = report.table(
+        f"Assigned labels, {test.targets_NL.sum() / len(test.targets_NL):.1f} an image are there", columns
+    )
     for way, found in measured.items():
         means, deviations = np.mean(found, axis=0), np.std(found, axis=0, ddof=min(1, len(found) - 1))
-        rows.append([way, *(f"{mean:.1f} ± {by:.1f}" for mean, by in zip(means, deviations, strict=True))])
-    columns = ["threshold", "labels an image", "right, %", "found, %", "F1, %", "mean F1 of labels, %"]
-    show(f"Assigned labels, {test.targets_NL.sum() / len(test.targets_NL):.1f} an image are there", columns, rows)
+        add([way, *(f"{mean:.1f} ± {by:.1f}" for mean, by in zip(means, deviations, strict=True))])
 
 
 if __name__ == "__main__":

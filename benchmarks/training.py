@@ -35,10 +35,11 @@ from aaam_pipeline.training.phases import PHASES, PhaseParams
 from aaam_pipeline.training.recorder import Recorder
 from aaam_pipeline.training.settings import Settings, TrainParams
 from aaam_pipeline.training.team import Team
-from benchmarks.table import best, show
+from benchmarks.table import Report, best
 
 LABELS = 80
 COCO_IMAGES, EPOCHS = 82_081, 30
+MINUTES = (10.0, 10.0)
 
 
 class Model(NamedTuple):
@@ -66,56 +67,60 @@ SMALL = Scale(images=256, batch=32)
 SCALES = {"cuda": Scale(images=8192, batch=128, matrix=8192), "cpu": Scale(images=32, batch=16, matrix=2048)}
 
 
-def run() -> None:
-    """Measure both loops and the limits, and print the tables."""
+def run(report: Report, full: bool = False) -> None:
+    """Measure both loops and the limits; there is one size."""
     team = Team()
     device, scale = team.device, SCALES[team.device.type]
     large, small = _pictures(scale.images, VGG16[0].size), _pictures(SMALL.images, MOBILENET_V2[0].size)
     # in a process that is as it started: what training sets would help the plain loops, too
-    before = _before(VGG16[0], large, team, scale.batch)
-    before_small = _before(MOBILENET_V2[0], small, team, SMALL.batch) if device.type == "cpu" else None
+    before = _before(VGG16[0], large, team, scale.batch, report)
+    before_small = _before(MOBILENET_V2[0], small, team, SMALL.batch, report) if device.type == "cpu" else None
     process.set_up(device)
-    _vgg16(team, scale, large, before)
+    _vgg16(team, scale, large, before, report)
     if before_small:
-        _mobilenet_v2(team, small, before_small)
+        _mobilenet_v2(team, small, before_small, report)
 
 
-def _before(model: Model, pictures: Split, team: Team, batch: int) -> dict[str, float]:
+def _before(model: Model, pictures: Split, team: Team, batch: int, report: Report) -> dict[str, float]:
     """Return images/s of the plain loop and, on a CPU, of ours without what training sets for its process."""
     rates = {"plain DataLoader loop, fp32": _plain_loop(model, pictures, team.device, batch)}
     if team.device.type == "cpu":
         rate = _ours(model, pictures, team, batch, "bce", feed.Host(pictures), "fp32")
         rates["bce, fp32, process as it started"] = rate
+    for name, rate in rates.items():
+        report.info(f"{model.backbone}, {name}: {rate:.1f} images/s")
     return rates
 
 
-def _vgg16(team: Team, scale: Scale, pictures: Split, before: dict[str, float]) -> None:
+def _vgg16(team: Team, scale: Scale, pictures: Split, before: dict[str, float], report: Report) -> None:
     device, plain = team.device, next(iter(before.values()))
     peak, conv = _matrix_rate(device, scale.matrix), _convolution_rate(device, scale.batch)
-    rows = [[name, *_figures(rate, plain, _flops_an_image(VGG16[0]), conv, peak)] for name, rate in before.items()]
+    names = ["VGG16, 224 px", "images/s", "times plain", "of convolution rate", "of matmul rate", "COCO, 30 epochs"]
+    title = f"training on {device.type}: matmul {peak / 1e12:.2f}, convolution {conv / 1e12:.2f} TFLOP/s"
+    add = report.table(title, names)
+    for name, rate in before.items():
+        add([name, *_cells(rate, plain, _flops_an_image(VGG16[0]), conv, peak)])
     for model in VGG16:
         flops, note = _flops_an_image(model), f", first {model.frozen} layers kept" if model.frozen else ""
         for phase in ("bce", "joint", "hard"):
             for name, make in _feeds(device).items():
                 rate = _ours(model, pictures, team, scale.batch, phase, make(pictures))
-                rows.append([f"{phase}, {name}{note}", *_figures(rate, plain, flops, conv, peak)])
-    names = ["VGG16, 224 px", "images/s", "times plain", "of convolution rate", "of matmul rate", "COCO, 30 epochs"]
-    show(f"training on {device.type}: matmul {peak / 1e12:.2f}, convolution {conv / 1e12:.2f} TFLOP/s", names, rows)
+                add([f"{phase}, {name}{note}", *_cells(rate, plain, flops, conv, peak)])
 
 
-def _mobilenet_v2(team: Team, pictures: Split, before: dict[str, float]) -> None:
-    rates = dict(before)
+def _mobilenet_v2(team: Team, pictures: Split, before: dict[str, float], report: Report) -> None:
+    plain = next(iter(before.values()))
+    names = [f"MobileNetV2, {MOBILENET_V2[0].size} px", "images/s", "times plain"]
+    add = report.table("training on cpu, small network", names)
+    for name, rate in before.items():
+        add([name, f"{rate:.1f}", f"{rate / plain:.1f}"])
     for model in MOBILENET_V2:
         for precision in ("fp32", "bf16"):
             rate = _ours(model, pictures, team, SMALL.batch, "bce", feed.Host(pictures), precision)
-            rates[f"bce, first {model.frozen} layers kept, {precision}"] = rate
-    plain = next(iter(before.values()))
-    rows = [[name, f"{rate:.1f}", f"{rate / plain:.1f}"] for name, rate in rates.items()]
-    size = MOBILENET_V2[0].size
-    show("training on cpu, small network", [f"MobileNetV2, {size} px", "images/s", "times plain"], rows)
+            add([f"bce, first {model.frozen} layers kept, {precision}", f"{rate:.1f}", f"{rate / plain:.1f}"])
 
 
-def _figures(rate: float, plain: float, flops: float, conv: float, peak: float) -> list[str]:
+def _cells(rate: float, plain: float, flops: float, conv: float, peak: float) -> list[str]:
     minutes = COCO_IMAGES * EPOCHS / rate / 60
     took = f"{minutes:.0f} min" if minutes < 600 else f"{minutes / 60 / 24:.1f} days"
     return [f"{rate:.1f}", f"{rate / plain:.1f}", f"{rate * flops / conv:.0%}", f"{rate * flops / peak:.0%}", took]

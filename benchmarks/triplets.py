@@ -27,7 +27,7 @@ from aaam_pipeline.training import losses
 from aaam_pipeline.training.loader import Augment, vary
 from aaam_pipeline.training.optimizer import schedule
 from aaam_pipeline.training.phases import PHASES, PhaseParams
-from benchmarks.table import show
+from benchmarks.table import Report
 
 SETTINGS = [("hard", weight, margin) for weight in (3.0, 10.0, 30.0, 100.0) for margin in (0.05, 0.2, 0.5)] + [
     ("joint", weight, 0.2) for weight in (3.0, 10.0, 30.0, 100.0)
@@ -63,14 +63,15 @@ def main(
     train = splits["train"]
     heads = {seed: _trained(_head(train, seed), train, "bce", FIRST, RATES[0], k, seed) for seed in range(seeds)}
     control = _gains(heads, splits, "bce", 0.0, 0.2, k)
-    rows = [["cross-entropy (lambda 0)", *(f"{value:.1f}" for value in control.mean(0).ravel())]]
+    names = [f"{split} {name}" for split in SPLITS[1:] for name in NAMES.values()]
+    title = f"triplet margin on frozen {backbone}, {seeds} seeds: gain over lambda 0 ± standard error"
+    add = Report().table(title, ["", *names])
+    add(["cross-entropy (lambda 0)", *(f"{value:.1f}" for value in control.mean(0).ravel())])
     for phase, weight, margin in SETTINGS:
         gains = _gains(heads, splits, phase, weight, margin, k) - control
         error = gains.std(0, ddof=1) / seeds**0.5
         cells = [f"{mean:+.2f} ± {of:.2f}" for mean, of in zip(gains.mean(0).ravel(), error.ravel(), strict=True)]
-        rows.append([f"{phase}, lambda {weight:g}, m {margin:g}", *cells])
-    names = [f"{split} {name}" for split in SPLITS[1:] for name in NAMES.values()]
-    show(f"triplet margin on frozen {backbone}, {seeds} seeds: gain over lambda 0 ± standard error", ["", *names], rows)
+        add([f"{phase}, lambda {weight:g}, m {margin:g}", *cells])
 
 
 def _features(network: Network, split: Split, preprocess: Preprocess, name: str) -> Features:
