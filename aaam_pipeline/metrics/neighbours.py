@@ -3,7 +3,7 @@
 Shapes: N images, L labels, D embedding, K neighbours.
 
 An image's scores are moved towards those of its nearest neighbours by embedding among the images of the same
-collection, as an index could do it. It is measured, and not used in annotations or searches: docs/results.md says why.
+collection, as an index could do it. Annotations and searches do not use it; reports/results.md says why.
 """
 
 from itertools import product
