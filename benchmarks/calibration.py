@@ -39,10 +39,10 @@ def temperature(scores_NL: Scores, targets_NL: Targets) -> list[float]:
 
 def isotonic(scores_N: Scores, targets_N: Targets) -> Map:
     """Return the rising curve with the least squares, between its steps a line (pool adjacent violators)."""
-    values_V, places = np.unique(scores_N, return_inverse=True)
-    counts_V = np.bincount(places)
+    values_V, positions = np.unique(scores_N, return_inverse=True)
+    counts_V = np.bincount(positions)
     blocks: list[tuple[float, int, int]] = []
-    for total, count in zip(np.bincount(places, targets_N), counts_V, strict=True):
+    for total, count in zip(np.bincount(positions, targets_N), counts_V, strict=True):
         blocks.append((float(total), int(count), 1))
         while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]:
             last, before = blocks.pop(), blocks.pop()

@@ -42,16 +42,16 @@ def run(report: Report, full: bool = False) -> None:
                 add([name, "", "", "", str(error)])
 
 
-def _write(place: Path, images: int, seed: int) -> None:
+def _write(path: Path, images: int, seed: int) -> None:
     """Write features as VGG16's are, half of them 0, and labels that can be learnt from them."""
     centres_LD = np.random.default_rng(9).normal(size=(LABELS, DIMENSION)).astype(np.float32)
     rng = np.random.default_rng(seed)
-    features_ND = open_memmap(place.with_suffix(".npy"), "w+", np.float32, (images, DIMENSION))
+    features_ND = open_memmap(path.with_suffix(".npy"), "w+", np.float32, (images, DIMENSION))
     targets_NL = (rng.random((images, LABELS)) < FREQUENCY).astype(np.uint8)
     for first in range(0, images, BLOCK):
         noise = rng.standard_normal((min(BLOCK, images - first), DIMENSION), dtype=np.float32)
         features_ND[first : first + BLOCK] = np.maximum(noise + targets_NL[first : first + BLOCK] @ centres_LD / 4, 0)
-    np.save(place.with_name(f"{place.name}_targets.npy"), targets_NL)
+    np.save(path.with_name(f"{path.name}_targets.npy"), targets_NL)
 
 
 def _measure(name: str, folder: Path) -> list[str]:

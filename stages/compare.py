@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from aaam_pipeline.baselines.compare import Wanted, compare, comparison_paths, parse_settings
+from aaam_pipeline.baselines.compare import MethodSelection, compare, comparison_paths, parse_settings
 from aaam_pipeline.baselines.tuning import CRITERIA
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
@@ -26,8 +26,8 @@ def main(
 ) -> None:
     """Run methods on `dataset`, and print what came of it."""
     with cli_errors(), reporter() as report:
-        wanted = Wanted(method or [], criterion if tune else None, parse_settings(setting or []))
-        result = compare(dataset, ParamsFile.read(params), comparison_paths(HERE, dataset), wanted, report)
+        selection = MethodSelection(method or [], criterion if tune else None, parse_settings(setting or []))
+        result = compare(dataset, ParamsFile.read(params), comparison_paths(HERE, dataset), selection, report)
         shown = comparison.table(result, Sources())
         print(f"{shown.title}\n\n{markdown(shown)}\n\n{shown.note}")
 

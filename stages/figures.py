@@ -15,13 +15,13 @@ def main(dataset: str, out: Path, device: str = "auto") -> None:
         from aaam_pipeline.figures import build
 
         phases = {"Baseline": "bce", "AAAM": "hard"}
-        request = build.Request(HERE.prepared(dataset), out / "prediction_paths")
-        rows, _ = build.recorded(HERE.recordings(dataset))
-        build.paths(rows, request)
+        request = build.FigureRequest(HERE.prepared(dataset), out / "prediction_paths")
+        rows, _ = build.find_recordings(HERE.recordings(dataset))
+        build.draw_paths(rows, request)
         scores = {name: HERE.scores(dataset, phase) for name, phase in phases.items()}
-        build.bars(scores, request._replace(out=out / "score_bars"))
+        build.draw_bars(scores, request._replace(out=out / "score_bars"))
         bundles = {name: HERE.bundle(dataset, phase) for name, phase in phases.items()}
-        build.maps(bundles, request._replace(out=out / "activation_maps"), device=device)
+        build.draw_maps(bundles, request._replace(out=out / "activation_maps"), device=device)
 
 
 if __name__ == "__main__":

@@ -94,5 +94,5 @@ def _grow(beam: _Hypotheses, log_q_BWl: Tensor, position: int) -> tuple[_Hypothe
     ended_BW = label_BW == end
     labels_BWT[:, :, position] = torch.where(ended_BW, -1, label_BW)
     used_BWL.scatter_(2, label_BW.clamp(max=end - 1)[:, :, None], True)
-    # what is impossible is no hypothesis to go on with
+    # what is impossible is no hypothesis to continue
     return _Hypotheses(labels_BWT, log_p_BW, ended_BW | log_p_BW.isneginf(), used_BWL), from_BW

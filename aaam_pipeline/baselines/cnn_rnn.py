@@ -36,7 +36,7 @@ from torch.nn.functional import cross_entropy
 from aaam_pipeline.baselines import beams
 from aaam_pipeline.baselines.base import Features, Targets
 from aaam_pipeline.baselines.descent import GradientMethod
-from aaam_pipeline.baselines.scaling import Scale, measure
+from aaam_pipeline.baselines.scaling import Scale, standardisation
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.seeding import derive
 
@@ -132,7 +132,7 @@ class CnnRnn(GradientMethod):
         if not 0 <= self.dropout < 1 or not self.lr > 0:
             raise UsageError(f"{self}: 0 <= dropout < 1 and lr > 0 are needed")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.scale_: Scale = measure(features_ND)
+        self.scale_: Scale = standardisation(features_ND)
         sequence_NT = sequences(np.asarray(targets_NL))
         self.longest_ = max(sequence_NT.shape[1] - 1, 1)
         with torch.random.fork_rng():

@@ -26,7 +26,7 @@ from aaam_pipeline.baselines.feature_files import read_manifest
 from aaam_pipeline.baselines.plugins import plugin_identity
 from aaam_pipeline.baselines.registry import create, names
 from aaam_pipeline.baselines.tuning import CRITERIA, check_criterion
-from aaam_pipeline.baselines.worker import Job, choose, run
+from aaam_pipeline.baselines.worker import MethodJob, run_method, tune_method
 from aaam_pipeline.core.artifacts import fingerprint, publish, sources_fingerprint, work_folder, write_json
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.locks import exclusive
@@ -51,8 +51,8 @@ class ComparisonPaths(NamedTuple):
     work: Path
 
 
-class Wanted(NamedTuple):
-    """What is to be run.
+class MethodSelection(NamedTuple):
+    """Which methods are run, and with which hyper-parameters.
 
     `methods`: none named are all. `criterion`: choose hyper-parameters on validation first, by this
     (`tuning.CRITERIA`); None: do not. `settings`: method -> hyper-parameters that are not the defaults.
@@ -71,8 +71,8 @@ def parse_settings(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     """
     settings: dict[str, dict[str, Any]] = {}
     for text in texts:
-        place, equals, value = text.partition("=")
-        method, dot, name = place.rpartition(".")
+        target, equals, value = text.partition("=")
+        method, dot, name = target.rpartition(".")
         try:
             known = yaml.safe_load(value)
         except yaml.YAMLError:
@@ -94,8 +94,10 @@ def comparison_paths(project: Project, dataset: str) -> ComparisonPaths:
     )
 
 
-def compare(dataset: str, params: ParamsFile, paths: ComparisonPaths, wanted: Wanted, report: Reporter) -> Comparison:
-    """Run the methods that are wanted, and publish their results and those finished before.
+def compare(
+    dataset: str, params: ParamsFile, paths: ComparisonPaths, selection: MethodSelection, report: Reporter
+) -> Comparison:
+    """Run the selected methods, and publish their results and those finished before.
 
     A method that fails has a row that says why.
 
@@ -105,20 +107,20 @@ def compare(dataset: str, params: ParamsFile, paths: ComparisonPaths, wanted: Wa
     """
     k = params.section(f"{dataset}.k", LabelCount)
     known = names()
-    for name in [*wanted.methods, *wanted.settings]:
-        create(name, **wanted.settings.get(name, {}))
-    check_criterion(wanted.criterion or CRITERIA[0])
+    for name in [*selection.methods, *selection.settings]:
+        create(name, **selection.settings.get(name, {}))
+    check_criterion(selection.criterion or CRITERIA[0])
     features = read_manifest(paths.features)
-    identity = [features.hash, k, wanted.criterion, _code(), _versions()]
+    identity = [features.hash, k, selection.criterion, _code(), _versions()]
     results = []
     with exclusive(paths.work):
         for name in known:
-            own = dict(wanted.settings.get(name, {}))
+            own = dict(selection.settings.get(name, {}))
             key = fingerprint([name, own, *identity, *plugin_identity(name)])
-            job = Job(name, own, key, paths.features, paths.prepared, k, paths.work / f"{name}.parquet")
+            job = MethodJob(name, own, key, paths.features, paths.prepared, k, paths.work / f"{name}.parquet")
             result = _finished(job)
-            if result is None and (name in wanted.methods or not wanted.methods):
-                result = _run(job, wanted.criterion, report)
+            if result is None and (name in selection.methods or not selection.methods):
+                result = _run(job, selection.criterion, report)
             if result:
                 results.append(result)
         comparison = Comparison(
@@ -132,7 +134,7 @@ def compare(dataset: str, params: ParamsFile, paths: ComparisonPaths, wanted: Wa
     return comparison
 
 
-def _finished(job: Job) -> MethodResult | None:
+def _finished(job: MethodJob) -> MethodResult | None:
     """Return the result of an earlier run of the same work, unless it failed."""
     try:
         result = msgspec.json.decode(job.scores.with_suffix(".json").read_bytes(), type=MethodResult)
@@ -141,12 +143,12 @@ def _finished(job: Job) -> MethodResult | None:
     return result if result.fingerprint == job.fingerprint and job.scores.is_file() else None
 
 
-def _run(job: Job, criterion: str | None, report: Reporter) -> MethodResult:
+def _run(job: MethodJob, criterion: str | None, report: Reporter) -> MethodResult:
     """Tune and run a method, and keep its result."""
     try:
         report.info(f"{job.name}: {create(job.name, **job.params)}")
-        trials, chosen, seconds = in_process(choose, job, criterion) if criterion else ([], {}, 0.0)
-        result = in_process(run, job, chosen)
+        trials, chosen, seconds = in_process(tune_method, job, criterion) if criterion else ([], {}, 0.0)
+        result = in_process(run_method, job, chosen)
     except (AaamError, MemoryError) as error:
         report.info(f"{job.name}: {error or 'not enough memory'}")
         return MethodResult(job.name, job.fingerprint, error=str(error) or "not enough memory")

@@ -18,7 +18,7 @@ CELLS = 2**26
 SMALLEST = 1e-12
 
 
-class Gallery:
+class ReferenceSet:
     """The training images, to measure distances from."""
 
     def __init__(self, features_ND: Features, unit: bool) -> None:
@@ -49,7 +49,7 @@ class Gallery:
         return np.maximum(squared_BN, 0, out=squared_BN)
 
 
-def nearest(squared_BN: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
+def nearest_mask(squared_BN: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
     """Return which training images are among the k nearest of each image, (B, N).
 
     All that are as far away as the k-th belong to them, so that their order in the training set does not matter. With

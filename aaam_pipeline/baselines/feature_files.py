@@ -22,7 +22,7 @@ from aaam_pipeline.datasets.prepared import content_fingerprint, read_split
 FORMAT, VERSION = "aaam-pipe features", 1
 
 
-class FileInfo(msgspec.Struct):
+class FeatureFile(msgspec.Struct):
     """Images in a file, its size and SHA-256."""
 
     images: int
@@ -46,7 +46,7 @@ class FeaturesManifest(msgspec.Struct):
     weights_sha256: str
     prepared: str
     dimension: int
-    files: dict[str, FileInfo]
+    files: dict[str, FeatureFile]
     hash: str = ""
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from aaam_pipeline.baselines.feature_files import FORMAT, VERSION, FeaturesManifest, FileInfo
+from aaam_pipeline.baselines.feature_files import FORMAT, VERSION, FeatureFile, FeaturesManifest
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, work_folder, write_checksummed, write_json
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.locks import exclusive
@@ -74,7 +74,7 @@ def compute(
         for split in SPLITS:
             _write(source, read_split(prepared, split), split, work, journal, chosen, report)
             path = work / f"{split}.npy"
-            manifest.files[split] = FileInfo(journal.done[split], path.stat().st_size, file_sha256(path))
+            manifest.files[split] = FeatureFile(journal.done[split], path.stat().st_size, file_sha256(path))
         (work / "journal.json").unlink()
         write_checksummed(work / "manifest.json", manifest)
         publish(work, out)

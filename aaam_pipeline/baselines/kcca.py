@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.baselines import registry
 from aaam_pipeline.baselines.base import Features, Method, Targets
 from aaam_pipeline.baselines.nearest import to_unit
-from aaam_pipeline.baselines.semantic import EXACT, Settings, space_of
+from aaam_pipeline.baselines.semantic import EXACT, SpaceSettings, space_of
 from aaam_pipeline.core.errors import UsageError
 
 KAPPAS = [0.3, 1.0, 3.0]
@@ -43,7 +43,7 @@ class _InSpace(Method):
         return f"kernel CCA: above {EXACT:,} training images approximated, Nystroem with {self.landmarks:,} landmarks"
 
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
-        settings = Settings(self.kernel, self.kappa, self.power, self.landmarks, self.unit, self.seed)
+        settings = SpaceSettings(self.kernel, self.kappa, self.power, self.landmarks, self.unit, self.seed)
         self.space_ = space_of(features_ND, targets_NL, settings)
         self.correlations_ = self.space_.correlations_E
 
@@ -51,10 +51,10 @@ class _InSpace(Method):
 class Kcca(_InSpace):
     """Cross-modal retrieval: a label's score is the cosine between the image and the label in the space.
 
-    The label stands there as the label vector that has it alone; labels are not transferred from neighbours.
+    The label is represented by the label vector that has it alone; labels are not transferred from neighbours.
 
-    Deviations: those of the space (semantic.py). A label that no training image has, or that all have, has no place in
-    it: its score is -1 or 1. Where nothing correlates, scores are the labels' frequencies.
+    Deviations: those of the space (semantic.py). A label that no training image has, or that all have, is not
+    in it: its score is -1 or 1. Where nothing correlates, scores are the labels' frequencies.
     """
 
     grid: ClassVar[dict[str, list[Any]]] = {"kappa": [*KAPPAS, 10.0]}
@@ -88,7 +88,7 @@ class KccaThen(_InSpace):
     """Another method, `base`, that is given coordinates in the space instead of features.
 
     base: the name of a registered method; base_params: its hyper-parameters, where they are not the defaults. Training
-    images stand where their features put them, as test images do: their labels shape the space, not their place in it.
+    images are projected by their features, as test images are: their labels shape the space, not their coordinates.
 
     Deviations: those of the space (semantic.py) and of the base.
     """

@@ -17,7 +17,7 @@ from scipy.linalg import solve
 from scipy.optimize import minimize
 
 from aaam_pipeline.baselines.base import Features, Method, Targets
-from aaam_pipeline.baselines.scaling import Wide, blocks, measure
+from aaam_pipeline.baselines.scaling import Wide, blocks, standardisation
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.calibration import sigmoid
 
@@ -30,7 +30,7 @@ class _Linear(Method):
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         if not self.alpha > 0:
             raise UsageError(f"{type(self).__name__}: alpha must be above 0, not {self.alpha}")
-        self.scale_ = measure(features_ND)
+        self.scale_ = standardisation(features_ND)
         self.weights_DL_, self.biases_L_ = self._solve(features_ND, targets_NL)
 
     @abstractmethod

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.baselines.base import Features, Method, Targets
-from aaam_pipeline.baselines.distances import Gallery, nearest
+from aaam_pipeline.baselines.distances import ReferenceSet, nearest_mask
 from aaam_pipeline.core.errors import UsageError
 
 SMALLEST = 1e-30
@@ -33,11 +33,11 @@ class NeighbourMethod(Method):
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         if self.k < 1:
             raise UsageError(f"{type(self).__name__}: k must be at least 1, not {self.k}")
-        self.gallery_ = Gallery(features_ND, self.unit)
+        self.reference_ = ReferenceSet(features_ND, self.unit)
         self.targets_NL_ = np.ascontiguousarray(targets_NL, np.float32)
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
-        return np.concatenate([self._votes(squared_BN) for squared_BN in self.gallery_.blocks(features_BD)])
+        return np.concatenate([self._votes(squared_BN) for squared_BN in self.reference_.blocks(features_BD)])
 
     @abstractmethod
     def _votes(self, squared_BN: NDArray[np.float32]) -> NDArray[np.floating]:
@@ -66,7 +66,7 @@ class Knn(NeighbourMethod):
         super()._fit(features_ND, targets_NL)
 
     def _votes(self, squared_BN: NDArray[np.float32]) -> NDArray[np.floating]:
-        near_BN = nearest(squared_BN, self.k)
+        near_BN = nearest_mask(squared_BN, self.k)
         votes_BN = near_BN.astype(np.float32)
         if self.weights == "distance":
             mean_B1 = squared_BN.mean(1, where=near_BN, keepdims=True)
@@ -107,7 +107,7 @@ class TwoPassKnn(NeighbourMethod):
         chosen_BN = np.zeros(squared_BN.shape, np.bool_)
         for group in self.groups_:
             if len(group):
-                rows, columns = np.nonzero(nearest(np.take(squared_BN, group, axis=1), self.k))
+                rows, columns = np.nonzero(nearest_mask(np.take(squared_BN, group, axis=1), self.k))
                 chosen_BN[rows, group[columns]] = True
         rows, columns = np.nonzero(chosen_BN)
         # the nearest has the weight 1: the factor falls out, and nothing is rounded to 0

@@ -2,7 +2,7 @@
 
 Shapes: N training images, B images of a batch, D features, H hidden units, L labels.
 
-It stands for VGG16's last fully connected layers: dropout, a hidden layer, ReLU, dropout, the labels. Features are
+It represents VGG16's last fully connected layers: dropout, a hidden layer, ReLU, dropout, the labels. Features are
 standardised first. Adam, whose learning rate falls along half a cosine. On a GPU where there is one.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from aaam_pipeline.baselines.base import Features, Targets
 from aaam_pipeline.baselines.descent import GradientMethod
-from aaam_pipeline.baselines.scaling import Scale, measure
+from aaam_pipeline.baselines.scaling import Scale, standardisation
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.seeding import derive
 
@@ -45,7 +45,7 @@ class Perceptron(GradientMethod):
         if self.hidden < 0 or self.epochs < 1 or self.batch_size < 1 or not 0 <= self.dropout < 1 or not self.lr > 0:
             raise UsageError(f"{self}: hidden >= 0, epochs and batch_size >= 1, 0 <= dropout < 1 and lr > 0 are needed")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        # all randomness of this fit, and none of anyone else's
+        # all randomness of this fit, and none outside of it
         with torch.random.fork_rng():
             torch.manual_seed(derive(self.seed, type(self).__name__))
             network = self._network(features_ND, targets_NL).to(device)
@@ -54,7 +54,7 @@ class Perceptron(GradientMethod):
 
     def _network(self, features_ND: Features, targets_NL: Targets) -> nn.Sequential:
         dimension, labels = features_ND.shape[1], targets_NL.shape[1]
-        layers: list[nn.Module] = [_Standardise(measure(features_ND)), nn.Dropout(self.dropout)]
+        layers: list[nn.Module] = [_Standardise(standardisation(features_ND)), nn.Dropout(self.dropout)]
         if self.hidden:
             layers += [nn.Linear(dimension, self.hidden), nn.ReLU(inplace=True), nn.Dropout(self.dropout)]
         output = nn.Linear(self.hidden or dimension, labels)

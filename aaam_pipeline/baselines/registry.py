@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Entry(NamedTuple):
-    """Where a method is: module of this room, class, and the hyper-parameters that its name stands for."""
+    """Where a method is: module of this room, class, and the hyper-parameters that its name fixes."""
 
     module: str
     kind: str

@@ -37,7 +37,7 @@ def blocks(*arrays: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
         yield tuple(array[first : first + BLOCK] for array in arrays)
 
 
-def measure(features_ND: Features) -> Scale:
+def standardisation(features_ND: Features) -> Scale:
     """Return mean and deviation of training features, in two passes over them."""
     mean_D: Wide = np.asarray(features_ND.mean(0, dtype=np.float64))
     squares_D = np.zeros_like(mean_D)

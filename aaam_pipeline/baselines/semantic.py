@@ -18,7 +18,7 @@ Ky has rank L at most, so the same is solved with L x L matrices, in w = Y' b, w
 Deviations, with reasons:
 - Solved exactly, with one Cholesky decomposition of Kx + kx I, up to `EXACT` training images; the sources take a
   partial Gram-Schmidt decomposition of both kernels. Above, Kx is Nystroem's with R landmarks drawn at random,
-  Kx = F F', and Y' F (F' F + kx I)^-1 F' Y takes the place of the matrix at the left.
+  Kx = F F', and Y' F (F' F + kx I)^-1 F' Y replaces the matrix at the left.
 - kx and ky are `kappa` times the mean eigenvalue of their kernel, so that `kappa` means the same for every kernel and
   size. The sources have one number for both kernels as they are.
 - Coordinates are multiplied by their correlation to the power of `power`: dimensions that correlate little add little
@@ -46,7 +46,7 @@ LEAST_CORRELATION = 1e-5
 Floats = NDArray[np.float64]
 
 
-class Settings(NamedTuple):
+class SpaceSettings(NamedTuple):
     """What a space depends on beside the data."""
 
     kernel: str = "rbf"
@@ -68,21 +68,25 @@ class _NothingCorrelatesError(Exception):
     """All images have the same features or the same labels, or neither says anything of the other."""
 
 
-class Space:
+class SemanticSpace:
     """A fitted space: `project` and `project_labels`; `correlations_E`, largest first; `train_NE`.
 
     Where nothing correlates (one image; equal features or labels) it has one dimension of correlation 0, in which
     everything is at 0.
     """
 
-    def __init__(self, features_ND: Features, targets_NL: Targets, settings: Settings) -> None:
+    def __init__(self, features_ND: Features, targets_NL: Targets, settings: SpaceSettings) -> None:
         settings.check()
         self._settings = settings
         self.mean_L = targets_NL.mean(0, dtype=np.float64)
         self._exact = len(features_ND) <= EXACT
         targets_NL = np.asarray(targets_NL)
         # the images that kernels are taken with: all, or the landmarks
-        chosen_R = np.arange(len(features_ND)) if self._exact else draw(features_ND, settings.landmarks, settings.seed)
+        chosen_R = (
+            np.arange(len(features_ND))
+            if self._exact
+            else draw_landmarks(features_ND, settings.landmarks, settings.seed)
+        )
         self._chosen_RD = self._prepare(features_ND[chosen_R])
         self._kernel = Kernel(settings.kernel, self._chosen_RD)
         try:
@@ -190,7 +194,7 @@ class Space:
         self._dual_RE, self._offset_E = dual_RE.astype(np.float32), offset_E.astype(np.float32)
 
 
-def draw(features_ND: Features, count: int, seed: int) -> NDArray[np.intp]:
+def draw_landmarks(features_ND: Features, count: int, seed: int) -> NDArray[np.intp]:
     """Return rows drawn at random, (count,) or all there are: by a hash of what is in them, so that order is free."""
     key = seed.to_bytes(8, "little", signed=True)
     hashes_N = np.empty(len(features_ND), np.uint64)
@@ -209,13 +213,13 @@ def _gram(targets_NL: Targets) -> Floats:
 
 class _Made(NamedTuple):
     key: bytes
-    space: Space
+    space: SemanticSpace
 
 
 _last: _Made | None = None
 
 
-def space_of(features_ND: Features, targets_NL: Targets, settings: Settings) -> Space:
+def space_of(features_ND: Features, targets_NL: Targets, settings: SpaceSettings) -> SemanticSpace:
     """Return the space of some data; the last one made is kept, for methods that differ only in what follows it."""
     global _last
     digest = hashlib.blake2b(repr((settings, features_ND.shape, targets_NL.shape)).encode())
@@ -225,5 +229,5 @@ def space_of(features_ND: Features, targets_NL: Targets, settings: Settings) -> 
         digest.update(np.ascontiguousarray(targets_NL[rows]).data)
     if _last is None or _last.key != digest.digest():
         _last = None
-        _last = _Made(digest.digest(), Space(features_ND, targets_NL, settings))
+        _last = _Made(digest.digest(), SemanticSpace(features_ND, targets_NL, settings))
     return _last.space

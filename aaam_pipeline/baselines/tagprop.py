@@ -77,14 +77,14 @@ class Neighbourhood:
         return [slice(first, first + self._step) for first in range(0, len(self.ids_NK), self._step)]
 
 
-def weigh(parameters_P: Floats, distances_NK: Floats, by: str) -> Floats:
+def neighbour_weights(parameters_P: Floats, distances_NK: Floats, by: str) -> Floats:
     """Return the weights of the neighbours, (N, K), each row summing to 1."""
     energy_NK = -parameters_P * distances_NK if by == "distance" else np.broadcast_to(-parameters_P, distances_NK.shape)
     weights_NK = np.exp(energy_NK - energy_NK.max(1, keepdims=True))
     return np.asarray(weights_NK / weights_NK.sum(1, keepdims=True))
 
 
-def balance(targets_NL: Targets) -> tuple[float, float]:
+def class_costs(targets_NL: Targets) -> tuple[float, float]:
     """Return c of a label that is present and of one that is absent: all of either kind count 1 together."""
     present = int(np.count_nonzero(targets_NL))
     return 1 / max(present, 1), 1 / max(targets_NL.size - present, 1)
@@ -94,9 +94,9 @@ def loss(
     parameters_P: Floats, near: Neighbourhood, targets_NL: Targets, by: str, sigmoids: Sigmoids | None
 ) -> tuple[float, Floats]:
     """Return -L and its gradient with respect to the parameters of the weights, (P,)."""
-    weights_NK = weigh(parameters_P, near.distances_NK, by)
+    weights_NK = neighbour_weights(parameters_P, near.distances_NK, by)
     x_NL = near.present(weights_NK)
-    cost_NL = np.where(targets_NL > 0, *balance(targets_NL))
+    cost_NL = np.where(targets_NL > 0, *class_costs(targets_NL))
     if sigmoids is None:
         p_NL = (1 - EPS) * x_NL + EPS / 2
         slope_NL = np.full_like(p_NL, 1 - EPS)
@@ -166,8 +166,8 @@ class TagProp(Method):
         sigmoids: Sigmoids | None = None
         losses: list[float] = []
         for _ in range(ROUNDS):
-            x_NL = near.present(weigh(parameters_P, near.distances_NK, self.weights))
-            sigmoids = fit_sigmoids(x_NL, self.targets_, *balance(self.targets_), start=sigmoids)
+            x_NL = near.present(neighbour_weights(parameters_P, near.distances_NK, self.weights))
+            sigmoids = fit_sigmoids(x_NL, self.targets_, *class_costs(self.targets_), start=sigmoids)
             parameters_P, value = self._fit_weights(parameters_P, near, sigmoids)
             losses.append(value)
             if len(losses) > 1 and losses[-2] - value < GAIN * value:
@@ -187,7 +187,7 @@ class TagProp(Method):
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
         ids_BK, distances_BK = self.nearest_.search(features_BD, self._count())
         near = Neighbourhood(ids_BK, distances_BK, self.targets_)
-        x_BL = near.present(weigh(self.parameters_, near.distances_NK, self.weights))
+        x_BL = near.present(neighbour_weights(self.parameters_, near.distances_NK, self.weights))
         return (1 - EPS) * x_BL + EPS / 2 if self.sigmoids_ is None else self.sigmoids_(x_BL)
 
     def _count(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.baselines.base import Features, Targets
-from aaam_pipeline.baselines.distances import nearest
+from aaam_pipeline.baselines.distances import nearest_mask
 from aaam_pipeline.baselines.neighbours import NeighbourMethod
 
 
@@ -38,6 +38,6 @@ class TagRel(NeighbourMethod):
         self.prior_L_ = targets_NL.mean(0, dtype=np.float64)
 
     def _votes(self, squared_BN: NDArray[np.float32]) -> NDArray[np.floating]:
-        votes_BN = nearest(squared_BN, self.k).astype(np.float32)
+        votes_BN = nearest_mask(squared_BN, self.k).astype(np.float32)
         relevance: NDArray[np.floating] = votes_BN @ self.targets_NL_ / votes_BN.sum(1, keepdims=True) - self.prior_L_
         return relevance

@@ -75,8 +75,8 @@ def tune(
     return Tuned(best, tried)
 
 
-def _value(figures: dict[str, float], criterion: str) -> float:
+def _value(values: dict[str, float], criterion: str) -> float:
     if criterion != F1:
-        return float(figures[criterion])
-    precision, recall = figures["precision_at_k"], figures["recall_at_k"]
+        return float(values[criterion])
+    precision, recall = values["precision_at_k"], values["recall_at_k"]
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

@@ -22,7 +22,7 @@ from aaam_pipeline.formats.comparison import MethodResult, Trial
 from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 
 
-class Job(NamedTuple):
+class MethodJob(NamedTuple):
     """A method to be run: its set hyper-parameters, features and labels, k labels an image, where test scores go."""
 
     name: str
@@ -34,7 +34,7 @@ class Job(NamedTuple):
     scores: Path
 
 
-def choose(job: Job, criterion: str) -> tuple[list[Trial], dict[str, Any], float]:
+def tune_method(job: MethodJob, criterion: str) -> tuple[list[Trial], dict[str, Any], float]:
     """Return what was tried on validation, the best hyper-parameters of the method's grid, and the seconds it took."""
     splits, started = read_splits(job.features, job.prepared), time.perf_counter()
     train, val = splits["train"], splits["val"]
@@ -46,7 +46,7 @@ def choose(job: Job, criterion: str) -> tuple[list[Trial], dict[str, Any], float
     return trials, chosen, time.perf_counter() - started
 
 
-def run(job: Job, params: dict[str, Any]) -> MethodResult:
+def run_method(job: MethodJob, params: dict[str, Any]) -> MethodResult:
     """Fit a method, write its test scores, and return its metrics and cost."""
     splits = read_splits(job.features, job.prepared)
     train, val, test = splits["train"], splits["val"], splits["test"]

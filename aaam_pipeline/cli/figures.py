@@ -13,13 +13,13 @@ from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
-    from aaam_pipeline.figures.build import Request
+    from aaam_pipeline.figures.build import FigureRequest
 
 HELP = "Draw the paper's figures: prediction paths, score bars, class activation maps."
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=HELP)
 
 
-class Format(StrEnum):
+class FigureFormat(StrEnum):
     """A kind of file."""
 
     PNG = "png"
@@ -43,7 +43,9 @@ Images = Annotated[
     ),
 ]
 Count = Annotated[int, typer.Option(min=1, max=12, help="How many images to choose where none are named.")]
-Formats = Annotated[list[Format], typer.Option("--format", help="Kinds of file to write; give it again for several.")]
+Formats = Annotated[
+    list[FigureFormat], typer.Option("--format", help="Kinds of file to write; give it again for several.")
+]
 Prepared = Annotated[
     Path | None,
     typer.Option(help="Prepared data set whose test pictures are shown. Default: data/prepared/DATASET."),
@@ -70,7 +72,7 @@ def paths(
     count: Count = 4,
     irrelevant: Annotated[int, typer.Option(min=0, help="Irrelevant labels to show, the best-scored ones.")] = 3,
     out: Out = None,
-    format: Formats = [Format.PNG, Format.SVG],  # noqa: B006
+    format: Formats = [FigureFormat.PNG, FigureFormat.SVG],  # noqa: B006
     prepared: Prepared = None,
     quiet: defaults.Quiet = False,
 ) -> None:
@@ -81,10 +83,10 @@ def paths(
         named = {name: [Path(file) for file in files.split("+")] for name, files in _pairs(methods).items()}
         request = _request("prediction_paths", dataset, images, count, out, format, prepared)
         if not named:
-            named, missing = build.recorded(HERE.recordings(_named(dataset)))
+            named, missing = build.find_recordings(HERE.recordings(_named(dataset)))
             for name, file in () if quiet else missing.items():
                 typer.echo(f"{name} is left out: no {file}", err=True)
-        _show(build.paths(named, request, irrelevant))
+        _show(build.draw_paths(named, request, irrelevant))
 
 
 @app.command("bars")
@@ -101,7 +103,7 @@ def bars(
     images: Images = None,
     count: Count = 4,
     out: Out = None,
-    format: Formats = [Format.PNG, Format.SVG],  # noqa: B006
+    format: Formats = [FigureFormat.PNG, FigureFormat.SVG],  # noqa: B006
     prepared: Prepared = None,
 ) -> None:
     """Draw Fig. 4: the scores that two methods give an image's labels, relevant ones and the best irrelevant ones."""
@@ -110,7 +112,7 @@ def bars(
 
         files = {name: Path(file) for name, file in _pairs(methods).items()}
         request = _request("score_bars", dataset, images, count, out, format, prepared)
-        _show(build.bars(files or _compared(HERE.scores, dataset), request))
+        _show(build.draw_bars(files or _compared(HERE.scores, dataset), request))
 
 
 @app.command("maps")
@@ -129,7 +131,7 @@ def maps(
         int, typer.Option(min=1, max=8, help="Ground-truth labels of an image at most: those that rise most.")
     ] = 3,
     out: Out = None,
-    format: Formats = [Format.PNG, Format.SVG],  # noqa: B006
+    format: Formats = [FigureFormat.PNG, FigureFormat.SVG],  # noqa: B006
     prepared: Prepared = None,
     device: defaults.Device = "auto",
 ) -> None:
@@ -143,7 +145,7 @@ def maps(
 
         folders = {name: Path(folder) for name, folder in _pairs(models).items()}
         request = _request("activation_maps", dataset, images, count, out, format, prepared)
-        _show(build.maps(folders or _compared(HERE.bundle, dataset), request, labels, device))
+        _show(build.draw_maps(folders or _compared(HERE.bundle, dataset), request, labels, device))
 
 
 def _pairs(words: Sequence[str] | None) -> dict[str, str]:
@@ -180,16 +182,16 @@ def _request(
     images: str | None,
     count: int,
     out: Path | None,
-    formats: Sequence[Format],
+    formats: Sequence[FigureFormat],
     prepared: Path | None,
-) -> "Request":
-    from aaam_pipeline.figures.build import Request
+) -> "FigureRequest":
+    from aaam_pipeline.figures.build import FigureRequest
 
     if dataset is None and prepared is None:
         raise UsageError("say where the pictures are: --dataset, or --prepared and a folder")
     if dataset is None and out is None:
         raise UsageError("say where to write: --out, or --dataset")
-    return Request(
+    return FigureRequest(
         prepared or HERE.prepared(_named(dataset)),
         out or HERE.figures(_named(dataset)) / figure,
         [image.strip() for image in images.split(",") if image.strip()] if images else [],

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.metrics.calibration import Reliability
 
-# one block of rules, also when several drawings are in one page; classes begin with c- so that none of a page is meant
+# one block of rules, also when a page has several drawings; its classes begin with c- and match nothing else in a page
 STYLE = """<style>
 .c { font: 11px/1 system-ui, "Helvetica Neue", Arial, sans-serif; --c-ink: #222; --c-weak: #6b6b70; --c-line: #d9d9d6;
  --c-fill: #1f5f9e; --c-on: #fff; --c-before: #b4532a; }
@@ -37,7 +37,7 @@ NUMBERED = 26
 def calibration(panels: Sequence[tuple[str, Reliability, Reliability | None]]) -> str:
     """Draw the calibration curves of methods (title, raw, calibrated) beside each other."""
     width = LEFT + len(panels) * (PANEL + BETWEEN) - BETWEEN + 14
-    parts = [_panel(LEFT + place * (PANEL + BETWEEN), *panel) for place, panel in enumerate(panels)]
+    parts = [_panel(LEFT + index * (PANEL + BETWEEN), *panel) for index, panel in enumerate(panels)]
     return _document(width, TOP + PANEL + BELOW, "Calibration curves", parts)
 
 
@@ -58,10 +58,10 @@ def _panel(left: float, title: str, raw: Reliability, calibrated: Reliability | 
         f'<text {turned} text-anchor="middle">share that has the label</text>',
     ]
     curves = [("c-before", "before", raw), ("c-after", "after", calibrated)] if calibrated else [("c-after", "", raw)]
-    for place, (name, said, table) in enumerate(curves):
+    for index, (name, said, table) in enumerate(curves):
         parts.append(_curve(left, name, table))
         if said:
-            x = left + place * 80
+            x = left + index * 80
             parts += [f'<path class="{name}" d="M{x} 30h22"/>', f'<text x="{x + 28}" y="34">{said}</text>']
     return "".join(parts)
 
@@ -93,11 +93,11 @@ def cooccurrence(labels: Sequence[str], given_LL: NDArray[np.floating]) -> str:
         x = left + row * cell + cell / 2 + 4
         parts.append(f'<text transform="translate({_n(x)} {top - 6}) rotate(-90)">{escape(label)}</text>')
         for column, other in enumerate(labels):
-            place = left + column * cell, top + row * cell
-            parts.append(_cell(*place, cell, float(given_LL[row, column]), "" if row == column else (label, other)))
+            corner = left + column * cell, top + row * cell
+            parts.append(_cell(*corner, cell, float(given_LL[row, column]), "" if row == column else (label, other)))
     parts.append(f'<path class="c-grid" d="M{left} {top}h{side}v{side}h{-side}z"/>')
     parts.append(_scale(left, top + side + 16))
-    # the name of the last column stands upright, and is as wide as a line
+    # the name of the last column is upright, and is as wide as a line
     return _document(left + side + 14, top + side + 50, "Co-occurrence of labels", parts)
 
 

@@ -19,7 +19,7 @@ COST = ("fit", "predict", "memory")
 class _Row(NamedTuple):
     """Metrics of ours, and the cells of what they cost."""
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     cost: list[str]
 
 
@@ -36,11 +36,11 @@ def table(comparison: Comparison, sources: Sources) -> Table:
         theirs = printed.rows.get(name) if printed else None
         row = ours.get(name)
         cells = [name]
-        for place, metric in enumerate(METRICS):
+        for position, metric in enumerate(METRICS):
             if printed:
-                cells.append(NONE if not theirs or theirs[place] is None else f"{theirs[place]:.1f}")
-            cells.append(percent(row.figures[metric]) if row else NONE)
-        rest = [f"{round(row.figures['n_plus'], 1):g}", *row.cost] if row else [NONE] * (1 + len(COST))
+                cells.append(NONE if not theirs or theirs[position] is None else f"{theirs[position]:.1f}")
+            cells.append(percent(row.metrics[metric]) if row else NONE)
+        rest = [f"{round(row.metrics['n_plus'], 1):g}", *row.cost] if row else [NONE] * (1 + len(COST))
         rows.append([*cells, *rest])
     return Table(_title(comparison), _columns(printed is not None), rows, _note(comparison))
 
@@ -55,8 +55,8 @@ def _ours(comparison: Comparison, sources: Sources) -> dict[str, _Row]:
     for path in _phases(sources.scores / comparison.dataset):
         split = read_scores(path)
         name = title(path.stem)
-        figures = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
-        rows.setdefault(name if name not in rows else f"{name} (network)", _Row(figures, free))
+        values = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
+        rows.setdefault(name if name not in rows else f"{name} (network)", _Row(values, free))
     for name, spread in read_ablation(sources.ablations / comparison.dataset / "ablation.csv").items():
         rows.setdefault(name if name not in rows else f"{name} (ablation)", _Row(dict(spread.mean), free))
     return rows

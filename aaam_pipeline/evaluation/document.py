@@ -6,7 +6,7 @@ NONE = "—"
 
 
 class Column(NamedTuple):
-    """A column of a table: numbers to the right unless it is `text`; `group` stands above several of them."""
+    """A column of a table: numbers to the right unless it is `text`; `group` is a heading above several of them."""
 
     name: str
     group: str = ""

@@ -30,10 +30,10 @@ QUERY_DEPTH = 10
 DIGITS = 6
 
 Scores = NDArray[np.floating]
-Figures = dict[str, Any]
+Metrics = dict[str, Any]
 
 
-def evaluate(scores: Mapping[str, Path], out: Path, validation: Mapping[str, Path] | None = None) -> Figures:
+def evaluate(scores: Mapping[str, Path], out: Path, validation: Mapping[str, Path] | None = None) -> Metrics:
     """Evaluate methods, given as name -> scores.parquet, into the folder `out`; return what its metrics.json holds.
 
     Neighbour evidence is measured for the methods of `validation`, name -> scores.parquet of the validation split: its
@@ -46,24 +46,24 @@ def evaluate(scores: Mapping[str, Path], out: Path, validation: Mapping[str, Pat
     splits = {method: read_scores(path) for method, path in scores.items()}
     check_alike(splits)
     settings = {method: _choose_neighbours(method, splits, path) for method, path in (validation or {}).items()}
-    figures = {method: _method(split, out, f"{method}.csv", settings.get(method)) for method, split in splits.items()}
-    write_json(out / "metrics.json", figures)
-    return figures
+    values = {method: _method(split, out, f"{method}.csv", settings.get(method)) for method, split in splits.items()}
+    write_json(out / "metrics.json", values)
+    return values
 
 
-def _method(split: ScoredSplit, out: Path, name: str, setting: NeighbourSetting | None) -> Figures:
+def _method(split: ScoredSplit, out: Path, name: str, setting: NeighbourSetting | None) -> Metrics:
     """Write the tables of a method, and return its metrics."""
     calibrated_NL = calibrate(split.scores_NL, split.calibration)
     _write_labels(split, out / "per_label" / name)
-    figures = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
-    figures |= _reliability(calibrated_NL, split, out / "reliability" / name)
+    values = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
+    values |= _reliability(calibrated_NL, split, out / "reliability" / name)
     if split.calibration:
         raw = _reliability(split.scores_NL, split, out / "reliability_raw" / name)
-        figures |= {f"{key}_raw": value for key, value in raw.items()}
-    figures |= _queries(calibrated_NL, split, out / "queries" / name)
+        values |= {f"{key}_raw": value for key, value in raw.items()}
+    values |= _queries(calibrated_NL, split, out / "queries" / name)
     if setting:
-        figures |= _with_neighbours(calibrated_NL, split, setting)
-    return {key: value if isinstance(value, int) else round(value, DIGITS) for key, value in figures.items()}
+        values |= _with_neighbours(calibrated_NL, split, setting)
+    return {key: value if isinstance(value, int) else round(value, DIGITS) for key, value in values.items()}
 
 
 def _write_labels(split: ScoredSplit, path: Path) -> None:
@@ -71,7 +71,7 @@ def _write_labels(split: ScoredSplit, path: Path) -> None:
     _write_csv(path, ["label", *table], zip(split.labels, *map(_rounded, table.values()), strict=True))
 
 
-def _reliability(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
+def _reliability(scores_NL: Scores, split: ScoredSplit, path: Path) -> Metrics:
     """Compare scores with how often the labels are there: in bins as a table, and as one number."""
     table = metrics.reliability(scores_NL, split.targets_NL)
     full = table.pairs_B > 0
@@ -83,7 +83,7 @@ def _reliability(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
     }
 
 
-def _queries(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
+def _queries(scores_NL: Scores, split: ScoredSplit, path: Path) -> Metrics:
     """Sum up the queries of one to three labels; P@10 is over pairs that enough images hold to fill the first ten."""
     pairs = metrics.pair_queries(scores_NL, split.targets_NL, QUERY_DEPTH)
     texts = [f"{split.labels[one]} {split.labels[other]}" for one, other in pairs.ids_P2]
@@ -91,12 +91,12 @@ def _queries(scores_NL: Scores, split: ScoredSplit, path: Path) -> Figures:
     _write_csv(path, ["query", "relevant", "precision_at_10"], rows)
     enough = pairs.relevant_P >= QUERY_DEPTH
     mean = float(pairs.precision_P[enough].mean()) if enough.any() else 0.0
-    figures: Figures = {"pair_queries": int(enough.sum()), "pair_precision_at_10": mean}
+    values: Metrics = {"pair_queries": int(enough.sum()), "pair_precision_at_10": mean}
     for size in metrics.SIZES:
-        figures[f"retrieval_map_{size}"], figures[f"retrieval_queries_{size}"] = metrics.retrieval_map(
+        values[f"retrieval_map_{size}"], values[f"retrieval_queries_{size}"] = metrics.retrieval_map(
             scores_NL, split.targets_NL, size
         )
-    return figures
+    return values
 
 
 def _choose_neighbours(method: str, splits: Mapping[str, ScoredSplit], path: Path) -> NeighbourSetting:
@@ -112,12 +112,12 @@ def _choose_neighbours(method: str, splits: Mapping[str, ScoredSplit], path: Pat
     return metrics.choose_neighbours(calibrated_NL, split.targets_NL, split.embedding_ND)
 
 
-def _with_neighbours(scores_NL: Scores, split: ScoredSplit, setting: NeighbourSetting) -> Figures:
+def _with_neighbours(scores_NL: Scores, split: ScoredSplit, setting: NeighbourSetting) -> Metrics:
     """Measure the same queries on scores smoothed over neighbours."""
     assert split.embedding_ND is not None
     smoothed_NL = metrics.smooth(scores_NL, *metrics.nearest(split.embedding_ND, setting.neighbours), setting.weight)
     maps = {size: metrics.retrieval_map(smoothed_NL, split.targets_NL, size)[0] for size in metrics.SIZES}
-    chosen: Figures = {"neighbours": setting.neighbours, "neighbours_weight": setting.weight}
+    chosen: Metrics = {"neighbours": setting.neighbours, "neighbours_weight": setting.weight}
     chosen["neighbours_validation_gain"] = setting.gain
     return chosen | {f"retrieval_map_{size}_neighbours": value for size, value in maps.items()}
 

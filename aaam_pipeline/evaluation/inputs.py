@@ -41,13 +41,13 @@ class Sources(NamedTuple):
     params: ParamsFile | None = None
 
 
-class Method(NamedTuple):
-    """A scores file, summed up: `figures` of all labels, `ap_L`, and how far its scores can be taken at their word."""
+class ScoredMethod(NamedTuple):
+    """A scores file, summed up: metrics over all labels, `ap_L`, and reliability before and after calibration."""
 
     name: str
     title: str
     file: Path
-    figures: dict[str, float]
+    metrics: dict[str, float]
     ap_L: NDArray[np.float64]
     raw: Reliability
     calibrated: Reliability | None
@@ -75,9 +75,9 @@ class Inputs(NamedTuple):
     name: str
     labels: list[str]
     k: int
-    methods: list[Method]
-    baseline: Method
-    ours: Method
+    methods: list[ScoredMethod]
+    baseline: ScoredMethod
+    ours: ScoredMethod
     pairs: tuple[metrics.PairQueries, metrics.PairQueries]
     ablation: dict[str, Spread]
     statistics: Statistics | None
@@ -98,7 +98,7 @@ def datasets(sources: Sources) -> list[str]:
     Raises:
         UsageError: there are none.
     """
-    files = [path for place in ("*", f"*/{COMPARE}") for path in sources.scores.glob(f"{place}/*.parquet")]
+    files = [path for level in ("*", f"*/{COMPARE}") for path in sources.scores.glob(f"{level}/*.parquet")]
     found = {path.relative_to(sources.scores).parts[0] for path in files}
     if not found:
         raise UsageError(f"no scores below {sources.scores}: `dvc repro` makes them, or name a folder with --scores")
@@ -147,7 +147,7 @@ def title(method: str, attention: bool = True) -> str:
 
 def _files(folder: Path) -> dict[str, Path]:
     """Return method -> file: the phases of training, then others by name, then the compared methods."""
-    order = {phase: place for place, phase in enumerate(paper().phases)}
+    order = {phase: position for position, phase in enumerate(paper().phases)}
     own = sorted(folder.glob("*.parquet"), key=lambda path: (order.get(path.stem, len(order)), path.stem))
     rows = list(paper().methods)
     compared = sorted(
@@ -157,10 +157,10 @@ def _files(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in own} | {f"{COMPARE}/{path.stem}": path for path in compared}
 
 
-def _choose(files: Iterable[str], named: str | None, usual: str, else_place: int) -> str:
+def _choose(files: Iterable[str], named: str | None, usual: str, else_index: int) -> str:
     known = list(files)
     if named is None:
-        return usual if usual in known else known[else_place]
+        return usual if usual in known else known[else_index]
     for each in (named, f"{COMPARE}/{named}"):
         if each in known:
             return each
@@ -175,7 +175,7 @@ def _known(sources: Sources) -> str:
 
 
 def _has_attention(params: ParamsFile | None, name: str) -> bool:
-    """Tell whether the trained network has the attention layer; a data set that params.yaml does not know has it.
+    """Return whether the trained network has the attention layer; a data set that params.yaml does not know has it.
 
     Raises:
         ParamsError: the data set's block is damaged.
@@ -186,18 +186,18 @@ def _has_attention(params: ParamsFile | None, name: str) -> bool:
     return bool(attention.get("filters") != "none")
 
 
-def _measure(name: str, row: str, file: Path, split: ScoredSplit) -> Method:
+def _measure(name: str, row: str, file: Path, split: ScoredSplit) -> ScoredMethod:
     targets_NL, calibrated_NL = split.targets_NL, calibrate(split.scores_NL, split.calibration)
-    figures = metrics.evaluate(split.scores_NL, targets_NL, split.k)
-    figures["ece"] = metrics.calibration_error(calibrated_NL, targets_NL)
+    values = metrics.evaluate(split.scores_NL, targets_NL, split.k)
+    values["ece"] = metrics.calibration_error(calibrated_NL, targets_NL)
     for size in (1, 2):
-        figures[f"retrieval_map_{size}"], _ = metrics.retrieval_map(calibrated_NL, targets_NL, size)
+        values[f"retrieval_map_{size}"], _ = metrics.retrieval_map(calibrated_NL, targets_NL, size)
     ap_L = metrics.average_precision(split.scores_NL, targets_NL)
     raw = metrics.reliability(split.scores_NL, targets_NL)
     after = metrics.reliability(calibrated_NL, targets_NL) if split.calibration else None
     if split.calibration:
-        figures["ece_raw"] = metrics.calibration_error(split.scores_NL, targets_NL)
-    return Method(name, row, file, figures, ap_L, raw, after)
+        values["ece_raw"] = metrics.calibration_error(split.scores_NL, targets_NL)
+    return ScoredMethod(name, row, file, values, ap_L, raw, after)
 
 
 def _statistics(prepared: Path, labels: list[str]) -> Statistics | None:

@@ -28,8 +28,8 @@ def table(content: Table) -> str:
     """Return a table with aligned columns; groups are written into the names of their columns."""
     names = [escape(f"{column.group} {column.name}".strip()) for column in content.columns]
     rows = [[escape(cell) for cell in row] for row in content.rows]
-    for place in content.strong:
-        rows[place][0] = f"**{rows[place][0]}**"
+    for position in content.strong:
+        rows[position][0] = f"**{rows[position][0]}**"
     widths = [max(map(len, cells)) for cells in zip(names, *rows, ["---"] * len(names), strict=True)]
     rules = [_rule(column, width) for column, width in zip(content.columns, widths, strict=True)]
     lines = [_line(content.columns, cells, widths) for cells in (names, *rows)]

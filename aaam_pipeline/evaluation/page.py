@@ -31,5 +31,5 @@ def render(title: str, text: str, chapters: Sequence[tuple[str, str, Sequence[Se
 
 
 def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """Return the names above the columns, and over how many columns each of them stands."""
+    """Return the names above the columns, and how many columns each of them spans."""
     return [(name, len(list(members))) for name, members in groupby(columns, key=lambda column: column.group)]

@@ -8,7 +8,7 @@ import msgspec
 METRICS = ("precision_at_k", "recall_at_k", "map_at_10", "map")
 
 
-class Phase(msgspec.Struct, frozen=True):
+class PhaseTitles(msgspec.Struct, frozen=True):
     """How the scores of a phase are called: `title`, or `plain` for a network without the attention layer."""
 
     title: str
@@ -38,7 +38,7 @@ class Paper(msgspec.Struct, frozen=True):
 
     columns: tuple[str, ...]
     methods: dict[str, str]
-    phases: dict[str, Phase]
+    phases: dict[str, PhaseTitles]
     datasets: dict[str, Printed]
     aliases: dict[str, str]
 

@@ -84,7 +84,7 @@ def _found(report: Inputs) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for method in report.methods:
         title = method.title if method.title not in found else f"{method.title} ({method.name})"
-        found[title] = (method.figures, None, f"{method.name}.parquet")
+        found[title] = (method.metrics, None, f"{method.name}.parquet")
     for title, spread in report.ablation.items():
         key = title if title not in found else f"{title} (ablation)"
         found[key] = (spread.mean, spread.deviation, f"ablation.csv, {_seeds(spread)}")
@@ -98,8 +98,8 @@ def _cells(
     compared: bool,
 ) -> list[str]:
     cells = []
-    for place, name in enumerate(METRICS):
-        value, printed = ours[name] if ours else None, theirs[place] if theirs else None
+    for position, name in enumerate(METRICS):
+        value, printed = ours[name] if ours else None, theirs[position] if theirs else None
         shown = percent(value, DIGITS) + (f" ± {percent(deviations[name], DIGITS)}" if deviations else "")
         if compared:
             difference = value - printed / 100 if value is not None and printed is not None else None

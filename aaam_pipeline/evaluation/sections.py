@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from aaam_pipeline.evaluation import charts
 from aaam_pipeline.evaluation.document import NONE, Chart, Column, Section, Table, percent, signed
 from aaam_pipeline.evaluation.evaluate import QUERY_DEPTH
-from aaam_pipeline.evaluation.inputs import Inputs, Method
+from aaam_pipeline.evaluation.inputs import Inputs, ScoredMethod
 
 SHOWN = 10
 LEAST = 0.0005
 # labels in the co-occurrence chart, and pairs in the table beside it
 CHART_LABELS, CHART_PAIRS = 40, 15
-# methods whose average precisions stand beside each other in the table of labels
+# methods whose average precisions are beside each other in the table of labels
 TABLE_METHODS = 8
-# figure -> its column
+# metric -> its column
 OVERVIEW = {
     "precision_at_k": Column("P@k", "over labels"),
     "recall_at_k": Column("R@k", "over labels"),
@@ -38,7 +38,7 @@ OVERVIEW = {
 def overview(report: Inputs) -> Section:
     """Return all metrics of every method."""
     rows = [
-        [method.title, method.name, *(_figure(method, name) for name in OVERVIEW)] for method in report.methods
+        [method.title, method.name, *(_metric(method, name) for name in OVERVIEW)] for method in report.methods
     ]  # fmt: skip
     columns = [Column("row", text=True), Column("method", text=True), *OVERVIEW.values()]
     note = (
@@ -50,8 +50,8 @@ def overview(report: Inputs) -> Section:
     return Section("", "", [Table("All metrics of every method", columns, rows, note, strong)])
 
 
-def _figure(method: Method, name: str) -> str:
-    value = method.figures.get(name)
+def _metric(method: ScoredMethod, name: str) -> str:
+    value = method.metrics.get(name)
     return str(value) if isinstance(value, int) else percent(value, 2 if name.startswith("ece") else 1)
 
 
@@ -104,7 +104,7 @@ def _label_table(report: Inputs, title: str, ids_L: NDArray[np.intp]) -> Table:
 
 
 def calibration(report: Inputs) -> Section:
-    """Return how far scores can be taken at their word, before and after calibration."""
+    """Return how reliable the scores are, before and after calibration."""
     shown = [report.baseline, report.ours] if report.ours is not report.baseline else [report.ours]
     panels = [(method.title, method.raw, method.calibrated) for method in shown]
     text = (
@@ -118,9 +118,9 @@ def calibration(report: Inputs) -> Section:
     return Section("Calibration", text, [chart])
 
 
-def _errors(method: Method) -> str:
-    after = percent(method.figures["ece"], 2)
-    return f"{percent(method.figures['ece_raw'], 2)} before, {after} after" if "ece_raw" in method.figures else after
+def _errors(method: ScoredMethod) -> str:
+    after = percent(method.metrics["ece"], 2)
+    return f"{percent(method.metrics['ece_raw'], 2)} before, {after} after" if "ece_raw" in method.metrics else after
 
 
 def cooccurrence(report: Inputs) -> Section:
@@ -191,10 +191,10 @@ def _query_table(report: Inputs, title: str, ids_P: Sequence[int] | NDArray[np.i
     columns = [Column("query", text=True), Column("images")]
     columns += [Column(method.title) for method in ([report.baseline, report.ours] if both else [report.ours])]
     rows = []
-    for place in ids_P:
-        text = " ".join(_quoted(report.labels[label]) for label in ours.ids_P2[place])
-        precision = [baseline.precision_P[place], ours.precision_P[place]] if both else [ours.precision_P[place]]
-        rows.append([text, str(ours.relevant_P[place]), *(percent(value, 0) for value in precision)])
+    for pair in ids_P:
+        text = " ".join(_quoted(report.labels[label]) for label in ours.ids_P2[pair])
+        precision = [baseline.precision_P[pair], ours.precision_P[pair]] if both else [ours.precision_P[pair]]
+        rows.append([text, str(ours.relevant_P[pair]), *(percent(value, 0) for value in precision)])
     return Table(title, columns, rows)
 
 

@@ -1,11 +1,11 @@
-"""Class activation maps: which places of a picture speak for a label.
+"""Class activation maps: which regions of a picture speak for a label.
 
 Shapes: B batch, S image side, C channels, H x W feature map, K labels asked for, L labels.
 
 Where a network ends in global average pooling and a linear layer, the map of a label is CAM (Zhou et al. 2016, Eq. 2):
 the feature map's channels, weighted by the label's row of the layer. For other heads it is Grad-CAM (Selvaraju et al.
 2017, Eq. 1 and 2): channels are weighted by the gradient of the label's logit with respect to them. With the gradient
-summed over places, not averaged, the two are equal where both are defined, so there is one function for all heads.
+summed over positions, not averaged, the two are equal where both are defined, so there is one function for all heads.
 
 The feature map is the one that goes into `network.pool`, after the attention layer.
 """

@@ -17,7 +17,7 @@ from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.datasets.prepared import read_labels
 from aaam_pipeline.figures import map_groups, prediction_paths, score_bars, style
 from aaam_pipeline.figures.activation_maps import activation_maps
-from aaam_pipeline.figures.pictures import Pictures, chosen, open_test, rising
+from aaam_pipeline.figures.pictures import Pictures, find_rows, open_test, order_by_rise
 from aaam_pipeline.formats.recordings import join, read_recording
 from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.models import bundle
@@ -28,7 +28,7 @@ CANDIDATES, BATCH = 256, 64
 ROWS = {"WARP": ("warp",), "BCE": ("bce",), "AAAM": ("bce", "joint", "hard")}
 
 
-class Request(NamedTuple):
+class FigureRequest(NamedTuple):
     """What is asked of a figure: the prepared data set, where to write (without an ending), and which images."""
 
     prepared: Path
@@ -38,7 +38,7 @@ class Request(NamedTuple):
     formats: Sequence[str] = style.FORMATS
 
 
-def recorded(folder: Path) -> tuple[dict[str, list[Path]], dict[str, Path]]:
+def find_recordings(folder: Path) -> tuple[dict[str, list[Path]], dict[str, Path]]:
     """Return the rows of Fig. 2 that training left recordings of, and the others with a file that they lack.
 
     Raises:
@@ -54,7 +54,7 @@ def recorded(folder: Path) -> tuple[dict[str, list[Path]], dict[str, Path]]:
     return found, {name: files[0] for name, files in missing.items() if files}
 
 
-def paths(methods: Mapping[str, Sequence[Path]], request: Request, irrelevant: int = 3) -> list[Path]:
+def draw_paths(methods: Mapping[str, Sequence[Path]], request: FigureRequest, irrelevant: int = 3) -> list[Path]:
     """Draw Fig. 2 of methods, given as name -> recordings of its phases, in order; return the files.
 
     Raises:
@@ -65,13 +65,13 @@ def paths(methods: Mapping[str, Sequence[Path]], request: Request, irrelevant: i
     rows = [_row(name, files) for name, files in methods.items()]
     prediction_paths.check_alike(rows)
     names = rows[-1].recording.image_ids
-    places = chosen(names, request.images) or prediction_paths.choose(rows[-1], request.number)
+    positions = find_rows(names, request.images) or prediction_paths.choose(rows[-1], request.number)
     test = open_test(request.prepared)
-    pictures = [test.show(names[place]) for place in places]
-    return style.save(prediction_paths.draw(rows, pictures, places, irrelevant), request.out, request.formats)
+    pictures = [test.show(names[position]) for position in positions]
+    return style.save(prediction_paths.draw(rows, pictures, positions, irrelevant), request.out, request.formats)
 
 
-def bars(methods: Mapping[str, Path], request: Request) -> list[Path]:
+def draw_bars(methods: Mapping[str, Path], request: FigureRequest) -> list[Path]:
     """Draw Fig. 4 of two methods, given as name -> scores.parquet, the baseline first; return the files.
 
     Raises:
@@ -85,14 +85,14 @@ def bars(methods: Mapping[str, Path], request: Request) -> list[Path]:
     one, other = baseline.split, ours.split
     if (one.image_ids, one.labels) != (other.image_ids, other.labels) or (one.targets_NL != other.targets_NL).any():
         raise IntegrityError(f"the scores of {baseline.title} and {ours.title} are of other images or labels")
-    rows = chosen(other.image_ids, request.images)
-    rows = rows or rising(one.scores_NL, other.scores_NL, other.targets_NL)[: request.number]
+    rows = find_rows(other.image_ids, request.images)
+    rows = rows or order_by_rise(one.scores_NL, other.scores_NL, other.targets_NL)[: request.number]
     test = open_test(request.prepared)
     pictures = [test.show(other.image_ids[row]) for row in rows]
     return style.save(score_bars.draw(baseline, ours, pictures, rows), request.out, request.formats)
 
 
-def maps(models: Mapping[str, Path], request: Request, labels: int = 3, device: str = "auto") -> list[Path]:
+def draw_maps(models: Mapping[str, Path], request: FigureRequest, labels: int = 3, device: str = "auto") -> list[Path]:
     """Draw Fig. 5 of models, given as name -> bundle, the baseline first; of an image at most so many labels.
 
     Raises:
@@ -107,7 +107,7 @@ def maps(models: Mapping[str, Path], request: Request, labels: int = 3, device: 
         fits = each.info.vocabulary == vocabulary
         if not fits or each.info.preprocess.size != test.split.pixels_NSS3.shape[1]:
             raise IntegrityError(f"{each.folder} was trained on other labels or sizes than {request.prepared} has")
-    rows = [test.row(image_id) for image_id in request.images] or _rising(loaded, test)[: request.number]
+    rows = [test.row(image_id) for image_id in request.images] or _order_by_rise(loaded, test)[: request.number]
     groups = [_group(loaded, test, row, vocabulary, labels) for row in rows]
     return style.save(map_groups.draw(groups, list(models)), request.out, request.formats)
 
@@ -118,7 +118,7 @@ def _check_there(what: str, files: Iterable[Path]) -> None:
             raise UsageError(f"no {what} {file}")
 
 
-def _row(name: str, files: Sequence[Path]) -> prediction_paths.Row:
+def _row(name: str, files: Sequence[Path]) -> prediction_paths.PathRow:
     recordings = [read_recording(file) for file in files]
     try:
         joined = join(recordings)
@@ -126,14 +126,14 @@ def _row(name: str, files: Sequence[Path]) -> prediction_paths.Row:
         raise IntegrityError(f"{name}: {error}: {', '.join(map(str, files))}") from None
     ends = np.cumsum([recording.steps_S[-1] for recording in recordings]).tolist()
     phases = list(zip([file.stem for file in files], ends, strict=True)) if len(files) > 1 else []
-    return prediction_paths.Row(name, joined, phases)
+    return prediction_paths.PathRow(name, joined, phases)
 
 
-def _rising(models: Sequence[bundle.Bundle], test: Pictures) -> list[int]:
-    """Return the first test images that have two labels or more, in the order of `rising`, from first to last model."""
+def _order_by_rise(models: Sequence[bundle.Bundle], test: Pictures) -> list[int]:
+    """Return the first test images of two labels or more, in the order of `order_by_rise` from first to last model."""
     several_N = np.flatnonzero(test.split.targets_NL.sum(1) > 1)[:CANDIDATES]
     before_NL, after_NL = (_predict(model, test, several_N) for model in (models[0], models[-1]))
-    return [int(several_N[row]) for row in rising(before_NL, after_NL, test.split.targets_NL[several_N])]
+    return [int(several_N[row]) for row in order_by_rise(before_NL, after_NL, test.split.targets_NL[several_N])]
 
 
 def _predict(model: bundle.Bundle, test: Pictures, rows_N: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -151,7 +151,7 @@ def _input(model: bundle.Bundle, test: Pictures, rows_B: NDArray[np.intp]) -> to
 
 def _group(
     models: Sequence[bundle.Bundle], test: Pictures, row: int, vocabulary: Sequence[str], limit: int
-) -> map_groups.Group:
+) -> map_groups.ImageMaps:
     """Compute the maps of an image's labels; of more than `limit` those whose score differs most between the models."""
     relevant = np.flatnonzero(test.split.targets_NL[row])
     inputs = [_input(model, test, np.array([row])) for model in models]
@@ -161,7 +161,7 @@ def _group(
     ]
     scores = [probabilities_1L[0].cpu().numpy()[relevant] for _, probabilities_1L in results]
     shown = np.sort(np.argsort(-(scores[-1] - scores[0]), kind="stable")[:limit])
-    return map_groups.Group(
+    return map_groups.ImageMaps(
         test.show(test.split.image_ids[row]),
         [vocabulary[label] for label in relevant[shown]],
         [maps_1KHW[0].cpu().numpy()[shown] for maps_1KHW, _ in results],

@@ -2,7 +2,7 @@
 
 Shapes: K labels of an image, H x W a feature map, P x Q a picture.
 
-Both maps of a label have one colour scale: from 0, where a place does not speak for the label or against it, to the
+Both maps of a label have one colour scale: from 0, where a region does not speak for the label or against it, to the
 higher of the two networks' highest value. So a paler map is a weaker one.
 """
 
@@ -24,7 +24,7 @@ PALEST, SHARE = 0.25, 0.8
 GAP, GROUP_GAP, SIDE, HEAD, UNDER, FOOT, BETWEEN = 0.05, 0.22, 0.16, 0.17, 0.12, 0.3, 0.12
 
 
-class Group(NamedTuple):
+class ImageMaps(NamedTuple):
     """An image with its labels: per network the maps (K, H, W) and the probabilities (K,)."""
 
     picture_PQ3: NDArray[np.uint8]
@@ -33,7 +33,7 @@ class Group(NamedTuple):
     scores: Sequence[NDArray[np.floating]]
 
 
-def draw(groups: Sequence[Group], titles: Sequence[str], beside: int = 2) -> Figure:
+def draw(groups: Sequence[ImageMaps], titles: Sequence[str], beside: int = 2) -> Figure:
     """Draw groups, `beside` each other; `titles` are the networks, from the top to the bottom row of a group."""
     most = max(len(group.labels) for group in groups)
     beside = min(beside, len(groups))
@@ -45,7 +45,7 @@ def draw(groups: Sequence[Group], titles: Sequence[str], beside: int = 2) -> Fig
     cells = [(cell, cell * min(1.0, max(_ratio(group) for group in line))) for line in lines]
     blocks = [HEAD + len(titles) * (tall + UNDER) for _, tall in cells]
     height = sum(blocks) + (len(lines) - 1) * BETWEEN + FOOT
-    with style.house():
+    with style.figure_style():
         figure = Figure((style.TWO_COLUMNS, height))
         for number, line in enumerate(lines):
             top = sum(blocks[:number]) + number * BETWEEN
@@ -55,40 +55,40 @@ def draw(groups: Sequence[Group], titles: Sequence[str], beside: int = 2) -> Fig
     return figure
 
 
-def _ratio(group: Group) -> float:
+def _ratio(group: ImageMaps) -> float:
     height, width, _ = group.picture_PQ3.shape
     ratio: float = height / width
     return ratio
 
 
 def _group(
-    figure: Figure, group: Group, titles: Sequence[str], corner: tuple[float, float], cell: tuple[float, float]
+    figure: Figure, group: ImageMaps, titles: Sequence[str], corner: tuple[float, float], cell: tuple[float, float]
 ) -> None:
     (left, top), (wide, tall) = corner, cell
     across, down = figure.get_size_inches()
     block = len(titles) * (tall + UNDER) - UNDER
-    axes = style.place(figure, left, top + HEAD + (block - tall) / 2, wide, tall)
+    axes = style.add_axes(figure, left, top + HEAD + (block - tall) / 2, wide, tall)
     axes.imshow(group.picture_PQ3, interpolation="lanczos")
     style.frame(axes)
     for row, title in enumerate(titles):
         begin = top + HEAD + row * (tall + UNDER)
         x, y = (left + wide + SIDE / 2 + 0.02) / across, 1 - (begin + tall / 2) / down
         figure.text(
-            x, y, title, rotation=90, ha="center", va="center", fontsize=style.fitting(title, tall, style.SMALL)
+            x, y, title, rotation=90, ha="center", va="center", fontsize=style.fitting_size(title, tall, style.SMALL)
         )
         for column, label in enumerate(group.labels):
-            axes = style.place(figure, left + wide + SIDE + GAP + column * (wide + GAP), begin, wide, tall)
+            axes = style.add_axes(figure, left + wide + SIDE + GAP + column * (wide + GAP), begin, wide, tall)
             highest = max(float(maps[column].max()) for maps in group.maps)
             axes.imshow(_overlay(group.picture_PQ3, group.maps[row][column], highest), interpolation="lanczos")
             style.frame(axes)
             axes.set_xlabel(f"{group.scores[row][column]:.2f}", labelpad=1.5, fontsize=style.TINY, color=style.WEAK)
             if row == 0:
                 name = style.short(label)
-                axes.set_title(name, pad=2.5, color=style.RELEVANT, fontsize=style.fitting(name, wide, 7.0))
+                axes.set_title(name, pad=2.5, color=style.RELEVANT, fontsize=style.fitting_size(name, wide, 7.0))
 
 
 def _overlay(picture_PQ3: NDArray[np.uint8], map_HW: NDArray[np.floating], highest: float) -> NDArray[np.uint8]:
-    """Return a picture in grey under the colours of a map; the higher a place, the more of its colour is seen."""
+    """Return a picture in grey under the colours of a map; the higher its value, the more of its colour is seen."""
     height, width = picture_PQ3.shape[:2]
     heat_HW = np.clip(np.asarray(map_HW, np.float32) / highest, 0, 1) if highest > 0 else np.zeros_like(map_HW)
     wide = Image.fromarray(np.asarray(heat_HW, np.float32)).resize((width, height), Image.Resampling.BICUBIC)
@@ -108,7 +108,7 @@ def _mixed(heat_PQ: NDArray[np.floating], grey_PQ: NDArray[np.floating]) -> NDAr
 
 def _scale(figure: Figure, height: float) -> None:
     """Draw what the colours mean, and the numbers."""
-    axes = style.place(figure, 2.42, height - 0.2, 1.2, 0.075)
+    axes = style.add_axes(figure, 2.42, height - 0.2, 1.2, 0.075)
     heat_1Q = np.linspace(0, 1, 256)[None]
     axes.imshow(_mixed(heat_1Q, np.full_like(heat_1Q, 0.8)), aspect="auto", interpolation="nearest")
     style.frame(axes)

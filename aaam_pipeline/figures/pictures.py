@@ -56,7 +56,7 @@ def open_test(prepared: Path) -> Pictures:
     return Pictures(split, {image_id: row for row, image_id in enumerate(split.image_ids)})
 
 
-def rising(
+def order_by_rise(
     before_NL: NDArray[np.floating], after_NL: NDArray[np.floating], targets_NL: NDArray[np.integer]
 ) -> list[int]:
     """Order images by how far a hard label of theirs rises, the farthest first; of equal ones those with more labels.
@@ -75,15 +75,15 @@ def _hard(scores_NL: NDArray[np.floating], relevant_NL: NDArray[np.bool_]) -> ND
     return hard_NL
 
 
-def chosen(image_ids: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Return the places of the images that somebody chose.
+def find_rows(image_ids: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Return the positions of the images that somebody chose.
 
     Raises:
         UsageError: one is not among `image_ids`.
     """
-    places = {image_id: place for place, image_id in enumerate(image_ids)}
+    positions = {image_id: position for position, image_id in enumerate(image_ids)}
     for image_id in wanted:
-        if image_id not in places:
+        if image_id not in positions:
             few = ", ".join(image_ids[:10]) + (", ..." if len(image_ids) > 10 else "")
             raise UsageError(f"no image {image_id!r} there; there are {few}")
-    return [places[image_id] for image_id in wanted]
+    return [positions[image_id] for image_id in wanted]

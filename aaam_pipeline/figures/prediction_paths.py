@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.figures import style
-from aaam_pipeline.figures.pictures import rising
+from aaam_pipeline.figures.pictures import order_by_rise
 from aaam_pipeline.figures.spread import spread
 from aaam_pipeline.formats.recordings import Recording
 
@@ -28,7 +28,7 @@ LABEL_GAP = 0.09
 WINDOW = 25
 
 
-class Row(NamedTuple):
+class PathRow(NamedTuple):
     """A row of the figure: a method's recording, and its phases as (name, last step), if it has more than one."""
 
     title: str
@@ -37,31 +37,31 @@ class Row(NamedTuple):
 
 
 def draw(
-    paths: Sequence[Row], pictures: Sequence[NDArray[np.uint8]], places: Sequence[int], irrelevant: int = 3
+    paths: Sequence[PathRow], pictures: Sequence[NDArray[np.uint8]], positions: Sequence[int], irrelevant: int = 3
 ) -> Figure:
-    """Draw the images at `places` of the recordings, with their `pictures` above.
+    """Draw the images at `positions` of the recordings, with their `pictures` above.
 
     Raises:
         IntegrityError: the recordings are not of the same images and labels.
     """
     check_alike(paths)
     first = paths[0].recording
-    shown = [_shown(paths, place, irrelevant) for place in places]
+    shown = [_shown(paths, position, irrelevant) for position in positions]
     names = [style.short(first.labels[label]) for labels in shown for label in labels]
     beside = max(style.text_width(name, style.SMALL) for name in names) + 0.14
-    width = (style.TWO_COLUMNS - LEFT) / len(places)
+    width = (style.TWO_COLUMNS - LEFT) / len(positions)
     height = TOP + PICTURE + len(paths) * (PLOT + ROW_GAP) + BOTTOM
-    with style.house():
+    with style.figure_style():
         figure = Figure((style.TWO_COLUMNS, height))
-        for column, place in enumerate(places):
+        for column, position in enumerate(positions):
             left = LEFT + column * width
-            axes = style.place(figure, left, TOP, width - beside, PICTURE)
+            axes = style.add_axes(figure, left, TOP, width - beside, PICTURE)
             axes.imshow(pictures[column], interpolation="lanczos")
             style.frame(axes)
             for row, path in enumerate(paths):
                 top = TOP + PICTURE + ROW_GAP + row * (PLOT + ROW_GAP)
-                axes = style.place(figure, left, top, width - beside, PLOT)
-                _panel(axes, path, place, shown[column])
+                axes = style.add_axes(figure, left, top, width - beside, PLOT)
+                _panel(axes, path, position, shown[column])
                 if column == 0:
                     axes.set_ylabel("score")
                     middle = 1 - (top + PLOT / 2) / height
@@ -73,7 +73,7 @@ def draw(
     return figure
 
 
-def check_alike(paths: Sequence[Row]) -> None:
+def check_alike(paths: Sequence[PathRow]) -> None:
     """Check that recordings can be shown beside each other.
 
     Raises:
@@ -87,24 +87,24 @@ def check_alike(paths: Sequence[Row]) -> None:
             raise IntegrityError(f"the recordings of {first.title} and {path.title} are of other images or labels")
 
 
-def choose(path: Row, count: int) -> list[int]:
-    """Return the places of the images on which a hard label rises farthest from the first phase to the end."""
+def choose(path: PathRow, count: int) -> list[int]:
+    """Return the positions of the images on which a hard label rises farthest from the first phase to the end."""
     recording, first = path.recording, 0
     if path.phases:
         # of two scores at that step, those that the next phase starts from
         first = int(np.flatnonzero(recording.steps_S <= path.phases[0][1])[-1])
-    return rising(recording.scores_SML[first], recording.scores_SML[-1], recording.targets_ML)[:count]
+    return order_by_rise(recording.scores_SML[first], recording.scores_SML[-1], recording.targets_ML)[:count]
 
 
-def _shown(paths: Sequence[Row], place: int, irrelevant: int) -> list[int]:
+def _shown(paths: Sequence[PathRow], position: int, irrelevant: int) -> list[int]:
     """Return the labels to be drawn, the same in every row: the relevant ones, and the best-scored of the others."""
-    relevant_L = paths[0].recording.targets_ML[place] > 0
-    score_L = np.mean([path.recording.scores_SML[:, place].mean(0) for path in paths], axis=0)
+    relevant_L = paths[0].recording.targets_ML[position] > 0
+    score_L = np.mean([path.recording.scores_SML[:, position].mean(0) for path in paths], axis=0)
     best_L = np.argsort(-np.where(relevant_L, -1, score_L), kind="stable")[: min(irrelevant, int((~relevant_L).sum()))]
     return [*np.flatnonzero(relevant_L).tolist(), *best_L.tolist()]
 
 
-def _panel(axes: Axes, path: Row, place: int, labels: Sequence[int]) -> None:
+def _panel(axes: Axes, path: PathRow, position: int, labels: Sequence[int]) -> None:
     recording = path.recording
     last = int(recording.steps_S[-1]) or 1
     axes.set_xlim(0, last)
@@ -117,15 +117,15 @@ def _panel(axes: Axes, path: Row, place: int, labels: Sequence[int]) -> None:
         axes.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k" if step else "0")
     _phases(axes, path.phases, last)
     parts = np.searchsorted(recording.steps_S, [end for _, end in path.phases[:-1]], side="right")
-    ends = [float(recording.scores_SML[-1, place, label]) for label in labels]
+    ends = [float(recording.scores_SML[-1, position, label]) for label in labels]
     at = spread(ends, LABEL_GAP / PLOT * 1.04, 0, 1)
     # many labels are set smaller
     size = min(style.SMALL, style.SMALL * PLOT / LABEL_GAP / len(labels)) if labels else style.SMALL
     # of equal ends the relevant lines lie above the others
     for label, end, height in reversed(list(zip(labels, ends, at, strict=True))):
-        relevant = bool(recording.targets_ML[place, label])
+        relevant = bool(recording.targets_ML[position, label])
         colour = style.RELEVANT if relevant else style.IRRELEVANT
-        line_S = recording.scores_SML[:, place, label]
+        line_S = recording.scores_SML[:, position, label]
         axes.plot(recording.steps_S, line_S, color=colour, linewidth=0.35, alpha=0.2)
         axes.plot(
             recording.steps_S, _smooth(line_S, parts), color=colour,
@@ -142,7 +142,7 @@ def _smooth(line_S: NDArray[np.floating], parts: NDArray[np.intp]) -> NDArray[np
     smooth = []
     for piece in np.split(np.asarray(line_S, np.float64), parts):
         widest, count = len(piece) // WINDOW, len(piece)
-        halves = [min(widest, place, count - 1 - place) for place in range(count)]
+        halves = [min(widest, position, count - 1 - position) for position in range(count)]
         smooth += [float(piece[at - half : at + half + 1].mean()) for at, half in enumerate(halves)]
     return np.array(smooth)
 

@@ -41,7 +41,7 @@ def draw(
     )
     heights = [max(map(len, labels[start : start + across])) * LINE for start in range(0, len(rows), across)]
     total = HEAD + sum(heights) + len(heights) * (FOOT + GAP) - GAP
-    with style.house():
+    with style.figure_style():
         figure = Figure((width * across + BETWEEN * (across - 1), total))
         _legend(figure, baseline.title, ours.title)
         for number, row in enumerate(rows):
@@ -49,12 +49,12 @@ def draw(
             left = column * (width + BETWEEN)
             top = HEAD + sum(heights[:line]) + line * (FOOT + GAP)
             picture = min(1.3, heights[line])
-            axes = style.place(figure, left + 0.03, top, picture, picture)
+            axes = style.add_axes(figure, left + 0.03, top, picture, picture)
             axes.imshow(pictures[number], interpolation="lanczos")
             axes.set_anchor("N")
             style.frame(axes)
             begin = left + 0.03 + picture + longest + 0.1
-            axes = style.place(figure, begin, top, left + width - begin - 0.06, len(labels[number]) * LINE)
+            axes = style.add_axes(figure, begin, top, left + width - begin - 0.06, len(labels[number]) * LINE)
             _bars(axes, baseline, ours, row, labels[number])
     return figure
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return a place for each wanted place, at least `gap` apart in the same order, moved by the least squares.
+    """Return a position for each wanted position, at least `gap` apart in the same order, moved by the least squares.
 
     Without the gaps this is isotonic regression, which pools neighbours that are out of order (Ayer et al. 1955).
     Places are kept within [low, high] if there is room; else they are spread evenly over it.
@@ -16,7 +16,7 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     if count > 1 and gap * (count - 1) > high - low:
         gap = (high - low) / (count - 1)
     order = sorted(range(count), key=lambda each: (wanted[each], each))
-    # pools of labels that touch: sum of what they want of the first one's place, and how many
+    # pools of labels that touch: sum of what they want of the first one's position, and how many
     pools: list[tuple[float, int]] = []
     for rank, each in enumerate(order):
         pools.append((wanted[each] - rank * gap, 1))
@@ -25,7 +25,7 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
             pools[-1] = (pools[-1][0] + total, pools[-1][1] + size)
     bases = [total / size for total, size in pools for _ in range(size)]
     top = high - gap * (count - 1)
-    places = [0.0] * count
+    positions = [0.0] * count
     for rank, (each, base) in enumerate(zip(order, bases, strict=True)):
-        places[each] = round(min(max(base, low), top) + rank * gap, 9)
-    return places
+        positions[each] = round(min(max(base, low), top) + rank * gap, 9)
+    return positions

@@ -63,8 +63,8 @@ RULES: Any = {
 
 
 @contextmanager
-def house() -> Iterator[None]:
-    """Draw in the house style while the block runs, whatever a reader's own matplotlibrc says."""
+def figure_style() -> Iterator[None]:
+    """Draw in the figures' style while the block runs, whatever a reader's own matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(RULES)
@@ -92,8 +92,8 @@ def frame(axes: Axes) -> None:
         spine.set_visible(False)
 
 
-def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Add axes at a place in inches from the upper left corner."""
+def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Add axes at a position in inches from the upper left corner."""
     across, down = figure.get_size_inches()
     return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
 
@@ -103,7 +103,7 @@ def short(label: str) -> str:
     return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 
-def fitting(text: str, room: float, size: float) -> float:
+def fitting_size(text: str, room: float, size: float) -> float:
     """Return the size in points, `size` at most, in which a text fits into so many inches."""
     return size * min(1.0, room / text_width(text, size))
 

@@ -25,7 +25,7 @@ class Calibration(msgspec.Struct, frozen=True):
     biases: list[float]
 
     def fits(self, labels: int) -> bool:
-        """Tell whether there is one line for each of so many labels."""
+        """Return whether there is one line for each of so many labels."""
         return len(self.slopes) == len(self.biases) == labels
 
 

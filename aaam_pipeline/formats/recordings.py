@@ -91,7 +91,7 @@ def read_recording(path: Path) -> Recording:
 
 
 def join(recordings: Sequence[Recording]) -> Recording:
-    """Put phases one after the other, in order: the steps of a phase go on from the last step of the one before.
+    """Put phases one after the other, in order: the steps of a phase continue from the last step of the one before.
 
     A phase may start from other weights than the last of the one before (those of its best epoch): a step may then be
     there twice.

@@ -1,4 +1,4 @@
-"""How far scores can be taken at their word: of the labels given 0.8, are eight in ten there?
+"""How reliable scores are: of the labels given 0.8, are eight in ten there?
 
 Shapes: N images, L labels, B bins of equal width over [0, 1].
 """

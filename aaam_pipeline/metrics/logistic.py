@@ -4,7 +4,7 @@ Shapes: N images, L labels.
 
     p = sigmoid(s x + b)      minimises      sum over images of cost * cross-entropy(p, y)  +  prior / 2 (u^2 + b^2)
 
-The slope s is u itself, or exp(u), which keeps it above 0. Fisher's information stands for the second derivatives.
+The slope s is u itself, or exp(u), which keeps it above 0. Fisher's information replaces the second derivatives.
 Written by hand: the base install has no SciPy, whose solvers would take the labels one by one.
 """
 

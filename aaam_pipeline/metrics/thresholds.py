@@ -14,7 +14,7 @@ def choose_thresholds(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.in
     """Return for each label the threshold with the highest F1, or the one best over all labels if that is higher, (L,).
 
     Scores have to mean the same for all labels, as calibrated ones do. The best F1 of a label that is hardly told from
-    others lies at a score where it is mostly wrong: beside labels that are right, such assignments are junk. A label
+    others lies at a score where it is mostly wrong: beside labels that are right, such assignments are useless. A label
     with fewer than `ENOUGH` positive images gets the common threshold, since one of its own would be an accident.
 
     A threshold lies half-way between the last score that is in and the first that is out, so that small differences

@@ -13,7 +13,7 @@ from training.toy_blocks import make_prepared, write_params
 from aaam_pipeline import metrics
 from aaam_pipeline.baselines import NAMES, features
 from aaam_pipeline.baselines import compare as stage
-from aaam_pipeline.baselines.compare import ComparisonPaths, Wanted, compare, comparison_paths, parse_settings
+from aaam_pipeline.baselines.compare import ComparisonPaths, MethodSelection, compare, comparison_paths, parse_settings
 from aaam_pipeline.baselines.worker import as_probabilities, peak_memory
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.params import ParamsFile
@@ -27,8 +27,8 @@ from aaam_pipeline.formats.scores import read_scores
 def run(
     where: ComparisonPaths, *methods: str, tuned: bool = False, by: str = "map", settings: Any = None
 ) -> Comparison:
-    wanted = Wanted(methods, by if tuned else None, settings or {})
-    return compare("toy", ParamsFile.read(where.prepared.parents[2] / "params.yaml"), where, wanted, NullReporter())
+    selection = MethodSelection(methods, by if tuned else None, settings or {})
+    return compare("toy", ParamsFile.read(where.prepared.parents[2] / "params.yaml"), where, selection, NullReporter())
 
 
 @pytest.fixture(scope="module")

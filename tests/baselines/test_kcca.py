@@ -7,7 +7,7 @@ from aaam_pipeline import baselines
 from aaam_pipeline.baselines import semantic
 from aaam_pipeline.baselines.kcca import Kcca, KccaThen
 from aaam_pipeline.baselines.kernels import Kernel
-from aaam_pipeline.baselines.semantic import Settings, Space
+from aaam_pipeline.baselines.semantic import SemanticSpace, SpaceSettings
 from aaam_pipeline.core.errors import DatasetError, UsageError
 
 
@@ -27,7 +27,7 @@ def _centred(kernel: NDArray[np.floating]) -> NDArray[np.float64]:
 @pytest.mark.parametrize("kappa", [0.1, 2.0])
 def test_correlations_and_coordinates_are_those_of_the_dense_eigen_problem(kernel: str, kappa: float) -> None:
     features, targets = _material()
-    space = Space(features, targets, Settings(kernel=kernel, kappa=kappa, power=0, unit=False))
+    space = SemanticSpace(features, targets, SpaceSettings(kernel=kernel, kappa=kappa, power=0, unit=False))
     kx = _centred(Kernel(kernel, features)(features, features))
     ky = _centred(targets.astype(np.float64) @ targets.T)
     ridge_x, ridge_y = (kappa * np.trace(each) / len(features) * np.eye(len(features)) for each in (kx, ky))
@@ -43,7 +43,7 @@ def test_correlations_and_coordinates_are_those_of_the_dense_eigen_problem(kerne
 
 def test_new_images_are_projected_as_the_training_images_are() -> None:
     features, targets = _material()
-    space = Space(features, targets, Settings())
+    space = SemanticSpace(features, targets, SpaceSettings())
     np.testing.assert_allclose(space.project(features), space.train_NE, atol=1e-4)
     assert space.project(features[:0]).shape == (0, 5)
 
@@ -52,7 +52,7 @@ def test_a_linear_kernel_without_noise_correlates_perfectly() -> None:
     # the label is a linear function of the feature: r = 1 but for the regularisation, worked out by hand below
     features = np.array([[0.0], [0], [1], [1]], np.float32)
     targets = np.array([[0], [0], [1], [1]], np.uint8)
-    space = Space(features, targets, Settings(kernel="linear", kappa=0.25, unit=False))
+    space = SemanticSpace(features, targets, SpaceSettings(kernel="linear", kappa=0.25, unit=False))
     # both kernels have the one eigenvalue 1, so kx = ky = 0.25 * 1 / 4: r^2 = (1 / (1 + kx)) (1 / (1 + ky))
     assert space.correlations_E == pytest.approx([1 / (1 + 1 / 16)])
     scores = Kcca(kernel="linear", unit=False).fit(features, targets).predict_scores(features)
@@ -62,16 +62,16 @@ def test_a_linear_kernel_without_noise_correlates_perfectly() -> None:
 
 def test_with_all_images_as_landmarks_nystroem_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     features, targets = _material()
-    exact = Space(features, targets, Settings(landmarks=60))
+    exact = SemanticSpace(features, targets, SpaceSettings(landmarks=60))
     monkeypatch.setattr(semantic, "EXACT", 59)
     monkeypatch.setattr(semantic, "BLOCK", 17)
-    near = Space(features, targets, Settings(landmarks=60))
+    near = SemanticSpace(features, targets, SpaceSettings(landmarks=60))
     np.testing.assert_allclose(near.correlations_E, exact.correlations_E, atol=1e-3)
     signs = np.sign((near.train_NE * exact.train_NE).sum(0))
     np.testing.assert_allclose(near.train_NE * signs, exact.train_NE, atol=5e-3)
     np.testing.assert_allclose(near.project(features) * signs, exact.project(features), atol=5e-3)
     # fewer: an approximation from below, of the right kind
-    few = Space(features, targets, Settings(landmarks=30))
+    few = SemanticSpace(features, targets, SpaceSettings(landmarks=30))
     assert (few.correlations_E <= exact.correlations_E + 1e-6).all()
     assert few.correlations_E[0] > 0.7 * exact.correlations_E[0]
 
@@ -79,7 +79,7 @@ def test_with_all_images_as_landmarks_nystroem_is_exact(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("shift", [10.0, 1000.0])
 def test_features_that_differ_little_for_their_size_are_told_apart(shift: float) -> None:
     features, targets = _material()
-    # numbers that float32 holds exactly at both places, so that only the distances could differ
+    # numbers that float32 holds exactly at both positions, so that only the distances could differ
     features = np.round(features * 256) / 256
     near, far = (
         Kcca(unit=False, kappa=0.01).fit(each, targets).predict_scores(each)
@@ -94,18 +94,18 @@ def test_a_kernel_that_is_damaged_by_rounding_is_refused_with_one_line(monkeypat
     damaged = np.diag(np.where(np.arange(len(features)), 1, -5)).astype(np.float32)
     monkeypatch.setattr(Kernel, "__call__", lambda self, one, other: damaged)
     with pytest.raises(DatasetError, match=r"differ too little for kappa 0\.001; use a larger one"):
-        Space(features, targets, Settings(kappa=1e-3))
+        SemanticSpace(features, targets, SpaceSettings(kappa=1e-3))
 
 
 def test_landmarks_are_drawn_by_what_is_in_a_row_not_by_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     features, targets = _material()
     order = np.random.default_rng(5).permutation(len(features))
-    drawn, again, other = (semantic.draw(features, 20, seed) for seed in (1, 1, 2))
+    drawn, again, other = (semantic.draw_landmarks(features, 20, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(drawn, again)
     assert len(set(drawn)) == 20
     assert set(drawn) != set(other)
-    np.testing.assert_array_equal(order[semantic.draw(features[order], 20, 1)], drawn)
-    assert sorted(semantic.draw(features, 100, 1)) == list(range(60))
+    np.testing.assert_array_equal(order[semantic.draw_landmarks(features[order], 20, 1)], drawn)
+    assert sorted(semantic.draw_landmarks(features, 100, 1)) == list(range(60))
     monkeypatch.setattr(semantic, "EXACT", 59)
     one = Kcca(landmarks=20).fit(features, targets).predict_scores(features)
     two = Kcca(landmarks=20).fit(features[order], targets[order]).predict_scores(features)

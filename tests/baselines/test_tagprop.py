@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from aaam_pipeline.baselines import tagprop
 from aaam_pipeline.baselines.nearest import Nearest
 from aaam_pipeline.baselines.sigmoids import LEAST_ALPHA, Sigmoids, fit_sigmoids
-from aaam_pipeline.baselines.tagprop import EPS, Neighbourhood, TagProp, balance, loss, weigh
+from aaam_pipeline.baselines.tagprop import EPS, Neighbourhood, TagProp, class_costs, loss, neighbour_weights
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.calibration import sigmoid
 
@@ -44,7 +44,7 @@ def test_the_gradient_is_that_of_finite_differences(by: str, modulated: bool) ->
     ],
 )
 def test_weights_are_those_worked_out_by_hand(by: str, parameters: list[float], expected: NDArray[np.float64]) -> None:
-    weights = weigh(np.array(parameters), np.array([[0.0, 1, 2], [5, 6, 7]]), by)
+    weights = neighbour_weights(np.array(parameters), np.array([[0.0, 1, 2], [5, 6, 7]]), by)
     np.testing.assert_allclose(weights, [expected, expected])
 
 
@@ -71,7 +71,7 @@ def test_scores_of_a_toy_set_are_those_worked_out_by_hand() -> None:
     assert method.parameters_[0] > 0.05
     # the second neighbour of every training image is in the other pair: all weight goes to the first rank
     ranked = TagProp(k=2, weights="rank", sigmoid=False, unit=False).fit(features, targets)
-    assert weigh(ranked.parameters_, np.zeros((1, 2)), "rank")[0, 0] > 0.99
+    assert neighbour_weights(ranked.parameters_, np.zeros((1, 2)), "rank")[0, 0] > 0.99
 
 
 def test_learning_lowers_the_loss_and_rounds_do_not_raise_it() -> None:
@@ -109,7 +109,7 @@ def test_sigmoids_stay_finite_and_never_turn_a_ranking_upside_down() -> None:
     targets[10:, 0] = 1  # separated perfectly
     targets[0, 1] = 1  # the only image with the label has no neighbour with it
     targets[:, 3] = 1
-    found = fit_sigmoids(x, targets, *balance(targets))
+    found = fit_sigmoids(x, targets, *class_costs(targets))
     assert np.isfinite(found).all()
     assert (found.alpha_L >= LEAST_ALPHA).all()
     assert found.alpha_L[1] == pytest.approx(LEAST_ALPHA)

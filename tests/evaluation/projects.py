@@ -38,8 +38,8 @@ def scored(strength: float, calibration: Calibration | None = None, images: int 
 def write(folder: Path, dataset: str, **methods: float) -> None:
     """Write scores of methods, as name=strength; `compare_knn` is the file compare/knn."""
     for name, strength in methods.items():
-        place = folder / "scores" / dataset / f"{name.replace('compare_', 'compare/')}.parquet"
-        write_scores(place, scored(strength))
+        path = folder / "scores" / dataset / f"{name.replace('compare_', 'compare/')}.parquet"
+        write_scores(path, scored(strength))
 
 
 def make_prepared(folder: Path, dataset: str, missing: int = 0) -> None:
@@ -58,13 +58,13 @@ def make_prepared(folder: Path, dataset: str, missing: int = 0) -> None:
 
 
 def make_ablation(folder: Path, dataset: str, rows: str) -> None:
-    place = folder / "reports" / dataset
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "ablation.csv").write_text(HEADER + rows)
+    path = folder / "reports" / dataset
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "ablation.csv").write_text(HEADER + rows)
 
 
 def read(dataset: str = "scenes", **chosen: str) -> Inputs:
-    """Read what a report needs of the project that one stands in."""
+    """Read what a report needs of the project in the working folder."""
     params = ParamsFile.read(HERE.params) if HERE.params.is_file() else None
     return inputs.read(dataset, Sources(params=params), **chosen)
 

@@ -12,8 +12,8 @@ from aaam_pipeline.evaluation.inputs import Sources
 from aaam_pipeline.evaluation.markdown import table as markdown
 from aaam_pipeline.formats.comparison import Comparison, MethodResult
 
-FIGURES = {"precision_at_k": 0.5, "recall_at_k": 0.25, "map_at_10": 0.75, "map": 0.3333, "n_plus": 4}
-KNN = MethodResult("knn", "", test=FIGURES, seconds_fit=1.25, seconds_predict=240, peak_bytes=2_500_000_000)
+METRICS = {"precision_at_k": 0.5, "recall_at_k": 0.25, "map_at_10": 0.75, "map": 0.3333, "n_plus": 4}
+KNN = MethodResult("knn", "", test=METRICS, seconds_fit=1.25, seconds_predict=240, peak_bytes=2_500_000_000)
 BROKEN = MethodResult("svm", "", error="not enough memory")
 
 
@@ -50,7 +50,7 @@ def test_trained_networks_and_the_ablation_have_rows_too(tmp_path: Path, sources
     write(tmp_path, "iaprtc12", bce=1, hard=2, warp=1)
     seeds = "bce+tm,1,test,0.1,0.2,0.3,0.4,5\nbce+tm,2,test,0.1,0.2,0.3,0.4,8\n"
     make_ablation(tmp_path, "iaprtc12", seeds + "bce,1,test,0.5,0.2,0.3,0.4,5\n")
-    compared = [MethodResult("warp", "", test=FIGURES), MethodResult("bce", "", test=FIGURES | {"recall_at_k": 0.6})]
+    compared = [MethodResult("warp", "", test=METRICS), MethodResult("bce", "", test=METRICS | {"recall_at_k": 0.6})]
     rows = {row[0]: row[1:] for row in table(made("iaprtc12", *compared), sources).rows}
     truth = scored(2)
     known = metrics.evaluate(truth.scores_NL, truth.targets_NL, truth.k)

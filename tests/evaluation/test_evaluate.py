@@ -41,12 +41,12 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_metrics_are_those_of_the_metrics_room(tmp_path: Path) -> None:
-    figures = report(tmp_path, bce=split(1), joint=split(2))
-    assert json.loads((tmp_path / "metrics.json").read_text()) == figures
-    assert list(figures) == ["bce", "joint"]
+    found = report(tmp_path, bce=split(1), joint=split(2))
+    assert json.loads((tmp_path / "metrics.json").read_text()) == found
+    assert list(found) == ["bce", "joint"]
     for name, seed in (("bce", 1), ("joint", 2)):
         for key, value in metrics.evaluate(split(seed).scores_NL, split(seed).targets_NL, 2).items():
-            assert figures[name][key] == pytest.approx(value, abs=1e-6)
+            assert found[name][key] == pytest.approx(value, abs=1e-6)
 
 
 def test_there_is_a_row_for_every_method_and_label(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_there_is_a_row_for_every_method_and_label(tmp_path: Path) -> None:
 
 
 def test_there_is_a_row_for_every_pair_that_occurs(tmp_path: Path) -> None:
-    figures = report(tmp_path, bce=split(1))["bce"]
+    found = report(tmp_path, bce=split(1))["bce"]
     table = rows(tmp_path / "queries" / "bce.csv")
     ids, relevant, precision = metrics.pair_queries(split(1).scores_NL, split(1).targets_NL, 10)
     assert [row["query"] for row in table] == [f"{LABELS[one]} {LABELS[other]}" for one, other in ids.tolist()]
@@ -67,18 +67,18 @@ def test_there_is_a_row_for_every_pair_that_occurs(tmp_path: Path) -> None:
     assert [float(row["precision_at_10"]) for row in table] == precision.tolist()
     enough = relevant >= 10
     assert 0 < enough.sum() < len(enough), "the example must tell the two apart"
-    assert figures["pair_queries"] == enough.sum()
-    assert figures["pair_precision_at_10"] == pytest.approx(precision[enough].mean(), abs=1e-6)
+    assert found["pair_queries"] == enough.sum()
+    assert found["pair_precision_at_10"] == pytest.approx(precision[enough].mean(), abs=1e-6)
 
 
 def test_calibration_errors_are_before_and_after(tmp_path: Path) -> None:
     line = Calibration([0.5, 2, 1, 1], [0, 1, -1, -5])
-    figures = report(tmp_path, bce=split(1)._replace(calibration=line))["bce"]
+    found = report(tmp_path, bce=split(1)._replace(calibration=line))["bce"]
     scores, targets = split(1).scores_NL, split(1).targets_NL
     for ending, each in (("", calibrate(scores, line)), ("_raw", scores)):
-        assert figures[f"ece{ending}"] == pytest.approx(metrics.calibration_error(each, targets), abs=1e-6)
+        assert found[f"ece{ending}"] == pytest.approx(metrics.calibration_error(each, targets), abs=1e-6)
         mean = metrics.label_calibration_error(each, targets)
-        assert figures[f"ece_per_label{ending}"] == pytest.approx(mean, abs=1e-6)
+        assert found[f"ece_per_label{ending}"] == pytest.approx(mean, abs=1e-6)
         table = rows(tmp_path / f"reliability{ending}" / "bce.csv")
         expected = metrics.reliability(each, targets)
         full = expected.pairs_B > 0
@@ -88,20 +88,20 @@ def test_calibration_errors_are_before_and_after(tmp_path: Path) -> None:
 
 
 def test_a_method_without_a_calibration_is_judged_by_what_it_gives(tmp_path: Path) -> None:
-    figures = report(tmp_path, bce=split(1))["bce"]
+    found = report(tmp_path, bce=split(1))["bce"]
     error = metrics.calibration_error(split(1).scores_NL, split(1).targets_NL)
-    assert figures["ece"] == pytest.approx(error, abs=1e-6)
-    assert not [name for name in figures if name.endswith("_raw")]
+    assert found["ece"] == pytest.approx(error, abs=1e-6)
+    assert not [name for name in found if name.endswith("_raw")]
     assert not (tmp_path / "reliability_raw").exists()
 
 
 def test_the_papers_metrics_are_of_raw_scores_and_queries_of_calibrated_ones(tmp_path: Path) -> None:
     line = Calibration([0.2, 3, 1, 1], [1, -1, -2, 0])
-    figures = report(tmp_path, bce=split(1)._replace(calibration=line))["bce"]
+    found = report(tmp_path, bce=split(1)._replace(calibration=line))["bce"]
     scores, targets = split(1).scores_NL, split(1).targets_NL
     calibrated = calibrate(scores, line)
-    assert figures["precision_at_k"] == pytest.approx(metrics.evaluate(scores, targets, 2)["precision_at_k"], abs=1e-6)
-    assert figures["precision_at_k"] != pytest.approx(metrics.evaluate(calibrated, targets, 2)["precision_at_k"])
+    assert found["precision_at_k"] == pytest.approx(metrics.evaluate(scores, targets, 2)["precision_at_k"], abs=1e-6)
+    assert found["precision_at_k"] != pytest.approx(metrics.evaluate(calibrated, targets, 2)["precision_at_k"])
     found = [float(row["precision_at_10"]) for row in rows(tmp_path / "queries" / "bce.csv")]
     assert found == metrics.pair_queries(calibrated, targets, 10).precision_P.tolist()
     assert found != metrics.pair_queries(scores, targets, 10).precision_P.tolist()
@@ -109,13 +109,13 @@ def test_the_papers_metrics_are_of_raw_scores_and_queries_of_calibrated_ones(tmp
 
 def test_retrieval_is_measured_for_queries_of_one_to_three_labels(tmp_path: Path) -> None:
     line = Calibration([0.2, 3, 1, 1], [1, -1, -2, 0])
-    figures = report(tmp_path, bce=split(1)._replace(calibration=line))["bce"]
+    found = report(tmp_path, bce=split(1)._replace(calibration=line))["bce"]
     calibrated = calibrate(split(1).scores_NL, line)
     for size in (1, 2, 3):
         mean, count = metrics.retrieval_map(calibrated, split(1).targets_NL, size)
         assert count > 0
-        assert figures[f"retrieval_map_{size}"] == pytest.approx(mean, abs=1e-6)
-        assert figures[f"retrieval_queries_{size}"] == count
+        assert found[f"retrieval_map_{size}"] == pytest.approx(mean, abs=1e-6)
+        assert found[f"retrieval_queries_{size}"] == count
 
 
 def embedded(seed: int, prefix: str = "") -> ScoredSplit:

@@ -25,7 +25,7 @@ def test_labels_are_ordered_by_difficulty_and_by_gain(project: Path) -> None:
     make_prepared(project, "scenes")
     hardest, up, down, every = labels(read()).items
     ap, before = (metrics.average_precision(scored(each).scores_NL, scored(each).targets_NL) for each in (2, 1))
-    there = [place for place, label in enumerate(LABELS) if label != "never"]
+    there = [index for index, label in enumerate(LABELS) if label != "never"]
     order = sorted(there, key=lambda label: ap[label])
     assert [row[0] for row in hardest.rows] == [LABELS[label] for label in order]  # type: ignore[union-attr]
     gains = sorted(

@@ -14,7 +14,7 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.figures import build, prediction_paths, score_bars, style
-from aaam_pipeline.figures.pictures import open_test, rising
+from aaam_pipeline.figures.pictures import open_test, order_by_rise
 from aaam_pipeline.formats.recordings import Recording, write_recording
 from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 from aaam_pipeline.models.preprocess import Preprocess
@@ -67,8 +67,8 @@ def project(made: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> Path
     return made
 
 
-def request_for(folder: Path, *images: str) -> build.Request:
-    return build.Request(Path("data/prepared/toy"), folder / "figure", images, 2, ["svg"])
+def request_for(folder: Path, *images: str) -> build.FigureRequest:
+    return build.FigureRequest(Path("data/prepared/toy"), folder / "figure", images, 2, ["svg"])
 
 
 def texts(svg: Path) -> list[str]:
@@ -171,15 +171,15 @@ def test_damaged_or_unlike_inputs_are_refused(project: Path, tmp_path: Path) -> 
     write_recording(tmp_path / "other.parquet", other)
     files = [Path("plots/toy/paths/bce.parquet"), tmp_path / "other.parquet"]
     with pytest.raises(IntegrityError, match="Mine: recordings to be joined are of other images or labels"):
-        build.paths({"Mine": files}, request_for(tmp_path))
+        build.draw_paths({"Mine": files}, request_for(tmp_path))
     with pytest.raises(IntegrityError, match="the recordings of A and B are of other images or labels"):
-        build.paths({"A": files[:1], "B": files[1:]}, request_for(tmp_path))
+        build.draw_paths({"A": files[:1], "B": files[1:]}, request_for(tmp_path))
     write_scores(tmp_path / "other.parquet", scored(1)._replace(image_ids=["a", "b", "c"]))
     with pytest.raises(IntegrityError, match="the scores of A and B are of other images or labels"):
-        build.bars({"A": Path("scores/toy/bce.parquet"), "B": tmp_path / "other.parquet"}, request_for(tmp_path))
+        build.draw_bars({"A": Path("scores/toy/bce.parquet"), "B": tmp_path / "other.parquet"}, request_for(tmp_path))
     make_bundle(tmp_path / "model", [*LABELS[:-1], "cat"])
     with pytest.raises(IntegrityError, match="was trained on other labels or sizes"):
-        build.maps({"A": tmp_path / "model"}, request_for(tmp_path))
+        build.draw_maps({"A": tmp_path / "model"}, request_for(tmp_path))
     assert not list(tmp_path.glob("figure*"))
 
 
@@ -188,7 +188,7 @@ def test_images_are_chosen_on_which_a_hard_label_rises() -> None:
     before = np.array([[0.1, 0.9, 0.5], [0.9, 0.2, 0.1], [0.9, 0.2, 0.1], [0.1, 0.2, 0.3]])
     after = np.array([[0.3, 0.9, 0.5], [0.1, 0.2, 0.6], [0.9, 0.2, 0.4], [0.1, 0.2, 0.99]])
     # label 2 of the last image is not hard: it is the best-scored one
-    assert rising(before, after, truth) == [1, 2, 0, 3]
+    assert order_by_rise(before, after, truth) == [1, 2, 0, 3]
 
 
 def test_a_picture_is_the_original_as_it_was_or_what_the_network_sees(project: Path, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_picture_is_the_original_as_it_was_or_what_the_network_sees(project: P
 
 
 def test_the_lines_are_the_scores_and_their_colours_the_truth() -> None:
-    row = prediction_paths.Row("BCE", recording(1, 40))
+    row = prediction_paths.PathRow("BCE", recording(1, 40))
     figure = prediction_paths.draw([row], [np.zeros((8, 8, 3), np.uint8)], [1], irrelevant=2)
     _, axes = figure.axes
     raw = [line for line in axes.lines if len(line.get_xdata()) == 40 and line.get_alpha()]
@@ -232,7 +232,7 @@ def test_the_bars_are_the_scores() -> None:
 @pytest.mark.parametrize("name", ["$x$ & <y>", "a" * 40])
 def test_any_label_can_be_drawn(name: str, tmp_path: Path) -> None:
     odd = recording(1, 3)._replace(labels=[name, *LABELS[1:]])
-    figure = prediction_paths.draw([prediction_paths.Row("BCE", odd)], [np.zeros((8, 8, 3), np.uint8)], [0])
+    figure = prediction_paths.draw([prediction_paths.PathRow("BCE", odd)], [np.zeros((8, 8, 3), np.uint8)], [0])
     (svg,) = style.save(figure, tmp_path / "odd", ["svg"])
     assert style.short(name) in texts(svg)
     assert len(style.short(name)) <= style.LONGEST

@@ -7,20 +7,20 @@ pytest.importorskip("matplotlib")
 from aaam_pipeline.figures.spread import spread
 
 
-def cost(places: list[float], wanted: list[float]) -> float:
-    return sum((one - other) ** 2 for one, other in zip(places, wanted, strict=True))
+def cost(positions: list[float], wanted: list[float]) -> float:
+    return sum((one - other) ** 2 for one, other in zip(positions, wanted, strict=True))
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_label_covers_another_and_they_keep_their_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
     wanted = rng.random(rng.integers(1, 12)).round(1).tolist()
-    places = spread(wanted, 0.07, 0, 1)
-    ordered = sorted(zip(places, wanted, strict=True))
+    positions = spread(wanted, 0.07, 0, 1)
+    ordered = sorted(zip(positions, wanted, strict=True))
     assert all(upper - lower >= 0.07 - 1e-9 for (lower, _), (upper, _) in itertools.pairwise(ordered))
     assert [want for _, want in ordered] == sorted(wanted)
-    assert min(places) >= 0
-    assert max(places) <= 1 + 1e-9
+    assert min(positions) >= 0
+    assert max(positions) <= 1 + 1e-9
 
 
 def test_what_is_apart_stays_where_it_is() -> None:
@@ -33,9 +33,9 @@ def test_labels_are_moved_as_little_as_possible(wanted: list[float]) -> None:
     found = cost(spread(wanted, 0.1, 0, 1), wanted)
     grid = np.linspace(0, 1, 51)
     others = [
-        cost(list(places), wanted)
-        for places in itertools.combinations(grid, len(wanted))
-        if all(upper - lower >= 0.1 - 1e-9 for lower, upper in itertools.pairwise(places))
+        cost(list(positions), wanted)
+        for positions in itertools.combinations(grid, len(wanted))
+        if all(upper - lower >= 0.1 - 1e-9 for lower, upper in itertools.pairwise(positions))
     ]
     assert found <= min(others) + 1e-9
 

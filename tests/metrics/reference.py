@@ -5,8 +5,8 @@ Truth = list[list[int]]
 
 
 def ranked(values: list[float]) -> list[int]:
-    """Return places by falling value; of equal values the earlier place comes first."""
-    return sorted(range(len(values)), key=lambda place: (-values[place], place))
+    """Return positions by falling value; of equal values the earlier position comes first."""
+    return sorted(range(len(values)), key=lambda position: (-values[position], position))
 
 
 def mean(values: list[float]) -> float:
@@ -16,10 +16,10 @@ def mean(values: list[float]) -> float:
 def ap(hits: list[bool], relevant: int) -> float:
     """Return the sum of the precisions at every hit over the number of relevant ones."""
     found, total = 0, 0.0
-    for place, hit in enumerate(hits, start=1):
+    for position, hit in enumerate(hits, start=1):
         if hit:
             found += 1
-            total += found / place
+            total += found / position
     return total / relevant if relevant else 0.0
 
 

@@ -46,15 +46,15 @@ def test_a_3_by_4_example_by_hand() -> None:
     assert table["recall"].tolist() == [1, 1, 1 / 2, 0]
     # label 1 ranks the images 0, 1, 2: its only positive is second; label 3 ranks 1, 0, 2: likewise
     np.testing.assert_allclose(table["ap"], [1, 1 / 2, 1, 1 / 2])
-    figures = metrics.evaluate(SCORES, TARGETS, 2)
-    assert figures["precision_at_k"] == pytest.approx((1 / 2 + 1 / 3 + 1 + 0) / 4)
-    assert figures["recall_at_k"] == pytest.approx(2.5 / 4)
-    assert figures["map"] == pytest.approx(3 / 4)
-    assert figures["n_plus"] == 3
-    assert figures["precision_at_k_per_image"] == pytest.approx((1 / 2 + 2 / 2 + 0) / 3)
-    assert figures["recall_at_k_per_image"] == pytest.approx((1 / 2 + 1 + 0) / 3)
+    found = metrics.evaluate(SCORES, TARGETS, 2)
+    assert found["precision_at_k"] == pytest.approx((1 / 2 + 1 / 3 + 1 + 0) / 4)
+    assert found["recall_at_k"] == pytest.approx(2.5 / 4)
+    assert found["map"] == pytest.approx(3 / 4)
+    assert found["n_plus"] == 3
+    assert found["precision_at_k_per_image"] == pytest.approx((1 / 2 + 2 / 2 + 0) / 3)
+    assert found["recall_at_k_per_image"] == pytest.approx((1 / 2 + 1 + 0) / 3)
     # rankings 0 1 3 2, 1 2 3 0 and 0 1 2 3 of the labels
-    assert figures["map_at_10"] == pytest.approx(((1 + 2 / 3) / 2 + 1 + 1 / 3) / 3)
+    assert found["map_at_10"] == pytest.approx(((1 + 2 / 3) / 2 + 1 + 1 / 3) / 3)
 
 
 def test_ties_go_to_the_earlier_label_and_to_the_earlier_image() -> None:
@@ -77,9 +77,9 @@ def test_a_label_without_an_image_is_left_out_of_the_averages() -> None:
 
 
 def test_an_image_without_labels_counts_only_for_precision() -> None:
-    figures = metrics.evaluate(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([[1, 0], [0, 0]]), 1)
-    assert figures["precision_at_k"] == figures["precision_at_k_per_image"] == 0.5
-    assert figures["recall_at_k_per_image"] == figures["map_at_10"] == 1
+    found = metrics.evaluate(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([[1, 0], [0, 0]]), 1)
+    assert found["precision_at_k"] == found["precision_at_k_per_image"] == 0.5
+    assert found["recall_at_k_per_image"] == found["map_at_10"] == 1
 
 
 def test_no_labels_at_all_give_zeros() -> None:
@@ -87,9 +87,9 @@ def test_no_labels_at_all_give_zeros() -> None:
 
 
 def test_k_above_the_number_of_labels_assigns_them_all() -> None:
-    figures = metrics.evaluate(SCORES, TARGETS, 9)
-    assert figures["recall_at_k"] == 1
-    assert figures == metrics.evaluate(SCORES, TARGETS, 4)
+    found = metrics.evaluate(SCORES, TARGETS, 9)
+    assert found["recall_at_k"] == 1
+    assert found == metrics.evaluate(SCORES, TARGETS, 4)
 
 
 @pytest.mark.parametrize(("labels_of_image", "expected"), [(12, 1.0), (3, 1.0), (1, 1.0)])
@@ -101,8 +101,8 @@ def test_map_at_10_can_reach_1_for_any_number_of_labels(labels_of_image: int, ex
 
 def test_map_at_10_does_not_look_below_rank_10() -> None:
     scores = np.linspace(1, 0, 20)[None]
-    for place, expected in ((9, 1 / 10), (10, 0.0)):
-        targets = (np.arange(20) == place).astype(int)[None]
+    for position, expected in ((9, 1 / 10), (10, 0.0)):
+        targets = (np.arange(20) == position).astype(int)[None]
         assert metrics.evaluate(scores, targets, 5)["map_at_10"] == pytest.approx(expected)
 
 

@@ -53,10 +53,10 @@ def test_images_are_ranked_as_search_ranks_them() -> None:
     rng = np.random.default_rng(2)
     scores, targets = rng.random((40, 4)), np.zeros((40, 4), np.uint8)
     order = ranking.rank(ranking.encode(scores)[:, [0, 2, 3]], 40)
-    for place in (0, 1, 7, 39):
+    for position in (0, 1, 7, 39):
         targets[:] = 0
-        targets[order[place]] = [1, 0, 1, 1]
-        assert query_ap(scores, targets, np.array([[0, 2, 3]])) == pytest.approx(1 / (place + 1))
+        targets[order[position]] = [1, 0, 1, 1]
+        assert query_ap(scores, targets, np.array([[0, 2, 3]])) == pytest.approx(1 / (position + 1))
 
 
 def test_what_a_search_does_not_find_counts_as_missed() -> None:
