@@ -17,8 +17,8 @@ from aaam_pipeline import metrics
 from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.formats.calibration import Calibration, calibrate, logit
 from aaam_pipeline.models import bundle
+from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.predict import predict
-from aaam_pipeline.training.team import Team
 from benchmarks.table import Report
 
 FOLDS, DIVISIONS = 5, 3
@@ -106,7 +106,7 @@ def main(model: Path, prepared: Path) -> None:
     """Print the table."""
     loaded = bundle.load(model, torch.device("cpu"))
     val = read_split(prepared, "val")
-    scores_NL, _ = predict(loaded.network, loaded.info.preprocess, val.pixels_NSS3, Team("cpu"))
+    scores_NL, _ = predict(loaded.network, loaded.info.preprocess, val.pixels_NSS3, DistributedContext("cpu"))
     add = Report().table(f"Calibration of {loaded.info.model_id}", ["way", "log loss", "ECE, %", "per label, %"])
     for name, fit in WAYS.items():
         tried = [measure(held_out(fit, scores_NL, val.targets_NL, seed), val.targets_NL) for seed in range(DIVISIONS)]

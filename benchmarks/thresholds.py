@@ -20,8 +20,8 @@ from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.metrics.thresholds import ENOUGH
 from aaam_pipeline.models import bundle
+from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.predict import predict
-from aaam_pipeline.training.team import Team
 from benchmarks.table import Report
 
 Scores = NDArray[np.floating]
@@ -69,7 +69,7 @@ def main(prepared: Path, models: list[Path]) -> None:
         assert loaded.info.calibration, "models of the training stages are calibrated"
         val_NL, test_NL = (
             calibrate(
-                predict(loaded.network, loaded.info.preprocess, split.pixels_NSS3, Team("cpu")).scores_NL,
+                predict(loaded.network, loaded.info.preprocess, split.pixels_NSS3, DistributedContext("cpu")).scores_NL,
                 loaded.info.calibration,
             )
             for split in (val, test)

@@ -1,6 +1,6 @@
 """How fast training is: VGG16 at 224 px, the paper's network, against a plain loop and against what the device can do.
 
-The plain loop is what one would write first: a DataLoader over the same prepared pixels that varies each picture by
+The plain loop is what one would write first: a DataLoader over the same prepared pixels that augments each picture by
 itself with torchvision, fp32, Adam. The limit is the rate of a convolution like VGG16's and of a large matrix product,
 measured in the same run in the precision that training uses there. Labels and pixels are random: speed does not depend
 on them. The mean of 30 epochs is that of the three phases at 10 epochs each, without validation.
@@ -27,14 +27,15 @@ from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models import ModelParams, Network
 from aaam_pipeline.models.architecture import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
-from aaam_pipeline.training import feed, process, trainer
-from aaam_pipeline.training.checkpoint import Progress
-from aaam_pipeline.training.loader import Augment
+from aaam_pipeline.training import loaders, process
+from aaam_pipeline.training.augment import Augment
+from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.optimizer import make_optimizer
 from aaam_pipeline.training.phases import PHASES, PhaseParams
-from aaam_pipeline.training.recorder import Recorder
-from aaam_pipeline.training.settings import Settings, TrainParams
-from aaam_pipeline.training.team import Team
+from aaam_pipeline.training.prediction_tracker import PredictionTracker
+from aaam_pipeline.training.settings import PhaseSettings, TrainParams
+from aaam_pipeline.training.state import PhaseStatus, TrainJob, TrainState
+from aaam_pipeline.training.trainer import train_epoch
 from benchmarks.table import Report, best
 
 LABELS = 80
@@ -69,31 +70,33 @@ SCALES = {"cuda": Scale(images=8192, batch=128, matrix=8192), "cpu": Scale(image
 
 def run(report: Report, full: bool = False) -> None:
     """Measure both loops and the limits; there is one size."""
-    team = Team()
-    device, scale = team.device, SCALES[team.device.type]
+    context = DistributedContext()
+    device, scale = context.device, SCALES[context.device.type]
     large, small = _pictures(scale.images, VGG16[0].size), _pictures(SMALL.images, MOBILENET_V2[0].size)
     # in a process that is as it started: what training sets would help the plain loops, too
-    before = _before(VGG16[0], large, team, scale.batch, report)
-    before_small = _before(MOBILENET_V2[0], small, team, SMALL.batch, report) if device.type == "cpu" else None
+    before = _before(VGG16[0], large, context, scale.batch, report)
+    before_small = _before(MOBILENET_V2[0], small, context, SMALL.batch, report) if device.type == "cpu" else None
     process.set_up(device)
-    _vgg16(team, scale, large, before, report)
+    _vgg16(context, scale, large, before, report)
     if before_small:
-        _mobilenet_v2(team, small, before_small, report)
+        _mobilenet_v2(context, small, before_small, report)
 
 
-def _before(model: Model, pictures: Split, team: Team, batch: int, report: Report) -> dict[str, float]:
+def _before(model: Model, pictures: Split, context: DistributedContext, batch: int, report: Report) -> dict[str, float]:
     """Return images/s of the plain loop and, on a CPU, of ours without what training sets for its process."""
-    rates = {"plain DataLoader loop, fp32": _plain_loop(model, pictures, team.device, batch)}
-    if team.device.type == "cpu":
-        rate = _ours(model, pictures, team, batch, "bce", feed.Host(pictures), "fp32")
+    rates = {"plain DataLoader loop, fp32": _plain_loop(model, pictures, context.device, batch)}
+    if context.device.type == "cpu":
+        rate = _ours(model, pictures, context, batch, "bce", loaders.HostLoader(pictures), "fp32")
         rates["bce, fp32, process as it started"] = rate
     for name, rate in rates.items():
         report.info(f"{model.backbone}, {name}: {rate:.1f} images/s")
     return rates
 
 
-def _vgg16(team: Team, scale: Scale, pictures: Split, before: dict[str, float], report: Report) -> None:
-    device, plain = team.device, next(iter(before.values()))
+def _vgg16(
+    context: DistributedContext, scale: Scale, pictures: Split, before: dict[str, float], report: Report
+) -> None:
+    device, plain = context.device, next(iter(before.values()))
     peak, conv = _matrix_rate(device, scale.matrix), _convolution_rate(device, scale.batch)
     names = ["VGG16, 224 px", "images/s", "times plain", "of convolution rate", "of matmul rate", "COCO, 30 epochs"]
     title = f"training on {device.type}: matmul {peak / 1e12:.2f}, convolution {conv / 1e12:.2f} TFLOP/s"
@@ -103,12 +106,12 @@ def _vgg16(team: Team, scale: Scale, pictures: Split, before: dict[str, float], 
     for model in VGG16:
         flops, note = _flops_an_image(model), f", first {model.frozen} layers kept" if model.frozen else ""
         for phase in ("bce", "joint", "hard"):
-            for name, make in _feeds(device).items():
-                rate = _ours(model, pictures, team, scale.batch, phase, make(pictures))
+            for name, make in _loaders(device).items():
+                rate = _ours(model, pictures, context, scale.batch, phase, make(pictures))
                 add([f"{phase}, {name}{note}", *_cells(rate, plain, flops, conv, peak)])
 
 
-def _mobilenet_v2(team: Team, pictures: Split, before: dict[str, float], report: Report) -> None:
+def _mobilenet_v2(context: DistributedContext, pictures: Split, before: dict[str, float], report: Report) -> None:
     plain = next(iter(before.values()))
     names = [f"MobileNetV2, {MOBILENET_V2[0].size} px", "images/s", "times plain"]
     add = report.table("training on cpu, small network", names)
@@ -116,7 +119,7 @@ def _mobilenet_v2(team: Team, pictures: Split, before: dict[str, float], report:
         add([name, f"{rate:.1f}", f"{rate / plain:.1f}"])
     for model in MOBILENET_V2:
         for precision in ("fp32", "bf16"):
-            rate = _ours(model, pictures, team, SMALL.batch, "bce", feed.Host(pictures), precision)
+            rate = _ours(model, pictures, context, SMALL.batch, "bce", loaders.HostLoader(pictures), precision)
             add([f"bce, first {model.frozen} layers kept, {precision}", f"{rate:.1f}", f"{rate / plain:.1f}"])
 
 
@@ -144,50 +147,53 @@ def _network(model: Model) -> Network:
     return Network(params, LABELS, model.size)
 
 
-def _feeds(device: torch.device) -> dict[str, Callable[[Split], feed.Feed]]:
+def _loaders(device: torch.device) -> dict[str, Callable[[Split], loaders.Loader]]:
     if device.type != "cuda":
-        return {"from memory": feed.Host}
+        return {"from memory": loaders.HostLoader}
     return {
-        "in GPU memory": lambda split: feed.Resident(split, device),
-        "read ahead": lambda split: feed.ReadAhead(split, device),
+        "in GPU memory": lambda split: loaders.DeviceLoader(split, device),
+        "prefetched": lambda split: loaders.PrefetchLoader(split, device),
     }
 
 
 def _ours(
-    model: Model, split: Split, team: Team, batch: int, phase: str, pictures: feed.Feed, precision: str = "auto"
+    model: Model,
+    split: Split,
+    context: DistributedContext,
+    batch: int,
+    phase: str,
+    loader: loaders.Loader,
+    precision: str = "auto",
 ) -> float:
     """Return images/s of an epoch of this project's loop, after one that warms up."""
-    network = _network(model).to(team.device).to(memory_format=torch.channels_last)
+    network = _network(model).to(context.device).to(memory_format=torch.channels_last)
     params = PhaseParams(epochs=3, margin=0.1)
     how = TrainParams(batch_size=batch, precision=precision, augment=Augment())  # type: ignore[arg-type]
-    settings = Settings(3, Preprocess(size=model.size), ModelParams(), how, params)
+    settings = PhaseSettings(3, Preprocess(size=model.size), ModelParams(), how, params)
     with tempfile.TemporaryDirectory() as folder:
-        task = trainer.Task(
-            "bench", PHASES[phase], settings, split, split, split, [""] * LABELS, team,
+        job = TrainJob(
+            "bench", PHASES[phase], settings, split, split, split, [""] * LABELS, context,
             Path(folder, "checkpoint"), "", NullReporter(),
         )  # fmt: skip
         # of one picture: ten recordings of many would be half of an epoch as short as this
-        recorder = Recorder(_pictures(1, model.size), 1, settings.preprocess, team.device)
-        course = trainer.Course(
-            network, make_optimizer(network, params, team.device), recorder, Progress(""), {}, torch.Generator()
-        )
+        tracker = PredictionTracker(_pictures(1, model.size), 1, settings.preprocess, context.device)
+        state = TrainState(network, make_optimizer(network, params, context.device), tracker, PhaseStatus(""))
         seconds = []
-        for epoch in (1, 2):
-            course.progress.epoch, course.progress.step = epoch, 0
-            course.progress.totals = [0.0] * len(trainer.MEASURED)
+        for _ in range(2):
+            state.status.begin_epoch()
             started = time.perf_counter()
-            trainer.run_epoch(course, task, network, pictures)
+            train_epoch(job, state, network, loader)
             seconds.append(time.perf_counter() - started)
     return len(split.image_ids) / seconds[-1]
 
 
 class _Pictures(Dataset[Any]):
-    """One picture at a time, varied by torchvision."""
+    """One picture at a time, augmented by torchvision."""
 
     def __init__(self, split: Split, size: int) -> None:
         self.split = split
         normal = Preprocess(size=size)
-        self.vary = v2.Compose(
+        self.augment = v2.Compose(
             [v2.RandomHorizontalFlip(), v2.RandomResizedCrop(size, (0.6, 1.0)), v2.ColorJitter(0.2, 0.2),
              v2.ToDtype(torch.float32, scale=True), v2.Normalize(normal.mean, normal.std)]
         )  # fmt: skip
@@ -197,7 +203,7 @@ class _Pictures(Dataset[Any]):
 
     def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
         pixels = torch.from_numpy(self.split.pixels_NSS3[row]).permute(2, 0, 1)
-        return self.vary(pixels), torch.from_numpy(self.split.targets_NL[row]).float()
+        return self.augment(pixels), torch.from_numpy(self.split.targets_NL[row]).float()
 
 
 def _plain_loop(model: Model, split: Split, device: torch.device, batch: int) -> float:

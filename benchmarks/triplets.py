@@ -2,7 +2,7 @@
 
     python -m benchmarks.triplets data/prepared/corel5k mobilenet_v2 mobilenet_v2_imagenet.safetensors
 
-Features of the prepared pictures, clean and in three varied copies, are computed once. A hidden layer and the labels
+Features of the prepared pictures, clean and in three augmented copies, are computed once. A hidden layer and the labels
 are trained with cross-entropy, and from there on for a few epochs with Eq. 6: lambda 0 is the control that every gain
 is against, seed by seed. Settings are to be chosen by the validation columns; test is there to see whether that holds.
 """
@@ -24,8 +24,8 @@ from aaam_pipeline.models import ModelParams, Network
 from aaam_pipeline.models.architecture import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import losses
-from aaam_pipeline.training.loader import Augment, vary
-from aaam_pipeline.training.optimizer import schedule
+from aaam_pipeline.training.augment import NOISE, Augment, augment
+from aaam_pipeline.training.optimizer import make_scheduler
 from aaam_pipeline.training.phases import PHASES, PhaseParams
 from benchmarks.table import Report
 
@@ -77,12 +77,13 @@ def main(
 def _features(network: Network, split: Split, preprocess: Preprocess, name: str) -> Features:
     copies = []
     for number in range(1 + (COPIES if name == "train" else 0)):
-        luck = torch.Generator().manual_seed(number)
+        generator = torch.Generator().manual_seed(number)
         parts = []
         for start in range(0, len(split.image_ids), BATCH):
             images = preprocess.normalise(torch.tensor(split.pixels_NSS3[start : start + BATCH]))
             if number:
-                images = vary(images, Augment(zoom=0.3, light=0.1), torch.rand((len(images), 6), generator=luck))
+                noise = torch.rand((len(images), NOISE), generator=generator)
+                images = augment(images, Augment(zoom=0.3, light=0.1), noise)
             parts.append(network.predict(images)[1])
         copies.append(torch.cat(parts))
     return Features(torch.stack(copies), torch.tensor(split.targets_NL))
@@ -112,27 +113,28 @@ def _trained(
 ) -> nn.Module:
     """Train a head with Eq. 6; `phase` says how triplets are picked."""
     torch.manual_seed(seed)
-    luck = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(head.parameters(), rate, weight_decay=params.weight_decay)
     images, mine = len(train.targets_NL), PHASES[phase].mine
     starts = range(0, images, BATCH)
+    scheduler = make_scheduler(optimizer, params, len(starts))
     head.train()
-    for epoch in range(params.epochs):
-        order = torch.randperm(images, generator=luck)
-        for step, start in enumerate(starts):
+    for _ in range(params.epochs):
+        order = torch.randperm(images, generator=generator)
+        for start in starts:
             rows = order[start : start + BATCH]
-            copies = torch.randint(0, len(train.features_CND), (len(rows),), generator=luck)
+            copies = torch.randint(0, len(train.features_CND), (len(rows),), generator=generator)
             targets = train.targets_NL[rows].float()
             logits = head(train.features_CND[copies, rows])
             triplets = torch.empty((0, 4), dtype=torch.int64)
             if mine and params.weight:
-                triplets = mine(logits.detach().sigmoid(), targets, k, luck)
-            loss = losses.joint(logits, targets, triplets, params.margin, params.weight).loss
-            for group in optimizer.param_groups:
-                group["lr"] = rate * schedule(params, (epoch + step / len(starts)) / params.epochs)
+                triplets = mine(logits.detach().sigmoid(), targets, k, generator)
+            margin = losses.triplet_margin(logits.sigmoid(), triplets, params.margin)
+            loss = losses.bce(logits, targets) + params.weight * margin
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            scheduler.step()
     return head
 
 
@@ -140,8 +142,8 @@ def _measured(head: nn.Module, split: Features, k: int) -> list[float]:
     head.eval()
     with torch.inference_mode():
         scores = head(split.features_CND[0]).sigmoid().numpy()
-    figures = metrics.evaluate(scores, split.targets_NL.numpy(), k)
-    return [figures[name] * (1 if name == "n_plus" else 100) for name in NAMES]
+    measured = metrics.evaluate(scores, split.targets_NL.numpy(), k)
+    return [measured[name] * (1 if name == "n_plus" else 100) for name in NAMES]
 
 
 if __name__ == "__main__":

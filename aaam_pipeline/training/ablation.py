@@ -18,9 +18,9 @@ from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.training import settings
+from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.run import PhasePaths, fingerprint, run_phase
-from aaam_pipeline.training.settings import Settings
-from aaam_pipeline.training.team import Team
+from aaam_pipeline.training.settings import PhaseSettings
 
 PHASES = ("bce", "joint", "hard")
 ONE_PHASE = "bce-one-phase"
@@ -64,7 +64,7 @@ def ablate(
     Raises:
         UsageError, DatasetError, TrainingError, IntegrityError: as `run_phase`.
     """
-    if Team(device).size > 1:
+    if DistributedContext(device).world_size > 1:
         raise UsageError("the ablation trains in one process: start it without torchrun")
     chosen = {phase: settings.read(params, dataset, phase) for phase in PHASES}
     results = work_folder(out)
@@ -87,7 +87,7 @@ def _train(
     dataset: str,
     variant: Variant,
     seed: int,
-    chosen: dict[str, Settings],
+    chosen: dict[str, PhaseSettings],
     prepared: Path,
     work: Path,
     device: str,
@@ -105,7 +105,7 @@ def _train(
             prepared, start, folder / "model", folder / "scores.parquet", folder / "history.csv",
             folder / "paths.parquet", folder / "validation.json", folder / "work",
         )  # fmt: skip
-        print_of = fingerprint(dataset, phase, ours, paths, Team(device))
+        print_of = fingerprint(dataset, phase, ours, paths, DistributedContext(device))
         if _finished(folder) != print_of:
             report.info(f"{dataset}, {variant.name}, seed {seed}: {phase}")
             run_phase(dataset, phase, ours, paths, device, report)
@@ -114,7 +114,7 @@ def _train(
     return trained
 
 
-def _of_variant(chosen: Settings, variant: Variant, seed: int, phase: str) -> Settings:
+def _of_variant(chosen: PhaseSettings, variant: Variant, seed: int, phase: str) -> PhaseSettings:
     replace = msgspec.structs.replace
     model, phase_params = chosen.model, chosen.phase
     if not variant.attention:

@@ -1,91 +1,84 @@
-"""Where a phase has come to, in one safetensors file that is replaced atomically.
+"""How far a phase has come, in one safetensors file that is replaced atomically.
 
 Every epoch derives its seeds from its own number (`core.seeding`), and inside an epoch the states of the random number
 generators are kept, so a resumed phase ends with the same weights as one that was never stopped.
 """
 
-from pathlib import Path
-from typing import Any, NamedTuple
-
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from aaam_pipeline.core.artifacts import write_bytes
+from aaam_pipeline.training.state import PhaseStatus, TrainJob, TrainState
 
-Row = dict[str, float | int]
-
-
-class Progress(msgspec.Struct):
-    """What is known so far. `history` has one row an epoch, the first one (epoch 0) before any training.
-
-    `epoch` is the one in work or finished last; `step` > 0: so many batches of it are done, with these `totals`.
-    """
-
-    fingerprint: str
-    epoch: int = 0
-    step: int = 0
-    totals: list[float] = []
-    best_epoch: int = 0
-    best_map: float = -1.0
-    history: list[Row] = []
-    recorded_steps: list[int] = []
+# names of tensors begin with one of these and a dot: then comes the name of a parameter, an optimizer's parameter and
+# slot, the number of a recorded moment, or a process's rank and generator
+GROUPS = ("network", "best_weights", "optimizer", "recorded", "rng_state")
 
 
-class State(NamedTuple):
-    """The tensors of a checkpoint.
-
-    The network's, those of its best epoch, the optimizer's by parameter place, the scores recorded by their number, and
-    random number generators by `<rank>.<name>`.
-    """
-
-    network: dict[str, Tensor]
-    best: dict[str, Tensor]
-    optimizer: dict[int, dict[str, Tensor]]
-    recorded: dict[str, Tensor]
-    chance: dict[str, Tensor]
-
-
-def save_checkpoint(
-    path: Path,
-    progress: Progress,
-    network: nn.Module,
-    best: dict[str, Tensor],
-    optimizer: Any,
-    recorded: list[Tensor],
-    chance: dict[str, Tensor],
-) -> None:
-    """Replace the checkpoint at `path`."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
-    for place, slots in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{place}.{slot}": tensor for slot, tensor in slots.items()}
-    tensors |= {f"recorded.{number}": tensor for number, tensor in enumerate(recorded)}
-    tensors |= {f"chance.{name}": tensor for name, tensor in chance.items()}
+def save_checkpoint(job: TrainJob, state: TrainState) -> None:
+    """Replace the checkpoint of a job. All processes call it, and the main one writes."""
+    rng_state = {"cpu": torch.get_rng_state(), "miner": state.miner.get_state()}
+    if job.context.device.type == "cuda":
+        rng_state["cuda"] = torch.cuda.get_rng_state(job.context.device)
+    rng_states = job.context.all_gather_object(rng_state)
+    if not job.context.is_main_process:
+        return
+    state.status.recorded_steps = state.tracker.steps
+    slots_of = state.optimizer.state_dict()["state"]
+    tensors = {f"network.{name}": tensor for name, tensor in state.network.state_dict().items()}
+    tensors |= {f"best_weights.{name}": tensor for name, tensor in state.best_weights.items()}
+    tensors |= {f"optimizer.{id}.{name}": slot for id, slots in slots_of.items() for name, slot in slots.items()}
+    tensors |= {f"recorded.{number}": tensor for number, tensor in enumerate(state.tracker.scores_SML)}
+    tensors |= {f"rng_state.{rank}.{name}": each for rank, own in enumerate(rng_states) for name, each in own.items()}
     # clone: safetensors refuses tensors that share memory, as the best and the current weights may
     plain = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
-    write_bytes(path, save(plain, metadata={"progress": msgspec.json.encode(progress).decode()}))
+    write_bytes(job.checkpoint, save(plain, metadata={"status": msgspec.json.encode(state.status).decode()}))
 
 
-def load_checkpoint(path: Path, fingerprint: str) -> tuple[Progress, State] | None:
-    """Return the checkpoint at `path`, or None where there is none of this very work (other settings, data or code)."""
+def load_checkpoint(job: TrainJob, state: TrainState) -> bool:
+    """Bring `state` to where a checkpoint of this very work left it (same settings, data and code), if there is one.
+
+    Returns whether there is one; a damaged checkpoint counts as none.
+    """
+    found = _read(job)
+    if not found:
+        return False
+    status, groups = found
+    state.status = status
+    state.network.load_state_dict(groups["network"])
+    state.best_weights = groups["best_weights"]
+    slots_of: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in groups["optimizer"].items():
+        id, slot = name.split(".")
+        slots_of.setdefault(int(id), {})[slot] = tensor
+    state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": slots_of})
+    state.tracker.steps = status.recorded_steps
+    state.tracker.scores_SML = [groups["recorded"][str(number)] for number in range(len(status.recorded_steps))]
+    if status.step:
+        rank, rng_state = job.context.rank, groups["rng_state"]
+        torch.set_rng_state(rng_state[f"{rank}.cpu"])
+        state.miner.set_state(rng_state[f"{rank}.miner"])
+        if job.context.device.type == "cuda":
+            torch.cuda.set_rng_state(rng_state[f"{rank}.cuda"], job.context.device)
+    return True
+
+
+def _read(job: TrainJob) -> tuple[PhaseStatus, dict[str, dict[str, Tensor]]] | None:
+    """Return the status and the tensors by group, or None where there is no checkpoint of this work."""
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
     try:
-        with safe_open(path, framework="pt") as stored:
-            progress = msgspec.json.decode(stored.metadata()["progress"], type=Progress)
-            if progress.fingerprint != fingerprint:
+        with safe_open(job.checkpoint, framework="pt") as stored:
+            status = msgspec.json.decode(stored.metadata()["status"], type=PhaseStatus)
+            if status.fingerprint != job.fingerprint:
                 return None
-            state = State({}, {}, {}, {}, {})
             for key in stored.keys():  # noqa: SIM118 (a safe_open handle is no dict)
-                kind, _, name = key.partition(".")
-                if kind == "optimizer":
-                    place, slot = name.split(".")
-                    state.optimizer.setdefault(int(place), {})[slot] = stored.get_tensor(key)
-                else:
-                    getattr(state, kind)[name] = stored.get_tensor(key)
-            return progress, state
+                group, _, name = key.partition(".")
+                groups[group][name] = stored.get_tensor(key)
     except (OSError, SafetensorError, msgspec.DecodeError, KeyError, TypeError):
         return None
+    return status, groups

@@ -1,10 +1,8 @@
-"""The paper's losses (Eq. 1 to 6) as pure functions.
+"""The paper's losses (Eq. 1 to 5) as pure functions.
 
-Shapes: B batch, L labels, T triplets. A triplet is a row `(row, i, j, k)`: the image's place in the batch, two relevant
-labels i and j, an irrelevant label k.
+Shapes: B batch, L labels, T triplets. A triplet is a row `(row, i, j, k)`: the image's row in the batch, two relevant
+labels i and j, an irrelevant label k. Eq. 6, their sum, is in `training.objective`.
 """
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,18 +29,3 @@ def triplet_margin(probs_BL: Tensor, triplets_T4: Tensor, margin: float, reducti
     z_i, z_j, z_k = probs_BL[row_T, i_T], probs_BL[row_T, j_T], probs_BL[row_T, k_T]
     total = torch.relu(margin + (z_i - z_j) ** 2 - (z_i - z_k) ** 2).sum() / 2
     return total / max(len(triplets_T4), 1) if reduction == "mean" else total
-
-
-class Joint(NamedTuple):
-    """Eq. 6 and its terms, all scalars: `loss` = `bce` + lambda * `triplet_margin`."""
-
-    loss: Tensor
-    bce: Tensor
-    triplet_margin: Tensor
-
-
-def joint(logits_BL: Tensor, targets_BL: Tensor, triplets_T4: Tensor, margin: float, weight: float) -> Joint:
-    """Return Eq. 6: L_BCE + lambda * L_TM, where `weight` is lambda and L_TM is averaged over the batch's triplets."""
-    cross_entropy = bce(logits_BL, targets_BL)
-    margin_loss = triplet_margin(logits_BL.sigmoid(), triplets_T4, margin)
-    return Joint(cross_entropy + weight * margin_loss, cross_entropy, margin_loss)

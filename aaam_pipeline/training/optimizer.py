@@ -1,8 +1,9 @@
-"""Adam, as the paper has it, with a learning rate for each group of parameters, and how the rates change."""
+"""Adam, as the paper has it, with a learning rate for each group of parameters, and the schedule of these rates."""
 
 import math
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 
 from aaam_pipeline.core.errors import TrainingError
 from aaam_pipeline.models import Network
@@ -24,15 +25,30 @@ def make_optimizer(network: Network, params: PhaseParams, device: torch.device) 
         for parameter in members:
             parameter.requires_grad_(rates[name] > 0)
         if members and rates[name] > 0:
-            groups.append({"params": members, "lr": rates[name], "base_lr": rates[name]})
+            groups.append({"params": members, "lr": rates[name], "initial_lr": rates[name]})
     if not groups:
         raise TrainingError("all learning rates are 0: nothing would be trained")
     # one kernel for all parameters instead of several for each
     return torch.optim.Adam(groups, weight_decay=params.weight_decay, fused=device.type == "cuda")
 
 
-def schedule(params: PhaseParams, done: float) -> float:
-    """Return the factor on the learning rates when a share `done` in [0, 1) of the phase is over."""
+def make_scheduler(
+    optimizer: torch.optim.Optimizer, params: PhaseParams, steps_per_epoch: int, first_step: int = 0
+) -> LambdaLR:
+    """Return the schedule of the learning rates of a phase, from its step `first_step` on.
+
+    The rates depend on the step alone, so every epoch makes its own schedule and a checkpoint holds nothing of it.
+    """
+
+    def factor(step: int) -> float:
+        epoch, batch = divmod(step, steps_per_epoch)
+        return _factor(params, (epoch + batch / steps_per_epoch) / params.epochs)
+
+    return LambdaLR(optimizer, factor, last_epoch=first_step - 1)
+
+
+def _factor(params: PhaseParams, done: float) -> float:
+    """Return the factor on the learning rates when a share `done` in [0, 1] of the phase is over."""
     if params.schedule == "constant":
         return 1.0
     if done < WARM_UP:

@@ -1,8 +1,8 @@
 """The three phases as a table (section 5.4): each starts from the checkpoint of the one before.
 
 `bce` finds the easy labels. `joint` adds the triplet margin with random triplets (Algorithm 1): found labels pull the
-related, not yet found ones up. `hard` replaces chance by the triplets that maximise the margin loss. `warp` is no phase
-of AAAM but the compared ranking loss, trained from the same start as `bce`.
+related, not yet found ones up. `hard` takes the triplets that maximise the margin loss instead of random ones. `warp`
+is no phase of AAAM but the compared ranking loss, trained from the same start as `bce`.
 """
 
 from collections.abc import Callable

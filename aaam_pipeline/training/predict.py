@@ -16,7 +16,7 @@ from aaam_pipeline.formats.columns import to_float16
 from aaam_pipeline.formats.scores import ScoredSplit
 from aaam_pipeline.models import Network, bundle
 from aaam_pipeline.models.preprocess import Preprocess
-from aaam_pipeline.training.team import Team
+from aaam_pipeline.training.distributed import DistributedContext
 
 BATCH = 128
 
@@ -28,19 +28,24 @@ class SplitPredictions(NamedTuple):
     embedding_ND: NDArray[np.float32]
 
 
-def predict(network: Network, preprocess: Preprocess, pixels_NSS3: NDArray[np.uint8], team: Team) -> SplitPredictions:
+def predict(
+    network: Network, preprocess: Preprocess, pixels_NSS3: NDArray[np.uint8], context: DistributedContext
+) -> SplitPredictions:
     """Predict prepared pictures, uint8 (N, S, S, 3); the network stays in evaluation mode.
 
-    Every process of the team predicts its share, and gets all.
+    Every process predicts its share, and gets all.
     """
     network.eval()
-    rows = team.share(np.arange(len(pixels_NSS3)))
+    rows = context.shard(np.arange(len(pixels_NSS3)))
     predicted = [
-        network.predict(preprocess.normalise(torch.tensor(pixels_NSS3[part], device=team.device)))
+        network.predict(preprocess.normalise(torch.tensor(pixels_NSS3[part], device=context.device)))
         for part in (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
     ]
     return SplitPredictions(
-        *(team.gather(torch.cat(parts), len(pixels_NSS3)).cpu().numpy() for parts in zip(*predicted, strict=True))
+        *(
+            context.all_gather(torch.cat(parts), len(pixels_NSS3)).cpu().numpy()
+            for parts in zip(*predicted, strict=True)
+        )
     )
 
 
@@ -51,12 +56,12 @@ def score_split(model: Path, prepared: Path, name: str, device: str = "auto") ->
         IntegrityError: the bundle is of other labels or of another picture size than the data set.
         UsageError, DeviceError, DatasetError: as `bundle.load` and `read_split`.
     """
-    team = Team(device)
-    network, info, _ = bundle.load(model, team.device)
+    context = DistributedContext(device)
+    network, info, _ = bundle.load(model, context.device)
     split = read_split(prepared, name)
     if read_labels(prepared) != info.vocabulary or split.pixels_NSS3.shape[1] != info.preprocess.size:
         raise IntegrityError(f"{model} was trained with other labels or another picture size than {prepared} has")
-    found = predict(network, info.preprocess, split.pixels_NSS3, team)
+    found = predict(network, info.preprocess, split.pixels_NSS3, context)
     return ScoredSplit(
         split.image_ids, found.scores_NL, split.targets_NL, info.vocabulary, info.k, info.calibration,
         to_float16(found.embedding_ND),

@@ -22,15 +22,15 @@ from aaam_pipeline.formats.recordings import write_recording
 from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 from aaam_pipeline.models import Network, bundle
 from aaam_pipeline.training import process
-from aaam_pipeline.training.checkpoint import Progress, Row
+from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.phases import PHASES
 from aaam_pipeline.training.predict import SplitPredictions, predict
-from aaam_pipeline.training.recorder import Recorder
-from aaam_pipeline.training.settings import Settings
-from aaam_pipeline.training.team import Team
-from aaam_pipeline.training.trainer import Task, train
+from aaam_pipeline.training.prediction_tracker import PredictionTracker
+from aaam_pipeline.training.settings import PhaseSettings
+from aaam_pipeline.training.state import HistoryRow, PhaseStatus, TrainJob
+from aaam_pipeline.training.trainer import train
 
-CODE = ("core", "datasets", "metrics", "models", "training")
+CODE = ("core", "formats", "imaging", "datasets", "metrics", "models", "training")
 
 
 class PhasePaths(NamedTuple):
@@ -65,20 +65,22 @@ def phase_paths(project: Project, dataset: str, phase: str) -> PhasePaths:
     )
 
 
-def run_phase(dataset: str, phase: str, settings: Settings, paths: PhasePaths, device: str, report: Reporter) -> None:
-    """Train one phase of a data set and publish its results; goes on from a checkpoint of the same work.
+def run_phase(
+    dataset: str, phase: str, settings: PhaseSettings, paths: PhasePaths, device: str, report: Reporter
+) -> None:
+    """Train one phase of a data set and publish its results; resumes from a checkpoint of the same work.
 
-    Started by `torchrun`, the processes train together, and the first of them writes and reports.
+    Started by `torchrun`, the processes train together, and the main one writes and reports.
 
     Raises:
         DeviceError, DatasetError, TrainingError, IntegrityError: as their docstrings say.
     """
-    team = Team(device)
+    context = DistributedContext(device)
     labels = read_labels(paths.prepared)
     train_split = read_split(paths.prepared, "train")
-    network = _starting_network(settings, paths, labels, train_split, team)
-    process.set_up(team.device)
-    task = Task(
+    network = _starting_network(settings, paths, labels, train_split, context)
+    process.set_up(context.device)
+    job = TrainJob(
         name=f"{dataset} {phase}",
         phase=PHASES[phase],
         settings=settings,
@@ -86,60 +88,60 @@ def run_phase(dataset: str, phase: str, settings: Settings, paths: PhasePaths, d
         val=read_split(paths.prepared, "val"),
         test=read_split(paths.prepared, "test"),
         labels=labels,
-        team=team,
+        context=context,
         checkpoint=paths.work / "checkpoint.safetensors",
-        fingerprint=fingerprint(dataset, phase, settings, paths, team),
-        report=report if team.leads else NullReporter(),
+        fingerprint=fingerprint(dataset, phase, settings, paths, context),
+        report=report if context.is_main_process else NullReporter(),
     )
     paths.work.mkdir(parents=True, exist_ok=True)
-    recorder = Recorder(task.test, settings.k, settings.preprocess, team.device)
-    progress = train(network, task, recorder)
-    val, test = (predict(network, settings.preprocess, split.pixels_NSS3, team) for split in (task.val, task.test))
-    if team.leads:
-        info = _publish(dataset, task, progress, paths, val, test)
-        write_recording(paths.recording, recorder.result(labels))
+    tracker = PredictionTracker(job.test, settings.k, settings.preprocess, context.device)
+    status = train(network, job, tracker)
+    val, test = (predict(network, settings.preprocess, split.pixels_NSS3, context) for split in (job.val, job.test))
+    if context.is_main_process:
+        info = _publish(dataset, job, status, paths, val, test)
+        write_recording(paths.recording, tracker.recording(labels))
         saved = bundle.save(network, info, paths.bundle)
-        task.checkpoint.unlink(missing_ok=True)
-        report.info(f"{task.name}: {saved.model_id}, best epoch {progress.best_epoch}, mAP {progress.best_map:.4f}")
-    team.wait()
+        job.checkpoint.unlink(missing_ok=True)
+        report.info(f"{job.name}: {saved.model_id}, best epoch {status.best_epoch}, mAP {status.best_map:.4f}")
+    context.barrier()
 
 
 def _publish(
-    dataset: str, task: Task, progress: Progress, paths: PhasePaths, val: SplitPredictions, test: SplitPredictions
+    dataset: str, job: TrainJob, status: PhaseStatus, paths: PhasePaths, val: SplitPredictions, test: SplitPredictions
 ) -> bundle.BundleInfo:
     """Choose on validation what belongs to the bundle, write scores and history, and return what the bundle says."""
-    settings, targets_NL = task.settings, task.val.targets_NL
+    settings, targets_NL = job.settings, job.val.targets_NL
     calibration = metrics.fit_calibration(val.scores_NL, targets_NL)
     calibrated_NL = calibrate(val.scores_NL, calibration)
     write_scores(
         paths.scores,
         ScoredSplit(
-            task.test.image_ids, test.scores_NL, task.test.targets_NL, task.labels, settings.k, calibration,
+            job.test.image_ids, test.scores_NL, job.test.targets_NL, job.labels, settings.k, calibration,
             to_float16(test.embedding_ND),
         ),
     )  # fmt: skip
-    figures = metrics.evaluate(val.scores_NL, targets_NL, settings.k)
-    artifacts.write_json(paths.validation, figures)
-    _write_history(paths.history, progress.history)
+    val_metrics = metrics.evaluate(val.scores_NL, targets_NL, settings.k)
+    artifacts.write_json(paths.validation, val_metrics)
+    _write_history(paths.history, status.history)
     return bundle.BundleInfo(
         format=bundle.FORMAT,
         version=bundle.VERSION,
         model_id="",
         architecture=settings.model,
         preprocess=settings.preprocess,
-        vocabulary=task.labels,
+        vocabulary=job.labels,
         calibration=calibration,
         thresholds=metrics.choose_thresholds(calibrated_NL, targets_NL).tolist(),
         k=settings.k,
         dataset=dataset,
-        phase=task.phase.name,
-        metrics={"best_epoch": progress.best_epoch, "val": figures},
+        phase=job.phase.name,
+        metrics={"best_epoch": status.best_epoch, "val": val_metrics},
         weights_sha256="",
     )
 
 
 def _starting_network(
-    settings: Settings, paths: PhasePaths, labels: list[str], train_split: Split, team: Team
+    settings: PhaseSettings, paths: PhasePaths, labels: list[str], train_split: Split, context: DistributedContext
 ) -> Network:
     """Return the network of the phase before; or a new one, that gives every label its share of the training images.
 
@@ -154,13 +156,15 @@ def _starting_network(
         with torch.no_grad():
             network.classifier.bias.copy_(share_L.logit())
         return network
-    before = bundle.load(paths.start, team.device)
+    before = bundle.load(paths.start, context.device)
     if (before.info.architecture, before.info.preprocess, before.info.vocabulary) != (model, preprocess, labels):
         raise IntegrityError(f"{paths.start} was trained with another model section; run the earlier phase again")
     return before.network
 
 
-def fingerprint(dataset: str, phase: str, settings: Settings, paths: PhasePaths, team: Team) -> str:
+def fingerprint(
+    dataset: str, phase: str, settings: PhaseSettings, paths: PhasePaths, context: DistributedContext
+) -> str:
     """Identify this very work: settings, data, starting weights, code, and what computes it."""
     package = Path(aaam_pipeline.__file__).parent
     start = artifacts.file_sha256(paths.start / "model.safetensors") if paths.start else None
@@ -170,12 +174,12 @@ def fingerprint(dataset: str, phase: str, settings: Settings, paths: PhasePaths,
             "data": content_fingerprint(paths.prepared),
             "start": start,
             "code": artifacts.sources_fingerprint(package / room for room in CODE),
-            "torch": [torch.__version__, team.device.type, team.size],
+            "torch": [torch.__version__, context.device.type, context.world_size],
         }
     )
 
 
-def _write_history(path: Path, history: list[Row]) -> None:
+def _write_history(path: Path, history: list[HistoryRow]) -> None:
     """Write the training curve as CSV for `dvc plots`; epoch 0 has no training losses."""
     names = list(dict.fromkeys(name for row in reversed(history) for name in row))
     text = io.StringIO()

@@ -7,7 +7,7 @@ from msgspec import Meta
 from aaam_pipeline.core.params import LabelCount, ParamsFile, Struct
 from aaam_pipeline.models import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
-from aaam_pipeline.training.loader import Augment
+from aaam_pipeline.training.augment import Augment
 from aaam_pipeline.training.phases import PhaseParams
 
 
@@ -26,7 +26,7 @@ class TrainParams(Struct, frozen=True):
     augment: Augment = Augment()
 
 
-class Settings(Struct, frozen=True):
+class PhaseSettings(Struct, frozen=True):
     """What decides a phase, apart from its data: `k` and the sections of a data set's block."""
 
     k: int
@@ -36,13 +36,13 @@ class Settings(Struct, frozen=True):
     phase: PhaseParams
 
 
-def read(params: ParamsFile, dataset: str, phase: str) -> Settings:
+def read(params: ParamsFile, dataset: str, phase: str) -> PhaseSettings:
     """Read the settings of a data set's phase.
 
     Raises:
         ParamsError: as `ParamsFile.section`.
     """
-    return Settings(
+    return PhaseSettings(
         k=params.section(f"{dataset}.k", LabelCount),
         preprocess=params.section(f"{dataset}.preprocess", Preprocess),
         model=params.section(f"{dataset}.model", ModelParams),

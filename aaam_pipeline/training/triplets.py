@@ -30,10 +30,10 @@ def sample(probs_BL: Tensor, targets_BL: Tensor, k: int, generator: torch.Genera
     """
     candidates = find(probs_BL, targets_BL, k)
     shape = candidates.j_AL.shape
-    luck_AL = torch.rand((2, *shape), generator=generator, device=generator.device if generator else None)
-    luck_AL = luck_AL.to(probs_BL.device)
-    j_A = luck_AL[0].masked_fill(~candidates.j_AL, -1).argmax(1)
-    k_A = luck_AL[1].masked_fill(~candidates.k_AL, -1).argmax(1)
+    noise_2AL = torch.rand((2, *shape), generator=generator, device=generator.device if generator else None)
+    noise_2AL = noise_2AL.to(probs_BL.device)
+    j_A = noise_2AL[0].masked_fill(~candidates.j_AL, -1).argmax(1)
+    k_A = noise_2AL[1].masked_fill(~candidates.k_AL, -1).argmax(1)
     return torch.stack([candidates.row_A, candidates.i_A, j_A, k_A], dim=1)
 
 

@@ -16,7 +16,7 @@ from aaam_pipeline.training.phases import PHASES
 GOLDEN = Path(__file__).with_name("loss_curve.json")
 # relative tolerances: several times what thread counts, instruction sets, oneDNN on or off were seen to change
 COLUMNS = {"loss": 1e-3, "bce": 1e-3, "triplet_margin": 5e-3, "triplets_per_image": 2e-2}
-# rates so low that rounding does not grow into another course of training
+# rates so low that rounding does not grow into another training
 RATES = dict.fromkeys(("features", "attention", "classifier"), 1e-4)
 Curve = dict[str, list[float]]
 

@@ -97,16 +97,6 @@ def test_bce_stays_finite_for_extreme_logits() -> None:
     assert losses.bce(logits, torch.tensor([[0.0, 1.0]])).item() == pytest.approx(2e4)
 
 
-def test_equation_6_the_joint_loss() -> None:
-    logits, triplets = torch.randn(5, 7), example()[1]
-    targets = torch.randint(0, 2, (5, 7)).float()
-    expected = losses.bce(logits, targets) + 0.7 * losses.triplet_margin(logits.sigmoid(), triplets, MARGIN)
-    found = losses.joint(logits, targets, triplets, MARGIN, 0.7)
-    torch.testing.assert_close(found.loss, expected)
-    torch.testing.assert_close(found.bce + 0.7 * found.triplet_margin, expected)
-    torch.testing.assert_close(losses.joint(logits, targets, triplets, MARGIN, 0).loss, losses.bce(logits, targets))
-
-
 def move(logits: Tensor, targets: Tensor, weight_of_bce: float) -> Tensor:
     """Return the change of the logits under one small step of gradient descent on weight * BCE + TM."""
     leaf = logits.clone().requires_grad_()

@@ -16,7 +16,7 @@ from training.toy_blocks import make_prepared, paths
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.recordings import read_recording
 from aaam_pipeline.formats.scores import read_scores
-from aaam_pipeline.training.team import Team
+from aaam_pipeline.training.distributed import DistributedContext
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def write_params(root: Path) -> None:
     (root / "params.yaml").write_text(yaml.safe_dump(tree))
 
 
-def train_together(root: Path, phase: str, processes: int) -> str:
+def train_distributed(root: Path, phase: str, processes: int) -> str:
     run = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}",
          toy_blocks.__file__, str(root), phase, "1"],
@@ -55,8 +55,8 @@ def alone_and_together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     for phase in ("bce", "joint"):
         with toy_blocks.threads(1):
             toy_blocks.run(alone / "params.yaml", phase, paths(alone, phase), toy_blocks.Lines())
-        said = train_together(together, phase, 2)
-        assert said.count(f"toy {phase} epoch 1/2: loss") == 1, "only one of the processes talks"
+        said = train_distributed(together, phase, 2)
+        assert said.count(f"toy {phase} epoch 1/2: loss") == 1, "only the main process reports"
     return alone, together
 
 
@@ -77,16 +77,16 @@ def test_two_processes_give_every_image_its_scores_and_path(alone_and_together: 
 
 
 def test_rows_dealt_out_come_back_in_order() -> None:
-    teams = []
+    shards = []
     for rank in range(3):
-        team = Team("cpu")
-        team.rank, team.size = rank, 3
-        teams.append(team.share(list(range(8))))
-    assert teams == [[0, 3, 6], [1, 4, 7], [2, 5]]
-    assert torch.equal(Team("cpu").gather(torch.arange(4.0)[:, None], 4), torch.arange(4.0)[:, None])
+        context = DistributedContext("cpu")
+        context.rank, context.world_size = rank, 3
+        shards.append(context.shard(list(range(8))))
+    assert shards == [[0, 3, 6], [1, 4, 7], [2, 5]]
+    assert torch.equal(DistributedContext("cpu").all_gather(torch.arange(4.0)[:, None], 4), torch.arange(4.0)[:, None])
 
 
 def test_one_gpu_for_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="one GPU for 2 processes"):
-        Team("cuda:1")
+        DistributedContext("cuda:1")

@@ -8,24 +8,26 @@ from torch import Tensor
 
 from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models.preprocess import Preprocess
-from aaam_pipeline.training import feed
-from aaam_pipeline.training.loader import Augment, shuffled, vary
-from aaam_pipeline.training.team import Team
+from aaam_pipeline.training import loaders
+from aaam_pipeline.training.augment import Augment, augment
+from aaam_pipeline.training.distributed import DistributedContext
+from aaam_pipeline.training.loaders import DeviceLoader, HostLoader, Loader, PrefetchLoader, augmented_batches
 
 CPU = torch.device("cpu")
+CONTEXT = DistributedContext("cpu")
 PREPROCESS = Preprocess(size=16)
 NO_CHANGE = Augment(flip=0, zoom=0, light=0)
 
 
 def split(images: int) -> Split:
     pixels = np.random.default_rng(2).integers(0, 256, (images, 16, 16, 3), dtype=np.uint8)
-    # the targets spell the image's number in binary, so that a batch says whom it holds
+    # the targets spell the image's number in binary, so that a batch says which it holds
     targets = (np.arange(images)[:, None] >> np.arange(6) & 1).astype(np.uint8)
     return Split([str(n) for n in range(images)], [Path(str(n)) for n in range(images)], pixels, targets)
 
 
-def epoch(images: int, augment: Augment = NO_CHANGE, seed: int = 1, size: int = 4) -> list[tuple[list[int], Tensor]]:
-    batches = shuffled(feed.Host(split(images)), images, PREPROCESS, augment, size, seed, Team("cpu"))
+def epoch(images: int, params: Augment = NO_CHANGE, seed: int = 1, size: int = 4) -> list[tuple[list[int], Tensor]]:
+    batches = augmented_batches(HostLoader(split(images)), images, PREPROCESS, params, size, seed, CONTEXT)
     return [((targets @ (2.0 ** torch.arange(6))).int().tolist(), pictures) for pictures, targets, _ in batches]
 
 
@@ -58,60 +60,60 @@ def test_another_seed_gives_another_order_and_other_changes() -> None:
     assert not torch.allclose(one, other)
 
 
-def test_an_epoch_goes_on_where_it_was_left() -> None:
-    batches = shuffled(feed.Host(split(11)), 11, PREPROCESS, Augment(), 4, 1, Team("cpu"), done=1)
+def test_batches_that_are_done_are_skipped() -> None:
+    batches = augmented_batches(HostLoader(split(11)), 11, PREPROCESS, Augment(), 4, 1, CONTEXT, skip=1)
     (_, first), *rest = [(targets, pictures) for pictures, targets, _ in batches]
     expected = epoch(11, Augment())
     assert len(rest) == 1
     assert torch.equal(first, expected[1][1])
 
 
-@pytest.mark.parametrize("make", [lambda split: feed.Resident(split, CPU), lambda split: feed.ReadAhead(split, CPU)])
-def test_every_feed_gives_what_the_plain_one_gives(make: Callable[[Split], feed.Feed]) -> None:
+@pytest.mark.parametrize("make", [lambda split: DeviceLoader(split, CPU), lambda split: PrefetchLoader(split, CPU)])
+def test_every_loader_gives_what_the_plain_one_gives(make: Callable[[Split], Loader]) -> None:
     pictures = split(50)
     asked = [np.array(rows) for rows in ([3, 4, 9], [0], [49, 1], [7] * 5, [10, 11], [20, 30])]
-    for given, expected in zip(make(pictures)(asked), feed.Host(pictures)(asked), strict=True):
+    for given, expected in zip(make(pictures)(asked), HostLoader(pictures)(asked), strict=True):
         assert torch.equal(given[0], expected[0])
         assert torch.equal(given[1], expected[1])
         assert given[1].dtype == torch.float32
 
 
-def test_reading_ahead_stays_a_few_batches_ahead_and_ends_when_it_is_left() -> None:
+def test_prefetching_stays_a_few_batches_ahead_and_ends_with_the_iteration() -> None:
     asked: list[int] = []
 
-    def rows() -> Iterator[feed.Rows]:
+    def rows() -> Iterator[loaders.Rows]:
         for number in range(40):
             asked.append(number)
             yield np.array([number])
 
-    pairs = feed.ReadAhead(split(50), CPU)(rows())
+    pairs = PrefetchLoader(split(50), CPU)(rows())
     next(pairs)
-    assert len(asked) == feed.AHEAD + 1
+    assert len(asked) == loaders.PREFETCH + 1
     pairs.close()  # type: ignore[attr-defined]
-    assert len(asked) == feed.AHEAD + 1
+    assert len(asked) == loaders.PREFETCH + 1
 
 
-def test_an_error_while_reading_ahead_reaches_the_trainer() -> None:
+def test_an_error_while_prefetching_reaches_the_trainer() -> None:
     with pytest.raises(IndexError):
-        list(feed.ReadAhead(split(5), CPU)([np.array([1]), np.array([77])]))
+        list(PrefetchLoader(split(5), CPU)([np.array([1]), np.array([77])]))
 
 
 def pictures(count: int = 64) -> Tensor:
     return torch.randn((count, 3, 16, 16), generator=torch.Generator().manual_seed(0))
 
 
-def varied(augment: Augment, images: Tensor) -> Tensor:
-    return vary(images, augment, torch.rand((len(images), 6), generator=torch.Generator().manual_seed(3)))
+def augmented(params: Augment, images: Tensor) -> Tensor:
+    return augment(images, params, torch.rand((len(images), 6), generator=torch.Generator().manual_seed(3)))
 
 
 def test_flip_1_mirrors_every_picture_left_to_right() -> None:
-    mirrored = varied(Augment(flip=1, zoom=0, light=0), pictures())
+    mirrored = augmented(Augment(flip=1, zoom=0, light=0), pictures())
     torch.testing.assert_close(mirrored, pictures().flip(3), atol=1e-4, rtol=1e-4)
 
 
 def test_flip_one_half_mirrors_about_half() -> None:
     images = pictures(200)
-    out = varied(Augment(flip=0.5, zoom=0, light=0), images)
+    out = augmented(Augment(flip=0.5, zoom=0, light=0), images)
     kept = (out - images).abs().amax(dim=(1, 2, 3)) < 1e-3
     mirrored = (out - images.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-3
     assert torch.equal(kept, ~mirrored)
@@ -119,9 +121,9 @@ def test_flip_one_half_mirrors_about_half() -> None:
 
 
 def test_zoom_shows_a_window_that_lies_inside_the_picture() -> None:
-    # on a ramp from -1 to 1 the values tell where the window lies
+    # on a ramp from -1 to 1 the values show where the window lies
     ramp = torch.linspace(-15 / 16, 15 / 16, 16).expand(200, 3, 16, 16).contiguous()
-    out = varied(Augment(flip=0, zoom=0.5, light=0), ramp)
+    out = augmented(Augment(flip=0, zoom=0.5, light=0), ramp)
     left, right = out[:, 0, 8, 0], out[:, 0, 8, -1]
     width = (right - left) / (ramp[0, 0, 0, -1] - ramp[0, 0, 0, 0])
     assert float(left.min()) >= -1
@@ -135,7 +137,7 @@ def test_light_changes_contrast_and_brightness_within_its_share() -> None:
     # two grey levels, so that out = contrast * level + brightness can be solved for both
     images = torch.zeros(200, 3, 16, 16)
     images[..., 8:] = 1
-    out = varied(Augment(flip=0, zoom=0, light=0.2), images)
+    out = augmented(Augment(flip=0, zoom=0, light=0.2), images)
     brightness, contrast = out[:, 0, 0, 0], out[:, 0, 0, -1] - out[:, 0, 0, 0]
     for value, middle in ((brightness, 0.0), (contrast, 1.0)):
         assert float((value - middle).abs().max()) <= 0.2001

@@ -17,7 +17,7 @@ IMAGES = 8
 MOMENTS_AN_EPOCH = 10
 
 
-class Recorder:
+class PredictionTracker:
     """Follows images of the test split that hold at least k labels, the same ones in every training of a data set."""
 
     def __init__(self, split: Split, k: int, preprocess: Preprocess, device: torch.device) -> None:
@@ -39,7 +39,7 @@ class Recorder:
         self.steps.append(step)
         network.train(training)
 
-    def result(self, labels: list[str]) -> Recording:
+    def recording(self, labels: list[str]) -> Recording:
         """Return what was recorded."""
         return Recording(
             labels=labels,

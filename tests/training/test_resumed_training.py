@@ -1,4 +1,4 @@
-"""Training that was killed or stopped goes on where it stood and ends with the same bytes."""
+"""Training that was killed or stopped resumes where it was and ends with the same bytes."""
 
 import os
 import shutil
@@ -21,12 +21,12 @@ def driver(root: Path) -> "subprocess.Popen[str]":
         [sys.executable, script, root, "bce", "1"],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": ""},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )
 
 
 @pytest.mark.slow
-def test_training_killed_in_the_middle_of_an_epoch_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+def test_training_killed_in_the_middle_of_an_epoch_resumes_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     undisturbed, root = tmp_path / "undisturbed", tmp_path / "killed"
     for place in (undisturbed, root):
         make_prepared(place / "prepared")
@@ -43,10 +43,10 @@ def test_training_killed_in_the_middle_of_an_epoch_goes_on_and_ends_with_the_sam
     assert (root / "work" / "bce" / "checkpoint.safetensors").is_file()
 
     said = train(root, "bce", epochs=3)
-    assert said[0] == "toy bce: goes on after epoch 1, as left by an earlier run"
+    assert said[0] == "toy bce: resumes after epoch 1, where an earlier run stopped"
     assert [line.split(":")[0] for line in said[1:3]] == ["toy bce epoch 2/3", "toy bce epoch 3/3"]
     fresh = train(undisturbed, "bce", epochs=3)
-    assert not any("goes on" in line for line in fresh)
+    assert not any("resumes" in line for line in fresh)
     assert weights_bytes(root) == weights_bytes(undisturbed)
     for place in ("models/bce/bundle.json", "scores/bce.parquet", "plots/bce.csv"):
         assert (root / place).read_bytes() == (undisturbed / place).read_bytes(), place
@@ -75,21 +75,21 @@ def stopped(prepared: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def goes_on(lines: list[str]) -> bool:
-    return any("goes on after epoch 1" in line for line in lines)
+def resumed(lines: list[str]) -> bool:
+    return any("resumes after epoch 1" in line for line in lines)
 
 
-def test_a_stopped_phase_goes_on_with_the_same_result(stopped: Path, trained: Path, prepared: Path) -> None:
-    assert goes_on(train(stopped, "bce", prepared))
+def test_a_stopped_phase_resumes_with_the_same_result(stopped: Path, trained: Path, prepared: Path) -> None:
+    assert resumed(train(stopped, "bce", prepared))
     assert weights_bytes(stopped) == weights_bytes(trained)
 
 
 def test_a_checkpoint_of_other_settings_is_not_used(stopped: Path, prepared: Path) -> None:
-    assert not goes_on(train(stopped, "bce", prepared, weight_decay=1e-4))
+    assert not resumed(train(stopped, "bce", prepared, weight_decay=1e-4))
 
 
 def test_a_checkpoint_of_other_data_is_not_used(stopped: Path, trained: Path, tmp_path: Path) -> None:
-    assert not goes_on(train(stopped, "bce", make_prepared(tmp_path / "other" / "prepared", seed=9)))
+    assert not resumed(train(stopped, "bce", make_prepared(tmp_path / "other" / "prepared", seed=9)))
     assert weights_bytes(stopped) != weights_bytes(trained)
 
 
@@ -97,7 +97,7 @@ def test_a_checkpoint_of_other_code_is_not_used(
     stopped: Path, trained: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aaam_pipeline.core.artifacts.sources_fingerprint", lambda folders: "other")
-    assert not goes_on(train(stopped, "bce", prepared))
+    assert not resumed(train(stopped, "bce", prepared))
     assert weights_bytes(stopped) == weights_bytes(trained)
 
 
@@ -106,7 +106,7 @@ def test_a_damaged_checkpoint_is_ignored(damage: str, stopped: Path, trained: Pa
     checkpoint = stopped / "work" / "bce" / "checkpoint.safetensors"
     content = checkpoint.read_bytes()
     checkpoint.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "text": b"hello" * 99}[damage])
-    assert not goes_on(train(stopped, "bce", prepared))
+    assert not resumed(train(stopped, "bce", prepared))
     assert weights_bytes(stopped) == weights_bytes(trained)
 
 
@@ -127,7 +127,7 @@ class StopInEpoch(NullReporter):
 
 
 @pytest.mark.parametrize("phase", ["bce", "joint"])
-def test_a_phase_stopped_between_two_batches_goes_on_there_with_the_same_result(
+def test_a_phase_stopped_between_two_batches_resumes_there_with_the_same_result(
     phase: str, trained: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed, root = tmp_path / "undisturbed", tmp_path / "stopped"
@@ -135,11 +135,11 @@ def test_a_phase_stopped_between_two_batches_goes_on_there_with_the_same_result(
         shutil.copytree(trained / "models", place / "models")
     train(undisturbed, phase, prepared)
     # a checkpoint after every batch, not only every ten minutes
-    monkeypatch.setattr("aaam_pipeline.training.trainer.LOOK_EVERY", 1)
+    monkeypatch.setattr("aaam_pipeline.training.trainer.CHECK_EVERY", 1)
     monkeypatch.setattr("aaam_pipeline.training.trainer.CHECKPOINT_SECONDS", -1.0)
     with pytest.raises(PowerCutError), toy_blocks.threads(1):
         toy_blocks.run(write_params(root), phase, paths(root, phase, prepared), StopInEpoch())
     said = train(root, phase, prepared)
-    assert said[0] == f"toy {phase}: goes on in epoch 2, as left by an earlier run"
+    assert said[0] == f"toy {phase}: resumes in epoch 2, where an earlier run stopped"
     for place in (f"models/{phase}/model.safetensors", f"plots/{phase}.csv", f"paths/{phase}.parquet"):
         assert (root / place).read_bytes() == (undisturbed / place).read_bytes(), place

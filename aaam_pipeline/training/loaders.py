@@ -1,44 +1,49 @@
-"""How prepared pictures reach the device that trains: held there whole, or read ahead of it.
+"""How prepared pictures reach the device that trains, and the batches of an epoch.
 
-Shapes: N images of a split, B rows asked for, S side, L labels.
+Shapes: N images of a split, B rows of a batch, S side, L labels.
 """
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aaam_pipeline.core.seeding import derive
 from aaam_pipeline.datasets.prepared import Split
+from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.training.augment import NOISE, Augment, augment
+from aaam_pipeline.training.distributed import DistributedContext
 
-AHEAD = 3
+PREFETCH = 3
 # of a GPU's free memory: the rest is for the network, its gradients and its activations
-MOST_OF_MEMORY = 0.5
+MEMORY_SHARE = 0.5
 
 Rows = NDArray[np.integer]
 Pair = tuple[Tensor, Tensor]
 
 
-class Feed(Protocol):
+class Loader(Protocol):
     """Yields, for each array of rows, their pixels, uint8 (B, S, S, 3), and targets, float32 (B, L), on the device."""
 
     def __call__(self, batches: Iterable[Rows]) -> Iterator[Pair]:
         """Read the rows of each batch in turn."""
 
 
-def choose(split: Split, device: torch.device) -> Feed:
-    """Return the fastest feed that fits: a GPU holds the pictures if half of its free memory is enough."""
+def make_loader(split: Split, device: torch.device) -> Loader:
+    """Return the fastest loader that fits: a GPU holds the pictures if half of its free memory is enough."""
     if device.type != "cuda":
-        return Host(split)
+        return HostLoader(split)
     free, _ = torch.cuda.mem_get_info(device)
-    return Resident(split, device) if split.pixels_NSS3.nbytes <= MOST_OF_MEMORY * free else ReadAhead(split, device)
+    fits = split.pixels_NSS3.nbytes <= MEMORY_SHARE * free
+    return DeviceLoader(split, device) if fits else PrefetchLoader(split, device)
 
 
-class Host:
+class HostLoader:
     """Reads from the (memory-mapped) arrays when asked: the CPU that would read ahead is busy training."""
 
     def __init__(self, split: Split) -> None:
@@ -53,7 +58,7 @@ class Host:
             )
 
 
-class Resident:
+class DeviceLoader:
     """Holds all pixels and targets in the device's memory: a batch is one gather there, and no copy."""
 
     def __init__(self, split: Split, device: torch.device) -> None:
@@ -71,7 +76,7 @@ class Resident:
             yield self.pixels_NSS3[rows_B], self.targets_NL[rows_B].float()
 
 
-class ReadAhead:
+class PrefetchLoader:
     """Reads the next batches in a thread, into page-locked memory, from where the GPU copies while it computes."""
 
     def __init__(self, split: Split, device: torch.device) -> None:
@@ -83,7 +88,7 @@ class ReadAhead:
         """Read the rows of each batch in turn, a few batches ahead of what was asked for."""
         remaining = iter(batches)
         with ThreadPoolExecutor(1) as reader:
-            coming: list[Future[Pair]] = [reader.submit(self._read, rows) for rows in islice(remaining, AHEAD)]
+            coming: list[Future[Pair]] = [reader.submit(self._read, rows) for rows in islice(remaining, PREFETCH)]
             while coming:
                 pixels, targets = coming.pop(0).result()
                 coming += [reader.submit(self._read, rows) for rows in islice(remaining, 1)]
@@ -92,3 +97,40 @@ class ReadAhead:
     def _read(self, rows: Rows) -> Pair:
         pixels, targets = torch.from_numpy(self.split.pixels_NSS3[rows]), torch.from_numpy(self.split.targets_NL[rows])
         return (pixels.pin_memory(), targets.pin_memory()) if self.pinned else (pixels, targets)
+
+
+class Batch(NamedTuple):
+    """Pictures ready for the network, float32 (B, 3, S, S), and their 0/1 targets, float32 (B, L).
+
+    `global_size`: images of the whole batch, of which other processes may have the rest.
+    """
+
+    images_B3SS: Tensor
+    targets_BL: Tensor
+    global_size: int
+
+
+def augmented_batches(
+    loader: Loader,
+    images: int,
+    preprocess: Preprocess,
+    params: Augment,
+    batch_size: int,
+    seed: int,
+    context: DistributedContext,
+    skip: int = 0,
+) -> Iterator[Batch]:
+    """Yield this process's part of the augmented batches of an epoch, shuffled in an order that `seed` alone decides.
+
+    The first `skip` batches are left out; so is a last batch with less than two pictures for every process, since batch
+    norm cannot train on a single one.
+    """
+    order = np.random.default_rng(derive(seed, "order")).permutation(images)
+    smallest = 2 * context.world_size
+    starts = [start for start in range(0, images, batch_size) if images - start >= smallest or start == 0][skip:]
+    batches = [np.sort(order[start : start + batch_size]) for start in starts]
+    for start, rows, (pixels, targets_BL) in zip(starts, batches, loader(map(context.shard, batches)), strict=True):
+        generator = torch.Generator().manual_seed(derive(seed, "augment", start))
+        # drawn for the whole batch, whichever process has its pictures
+        noise_B6 = context.shard(torch.rand((len(rows), NOISE), generator=generator)).to(context.device)
+        yield Batch(augment(preprocess.normalise(pixels), params, noise_B6), targets_BL, len(rows))

@@ -1,0 +1,76 @@
+"""What a phase of training works with, and what changes while it is trained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import torch
+from torch import Tensor
+
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets.prepared import Split
+from aaam_pipeline.models import Network
+from aaam_pipeline.training.distributed import DistributedContext
+from aaam_pipeline.training.phases import Phase
+from aaam_pipeline.training.prediction_tracker import PredictionTracker
+from aaam_pipeline.training.settings import PhaseSettings
+
+LOSS_METRICS = ("loss", "bce", "triplet_margin", "triplets_per_image")
+"""What is measured of every batch, in the order of `PhaseStatus.totals`."""
+
+Forward = Callable[[Tensor], Tensor]
+HistoryRow = dict[str, float | int]
+
+
+class TrainJob(NamedTuple):
+    """All that a phase works with and does not change."""
+
+    name: str
+    phase: Phase
+    settings: PhaseSettings
+    train: Split
+    val: Split
+    test: Split
+    labels: list[str]
+    context: DistributedContext
+    checkpoint: Path
+    fingerprint: str
+    report: Reporter
+
+
+class PhaseStatus(msgspec.Struct):
+    """How far a phase has come. `history` has one row an epoch, the first one (epoch 0) before any training.
+
+    `epoch` is the one in work or finished last; `step` > 0: so many batches of it are done, with these `totals`.
+    """
+
+    fingerprint: str
+    epoch: int = 0
+    step: int = 0
+    totals: list[float] = []
+    best_epoch: int = 0
+    best_map: float = -1.0
+    history: list[HistoryRow] = []
+    recorded_steps: list[int] = []
+
+    def begin_epoch(self) -> None:
+        """Count the next epoch as begun, with no batch done."""
+        self.epoch += 1
+        self.step, self.totals = 0, [0.0] * len(LOSS_METRICS)
+
+
+@dataclass
+class TrainState:
+    """All that changes while a phase is trained.
+
+    `best_weights` are those of the best epoch so far; `miner` draws the triplets.
+    """
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+    tracker: PredictionTracker
+    status: PhaseStatus
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    miner: torch.Generator = field(default_factory=torch.Generator)
