@@ -10,14 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.datasets.decode import decoding
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing
-from aaam_pipeline.datasets.pixels import decoding
 from aaam_pipeline.datasets.prepare import prepare
-from aaam_pipeline.imaging.resizing import resize_square
 from benchmarks.material import photos
 from benchmarks.table import Report
 
@@ -37,13 +33,13 @@ def run(report: Report, full: bool = False) -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = sorted(photos(Path(folder)).rglob("*.jpg"))
         examples = [Example(f"{turn}/{path.stem}", path, ("a",)) for turn in range(TIMES) for path in paths]
-        listing = Listing(("a",), {split: examples[place :: len(SPLITS)] for place, split in enumerate(SPLITS)})
+        listing = Listing(("a",), {split: examples[first :: len(SPLITS)] for first, split in enumerate(SPLITS)})
         out = Path(folder) / "prepared"
         names = ["", "images/s", f"time for {PER:,}", f"CPU time for {PER:,}"]
         add = report.table(f"prepare to {SIZE} px, {len(examples)} photographs of 640 px", names)
         alone = _cost(lambda: _decode_all(examples))
         add(["decode only", *_cells(alone, len(examples))])
-        whole = _cost(lambda: prepare(listing, out, _decode, SIZE, NullReporter()))
+        whole = _cost(lambda: prepare("photos", listing, out, SIZE, NullReporter()))
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     add(["prepare", *_cells(whole, len(examples))])
     add(["ratio", *[f"{alone.wall / whole.wall:.2f}"] * 2, f"{alone.cpu / whole.cpu:.2f}"])
@@ -64,11 +60,7 @@ def _cost(work: Callable[[], object]) -> _Cost:
     return _Cost(min(cost.wall for cost in costs), min(cost.cpu for cost in costs))
 
 
-def _decode(content: bytes) -> NDArray[np.uint8]:
-    return resize_square(content, SIZE).pixels_SS3
-
-
 def _decode_all(examples: list[Example]) -> None:
-    with decoding(examples, _decode) as pictures:
+    with decoding(examples, SIZE) as pictures:
         for _ in pictures:
             pass

@@ -33,9 +33,9 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sources_fingerprint(folders: Iterable[Path]) -> str:
-    """Return the SHA-256 of all Python sources below `folders`: resumed work must come from the same code."""
-    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
+def sources_fingerprint(paths: Iterable[Path]) -> str:
+    """Return the SHA-256 of Python sources, files and all below folders: resumed work must come from the same code."""
+    files = sorted(file for path in paths for file in (path.rglob("*.py") if path.is_dir() else (path,)))
     return fingerprint([[path.name, file_sha256(path)] for path in files])
 
 

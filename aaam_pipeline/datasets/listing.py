@@ -8,6 +8,7 @@ import numpy as np
 
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.seeding import derive
+from aaam_pipeline.formats.vocabulary import fault_of_labels
 
 SPLITS = ("train", "val", "test")
 
@@ -33,6 +34,24 @@ class Listing(NamedTuple):
     note: str = ""
 
 
+def check_listing(name: str, listing: Listing) -> None:
+    """Check what the data set `name` says of itself, before any work is done for it.
+
+    Raises:
+        DatasetError: its labels are no vocabulary, a split is not there, or an image has a label that is none.
+    """
+    if fault := fault_of_labels(listing.labels):
+        raise DatasetError(f"{name}: {fault}; correct the labels of the data set, and run its stage download again")
+    known = set(listing.labels)
+    for split in SPLITS:
+        if split not in listing.splits:
+            raise DatasetError(f"{name}: it has no split {split}; a data set needs {', '.join(SPLITS)}")
+        for example in listing.splits[split]:
+            if not known.issuperset(example.labels):
+                label = next(label for label in example.labels if label not in known)
+                raise DatasetError(f"{name}: image {example.image_id} has {label!r}, which is none of its labels")
+
+
 def hold_out(dataset: str, examples: Sequence[Example], val: int, seed: int) -> tuple[list[Example], list[Example]]:
     """Divide training examples into those that train and `val` that validate; the seed alone chooses, order is kept.
 
@@ -44,6 +63,6 @@ def hold_out(dataset: str, examples: Sequence[Example], val: int, seed: int) -> 
     order = np.random.default_rng(derive(seed, dataset, "val")).permutation(len(examples))
     held_out = set(order[:val].tolist())
     return (
-        [example for place, example in enumerate(examples) if place not in held_out],
-        [example for place, example in enumerate(examples) if place in held_out],
+        [example for index, example in enumerate(examples) if index not in held_out],
+        [example for index, example in enumerate(examples) if index in held_out],
     )

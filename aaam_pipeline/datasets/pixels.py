@@ -1,35 +1,29 @@
-"""Decode the images of a split on all cores into one array on disk, row after row, so that a stopped run goes on.
+"""Write the images of a split into one array on disk, row after row, so that a stopped run resumes.
 
-Shapes: N images, S side. Decoding is Pillow's, which lets other threads run meanwhile: they are as fast as processes.
+Shapes: N images, S side.
 """
 
 import hashlib
 import io
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from aaam_pipeline.core.artifacts import file_sha256, path_text, write_bytes
+from aaam_pipeline.core.artifacts import file_sha256, path_text
 from aaam_pipeline.core.errors import DatasetError, ImageError
+from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.progress import Advance
+from aaam_pipeline.datasets.decode import decoding
 from aaam_pipeline.datasets.listing import Example
 
-Decode = Callable[[bytes], NDArray[np.uint8]]
 # images between two lines of the journal: what a killed run loses at most
 STEP = 512
-# images that decoding is ahead of writing: 38 MB at 224 px, and enough to do while the disk is waited for
-AHEAD = 256
 
 
-class Bad(NamedTuple):
+class BadImage(NamedTuple):
     """A row of bad_images.csv."""
 
     image_id: str
@@ -38,76 +32,35 @@ class Bad(NamedTuple):
     error_message: str
 
 
-class Written(NamedTuple):
-    """What became of a split's examples, and the SHA-256 of its pixels.npy."""
+class WrittenSplit(NamedTuple):
+    """The examples of a split that are in its pixels.npy, those that are not, and the file's SHA-256."""
 
     good: list[Example]
-    bad: list[Bad]
+    bad: list[BadImage]
     sha256: str
 
 
-class _Step(msgspec.Struct):
-    """Of `split` the first `done` examples are on disk, but the `bad` ones among those since the last step."""
+class WrittenRows(msgspec.Struct):
+    """Of `split` the first `done` examples are on disk, but the `bad` ones among those since the last entry."""
 
     split: str
     done: int
-    bad: list[Bad]
+    bad: list[BadImage]
 
 
-class Journal:
-    """How far a run has come: a line for what it is of, then one for each step."""
+def count_done(journal: Journal[WrittenRows], split: str) -> int:
+    """Return how many examples of a split are on disk or bad."""
+    return max((rows.done for rows in journal.entries if rows.split == split), default=0)
 
-    def __init__(self, path: Path, steps: list[_Step]) -> None:
-        self.path = path
-        self._steps = steps
 
-    @classmethod
-    def begin(cls, path: Path, identity: str) -> "Journal":
-        """Start a journal of the work that `identity` stands for."""
-        write_bytes(path, identity.encode() + b"\n")
-        return cls(path, [])
-
-    @classmethod
-    def resume(cls, path: Path, identity: str, work: Path) -> "Journal | None":
-        """Return the journal of a run of the same work, if all is in `work` that it says."""
-        try:
-            head, *lines = path.read_bytes().split(b"\n")
-            # the last line is empty, or was cut off by the end of its run
-            steps = [msgspec.json.decode(line, type=_Step) for line in lines[:-1]]
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None
-        if head.decode(errors="replace") != identity:
-            return None
-        # what is written next must begin a line
-        write_bytes(path, b"".join(line + b"\n" for line in (head, *lines[:-1])))
-        journal = cls(path, steps)
-        splits = {step.split for step in steps}
-        return journal if all((work / split / "pixels.npy").is_file() for split in splits) else None
-
-    def done(self, split: str) -> int:
-        """Return how many examples of a split are done with."""
-        return max((step.done for step in self._steps if step.split == split), default=0)
-
-    def bad(self, split: str) -> list[Bad]:
-        """Return those of them that could not be decoded."""
-        return [bad for step in self._steps if step.split == split for bad in step.bad]
-
-    def add(self, split: str, done: int, bad: list[Bad]) -> None:
-        """Write down a step, after what it tells of is on disk."""
-        self._steps.append(_Step(split, done, bad))
-        with self.path.open("ab") as stream:
-            stream.write(msgspec.json.encode(self._steps[-1]) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-
-    def close(self) -> None:
-        """Remove the journal: the work is published."""
-        self.path.unlink()
+def bad_images(journal: Journal[WrittenRows], split: str) -> list[BadImage]:
+    """Return those of them that are bad."""
+    return [bad for rows in journal.entries if rows.split == split for bad in rows.bad]
 
 
 def write_pixels(
-    examples: list[Example], path: Path, decode: Decode, size: int, journal: Journal, advance: Advance
-) -> Written:
+    examples: list[Example], path: Path, size: int, journal: Journal[WrittenRows], advance: Advance
+) -> WrittenSplit:
     """Write pixels.npy of a split, named by the folder of `path`: the images that can be decoded, without holes.
 
     Raises:
@@ -115,19 +68,19 @@ def write_pixels(
     """
     path.parent.mkdir(exist_ok=True)
     split = path.parent.name
-    resumed = journal.done(split)
+    resumed = count_done(journal, split)
     header = _header(len(examples), size)
     digest = hashlib.sha256(header)
-    with path.open("r+b" if resumed else "wb") as stream, decoding(examples[resumed:], decode) as pictures:
+    with path.open("r+b" if resumed else "wb") as stream, decoding(examples[resumed:], size) as pictures:
         stream.write(header)
-        stream.seek((resumed - len(journal.bad(split))) * size * size * 3, os.SEEK_CUR)
+        stream.seek((resumed - len(bad_images(journal, split))) * size * size * 3, os.SEEK_CUR)
         stream.truncate()
         for start in range(resumed, len(examples), STEP):
             step = examples[start : start + STEP]
             bad = []
             for example, picture in zip(step, pictures, strict=False):
                 if isinstance(picture, ImageError):
-                    bad.append(Bad(example.image_id, path_text(example.path), picture.kind, str(picture)))
+                    bad.append(BadImage(example.image_id, path_text(example.path), picture.kind, str(picture)))
                 else:
                     content = picture.reshape(size, size, 3).tobytes()
                     stream.write(content)
@@ -135,8 +88,8 @@ def write_pixels(
                 advance(1, failed=isinstance(picture, ImageError))
             stream.flush()
             os.fsync(stream.fileno())
-            journal.add(split, start + len(step), bad)
-        bad = journal.bad(split)
+            journal.append(WrittenRows(split, start + len(step), bad))
+        bad = bad_images(journal, split)
         if len(bad) == len(examples):
             # whoever repairs them begins anew
             journal.close()
@@ -146,8 +99,8 @@ def write_pixels(
             stream.write(_header(len(examples) - len(bad), size))
     left_out = {each.image_id for each in bad}
     good = [example for example in examples if example.image_id not in left_out]
-    # of a file of one go without bad images, the digest was made on the way; else the file is read once more
-    return Written(good, bad, file_sha256(path) if bad or resumed else digest.hexdigest())
+    # where nothing is bad and nothing was resumed, the digest was made on the way; else the file is read once more
+    return WrittenSplit(good, bad, file_sha256(path) if bad or resumed else digest.hexdigest())
 
 
 def _header(count: int, size: int) -> bytes:
@@ -156,32 +109,3 @@ def _header(count: int, size: int) -> bytes:
     content = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
     np.lib.format.write_array_header_1_0(header, content)
     return header.getvalue()
-
-
-@contextmanager
-def decoding(examples: list[Example], decode: Decode) -> Iterator[Iterator[NDArray[np.uint8] | ImageError]]:
-    """Decode on all cores while the block runs: yield the pictures in order, a few ahead of who asks for them."""
-
-    def one(example: Example) -> NDArray[np.uint8] | ImageError:
-        try:
-            return decode(example.path.read_bytes())
-        except OSError as error:
-            return ImageError("unreadable", error.strerror or str(error))
-        except ImageError as error:
-            return error
-
-    def ahead() -> Iterator[NDArray[np.uint8] | ImageError]:
-        waiting: deque[Future[NDArray[np.uint8] | ImageError]] = deque()
-        for example in examples:
-            waiting.append(pool.submit(one, example))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield ahead()
-    finally:
-        pool.shutdown(cancel_futures=True)

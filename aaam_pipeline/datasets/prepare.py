@@ -8,15 +8,14 @@ Shapes: N images of a split, S side, L labels.
     <split>/examples.parquet     image_id, path, labels of the rows of pixels.npy
     manifest.json                counts, and size and SHA-256 of all other files; checksummed
 
-It is built in `<out>.partial`; `.<out>.journal` beside it says how far it is, so that a stopped run goes on.
+It is built in `<out>.partial`; `.<out>.journal` beside it says how far it is, so that a stopped run resumes.
 """
 
 import csv
 import shutil
 from collections.abc import Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,49 +34,53 @@ from aaam_pipeline.core.artifacts import (
     write_json,
 )
 from aaam_pipeline.core.errors import DatasetError
+from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.datasets.listing import SPLITS, Example, Listing
-from aaam_pipeline.datasets.pixels import Bad, Decode, Journal, Written, write_pixels
+from aaam_pipeline.datasets.listing import SPLITS, Example, Listing, check_listing
+from aaam_pipeline.datasets.pixels import BadImage, WrittenRows, WrittenSplit, count_done, write_pixels
 from aaam_pipeline.datasets.prepared import FORMAT, VERSION, FileInfo, PreparedManifest, SplitInfo
 
-# the code that a half prepared data set must come from
-CODE = ("core", "datasets", "models")
+# what decides over the bytes of pixels.npy: a half prepared data set must come from the same code and libraries
+CODE = ("imaging", "datasets/pixels.py")
+LIBRARIES = ("pillow", "pillow-heif")
 
 
-def prepare(listing: Listing, out: Path, decode: Decode, size: int, report: Reporter, key: Any = None) -> None:
-    """Write a listing in prepared form; `decode` is the model's own preprocessing, bytes -> uint8 (S, S, 3).
+def prepare(name: str, listing: Listing, out: Path, size: int, report: Reporter) -> None:
+    """Write the data set `name` in prepared form: every image decoded and squashed to `size` x `size` pixels.
 
-    A run that was stopped goes on if it was of the same listing, size, code and `key`, which stands for `decode`.
+    A run that was stopped resumes if it was of the same listing, size, code and libraries of decoding.
 
     Raises:
-        DatasetError: a split holds no usable image, or the disk is too small.
+        DatasetError: the listing has no usable vocabulary or does not fit it, a split holds no usable image, or the
+            disk is too small.
         UsageError: another process prepares the same.
     """
+    check_listing(name, listing)
     total = sum(len(listing.splits[split]) for split in SPLITS)
     if listing.note:
         report.info(listing.note)
     with exclusive(out):
-        work, journal = _open(listing, out, size, key)
-        done = sum(journal.done(split) for split in SPLITS)
+        work, journal = _open(listing, out, size)
+        done = sum(count_done(journal, split) for split in SPLITS)
         _check_space(work, total, done, size, report)
-        written: dict[str, Written] = {}
+        written: dict[str, WrittenSplit] = {}
         with report.task("prepare", total, done) as advance:
             for split in SPLITS:
                 examples, path = listing.splits[split], work / split / "pixels.npy"
-                written[split] = write_pixels(examples, path, decode, size, journal, advance)
+                written[split] = write_pixels(examples, path, size, journal, advance)
                 _write_examples(written[split].good, work / split / "examples.parquet")
         _write_rest(listing, written, work, size)
         bad = sum(len(each.bad) for each in written.values())
         if bad:
             report.info(f"prepare: {bad} images cannot be decoded and are left out, see {out / 'bad_images.csv'}")
-        # before the folders change places: whoever is killed in between must not go on in the old one
+        # before the folders change places: whoever is killed in between must not resume in the old one
         sync(work)
         journal.close()
         publish(work, out)
 
 
-def _open(listing: Listing, out: Path, size: int, key: Any) -> tuple[Path, Journal]:
+def _open(listing: Listing, out: Path, size: int) -> tuple[Path, Journal[WrittenRows]]:
     """Return the work folder and the journal, as the last run left them if it was of the very same work."""
     package = Path(aaam_pipeline.__file__).parent
     identity = fingerprint(
@@ -86,14 +89,15 @@ def _open(listing: Listing, out: Path, size: int, key: Any) -> tuple[Path, Journ
                 listing.labels,
                 *([[id, path_text(path), labels] for id, path, labels in listing.splits[split]] for split in SPLITS),
             ],
-            "decode": [size, key, version("pillow")],
-            "code": sources_fingerprint(package / room for room in CODE),
+            "size": size,
+            "libraries": [_version(name) for name in LIBRARIES],
+            "code": sources_fingerprint(package / path for path in CODE),
         }
     )
     path = out.with_name(f".{out.name}.journal")
     work = work_folder(out, resume=True)
-    journal = Journal.resume(path, identity, work)
-    if journal is None:
+    journal = Journal.resume(path, identity, WrittenRows)
+    if journal is None or not all((work / rows.split / "pixels.npy").is_file() for rows in journal.entries):
         return work_folder(out), Journal.begin(path, identity)
     # what is written at the end may be there by half
     for left in [each for each in work.rglob("*") if each.is_file() and each.name != "pixels.npy"]:
@@ -101,10 +105,17 @@ def _open(listing: Listing, out: Path, size: int, key: Any) -> tuple[Path, Journ
     return work, journal
 
 
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
+
+
 def _check_space(work: Path, total: int, done: int, size: int, report: Reporter) -> None:
     needed, free = (total - done) * size * size * 3, shutil.disk_usage(work).free
-    goes_on = f", goes on after {done:,}" if done else ""
-    report.info(f"prepare: {total:,} images{goes_on}; {needed / 1e9:,.2f} GB to write, {free / 1e9:,.1f} GB are free")
+    resumed = f", resumed after {done:,}" if done else ""
+    report.info(f"prepare: {total:,} images{resumed}; {needed / 1e9:,.2f} GB to write, {free / 1e9:,.1f} GB are free")
     if needed > free:
         raise DatasetError(f"{work.parent} has too little room: {needed / 1e9:,.1f} GB are needed")
 
@@ -120,10 +131,10 @@ def _write_examples(good: list[Example], path: Path) -> None:
     pq.write_table(table, path)
 
 
-def _write_rest(listing: Listing, written: dict[str, Written], work: Path, size: int) -> None:
+def _write_rest(listing: Listing, written: dict[str, WrittenSplit], work: Path, size: int) -> None:
     """Write the vocabulary, the bad images, and the manifest with the hash of every file."""
     write_json(work / "vocabulary.json", {"labels": listing.labels})
-    missing = (Bad(image_id, "", "missing", "not in this copy") for image_id in listing.missing)
+    missing = (BadImage(image_id, "", "missing", "not in this copy") for image_id in listing.missing)
     with (work / "bad_images.csv").open("w", newline="", encoding="utf8") as stream:
         rows = csv.writer(stream)
         rows.writerow(["image_id", "path", "error_type", "error_message"])

@@ -1,17 +1,52 @@
 """The labels of a model, in their fixed order: label <-> id, and the nearest labels to a word that is none."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
+from unicodedata import normalize
 
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import IntegrityError, UnknownLabelError
 
 # characters of an unknown word that a message repeats
 SHOWN = 60
+# labels that are alike which a message names
+NAMED = 5
+
+
+def fault_of_labels(labels: Sequence[str]) -> str:
+    """Say in one line why labels can be no vocabulary, naming them; "" if they can.
+
+    Case, blanks and Unicode form make no other label: nobody can tell such labels apart in a query. This is for new
+    vocabularies; those of older models are read as far as `Vocabulary` takes them.
+    """
+    if not labels:
+        return "there are no labels"
+    alike: dict[str, list[str]] = {}
+    for number, label in enumerate(labels, start=1):
+        if not any(char.isprintable() and not char.isspace() for char in label):
+            return f"label {number} of {len(labels)} is blank: {label!a}"
+        alike.setdefault(_folded(label), []).append(label)
+    twins = [group for group in alike.values() if len(group) > 1]
+    if not twins:
+        return ""
+    more = f", and {len(twins) - NAMED} more" if len(twins) > NAMED else ""
+    named = ", ".join(" = ".join(map(_distinct(group), group)) for group in twins[:NAMED])
+    return f"labels are repeated, or differ in case, blanks or Unicode form only: {named}{more}"
+
+
+def _folded(label: str) -> str:
+    """Return a label without case, Unicode form and repeated blanks (Unicode's NFKC_Casefold, nearly)."""
+    return " ".join(normalize("NFKC", normalize("NFKC", label).casefold()).split())
+
+
+def _distinct(labels: Sequence[str]) -> Callable[[str], str]:
+    """Return what shows labels so that a person sees the difference: as they are, or escaped where they look alike."""
+    looks = {normalize("NFKC", label) for label in labels}
+    return repr if len(looks) == len(set(labels)) else ascii
 
 
 class Vocabulary:
-    """An ordered set of labels; a label's place is its id, its column in `scores` and its row in the classifier."""
+    """An ordered set of labels; a label's index is its id, its column in `scores` and its row in the classifier."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         """Take the labels in order.
@@ -20,7 +55,7 @@ class Vocabulary:
             IntegrityError: there are none, or two are equal when case is ignored.
         """
         self.labels = tuple(labels)
-        self._ids = {label.casefold(): place for place, label in enumerate(self.labels)}
+        self._ids = {label.casefold(): index for index, label in enumerate(self.labels)}
         self.longest = max((len(label.split()) for label in self.labels), default=0)
         """Words of the longest label."""
         if not self.labels or len(self._ids) != len(self.labels):
@@ -46,10 +81,10 @@ class Vocabulary:
         Raises:
             UnknownLabelError: `word` is no label; the message names the nearest ones.
         """
-        place = self._ids.get(word.casefold())
-        if place is None:
+        index = self._ids.get(word.casefold())
+        if index is None:
             raise UnknownLabelError(self.unknown(word))
-        return place
+        return index
 
     def unknown(self, word: str, meant: str = "") -> str:
         """Say that `word` is no label, what may have been `meant`, and which labels are nearest."""

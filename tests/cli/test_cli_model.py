@@ -36,7 +36,7 @@ def prepared(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
             for path, chosen_L in zip(paths, chosen_NL, strict=True)
         ]
     listing = Listing(tuple(LABELS), splits)
-    prepare(listing, folder / "prepared", lambda content: decode(content).pixels_SS3, 32, NullReporter())
+    prepare("toy", listing, folder / "prepared", 32, NullReporter())
     return folder / "prepared"
 
 

@@ -6,16 +6,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Said, rewrite_json
-from datasets.gray import BAD, LABELS, decode, make_listing, prepared
+from datasets.gray import BAD, LABELS, make_listing, prepared
 from numpy.typing import NDArray
 from PIL import Image
 
 from aaam_pipeline.core.errors import DatasetError, IntegrityError, UsageError
-from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.datasets import decode
 from aaam_pipeline.datasets.listing import Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.datasets.prepared import (
@@ -26,10 +27,6 @@ from aaam_pipeline.datasets.prepared import (
     read_manifest,
     read_split,
 )
-
-
-def refuse(content: bytes) -> NDArray[np.uint8]:
-    raise AssertionError("nothing is to be decoded")
 
 
 def numbers(pixels_NSS3: NDArray[np.uint8]) -> list[int]:
@@ -138,7 +135,7 @@ def test_the_manifest_tells_counts_and_the_hash_of_every_file(bad: tuple[str, ..
 def test_what_a_copy_lacks_is_said_and_listed(tmp_path: Path) -> None:
     listing = make_listing(tmp_path / "raw")._replace(missing=("gone1", "gone2"), note="half of it is there")
     report = Said()
-    prepare(listing, tmp_path / "out", decode, 16, report)
+    prepare("gray", listing, tmp_path / "out", 16, report)
     assert report.lines[0] == "half of it is there"
     with (tmp_path / "out" / "bad_images.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -188,6 +185,31 @@ def test_a_disk_that_is_too_small_is_known_before_anything_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=11 * 16 * 16 * 3 - 1))
+    monkeypatch.setattr(decode, "resize_square", None)
     with pytest.raises(DatasetError, match="too little room"):
-        prepare(make_listing(tmp_path / "raw"), tmp_path / "out", refuse, 16, NullReporter())
+        prepared(make_listing(tmp_path / "raw"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"labels": ()}, "gray: there are no labels; correct the labels of the data set"),
+        ({"labels": (*LABELS, "Sky")}, "gray: labels .*: 'sky' = 'Sky'; correct"),
+        ({"labels": LABELS[:2]}, "gray: image train3 has 'sun', which is none of its labels"),
+        ({"splits": {"train": [], "test": []}}, "gray: it has no split val; a data set needs train, val, test"),
+    ],
+)
+def test_a_listing_that_cannot_be_used_ends_before_any_work_and_loses_nothing(
+    changed: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = make_listing(tmp_path / "raw")
+    out = prepared(listing, tmp_path / "out")
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial" / "half").touch()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.setattr(decode, "resize_square", None)
+    with pytest.raises(DatasetError, match=said) as caught:
+        prepared(listing._replace(**changed), out)
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -8,34 +8,31 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import Said
-from datasets.gray import decode, make_listing, prepared
-from numpy.typing import NDArray
+from datasets.gray import SIZE, make_listing, prepared
 
-from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.datasets import pixels
+from aaam_pipeline.datasets import decode, pixels
 from aaam_pipeline.datasets import prepare as module
 from aaam_pipeline.datasets.listing import Listing
-from aaam_pipeline.datasets.pixels import Decode
-from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.datasets.prepare import CODE, prepare
+from aaam_pipeline.imaging import resizing
+from aaam_pipeline.imaging.resizing import resize_square
 
 KILLED = """
 import os, signal, sys
 sys.path[:0] = {path}
 from pathlib import Path
-from datasets.gray import decode, make_listing
-from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.datasets import pixels
-from aaam_pipeline.datasets.prepare import prepare
-pixels.STEP, pixels.AHEAD, seen = 2, 0, []
-def die(content):
+from datasets.gray import make_listing, prepared
+from aaam_pipeline.datasets import decode, pixels
+pixels.STEP, decode.AHEAD, seen, resize_square = 2, 0, [], decode.resize_square
+def die(content, size):
     seen.append(content)
     if len(seen) > 9:
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode(content)
-prepare(make_listing(Path({raw!r}), train=12), Path({out!r}), die, 16, NullReporter())
+    return resize_square(content, size)
+decode.resize_square = die
+prepared(make_listing(Path({raw!r}), train=12), Path({out!r}))
 """
 
 
@@ -43,65 +40,77 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def interrupted(listing: Listing, out: Path, after: int, key: object = None) -> None:
+def interrupted(listing: Listing, out: Path, after: int) -> None:
     """Prepare, and be interrupted when so many pictures were decoded."""
     count = itertools.count(1)
 
-    def stop(content: bytes) -> NDArray[np.uint8]:
+    def stop(content: bytes, size: int) -> Any:
         if next(count) > after:
             raise KeyboardInterrupt
-        return decode(content)
+        return resize_square(content, size)
 
-    with pytest.raises(KeyboardInterrupt):
-        prepare(listing, out, stop, 16, NullReporter(), key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "resize_square", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(listing, out)
     assert not out.exists()
 
 
-def counting(decoded: list[bytes]) -> Decode:
-    def count(content: bytes) -> NDArray[np.uint8]:
-        decoded.append(content)
-        return decode(content)
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What has been decoded, but in `interrupted`."""
+    contents: list[bytes] = []
 
-    return count
+    def count(content: bytes, size: int) -> Any:
+        contents.append(content)
+        return resize_square(content, size)
+
+    monkeypatch.setattr(decode, "resize_square", count)
+    return contents
 
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write a line of the journal after every second picture, and decode hardly ahead."""
     monkeypatch.setattr(pixels, "STEP", 2)
-    monkeypatch.setattr(pixels, "AHEAD", 0)
+    monkeypatch.setattr(decode, "AHEAD", 0)
 
 
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("after", range(13))
-def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(after: int, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(after: int, decoded: list[bytes], tmp_path: Path) -> None:
     listing = make_listing(tmp_path / "raw", bad=("text", "cut"))
     whole = contents(prepared(listing, tmp_path / "whole"))
     out = tmp_path / "out"
     interrupted(listing, out, after)
-    decoded: list[bytes] = []
+    decoded.clear()
     report = Said()
-    prepare(listing, out, counting(decoded), 16, report)
+    prepare("gray", listing, out, SIZE, report)
     assert contents(out) == whole
     # of 8, 2 and 3 images; up to three of those that were decoded had not been written down yet
     assert 13 - after <= len(decoded) <= 13 - after + 3
-    assert ("goes on after" in report.lines[0]) == (len(decoded) < 13)
+    assert ("resumed after" in report.lines[0]) == (len(decoded) < 13)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw", "whole"]
 
 
 @pytest.mark.usefixtures("small_steps")
-@pytest.mark.parametrize("changed", ["listing", "key", "pixels", "journal"])
-def test_what_is_not_of_the_same_work_is_begun_anew(changed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", ["listing", "library", "code", "pixels", "journal"])
+def test_what_is_not_of_the_same_work_is_begun_anew(
+    changed: str, decoded: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listing = make_listing(tmp_path / "raw")
-    interrupted(listing, tmp_path / "out", 5, key="one")
+    interrupted(listing, tmp_path / "out", 5)
     if changed == "listing":
         listing.splits["train"].reverse()
     elif changed == "pixels":
         (tmp_path / "out.partial" / "train" / "pixels.npy").unlink()
     elif changed == "journal":
         (tmp_path / ".out.journal").write_bytes(b"\xff{")
-    decoded: list[bytes] = []
-    prepare(listing, tmp_path / "out", counting(decoded), 16, NullReporter(), "two" if changed == "key" else "one")
+    elif changed == "library":
+        monkeypatch.setattr(module, "version", lambda library: "another")
+    elif changed == "code":
+        monkeypatch.setattr(module, "sources_fingerprint", lambda paths: "another")
+    prepared(listing, tmp_path / "out")
     assert len(decoded) == 11
     assert contents(tmp_path / "out") == contents(prepared(listing, tmp_path / "whole"))
 
@@ -113,13 +122,13 @@ def test_a_journal_that_was_cut_off_is_read_up_to_its_last_whole_line(tmp_path: 
         interrupted(listing, tmp_path / "out", 6)
         journal = tmp_path / ".out.journal"
         journal.write_bytes(journal.read_bytes()[:-cut])
-    prepare(listing, tmp_path / "out", decode, 16, NullReporter())
+    prepared(listing, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(prepared(listing, tmp_path / "whole"))
 
 
 @pytest.mark.parametrize(("step", "decodes"), [("write_checksummed", 0), ("_write_examples", 0), ("publish", 11)])
 def test_a_run_that_was_stopped_at_its_very_end_goes_on(
-    step: str, decodes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, decodes: int, decoded: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listing = make_listing(tmp_path / "raw")
     whole = contents(prepared(listing, tmp_path / "whole"))
@@ -136,8 +145,8 @@ def test_a_run_that_was_stopped_at_its_very_end_goes_on(
         with pytest.raises(KeyboardInterrupt):
             prepared(listing, tmp_path / "out")
     (tmp_path / "out.partial" / ".stray.partial").touch()
-    decoded: list[bytes] = []
-    prepare(listing, tmp_path / "out", counting(decoded), 16, NullReporter())
+    decoded.clear()
+    prepared(listing, tmp_path / "out")
     assert contents(tmp_path / "out") == whole
     assert len(decoded) == decodes
 
@@ -149,6 +158,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> No
     shutil.rmtree(tmp_path / "raw")
     listing = make_listing(tmp_path / "raw", train=12)
     report = Said()
-    prepare(listing, tmp_path / "out", decode, 16, report)
-    assert "17 images, goes on after " in report.lines[0]
+    prepare("gray", listing, tmp_path / "out", SIZE, report)
+    assert "17 images, resumed after " in report.lines[0]
     assert contents(tmp_path / "out") == contents(prepared(listing, tmp_path / "whole"))
+
+
+def test_the_code_that_resumed_work_must_share_decodes_and_writes_pixels_on_however_many_threads() -> None:
+    package = Path(module.__file__).parents[1]
+    code = [package / path for path in CODE]
+    assert all(path.exists() for path in code)
+    for needed, file in ((True, resizing.__file__), (True, pixels.__file__), (False, decode.__file__)):
+        assert any(map(Path(file).is_relative_to, code)) is needed

@@ -21,7 +21,6 @@ from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.evaluation.evaluate import evaluate
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.scores import read_scores
-from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import read_info
 from aaam_pipeline.training import settings
@@ -81,7 +80,7 @@ def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = ParamsFile.read(write_params(folder / "params.yaml", corel, weights))
     download("corel5k", params, folder / "raw", NullReporter())
     listing = registry.get("corel5k").read(folder / "raw", registry.load_params("corel5k", params))
-    prepare(listing, folder / "prepared", lambda content: resize_square(content, SIDE).pixels_SS3, SIDE, NullReporter())
+    prepare("corel5k", listing, folder / "prepared", SIDE, NullReporter())
     for phase in PHASES.values():
         paths = PhasePaths(
             prepared=folder / "prepared",

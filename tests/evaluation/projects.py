@@ -1,8 +1,10 @@
 """A small project folder for reports: scores of made-up methods, a prepared data set, an ablation."""
 
+import io
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
@@ -49,12 +51,13 @@ def make_prepared(folder: Path, dataset: str, missing: int = 0) -> None:
         splits[split] = [
             Example(f"{split}/{number}", folder / f"{split}{number}.png", each) for number, each in enumerate(names)
         ]
-    blank = np.zeros((16, 16, 3), np.uint8)
+    blank = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(blank, "BMP")
     for examples in splits.values():
         for example in examples:
-            example.path.touch()
+            example.path.write_bytes(blank.getvalue())
     listing = Listing(tuple(LABELS), splits, missing=("gone",) * missing)
-    prepare(listing, folder / "data" / "prepared" / dataset, lambda _: blank, 16, NullReporter())
+    prepare(dataset, listing, folder / "data" / "prepared" / dataset, 16, NullReporter())
 
 
 def make_ablation(folder: Path, dataset: str, rows: str) -> None:

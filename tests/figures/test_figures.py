@@ -17,7 +17,6 @@ from aaam_pipeline.figures import build, prediction_paths, score_bars, style
 from aaam_pipeline.figures.pictures import open_test, order_by_rise
 from aaam_pipeline.formats.recordings import Recording, write_recording
 from aaam_pipeline.formats.scores import ScoredSplit, write_scores
-from aaam_pipeline.models.preprocess import Preprocess
 
 TEXT = "{http://www.w3.org/2000/svg}text"
 TRUTH = {
@@ -43,7 +42,6 @@ def scored(seed: int) -> ScoredSplit:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of the data set `toy` with all that figures are made of. Read only."""
     folder = tmp_path_factory.mktemp("project")
-    decode = Preprocess(size=32).decode
     splits = {
         split: [
             Example(f"{split}/{row}", make_photo(folder / "raw" / split / f"{row}.png", row, (48, 36)), names)
@@ -52,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for split in ("train", "val", "test")
     }
     listing = Listing(tuple(LABELS), splits)
-    prepare(listing, folder / "data/prepared/toy", lambda content: decode(content).pixels_SS3, 32, NullReporter())
+    prepare("toy", listing, folder / "data/prepared/toy", 32, NullReporter())
     for number, phase in enumerate(("bce", "joint", "hard")):
         write_recording(folder / f"plots/toy/paths/{phase}.parquet", recording(number, 4 + number))
         write_scores(folder / f"scores/toy/{phase}.parquet", scored(number))

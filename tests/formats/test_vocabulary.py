@@ -1,7 +1,9 @@
+import re
+
 import pytest
 
 from aaam_pipeline.core.errors import IntegrityError, UnknownLabelError
-from aaam_pipeline.formats.vocabulary import Vocabulary
+from aaam_pipeline.formats.vocabulary import Vocabulary, fault_of_labels
 
 WORDS = Vocabulary(["sky", "Traffic Light", "football", "person", "sports ball", "dog"])
 
@@ -54,3 +56,35 @@ def test_no_labels_or_one_twice_is_refused(labels: list[str]) -> None:
 def test_the_hash_depends_on_labels_and_order() -> None:
     assert Vocabulary(["a", "b"]).hash == Vocabulary(["a", "b"]).hash
     assert len({Vocabulary(each).hash for each in (["a", "b"], ["b", "a"], ["a"], ["ab"])}) == 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([], "there are no labels"),
+        (["sky", ""], "label 2 of 2 is blank: ''"),
+        ([" \n", "sky"], r"label 1 of 2 is blank: ' \\n'"),
+        (["sky", "\u3000"], r"label 2 of 2 is blank: '\\u3000'"),
+        (["sky", "\u200b"], r"label 2 of 2 is blank: '\\u200b'"),
+        (["sky", "sea", "sky"], "only: 'sky' = 'sky'$"),
+        (["Sky", "sea", "sKy"], "only: 'Sky' = 'sKy'$"),
+        (["Straße", "STRASSE"], "only: 'Straße' = 'STRASSE'$"),
+        (["caf\u00e9", "cafe\u0301"], r"only: 'caf\\xe9' = 'cafe\\u0301'$"),
+        (["\ufb01sh", "Fish", "fish"], r"only: '\\ufb01sh' = 'Fish' = 'fish'$"),
+        (["hot dog", "hot  dog"], "only: 'hot dog' = 'hot  dog'$"),
+        ([*"abcdefg", *"ABCDEFG"], "'a' = 'A', 'b' = 'B', 'c' = 'C', 'd' = 'D', 'e' = 'E', and 2 more$"),
+    ],
+)
+def test_labels_that_nobody_can_tell_apart_are_named_in_one_line(labels: list[str], said: str) -> None:
+    fault = fault_of_labels(labels)
+    assert re.search(said, fault)
+    assert "\n" not in fault
+
+
+@pytest.mark.parametrize("labels", [["sky"], list(WORDS), ["hot dog", "hotdog"], ["café", "cafe"], ["犬", "猫", "🐕"]])
+def test_labels_that_differ_are_a_vocabulary(labels: list[str]) -> None:
+    assert fault_of_labels(labels) == ""
+
+
+def test_older_vocabularies_are_read_as_they_were() -> None:
+    assert list(Vocabulary(["caf\u00e9", "cafe\u0301", ""])) == ["caf\u00e9", "cafe\u0301", ""]

@@ -21,7 +21,6 @@ from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
-from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.training import settings
 from aaam_pipeline.training.phases import PHASES
 from aaam_pipeline.training.run import PhasePaths, run_phase
@@ -64,8 +63,7 @@ def listing(folder: Path, seed: int = 0) -> Listing:
 
 
 def make_prepared(out: Path, seed: int = 0) -> Path:
-    found = listing(out.parent / f"raw{seed}", seed)
-    prepare(found, out, lambda content: resize_square(content, SIZE).pixels_SS3, SIZE, NullReporter())
+    prepare("toy", listing(out.parent / f"raw{seed}", seed), out, SIZE, NullReporter())
     return out
 
 
