@@ -2,7 +2,7 @@
 
 Shapes: B batch, N images of a split, D features. VGG16's embedding is what is called fc7, after its ReLU: D = 4,096.
 
-It is built in `<out>.partial`, where `journal.json` says how far it is, so that a stopped run goes on.
+It is built in `<out>.partial`, where `journal` says how far it is, so that a stopped run resumes.
 """
 
 import hashlib
@@ -16,8 +16,9 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from aaam_pipeline.baselines.feature_files import FORMAT, VERSION, FeatureFile, FeaturesManifest
-from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, work_folder, write_checksummed, write_json
+from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, work_folder, write_checksummed
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.memory import keep_freed_memory
 from aaam_pipeline.core.params import ParamsFile, to_dict
@@ -43,9 +44,11 @@ class Source(NamedTuple):
     name: str
 
 
-class _Journal(msgspec.Struct):
-    identity: str
-    done: dict[str, int]
+class WrittenFeatures(NamedTuple):
+    """Of `split` the features of the first `done` images are on disk."""
+
+    split: str
+    done: int
 
 
 def compute(
@@ -53,7 +56,7 @@ def compute(
 ) -> None:
     """Write the features of all splits of a prepared data set to `out`; see `open_source` for `model`.
 
-    A run that was stopped goes on if it was of the same pictures and weights.
+    A run that was stopped resumes if it was of the same pictures and weights.
 
     Raises:
         DeviceError, UsageError, IntegrityError, DatasetError, ParamsError: as their docstrings say.
@@ -72,10 +75,11 @@ def compute(
     with exclusive(out):
         work, journal = _resume(out, fingerprint(msgspec.to_builtins(manifest)))
         for split in SPLITS:
-            _write(source, read_split(prepared, split), split, work, journal, chosen, report)
+            images = read_split(prepared, split)
+            _write(source, images, split, work, journal, chosen, report)
             path = work / f"{split}.npy"
-            manifest.files[split] = FeatureFile(journal.done[split], path.stat().st_size, file_sha256(path))
-        (work / "journal.json").unlink()
+            manifest.files[split] = FeatureFile(len(images.pixels_NSS3), path.stat().st_size, file_sha256(path))
+        journal.close()
         write_checksummed(work / "manifest.json", manifest)
         publish(work, out)
     total = sum(info.images for info in manifest.files.values())
@@ -104,16 +108,13 @@ def open_source(dataset: str, params: ParamsFile, model: str, device: torch.devi
     return Source(network, architecture, preprocess, architecture.backbone)
 
 
-def _resume(out: Path, identity: str) -> tuple[Path, _Journal]:
+def _resume(out: Path, identity: str) -> tuple[Path, Journal[WrittenFeatures]]:
     """Return the work folder and its journal, as the last run left them if it was of the same work."""
     work = work_folder(out, resume=True)
-    try:
-        journal = msgspec.json.decode((work / "journal.json").read_bytes(), type=_Journal)
-        if journal.identity == identity and all((work / f"{split}.npy").is_file() for split in journal.done):
-            return work, journal
-    except (FileNotFoundError, msgspec.DecodeError):
-        pass
-    return work_folder(out), _Journal(identity, {})
+    journal = Journal.resume(work / "journal", identity, WrittenFeatures)
+    if journal and all((work / f"{written.split}.npy").is_file() for written in journal.entries):
+        return work, journal
+    return work_folder(out), Journal.begin(work / "journal", identity)
 
 
 def _write(
@@ -121,11 +122,12 @@ def _write(
     split: Split,
     name: str,
     work: Path,
-    journal: _Journal,
+    journal: Journal[WrittenFeatures],
     device: torch.device,
     report: Reporter,
 ) -> None:
-    path, images, done = work / f"{name}.npy", len(split.pixels_NSS3), journal.done.get(name, 0)
+    path, images = work / f"{name}.npy", len(split.pixels_NSS3)
+    done = max((written.done for written in journal.entries if written.split == name), default=0)
     shape = (images, source.network.embedding_dim)
     features_ND = open_memmap(path, "r+" if done else "w+", None if done else np.float32, None if done else shape)
     with report.task(f"features of {name}", images, done) as advance:
@@ -136,8 +138,7 @@ def _write(
                 features_ND[row : row + len(pixels_BSS3)] = _embed(source, pixels_BSS3, device)
                 advance(len(pixels_BSS3))
             features_ND.flush()
-            journal.done[name] = last
-            write_json(work / "journal.json", journal)
+            journal.append(WrittenFeatures(name, last))
 
 
 @torch.inference_mode()

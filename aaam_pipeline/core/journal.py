@@ -1,8 +1,8 @@
 """How far long work has come, in a file that outlives it: a JSON line for what work it is, then one for each step.
 
-Not everything that resumes needs one. What is marked by its own result, or made by several processes at once, has no
-journal: parts of annotations (their stats), a compared method (its metrics), an unpacked archive (its mark), a file
-that is being downloaded (its length), a photograph that is gone from Flickr (a table that people read), a checkpoint.
+Not all that resumes needs one. Where a result marks itself as done, or several processes work at once, there is none:
+parts of annotations (their stats), compared methods (their metrics), phases of the ablation and unpacked archives
+(a mark each), a file that is being downloaded (its length), photographs that are gone (a table that people read).
 """
 
 import os

@@ -96,7 +96,7 @@ def test_what_was_stopped_with_another_model_is_begun_anew(project: Path, tmp_pa
     make_bundle(tmp_path / "other", seed=2)
     work = tmp_path / "features.partial"
     work.mkdir()
-    (work / "journal.json").write_text('{"identity": "another", "done": {"train": 48, "val": 16, "test": 12}}')
+    (work / "journal").write_text('"another"\n["train",48]\n["val",16]\n["test",12]\n')
     for split in COUNTS:
         (work / f"{split}.npy").write_bytes(b"")
     compute(project, tmp_path / "features", str(tmp_path / "other"))
