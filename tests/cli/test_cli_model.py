@@ -9,6 +9,7 @@ from aaam_pipeline.annotate import backends
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.models.export import runtimes
 from aaam_pipeline.models.export.manifest import read_exported
 from aaam_pipeline.models.info import read_info
@@ -23,12 +24,12 @@ pytest.importorskip("onnxruntime")
 def prepared(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared data set of which the model, in fp32, ranks every label without a fault."""
     folder = tmp_path_factory.mktemp("data")
-    decode = read_info(tiny_bundle).preprocess.decode
+    size = read_info(tiny_bundle).preprocess.size
     backend = backends.create("torch", tiny_bundle, "cpu")
     splits = {}
     for split, count in (("train", 20), ("val", 30), ("test", 30)):
         paths = [make_photo(folder / split / f"{number}.png", seed=100 * count + number) for number in range(count)]
-        pixels_NSS3 = np.stack([decode(path.read_bytes()).pixels_SS3 for path in paths])
+        pixels_NSS3 = np.stack([resize_square(path.read_bytes(), size).pixels_SS3 for path in paths])
         scores_NL = backend.start(pixels_NSS3)().scores_BL
         chosen_NL = scores_NL > np.median(scores_NL, axis=0)
         splits[split] = [
@@ -36,7 +37,7 @@ def prepared(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
             for path, chosen_L in zip(paths, chosen_NL, strict=True)
         ]
     listing = Listing(tuple(LABELS), splits)
-    prepare("toy", listing, folder / "prepared", 32, NullReporter())
+    prepare("toy", listing, folder / "prepared", size, NullReporter())
     return folder / "prepared"
 
 
