@@ -2,9 +2,11 @@
 
 docs/cli.md             from the commands' own help
 docs/architecture.md    between the markers, from the import contracts in pyproject.toml and the rooms' docstrings
+reports/methods.md      between the markers, from reports/corel5k/compare.json
 """
 
 import ast
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -18,7 +20,7 @@ from typer.testing import CliRunner
 
 from aaam_pipeline.cli.app import app
 
-DOCS = Path(__file__).parent
+REPOSITORY = Path(__file__).parents[1]
 PACKAGE = "aaam_pipeline"
 CLI_INTRODUCTION = """# The command line
 
@@ -55,19 +57,29 @@ def cli() -> str:
 
 
 def architecture() -> str:
-    """Return docs/architecture.md with its generated parts made anew.
+    """Return docs/architecture.md with its parts made from the contracts."""
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf8"))["tool"]["importlinter"]
+    contracts: list[dict[str, Any]] = settings["contracts"]
+    return _filled("docs/architecture.md", {"floors": _floors(contracts), "contracts": _contracts(contracts)})
+
+
+def methods() -> str:
+    """Return reports/methods.md with the table of the comparison on Corel-5k."""
+    return _filled("reports/methods.md", {"corel5k": _compared(REPOSITORY / "reports" / "corel5k" / "compare.json")})
+
+
+def _filled(page: str, parts: dict[str, str]) -> str:
+    """Return a page with new text between the markers of its generated parts.
 
     Raises:
         ValueError: the page lacks a part's markers.
     """
-    text = (DOCS / "architecture.md").read_text(encoding="utf8")
-    settings = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf8"))["tool"]["importlinter"]
-    contracts: list[dict[str, Any]] = settings["contracts"]
-    for name, part in (("floors", _floors(contracts)), ("contracts", _contracts(contracts))):
+    text = (REPOSITORY / page).read_text(encoding="utf8")
+    for name, part in parts.items():
         before, begin, rest = text.partition(f"<!-- generated: {name} -->")
         _, end, after = rest.partition(f"<!-- end: {name} -->")
         if not end:
-            raise ValueError(f"docs/architecture.md lacks the markers of {name!r}")
+            raise ValueError(f"{page} lacks the markers of {name!r}")
         text = f"{before}{begin}\n\n{part}\n\n{end}{after}"
     return text
 
@@ -110,6 +122,33 @@ def _contracts(contracts: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _compared(path: Path) -> str:
+    """Return the table of the compared methods: hyper-parameters, test metrics, seconds to fit."""
+    names = ["precision_at_k", "recall_at_k", "map_at_10", "map"]
+    lines = [
+        "| method | hyper-parameters | tried | val mAP | P@5 | R@5 | mAP@10 | mAP | N+ | fit |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in json.loads(path.read_text(encoding="utf8"))["methods"]:
+        percent = [f"{100 * value:.1f}" for value in (each["val"]["map"], *(each["test"][name] for name in names))]
+        cells = [f"`{each['name']}`", _tuned(each["params"], each["trials"][0]["params"]), str(len(each["trials"]))]
+        cells += [*percent, str(each["test"]["n_plus"]), f"{each['seconds_fit']:.1f} s"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _tuned(params: dict[str, Any], grid: dict[str, Any]) -> str:
+    """Return the chosen values of the hyper-parameters that a grid varies."""
+    found = []
+    for name, tried in grid.items():
+        value = params[name]
+        if isinstance(tried, dict):
+            found.append(_tuned(value, tried))
+        else:
+            found.append(value if isinstance(value, str) else f"{name} {value:g}")
+    return ", ".join(found)
+
+
 def _room(module: str) -> str:
     """Return the room of a module; the package itself is in none."""
     return [*module.split("."), ""][1]
@@ -117,7 +156,7 @@ def _room(module: str) -> str:
 
 def _description(room: str) -> str:
     """Return the first line of a room's docstring."""
-    module = ast.parse((DOCS.parent / PACKAGE / room / "__init__.py").read_text(encoding="utf8"))
+    module = ast.parse((REPOSITORY / PACKAGE / room / "__init__.py").read_text(encoding="utf8"))
     return (ast.get_docstring(module) or "").split("\n")[0]
 
 
@@ -131,9 +170,9 @@ def _circles(names: list[str], imports: list[tuple[str, str]]) -> int:
     return sum((component == each).sum() > 1 for each in range(count))
 
 
-PAGES = {"cli.md": cli, "architecture.md": architecture}
+PAGES = {"docs/cli.md": cli, "docs/architecture.md": architecture, "reports/methods.md": methods}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():
-        (DOCS / name).write_text(make(), encoding="utf8")
-        typer.echo(f"wrote {DOCS / name}")
+        (REPOSITORY / name).write_text(make(), encoding="utf8")
+        typer.echo(f"wrote {name}")
