@@ -17,11 +17,11 @@ CHANGES = {"epochs": 1, "weight": 50.0, "lr": dict.fromkeys(("features", "attent
 
 
 def run(root: Path, seeds: tuple[int, ...] = SEEDS) -> list[str]:
-    said = toy_blocks.Lines()
+    reporter = toy_blocks.Lines()
     params = ParamsFile.read(root / "params.yaml")
     with toy_blocks.threads(1):
-        ablate("toy", params, root / "prepared", root / "scores", root / "work", seeds, "cpu", said)
-    return [line for line in said.lines if ", seed " in line]
+        ablate("toy", params, root / "prepared", root / "scores", root / "work", seeds, "cpu", reporter)
+    return [line for line in reporter.lines if ", seed " in line]
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,9 @@ def test_variants_have_the_parts_they_are_named_after(ablated: tuple[Path, list[
 
 
 def test_the_first_phase_is_trained_once_for_two_variants(ablated: tuple[Path, list[str]]) -> None:
-    _, said = ablated
-    assert sum(line.endswith(": bce") for line in said) == 2 * len(SEEDS)
-    assert len(said) == (2 + 2 * len(VARIANTS)) * len(SEEDS)
+    _, reported = ablated
+    assert sum(line.endswith(": bce") for line in reported) == 2 * len(SEEDS)
+    assert len(reported) == (2 + 2 * len(VARIANTS)) * len(SEEDS)
 
 
 def test_what_bce_has_after_its_first_phase_is_kept(ablated: tuple[Path, list[str]]) -> None:

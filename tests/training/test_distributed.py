@@ -55,8 +55,8 @@ def alone_and_together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     for phase in ("bce", "joint"):
         with toy_blocks.threads(1):
             toy_blocks.run(alone / "params.yaml", phase, paths(alone, phase), toy_blocks.Lines())
-        said = train_distributed(together, phase, 2)
-        assert said.count(f"toy {phase} epoch 1/2: loss") == 1, "only the main process reports"
+        reported = train_distributed(together, phase, 2)
+        assert reported.count(f"toy {phase} epoch 1/2: loss") == 1, "only the main process reports"
     return alone, together
 
 

@@ -53,12 +53,12 @@ def test_equation_5_closed_form_autograd_and_finite_differences_agree() -> None:
     torch.testing.assert_close(leaf.grad, expected)
 
     step = 1e-6
-    for place in range(probs.numel()):
+    for index in range(probs.numel()):
         shift = torch.zeros(probs.numel(), dtype=torch.float64)
-        shift[place] = step
+        shift[index] = step
         shift = shift.reshape(probs.shape)
         up, down = (losses.triplet_margin(probs + s, triplets, MARGIN, "sum") for s in (shift, -shift))
-        assert float(up - down) / (2 * step) == pytest.approx(float(expected.flatten()[place]), abs=1e-7)
+        assert float(up - down) / (2 * step) == pytest.approx(float(expected.flatten()[index]), abs=1e-7)
 
 
 def test_the_mean_is_the_sum_over_the_number_of_triplets() -> None:

@@ -28,9 +28,9 @@ def driver(root: Path) -> "subprocess.Popen[str]":
 @pytest.mark.slow
 def test_training_killed_in_the_middle_of_an_epoch_resumes_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     undisturbed, root = tmp_path / "undisturbed", tmp_path / "killed"
-    for place in (undisturbed, root):
-        make_prepared(place / "prepared")
-        write_params(place, epochs=3)
+    for folder in (undisturbed, root):
+        make_prepared(folder / "prepared")
+        write_params(folder, epochs=3)
     with driver(root) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -42,14 +42,14 @@ def test_training_killed_in_the_middle_of_an_epoch_resumes_and_ends_with_the_sam
     assert not (root / "scores").exists()
     assert (root / "work" / "bce" / "checkpoint.safetensors").is_file()
 
-    said = train(root, "bce", epochs=3)
-    assert said[0] == "toy bce: resumes after epoch 1, where an earlier run stopped"
-    assert [line.split(":")[0] for line in said[1:3]] == ["toy bce epoch 2/3", "toy bce epoch 3/3"]
+    reported = train(root, "bce", epochs=3)
+    assert reported[0] == "toy bce: resumes after epoch 1, where an earlier run stopped"
+    assert [line.split(":")[0] for line in reported[1:3]] == ["toy bce epoch 2/3", "toy bce epoch 3/3"]
     fresh = train(undisturbed, "bce", epochs=3)
     assert not any("resumes" in line for line in fresh)
     assert weights_bytes(root) == weights_bytes(undisturbed)
-    for place in ("models/bce/bundle.json", "scores/bce.parquet", "plots/bce.csv"):
-        assert (root / place).read_bytes() == (undisturbed / place).read_bytes(), place
+    for file in ("models/bce/bundle.json", "scores/bce.parquet", "plots/bce.csv"):
+        assert (root / file).read_bytes() == (undisturbed / file).read_bytes(), file
 
 
 class PowerCutError(Exception):
@@ -131,15 +131,15 @@ def test_a_phase_stopped_between_two_batches_resumes_there_with_the_same_result(
     phase: str, trained: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed, root = tmp_path / "undisturbed", tmp_path / "stopped"
-    for place in (undisturbed, root):
-        shutil.copytree(trained / "models", place / "models")
+    for folder in (undisturbed, root):
+        shutil.copytree(trained / "models", folder / "models")
     train(undisturbed, phase, prepared)
     # a checkpoint after every batch, not only every ten minutes
     monkeypatch.setattr("aaam_pipeline.training.trainer.CHECK_EVERY", 1)
     monkeypatch.setattr("aaam_pipeline.training.trainer.CHECKPOINT_SECONDS", -1.0)
     with pytest.raises(PowerCutError), toy_blocks.threads(1):
         toy_blocks.run(write_params(root), phase, paths(root, phase, prepared), StopInEpoch())
-    said = train(root, phase, prepared)
-    assert said[0] == f"toy {phase}: resumes in epoch 2, where an earlier run stopped"
-    for place in (f"models/{phase}/model.safetensors", f"plots/{phase}.csv", f"paths/{phase}.parquet"):
-        assert (root / place).read_bytes() == (undisturbed / place).read_bytes(), place
+    reported = train(root, phase, prepared)
+    assert reported[0] == f"toy {phase}: resumes in epoch 2, where an earlier run stopped"
+    for file in (f"models/{phase}/model.safetensors", f"plots/{phase}.csv", f"paths/{phase}.parquet"):
+        assert (root / file).read_bytes() == (undisturbed / file).read_bytes(), file

@@ -70,8 +70,8 @@ def test_the_work_folder_is_empty_when_a_phase_is_over(trained: Path) -> None:
 
 def test_equal_training_gives_equal_files(trained: Path, prepared: Path, tmp_path: Path) -> None:
     train(tmp_path, "bce", prepared)
-    for place in ("models/bce/model.safetensors", "models/bce/bundle.json", "scores/bce.parquet", "plots/bce.csv"):
-        assert (tmp_path / place).read_bytes() == (trained / place).read_bytes(), place
+    for file in ("models/bce/model.safetensors", "models/bce/bundle.json", "scores/bce.parquet", "plots/bce.csv"):
+        assert (tmp_path / file).read_bytes() == (trained / file).read_bytes(), file
 
 
 def test_a_new_network_gives_every_label_its_share_of_the_training_images(prepared: Path, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_all_allowed_labels_are_drawn_about_equally_often() -> None:
             seen[i, "j"][j] += 1
             seen[i, "k"][k] += 1
     # ranks are the label numbers; with k = 3, 0 and 2 are detected, 5 and 6 are not, 1, 3, 4 are irrelevant on top
-    assert {place: set(labels) for place, labels in seen.items()} == {
+    assert {anchor: set(labels) for anchor, labels in seen.items()} == {
         (0, "j"): {5, 6}, (0, "k"): {1, 3, 4}, (2, "j"): {5, 6}, (2, "k"): {1, 3, 4},
     }  # fmt: skip
     for labels in seen.values():

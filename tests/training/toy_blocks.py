@@ -112,7 +112,7 @@ def run(params_path: Path, phase: str, at: PhasePaths, report: Reporter, device:
 
 
 class Lines(NullReporter):
-    """Keeps, and optionally prints at once, every line that was said."""
+    """Keeps, and optionally prints at once, every line that is reported."""
 
     def __init__(self, echo: bool = False) -> None:
         self.lines: list[str] = []
@@ -146,7 +146,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def train(root: Path, phase: str, prepared: Path | None = None, cores: int = 1, **changes: Any) -> list[str]:
-    """Run a phase with these phase settings and return what it said."""
+    """Run a phase with these phase settings and return what it reported."""
     report = Lines()
     with threads(cores):
         run(write_params(root, **changes), phase, paths(root, phase, prepared), report)
