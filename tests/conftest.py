@@ -184,6 +184,14 @@ def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the settings of whoever runs the tests out of them, also of the processes that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture
 def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run a command in an empty folder, with no setting from outside."""
@@ -192,6 +200,7 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
         "AAAM_DEBUG",
         "AAAM_LOG_FILE",
         "AAAM_VERBOSE",
+        "AAAM_NO_CONFIG",
         "AAAM_MODEL",
         "AAAM_INDEX",
         "AAAM_DEVICE",

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline import __version__
-from aaam_pipeline.cli import annotate, doctor, figures, index, model, options, report, search, similar, verify
+from aaam_pipeline.cli import annotate, config, doctor, figures, index, model, options, report, search, similar, verify
 
 app = typer.Typer(
     name="aaam-pipe",
@@ -32,6 +32,7 @@ def root(
     debug: options.Debug = False,
     verbose: options.Verbose = 0,
     log_file: options.LogFile = None,
+    no_config: options.NoConfig = False,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
@@ -48,6 +49,7 @@ app.command("dedup")(similar.dedup)
 app.command("labels")(search.labels)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+app.command("config")(config.config)
 app.add_typer(figures.app, name="figures")
 app.add_typer(model.app, name="model")
 

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NoReturn
 
 import typer
@@ -18,11 +19,17 @@ from aaam_pipeline.core.errors import AaamError, QuerySyntaxError, UsageError
 from aaam_pipeline.core.logging import logging_configured, printable
 
 INTERRUPTED = 130
+_running = ContextVar("running", default=False)
 
 
 @contextmanager
 def cli_errors(debug: bool | None = None) -> Iterator[None]:
     """Run a command: what a user can cause ends in one line on stderr; `debug` (or AAAM_DEBUG) shows the traceback."""
+    if _running.get():
+        # the one around it takes care of all
+        yield
+        return
+    token = _running.set(True)
     debug = bool(os.environ.get("AAAM_DEBUG")) if debug is None else debug
     try:
         with logging_configured():
@@ -48,6 +55,8 @@ def cli_errors(debug: bool | None = None) -> Iterator[None]:
         _fail(UsageError.exit_code if wrong else 1, f"{path}{error.strerror or error}", debug)
     except Exception as error:
         _fail(1, f"unexpected {type(error).__name__}: {error} (a defect: --debug shows where)", debug)
+    finally:
+        _running.reset(token)
 
 
 def _fail(code: int, message: str, debug: bool, context: Sequence[str] = ()) -> NoReturn:

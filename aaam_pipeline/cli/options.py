@@ -4,6 +4,7 @@ Their values are kept in the environment, where `errors.cli_errors` reads them, 
 """
 
 import copy
+import logging
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +12,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from aaam_pipeline.cli import settings
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.logging import LOG_FILE, VERBOSE
 
+NO_CONFIG = "AAAM_NO_CONFIG"
+log = logging.getLogger(__name__)
 ANYWHERE = ("debug", "verbose", "log_file")
 
 
 def _export(context: typer.Context, param: typer.CallbackParam, value: Any) -> None:
     """Keep a value in the environment until the program ends."""
+    if context.resilient_parsing:
+        return
     name = str(param.envvar)
     before = os.environ.get(name)
     if value:
@@ -52,6 +59,26 @@ LogFile = Annotated[
 ]
 
 
+def _configure(context: typer.Context, without: bool) -> None:
+    """Take what the files with settings say as defaults; eager, so that it comes before the other options."""
+    if not without:
+        found = context.meta[settings.KEY] = settings.read(context)
+        context.default_map = found.default_map()
+
+
+NoConfig = Annotated[
+    bool,
+    typer.Option(
+        "--no-config",
+        help="Read no project file and no user file.",
+        envvar=NO_CONFIG,
+        is_eager=True,
+        callback=_configure,
+        expose_value=False,
+    ),
+]
+
+
 class Command(TyperCommand):
     """A command that takes the options of `aaam-pipe` itself, too, without listing them in its help."""
 
@@ -61,3 +88,11 @@ class Command(TyperCommand):
         for each in shared:
             each.hidden = True
         return [*super().get_params(ctx), *shared]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, unless a file with settings is wrong."""
+        with cli_errors():
+            found = settings.current(ctx)
+            for file in filter(None, (found.project, found.user)):
+                log.info("settings from %s", file.path)
+            return super().invoke(ctx)

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +31,12 @@ Html = Annotated[Path | None, typer.Option(help="Also write a contact sheet: one
 Preview = Annotated[bool, typer.Option("--preview", help="Show thumbnails, where the terminal can.")]
 
 # a comma would need quotes inside the quotes of most rows
+# options of which only one may be given; an explanation may be JSON, too
+EXCLUSIVE = (
+    ("as_json", "csv", "paths", "print0", "preview"),
+    ("explain", "csv", "paths", "print0", "preview"),
+    ("copy_to", "link_to"),
+)
 BETWEEN_LABELS = ";"
 
 
@@ -53,9 +59,10 @@ class Output:
     html: Path | None = None
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> "Output":
+    def of(cls, context: typer.Context) -> "Output":
         """Take those of a command's options that have the names of fields."""
-        return cls(**{each.name: options[each.name] for each in fields(cls) if each.name in options})
+        given = typed_first(context, *EXCLUSIVE)
+        return cls(**{each.name: given[each.name] for each in fields(cls) if each.name in given})
 
     def __post_init__(self) -> None:
         bare = "--print0" if self.print0 else "--paths"
@@ -142,6 +149,22 @@ def _csv(hits: "Sequence[Hit]", labels: Sequence[str]) -> None:
     for hit in hits:
         scores = [hit.label_scores[label] for label in labels]
         lines.writerow([hit.score, hit.path, hit.root, hit.location, BETWEEN_LABELS.join(hit.labels), *scores])
+
+
+def typed_first(context: typer.Context, *groups: Sequence[str]) -> dict[str, Any]:
+    """Return a command's options; of those that exclude each other, one that is typed wins over those of a file."""
+    given = dict(context.params)
+    for group in groups:
+        typed = {name for name in group if given.get(name) and _source(context, name) == "COMMANDLINE"}
+        from_file = {name for name in group if _source(context, name) == "DEFAULT_MAP"}
+        if typed:
+            given |= dict.fromkeys(from_file)
+    return given
+
+
+def _source(context: typer.Context, name: str) -> str:
+    source = context.get_parameter_source(name)
+    return source.name if source else ""
 
 
 def exclusive(options: dict[str, bool]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aaam_pipeline.cli import defaults, options, output
+from aaam_pipeline.cli import defaults, options, output, settings
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
@@ -53,7 +53,7 @@ def search(
 ) -> None:
     """Find images by keywords, best first."""
     with cli_errors():
-        out = output.Output.of(context.params)
+        out = output.Output.of(context)
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
         from aaam_pipeline.search.thesaurus import load
@@ -64,7 +64,7 @@ def search(
             info = (render.QuietReporter if quiet else render.PlainReporter)().info
             for note in asked.notes:
                 info(note)
-            explained = opened.explain(asked, top) if explain else None
+            explained = opened.explain(asked, top) if out.explain else None
             found = opened.query(asked, top) if explained is None else [each.hit for each in explained]
             out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained, quiet=quiet)
             if not found:
@@ -72,6 +72,7 @@ def search(
 
 
 def labels(
+    context: typer.Context,
     index: defaults.Index = None,
     as_json: output.Json = False,
     words: Annotated[
@@ -84,7 +85,7 @@ def labels(
         if words:
             if as_json:
                 raise UsageError("--json and --words exclude each other")
-            _print_words()
+            _print_words(settings.current(context).values.get(("search", "words")))
             return
         from aaam_pipeline.cli import render
         from aaam_pipeline.index import manifest
@@ -97,10 +98,10 @@ def labels(
                 print(f"{count:8d}  {printable(label)}")
 
 
-def _print_words() -> None:
+def _print_words(setting: settings.Setting | None) -> None:
     from aaam_pipeline.search.thesaurus import SHIPPED, load
 
-    own = os.environ.get(defaults.WORDS)
+    own = os.environ.get(defaults.WORDS) or (setting and setting.value)
     path = Path(own) if own else SHIPPED
     load(path)
     print(path.read_text(encoding="utf8"), end="")

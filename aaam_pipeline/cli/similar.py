@@ -46,7 +46,7 @@ def similar(
 ) -> None:
     """Find images that look like photographs, most like first."""
     with cli_errors():
-        out = output.Output.of(context.params)
+        out = output.Output.of(context)
         import aaam_pipeline.search as engine
         from aaam_pipeline.cli import render
         from aaam_pipeline.index import manifest
@@ -66,6 +66,7 @@ def similar(
 
 
 def dedup(
+    context: typer.Context,
     similarity: Annotated[
         float, typer.Option(help="The least cosine of images that are taken for duplicates, above 0 and at most 1.")
     ] = 0.95,
@@ -81,6 +82,8 @@ def dedup(
 ) -> None:
     """Group near-duplicates, the best image of a group first; nothing is deleted."""
     with cli_errors():
+        given = output.typed_first(context, ("as_json", "paths", "print0"))
+        as_json, paths, print0 = given["as_json"], given["paths"], given["print0"]
         output.exclusive({"--json": as_json, "--print0" if print0 else "--paths": paths or print0})
         if not 0 < similarity <= 1:
             raise UsageError(f"--similarity must be above 0 and at most 1, not {similarity}")

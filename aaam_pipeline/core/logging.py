@@ -47,7 +47,7 @@ def logging_configured() -> Iterator[None]:
         logger.setLevel(min(handler.level for handler in handlers))
     started = time.monotonic()
     log.info("command: %s", " ".join(sys.argv))
-    log.debug("Python %s, process %d, in %s", sys.version.split()[0], os.getpid(), os.getcwd())  # noqa: PTH109
+    log.debug("Python %s, process %d, in %s", sys.version.split()[0], os.getpid(), os.environ.get("PWD", ""))
     try:
         yield
     except BaseException as error:

@@ -33,7 +33,7 @@ def test_every_command_and_every_option_has_help(name: str, command: Any) -> Non
 
 def test_the_commands_are_those_that_the_issues_name() -> None:
     named = {"annotate", "verify", "index", "search", "similar", "dedup", "labels", "doctor", "model", "model export"}
-    named |= {"report", "figures", "figures paths", "figures bars", "figures maps"}
+    named |= {"report", "config", "figures", "figures paths", "figures bars", "figures maps"}
     assert {name for name, _ in commands()} == {"", *named}
 
 

@@ -1,0 +1,188 @@
+"""Options that are not on the command line and not in the environment: from the project file, then the user file.
+
+What the files say becomes the defaults of the options (click's `default_map`), so that a flag wins over a variable, a
+variable over the project file, and that over the user file.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+from aaam_pipeline.core import config
+from aaam_pipeline.core.config import ConfigFile
+from aaam_pipeline.core.errors import UsageError
+
+# keys that hold for all commands may be in a table, too: TOML has not both `index = ...` and `[index]`
+SHARED = "shared"
+KEY = "aaam_pipeline.settings"
+TYPES = {bool: ((bool,), "true or false"), int: ((int,), "a whole number"), float: ((int, float), "a number")}
+TEXT = ((str,), "text in quotes")
+
+
+class Setting(NamedTuple):
+    """A value of an option, and the file that it is from."""
+
+    value: Any
+    file: Path
+
+
+class Settings(NamedTuple):
+    """What the files say, by command ("" for the program itself, "model export" within a group) and parameter.
+
+    `error`: why they could not be read; it is raised when a command is run, and not when its help is asked for.
+    """
+
+    project: ConfigFile | None = None
+    user: ConfigFile | None = None
+    values: Mapping[tuple[str, str], Setting] = {}
+    error: UsageError | None = None
+
+    def default_map(self) -> dict[str, Any]:
+        """Return the values as click takes them: parameters and, below the names of commands, theirs."""
+        defaults: dict[str, Any] = {}
+        for (command, name), setting in self.values.items():
+            table = defaults
+            for each in command.split():
+                table = table.setdefault(each, {})
+            table[name] = setting.value
+        return defaults
+
+
+def read(context: typer.Context) -> Settings:
+    """Read the files for the program whose context this is."""
+    try:
+        project, user = config.project_file(Path.cwd()), config.user_file()
+        values: dict[tuple[str, str], Setting] = {}
+        for file in filter(None, (user, project)):
+            values |= _understand(file, context)
+        return Settings(project, user, values)
+    except UsageError as error:
+        return Settings(error=error)
+    except (OSError, RuntimeError):
+        # no folder to stand in, or no home: there are no such files
+        return Settings()
+
+
+def current(context: typer.Context) -> Settings:
+    """Return what was read when the program began.
+
+    Raises:
+        UsageError: the files could not be read.
+    """
+    found = context.meta.get(KEY, Settings())
+    assert isinstance(found, Settings)
+    if found.error:
+        raise found.error
+    return found
+
+
+def commands(program: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the program under the name "", then its commands and those of its groups."""
+    yield "", program
+    for name, command in program.commands.items():
+        inner = getattr(command, "commands", {})
+        yield from ((f"{name} {each}", found) for each, found in inner.items()) if inner else [(name, command)]
+
+
+def options(command: Any) -> dict[str, Any]:
+    """Return the options of a command that a file may set, by their keys: --batch-size is batch-size."""
+    found = {max(each.opts, key=len).lstrip("-"): each for each in command.params if each.param_type_name == "option"}
+    # --version and its like are no settings
+    return {key: option for key, option in found.items() if not option.is_eager}
+
+
+def _understand(file: ConfigFile, context: typer.Context) -> dict[tuple[str, str], Setting]:
+    """Return the values of a file; those of a command's own table win over those for all commands.
+
+    Raises:
+        UsageError: a key is unknown, or a value is none for it.
+    """
+    known = {name: options(command) for name, command in commands(context.command)}
+    shared, tables = _split(file, known)
+    values: dict[tuple[str, str], Setting] = {}
+    for key, value in shared.items():
+        takers = [(name, found[key]) for name, found in known.items() if key in found and found[key].envvar]
+        if not takers:
+            raise UsageError(f"{file.path}: {_unknown_shared(key, known)}")
+        for name, option in takers:
+            values[name, option.name] = _setting(file, key, value, option, context)
+    for name, table in tables.items():
+        for key, value in table.items():
+            if key not in known[name]:
+                nearest = _nearest(key, known[name])
+                raise UsageError(f"{file.path}: unknown key {key!r} in {_title(name)}; nearest: {nearest}")
+            option = known[name][key]
+            values[name, option.name] = _setting(file, f"{_title(name)} {key}", value, option, context)
+    return values
+
+
+def _split(file: ConfigFile, known: Collection[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the keys for all commands, and the tables of single commands by their names.
+
+    Raises:
+        UsageError: a table is not that of a command, or the name of one is no table.
+    """
+    groups = {name.split()[0] for name in known if " " in name}
+    shared: dict[str, Any] = {}
+    found: dict[str, Any] = {}
+    for key, value in file.content.items():
+        if key == SHARED:
+            shared |= _table(file, key, value)
+        elif key in groups and isinstance(value, dict):
+            found |= {f"{key} {inner}": each for inner, each in value.items()}
+        elif isinstance(value, dict):
+            found[key] = value
+        else:
+            shared[key] = value
+    for name in found:
+        if name not in known:
+            nearest = _title(_nearest(name, filter(None, known)))
+            raise UsageError(f"{file.path}: there is no command for {_title(name)}; nearest: {nearest}")
+    return shared, {name: _table(file, name, value) for name, value in found.items()}
+
+
+def _table(file: ConfigFile, name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{file.path}: {_title(name)} must be a table, not {value!r}")
+    return value
+
+
+def _setting(file: ConfigFile, key: str, value: Any, option: Any, context: typer.Context) -> Setting:
+    """Check a value as the command line would; a relative path is one from the folder of the file."""
+    kind = option.type_descriptor
+    types, expected = TYPES.get(kind.annotation, TEXT)
+    values = value if kind.is_list and isinstance(value, list) else [value]
+    for each in values:
+        if not isinstance(each, types) or (isinstance(each, bool) and bool not in types):
+            raise UsageError(f"{file.path}: {key} must be {expected}, not {each!r}")
+    if kind.is_path:
+        path = Path(value).expanduser()
+        value = str(path if file.path.parent == Path.cwd() else file.path.parent / path)
+    value = values if kind.is_list else value
+    try:
+        option.get_runtime_param().coerce(value, param=option, ctx=context)
+    except typer.BadParameter as error:
+        reason = error.message.removeprefix("Value error, ")
+        raise UsageError(f"{file.path}: {key} = {value!r}: {reason}") from None
+    return Setting(value, file.path)
+
+
+def _unknown_shared(key: str, known: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say where a key belongs that is none for all commands, or which one may be meant."""
+    if key in known or any(name.split(" ")[0] == key for name in known):
+        return f"{_title(key)} must be a table"
+    if tables := [_title(name) for name, found in known.items() if key in found]:
+        return f"the key {key!r} belongs to single commands: {', '.join(tables)}"
+    names = {each for found in known.values() for each, option in found.items() if option.envvar}
+    return f"unknown key {key!r}; nearest: {_nearest(key, names)}"
+
+
+def _title(name: str) -> str:
+    return f"[{name.replace(' ', '.')}]"
+
+
+def _nearest(word: str, words: Iterable[str]) -> str:
+    return str(get_close_matches(word, sorted(words), 1, cutoff=0)[0])

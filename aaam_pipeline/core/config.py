@@ -1,0 +1,78 @@
+"""Files with settings: the project's (PROJECT, or `[tool.aaam-pipe]` of a `pyproject.toml`) and the user's.
+
+They are read here and not understood: the command line knows which keys there are.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aaam_pipeline.core.errors import UsageError
+
+PROJECT, PYPROJECT, TOOL = "aaam.toml", "pyproject.toml", "aaam-pipe"
+
+
+class ConfigFile(NamedTuple):
+    """A file that was read, and its keys and tables as they are written there."""
+
+    path: Path
+    content: dict[str, Any]
+
+
+def project_file(folder: Path) -> ConfigFile | None:
+    """Read the nearest project file: in `folder` or above, up to the home folder or a repository's root.
+
+    Raises:
+        UsageError: it cannot be read, or is no TOML.
+    """
+    for each in _upwards(folder):
+        if (each / PROJECT).is_file():
+            return ConfigFile(each / PROJECT, _parse(each / PROJECT))
+        if (each / PYPROJECT).is_file() and TOOL.encode() in _bytes(each / PYPROJECT):
+            table = _parse(each / PYPROJECT).get("tool", {}).get(TOOL)
+            if isinstance(table, dict):
+                return ConfigFile(each / PYPROJECT, table)
+    return None
+
+
+def user_file(environment: Mapping[str, str] = os.environ) -> ConfigFile | None:
+    """Read `~/.config/aaam-pipe/config.toml`, or that below XDG_CONFIG_HOME, if it is there.
+
+    Raises:
+        UsageError: it cannot be read, or is no TOML.
+    """
+    path = user_path(environment)
+    return ConfigFile(path, _parse(path)) if path.is_file() else None
+
+
+def user_path(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return where the user's file is, or would be."""
+    named = Path(environment.get("XDG_CONFIG_HOME", ""))
+    # as the XDG specification has it, a relative path is ignored
+    base = named if named.is_absolute() else Path("~/.config").expanduser()
+    return base / TOOL / "config.toml"
+
+
+def _upwards(folder: Path) -> Iterator[Path]:
+    home = Path("~").expanduser()
+    for each in (folder, *folder.parents):
+        yield each
+        if each == home or (each / ".git").exists():
+            return
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(_bytes(path).decode())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
