@@ -129,8 +129,8 @@ class _Photos(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self._locations)
 
-    def __getitem__(self, place: int) -> Tensor:
-        return torch.tensor(resize_square(Path(self._locations[place]).read_bytes(), self._size).pixels_SS3)
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.tensor(resize_square(Path(self._locations[index]).read_bytes(), self._size).pixels_SS3)
 
 
 def _plain_rate(inputs: list[Source], model: Path, repeats: int) -> float:
@@ -150,6 +150,6 @@ def _plain_loop(inputs: list[Source], model: Path) -> list[Tensor]:
 
 
 def _repeated(few: list[Source], count: int, path: Path) -> list[Source]:
-    """Return the images of a list that names a few files again and again."""
+    """Return the images of a list that repeats a few files."""
     path.write_text("".join(f"{few[number % len(few)].location}\n" for number in range(count)))
     return list(islice(sources.find([path]), count))

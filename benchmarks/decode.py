@@ -129,11 +129,11 @@ def _rates(ways: dict[str, Decoder], contents: list[bytes]) -> dict[str, float]:
     """Return images per second of processor time; by turns, so that a busy machine is so for all of them."""
     shortest = {name: [float("inf")] * len(contents) for name in ways}
     for _ in range(REPEATS):
-        for place, content in enumerate(contents):
+        for index, content in enumerate(contents):
             for name, decode in ways.items():
                 started = time.process_time()
                 decode(content)
-                shortest[name][place] = min(shortest[name][place], time.process_time() - started)
+                shortest[name][index] = min(shortest[name][index], time.process_time() - started)
     return {name: len(contents) / sum(seconds) for name, seconds in shortest.items()}
 
 

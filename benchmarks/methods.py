@@ -58,9 +58,9 @@ def _measure(name: str, folder: Path) -> list[str]:
     train_ND, test_MD = (np.load(folder / f"{split}.npy", mmap_mode="r") for split in ("train", "test"))
     targets_NL = np.load(folder / "train_targets.npy")
     method, started = create(name), time.perf_counter()
-    said = method.plan(len(train_ND), DIMENSION, LABELS)
+    remark = method.plan(len(train_ND), DIMENSION, LABELS)
     method.fit(train_ND, targets_NL)
     fitted = time.perf_counter()
     method.predict_scores(test_MD)
     predicted = time.perf_counter()
-    return [f"{fitted - started:,.0f} s", f"{predicted - fitted:,.0f} s", f"{peak_memory() / 1e9:.1f} GB", said]
+    return [f"{fitted - started:,.0f} s", f"{predicted - fitted:,.0f} s", f"{peak_memory() / 1e9:.1f} GB", remark]
