@@ -1,6 +1,6 @@
 """How fast an index is built and how much memory that takes: the whole command, and the score columns alone.
 
-The score columns are everything that goes into DuckDB, the images' facts among it, read from the annotations' Parquet
+The score columns are all that is written to DuckDB, with the images' metadata, read from the annotations' Parquet
 parts; the whole command adds the vectors and the hashes of the files.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from aaam_pipeline.index.scores import FACTS, INSERTED, ScoresBuilder
+from aaam_pipeline.index.scores import INSERT_ROWS, METADATA, ScoresBuilder
 from benchmarks.collection import LABELS, NAMES
 from benchmarks.watched import watched
 
@@ -35,7 +35,7 @@ def _build_scores(annotations: Path, out: Path) -> None:
     """Write the DuckDB half of an index alone."""
     scores = ScoresBuilder(out, LABELS, MEMORY // 2)
     for part in sorted(annotations.glob("*.parquet")):
-        for batch in pq.ParquetFile(part).iter_batches(INSERTED, columns=[*FACTS, "scores"]):
+        for batch in pq.ParquetFile(part).iter_batches(INSERT_ROWS, columns=[*METADATA, "scores"]):
             scores.add(batch)
     scores.finish()
     scores.label_counts(NAMES)

@@ -31,7 +31,7 @@ ROUNDS = 5
 ASKED = range(0, collection.LABELS, 7)
 PAIRS = list(itertools.combinations(ASKED, 2))
 DIM = 256
-MOST_VECTORS = MOST_POSTINGS = 1_000_000
+MAX_VECTORS = MAX_POSTINGS = 1_000_000
 """Images above which vectors have 8 numbers, are not searched, and postings are left out: they take too long."""
 
 WAYS = ("query", "scan", "duck", "sqlite")
@@ -53,7 +53,7 @@ def run(report: Report, full: bool = False) -> None:
     sizes = os.environ.get("AAAM_BENCH_IMAGES", FULL if full else SHORT)
     with tempfile.TemporaryDirectory() as name:
         for images in map(int, sizes.split(",")):
-            folder, dim = Path(name) / str(images), DIM if images <= MOST_VECTORS else 8
+            folder, dim = Path(name) / str(images), DIM if images <= MAX_VECTORS else 8
             add_built(_build(images, folder, dim))
             answered, by_frequency = _ask(images, folder)
             add_answered(answered)
@@ -87,7 +87,7 @@ def _ask(images: int, folder: Path) -> tuple[list[str], list[list[str]]]:
             "scan": lambda one, other: scan(columns, one, other),
         }
         with ExitStack() as stack:
-            if images <= MOST_POSTINGS:
+            if images <= MAX_POSTINGS:
                 duck = stack.enter_context(closing(DuckPostings(folder / "postings.duckdb", columns)))
                 sqlite = stack.enter_context(closing(SqlitePostings(folder / "postings.sqlite", columns)))
                 answers |= {"duck": duck.query, "sqlite": sqlite.query}
@@ -95,7 +95,7 @@ def _ask(images: int, folder: Path) -> tuple[list[str], list[list[str]]]:
     p50 = {way: _p50(rounds) for way, rounds in times.items()}
     row = [f"{images:,}", *(_ms(p50.get(way)) for way in WAYS), _ms(first_s), _ms(whole_s)]
     row.insert(3, f"{p50['query'] / p50['scan']:.1f}")
-    return row, _by_frequency(images, times) if images <= MOST_POSTINGS else []
+    return row, _by_frequency(images, times) if images <= MAX_POSTINGS else []
 
 
 def _times(answers: dict[str, Answer]) -> dict[str, list[list[float]]]:

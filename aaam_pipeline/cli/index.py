@@ -11,7 +11,7 @@ from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
-    from aaam_pipeline.index.manifest import VectorFacts
+    from aaam_pipeline.index.manifest import VectorsInfo
 
 
 def index(
@@ -50,11 +50,11 @@ def _bytes(text: str) -> int:
         raise UsageError(f"--max-memory {text}: this is no size; write 8GB, 500MB or a number of bytes") from None
 
 
-def _vectors(facts: "VectorFacts") -> str:
-    if facts.kind == "flat":
+def _vectors(info: "VectorsInfo") -> str:
+    if info.kind == "flat":
         return "similar images: all are compared"
-    bits = {"fp16": 16, "sq8": 8}[facts.codec]
+    bits = {"fp16": 16, "sq8": 8}[info.codec]
     return (
-        f"similar images: {facts.probes} of {facts.lists} lists are compared, {bits} bits a number; they hold "
-        f"{facts.recall:.1%} of the 10 nearest"
+        f"similar images: {info.probes} of {info.lists} lists are compared, {bits} bits a number; they hold "
+        f"{info.recall:.1%} of the 10 nearest"
     )

@@ -29,8 +29,8 @@ MAX_DEGREE = 120
 """Labels of a query: the product of more codes would exceed the range of a double."""
 
 
-def full_score(degree: int) -> float:
-    """Return 255^degree, the number that stands for a score of 1 in an expression of that degree."""
+def denominator(degree: int) -> float:
+    """Return 255^degree: the score of an expression of that degree is its whole number N divided by this."""
     return float(LEVELS**degree)
 
 
@@ -42,7 +42,7 @@ def encode(scores_NL: NDArray[np.floating]) -> NDArray[np.uint8]:
 def conjunction(codes_NQ: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return each image's score, (N,) in [0, 1], for the query that wants all Q labels."""
     product: NDArray[np.float64] = np.prod(codes_NQ, axis=1, dtype=np.float64)
-    return product / full_score(codes_NQ.shape[1])
+    return product / denominator(codes_NQ.shape[1])
 
 
 def rank(codes_NQ: NDArray[np.uint8], top: int) -> NDArray[np.intp]:

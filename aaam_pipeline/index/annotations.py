@@ -27,15 +27,15 @@ from aaam_pipeline.formats.vocabulary import Vocabulary
 BATCH_ROWS = 16384
 
 
-class Source(NamedTuple):
+class AnnotationsFolder(NamedTuple):
     """A folder of annotations and its manifest."""
 
-    folder: Path
+    path: Path
     manifest: AnnotationsManifest
 
 
-class Part(msgspec.Struct, frozen=True):
-    """A file of annotations. `rows`: of inputs, `images`: those that were annotated (not failed)."""
+class IndexedPart(msgspec.Struct, frozen=True):
+    """A part of annotations as it was indexed. `rows`: of inputs, `images`: those that were annotated (not failed)."""
 
     path: str
     sha256: str
@@ -45,87 +45,87 @@ class Part(msgspec.Struct, frozen=True):
     images: int
 
 
-def open_sources(folders: Sequence[Path]) -> list[Source]:
+def open_folders(paths: Sequence[Path]) -> list[AnnotationsFolder]:
     """Return folders of annotations that one index can be built from.
 
     Raises:
         UsageError: one is no annotations folder, they are of several models, or none holds an annotated image.
         IntegrityError: a manifest is damaged, or of a version that is not known.
     """
-    sources = [Source(folder, read_annotations_manifest(folder)) for folder in folders]
-    first = sources[0]
-    for folder, manifest in sources:
+    folders = [AnnotationsFolder(path, read_annotations_manifest(path)) for path in paths]
+    first = folders[0]
+    for path, manifest in folders:
         if Vocabulary(manifest.vocabulary).hash != manifest.vocabulary_hash:
-            raise IntegrityError(f"{folder}/manifest.json: the vocabulary was changed; annotate again")
+            raise IntegrityError(f"{path}/manifest.json: the vocabulary was changed; annotate again")
         if (manifest.model_id, manifest.vocabulary) != (first.manifest.model_id, first.manifest.vocabulary):
             raise UsageError(
-                f"{folder} was annotated with {manifest.model_id}, but {first.folder} with {first.manifest.model_id}: "
+                f"{path} was annotated with {manifest.model_id}, but {first.path} with {first.manifest.model_id}: "
                 "scores of different models cannot be compared; annotate again with one"
             )
         if manifest.calibration != first.manifest.calibration:
             raise UsageError(
-                f"{folder} and {first.folder} were annotated with different calibrations of {manifest.model_id}: their "
+                f"{path} and {first.path} were annotated with different calibrations of {manifest.model_id}: their "
                 "scores cannot be compared; annotate again with one"
             )
-    if not any(source.manifest.successes for source in sources):
-        inputs = sum(source.manifest.inputs for source in sources)
-        named = ", ".join(str(source.folder) for source in sources)
+    if not any(folder.manifest.successes for folder in folders):
+        inputs = sum(folder.manifest.inputs for folder in folders)
+        named = ", ".join(str(folder.path) for folder in folders)
         raise UsageError(f"{named} holds no annotated image: {inputs} of {inputs} failed")
-    return sources
+    return folders
 
 
-def parts(source: Source, known: Mapping[str, Part]) -> list[Part]:
-    """Return the parts of a folder; `known`: those that were indexed before, by hash.
+def find_parts(folder: AnnotationsFolder, known: Mapping[str, IndexedPart]) -> list[IndexedPart]:
+    """Return the parts of a folder, checked; `known`: those that were indexed before, by hash.
 
     Raises:
         IntegrityError: a part is missing or damaged, or the parts and the manifest do not agree.
     """
-    found = [_part(part_path(source.folder, number), known) for number in range(source.manifest.parts)]
+    found = [_part(part_path(folder.path, number), known) for number in range(folder.manifest.parts)]
     images, rows = sum(part.images for part in found), sum(part.rows for part in found)
-    said = source.manifest
-    if (images, rows) != (said.successes, said.inputs):
+    manifest = folder.manifest
+    if (images, rows) != (manifest.successes, manifest.inputs):
         raise IntegrityError(
-            f"{source.folder} holds {images} annotated of {rows} rows, but its manifest says {said.successes} of "
-            f"{said.inputs}; annotate again"
+            f"{folder.path} holds {images} annotated of {rows} rows, but its manifest says {manifest.successes} of "
+            f"{manifest.inputs}; annotate again"
         )
     return found
 
 
-def _part(path: Path, known: Mapping[str, Part]) -> Part:
+def _part(path: Path, known: Mapping[str, IndexedPart]) -> IndexedPart:
     try:
-        stats, facts = read_stats(path), path.stat()
+        stats, status = read_stats(path), path.stat()
     except (UsageError, OSError):
         raise IntegrityError(f"{path} is missing, or its stats are; annotate again") from None
-    part = Part(
+    part = IndexedPart(
         path=str(path.absolute()),
         sha256=stats.sha256,
-        bytes=facts.st_size,
-        mtime_ns=facts.st_mtime_ns,
+        bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
         rows=stats.count,
         images=stats.successes,
     )
     before = known.get(part.sha256)
-    untouched = before and (before.bytes, before.mtime_ns) == (part.bytes, part.mtime_ns)
-    if not untouched and file_sha256(path) != part.sha256:
+    unchanged = before and (before.bytes, before.mtime_ns) == (part.bytes, part.mtime_ns)
+    if not unchanged and file_sha256(path) != part.sha256:
         raise IntegrityError(f"{path} is damaged: not the file that its stats name; annotate again")
     return part
 
 
-def images(part: Part, source: AnnotationsManifest) -> Iterator[pa.RecordBatch]:
+def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator[pa.RecordBatch]:
     """Yield the annotated (not failed) rows of a part in order.
 
     Raises:
         IntegrityError: they are not of the manifest's schema and model, or not as many as the stats say.
     """
-    expected = annotations_schema(len(source.vocabulary), source.embedding_dim)
+    expected = annotations_schema(len(manifest.vocabulary), manifest.embedding_dim)
     rows = count = 0
     try:
         with pq.ParquetFile(part.path) as file:
             if not file.schema_arrow.equals(expected):
                 raise IntegrityError(f"{part.path} has another schema than its manifest says; annotate again")
             for batch in file.iter_batches(BATCH_ROWS):
-                if pc.any(pc.not_equal(batch["model_id"], source.model_id)).as_py():
-                    raise IntegrityError(f"{part.path} holds rows of another model than {source.model_id}")
+                if pc.any(pc.not_equal(batch["model_id"], manifest.model_id)).as_py():
+                    raise IntegrityError(f"{part.path} holds rows of another model than {manifest.model_id}")
                 annotated = batch.filter(pc.equal(batch["status"], "ok"))
                 rows, count = rows + batch.num_rows, count + annotated.num_rows
                 if annotated.num_rows:

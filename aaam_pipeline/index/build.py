@@ -1,12 +1,13 @@
 """`aaam-pipe index` and the stage `index`: folders of annotations -> the files of an index.
 
-An index is always a new one, put in the place of the old one when it is whole. What did not change since the old one
-was built is copied from it, which is many times as fast as reading it again, and gives the same answers.
+An index is always built anew, and replaces the previous one when it is complete. What did not change in between is
+copied from the previous index, which is many times as fast as reading it again, and gives the same answers.
 """
 
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,34 +22,35 @@ from aaam_pipeline.formats.parts import AnnotationsManifest
 from aaam_pipeline.index import annotations as inputs
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index import vector_builders
-from aaam_pipeline.index.annotations import Part, Source
+from aaam_pipeline.index.annotations import AnnotationsFolder, IndexedPart
 from aaam_pipeline.index.manifest import FILES, PARTS, SCORES, VECTORS, IndexManifest
 from aaam_pipeline.index.scores import ScoresBuilder
+from aaam_pipeline.index.vector_builders import PreviousVectors
 from aaam_pipeline.index.vectors import Vectors
 
 
-class Old(NamedTuple):
-    """The index that is there already, whole, and the parts that it was built from."""
+class PreviousIndex(NamedTuple):
+    """The index that is to be replaced, undamaged, and the parts that it was built from."""
 
     folder: Path
     manifest: IndexManifest
-    parts: list[Part]
+    parts: list[IndexedPart]
 
 
-class Kept(NamedTuple):
-    """Images that are copied from the old index, those with the ids from `first` on; `rows`: of their parts."""
+class CopiedImages(NamedTuple):
+    """Images that are copied from the previous index, those with the ids from `first` on; `rows`: of their parts."""
 
     first: int
     images: int
     rows: int
 
 
-class Plan(NamedTuple):
-    """What an index is built from: for each folder its parts, and the steps that give their images in order."""
+class IndexPlan(NamedTuple):
+    """What an index is built from: for each folder its parts, and the steps that add their images in order."""
 
-    sources: list[Source]
-    parts: list[list[Part]]
-    steps: list[list[Kept | Part]]
+    folders: list[AnnotationsFolder]
+    parts: list[list[IndexedPart]]
+    steps: list[list[CopiedImages | IndexedPart]]
 
     @property
     def images(self) -> int:
@@ -66,8 +68,8 @@ def build(
 ) -> IndexManifest:
     """Index the annotated (not failed) images of one folder or of several; the index at `out` is replaced in one step.
 
-    An index that was built from the very same parts, and is whole, is left as it is. `max_memory`: bytes that building
-    may take, and of which the vectors may take half when they are searched; default: half of this machine's.
+    An undamaged index that was built from the very same parts is left as it is. `max_memory`: bytes that building may
+    take, and of which the vectors may take half when they are searched; default: half of this machine's.
 
     Raises:
         UsageError: `annotations` are no annotations, hold no annotated image, are of several models, or hold an image
@@ -76,21 +78,21 @@ def build(
         IntegrityError: parts are damaged, or rows and manifest do not agree.
     """
     memory = half_of_memory() if max_memory is None else max_memory
-    sources = inputs.open_sources([annotations] if isinstance(annotations, Path) else list(annotations))
+    folders = inputs.open_folders([annotations] if isinstance(annotations, Path) else list(annotations))
     if out.exists() and (not out.is_dir() or foreign(out, "manifest.json", f"{SCORES}*", *FILES)):
         raise UsageError(f"{out} exists and is not an index; choose another --out")
     with exclusive(out):
-        old = _old(out)
-        known = {part.sha256: part for part in old.parts} if old else {}
-        parts = [inputs.parts(source, known) for source in sources]
-        if old and _is_current(old, sources, parts, memory):
+        previous = _previous(out)
+        known = {part.sha256: part for part in previous.parts} if previous else {}
+        parts = [inputs.find_parts(folder, known) for folder in folders]
+        if previous and _is_current(previous, folders, parts, memory):
             report.info(f"{out} is up to date")
-            return old.manifest
-        old = _reusable(old, sources[0], parts, memory)
-        plan = Plan(sources, parts, [_steps(each, old.parts if old else []) for each in parts])
+            return previous.manifest
+        previous = _reusable(previous, folders[0], parts, memory)
+        plan = IndexPlan(folders, parts, [_steps(each, previous.parts if previous else []) for each in parts])
         work = work_folder(out)
         try:
-            manifest = _build(plan, old, work, memory, report)
+            manifest = _build(plan, previous, work, memory, report)
         except AaamError:
             shutil.rmtree(work)
             raise
@@ -103,65 +105,69 @@ def half_of_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def _old(out: Path) -> Old | None:
+def _previous(out: Path) -> PreviousIndex | None:
     """Return the index at `out` if every byte of it is as it was built."""
     try:
         manifest = manifests.read(out)
-        whole = all(file_sha256(out / name) == manifest.sha256[name] for name in manifest.files)
-        return Old(out, manifest, read_json(out / PARTS, list[Part], "an index")) if whole else None
+        if any(file_sha256(out / name) != manifest.sha256[name] for name in manifest.files):
+            return None
+        return PreviousIndex(out, manifest, read_json(out / PARTS, list[IndexedPart], "an index"))
     except AaamError:
         return None
 
 
-def _is_current(old: Old, sources: list[Source], parts: list[list[Part]], memory: int) -> bool:
+def _is_current(
+    previous: PreviousIndex, folders: list[AnnotationsFolder], parts: list[list[IndexedPart]], memory: int
+) -> bool:
     hashes = [part.sha256 for each in parts for part in each]
     return (
-        hashes == [part.sha256 for part in old.parts]
-        and [str(source.folder.absolute()) for source in sources] == old.manifest.annotations
-        and _reusable(old, sources[0], parts, memory) is not None
+        hashes == [part.sha256 for part in previous.parts]
+        and [str(folder.path.absolute()) for folder in folders] == previous.manifest.annotations
+        and _reusable(previous, folders[0], parts, memory) is not None
     )
 
 
-def _reusable(old: Old | None, source: Source, parts: list[list[Part]], memory: int) -> Old | None:
-    """Return the old index if images may be copied from it: it is of the same model, and its vectors are kept alike."""
-    said = source.manifest
-    if not old or (old.manifest.model_id, old.manifest.vocabulary) != (said.model_id, said.vocabulary):
+def _reusable(
+    previous: PreviousIndex | None, folder: AnnotationsFolder, parts: list[list[IndexedPart]], memory: int
+) -> PreviousIndex | None:
+    """Return the previous index if images may be copied: it is of the same model, and has the right kind of vectors."""
+    new = folder.manifest
+    if not previous or (previous.manifest.model_id, previous.manifest.vocabulary) != (new.model_id, new.vocabulary):
         return None
     images = sum(part.images for each in parts for part in each)
-    return old if vector_builders.updatable(old.manifest.vectors, said.embedding_dim, images, memory) else None
+    return previous if vector_builders.updatable(previous.manifest.vectors, new.embedding_dim, images, memory) else None
 
 
-def _steps(parts: list[Part], old: list[Part]) -> list[Kept | Part]:
-    """Return how the images of parts are come by, in order; neighbours in the old index are copied at once."""
-    places, first = {}, 0
-    for part in old:
-        places[part.sha256] = first
-        first += part.images
-    steps: list[Kept | Part] = []
+def _steps(parts: list[IndexedPart], previous: list[IndexedPart]) -> list[CopiedImages | IndexedPart]:
+    """Return which parts are copied or read, in order; what is adjacent in the previous index is copied at once."""
+    starts = accumulate((part.images for part in previous), initial=0)
+    start_of = {part.sha256: start for part, start in zip(previous, starts, strict=False)}
+    steps: list[CopiedImages | IndexedPart] = []
     for part in parts:
-        place = places.get(part.sha256)
+        start = start_of.get(part.sha256)
         last = steps[-1] if steps else None
-        if place is None:
+        if start is None:
             steps.append(part)
-        elif isinstance(last, Kept) and last.first + last.images == place:
-            steps[-1] = Kept(last.first, last.images + part.images, last.rows + part.rows)
+        elif isinstance(last, CopiedImages) and last.first + last.images == start:
+            steps[-1] = CopiedImages(last.first, last.images + part.images, last.rows + part.rows)
         else:
-            steps.append(Kept(place, part.images, part.rows))
+            steps.append(CopiedImages(start, part.images, part.rows))
     return steps
 
 
-def _build(plan: Plan, old: Old | None, work: Path, memory: int, report: Reporter) -> IndexManifest:
+def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: int, report: Reporter) -> IndexManifest:
     """Build all files of an index in the folder `work`."""
-    first = plan.sources[0].manifest
-    scores = ScoresBuilder(work / SCORES, len(first.vocabulary), memory // 2, old.folder / SCORES if old else None)
-    vectors = vector_builders.builder(first.embedding_dim, plan.images, memory, work, _vectors(old) if old else None)
+    first = plan.folders[0].manifest
+    old_scores, old_vectors = (previous.folder / SCORES, _previous_vectors(previous)) if previous else (None, None)
+    scores = ScoresBuilder(work / SCORES, len(first.vocabulary), memory // 2, old_scores)
+    vectors = vector_builders.create(first.embedding_dim, plan.images, memory, work, old_vectors)
     try:
         with report.task("index", plan.rows) as advance:
-            for source, steps in zip(plan.sources, plan.steps, strict=True):
-                for rows in _add(source.manifest, steps, scores, vectors):
+            for folder, steps in zip(plan.folders, plan.steps, strict=True):
+                for rows in _add(folder.manifest, steps, scores, vectors):
                     advance(rows)
         scores.finish()
-        _check_twice(scores, plan)
+        _check_disjoint(scores, plan)
         counts = scores.label_counts(first.vocabulary)
     except duckdb.Error as error:
         raise IntegrityError(f"cannot build the index: {str(error).splitlines()[0]}") from None
@@ -169,7 +175,7 @@ def _build(plan: Plan, old: Old | None, work: Path, memory: int, report: Reporte
         scores.close()
     if plan.images > vector_builders.FLAT_IMAGES:
         report.info(f"choosing which of {plan.images} vectors are compared: minutes for a million images")
-    facts = vectors.write(work / VECTORS)
+    vectors_info = vectors.write(work / VECTORS)
     write_json(work / PARTS, [part for parts in plan.parts for part in parts])
     manifest = IndexManifest(
         schema_version=manifests.VERSION,
@@ -181,43 +187,41 @@ def _build(plan: Plan, old: Old | None, work: Path, memory: int, report: Reporte
         embedding_dim=first.embedding_dim,
         images=plan.images,
         failed=plan.rows - plan.images,
-        annotations=[str(source.folder.absolute()) for source in plan.sources],
-        vectors=facts,
+        annotations=[str(folder.path.absolute()) for folder in plan.folders],
+        vectors=vectors_info,
     )
     return manifests.write(work, manifest)
 
 
-def _vectors(old: Old) -> vector_builders.Old:
-    manifest = old.manifest
+def _previous_vectors(previous: PreviousIndex) -> PreviousVectors:
+    manifest = previous.manifest
     # the file is mapped: it may be closed
-    with (old.folder / VECTORS).open("rb") as file:
+    with (previous.folder / VECTORS).open("rb") as file:
         vectors = Vectors(file, manifest.images, manifest.embedding_dim, manifest.sha256[VECTORS])
-    return vector_builders.Old(vectors, manifest.vectors)
+    return PreviousVectors(vectors, manifest.vectors)
 
 
 def _add(
-    source: AnnotationsManifest,
-    steps: list[Kept | Part],
+    annotations: AnnotationsManifest,
+    steps: list[CopiedImages | IndexedPart],
     scores: ScoresBuilder,
     vectors: vector_builders.VectorsBuilder,
 ) -> Iterator[int]:
     """Add the images of a folder; yield how many rows are done."""
     for step in steps:
-        if isinstance(step, Kept):
+        if isinstance(step, CopiedImages):
             scores.copy(step.first, step.images)
             vectors.copy(step.first, step.images)
         else:
-            for batch in inputs.images(step, source):
+            for batch in inputs.annotated_rows(step, annotations):
                 scores.add(batch)
                 vectors.add(to_matrix(batch["embedding"]))
         yield step.rows
 
 
-def _check_twice(scores: ScoresBuilder, plan: Plan) -> None:
+def _check_disjoint(scores: ScoresBuilder, plan: IndexPlan) -> None:
     """Raise UsageError if an image is in more than one folder."""
-    ends = [0]
-    for parts in plan.parts:
-        ends.append(ends[-1] + sum(part.images for part in parts))
-    twice = scores.in_several(ends)
-    if twice:
-        raise UsageError(f"{twice} is in several of the annotations; annotate it once, or leave a folder out")
+    ends = accumulate((sum(part.images for part in parts) for parts in plan.parts), initial=0)
+    repeated = scores.find_repeated(list(ends))
+    if repeated:
+        raise UsageError(f"{repeated} is in several of the annotations; annotate it once, or leave a folder out")

@@ -9,10 +9,10 @@ import faiss
 
 
 def available() -> bool:
-    """Tell whether FAISS was built for GPUs and finds one."""
+    """Return whether FAISS was built for GPUs and finds one."""
     return hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
 
 
-def moved(index: Any) -> Any:
+def to_gpus(index: Any) -> Any:
     """Return a copy of a FAISS index on all GPUs, or the index itself where there is none."""
     return faiss.index_cpu_to_all_gpus(index) if available() else index

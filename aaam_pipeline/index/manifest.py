@@ -1,6 +1,6 @@
 """`index/manifest.json`: what an index holds, and what it was built from.
 
-It carries a hash of itself, so that a changed letter in it, of a label for instance, is not taken for the truth.
+It carries a hash of itself, so that a change in it, of a label for instance, is detected.
 """
 
 from pathlib import Path
@@ -17,8 +17,8 @@ PARTS = "parts.json"
 FILES = (SCORES, VECTORS, PARTS)
 
 
-class VectorFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the vectors are kept, and how many neighbours are found of those that there are.
+class VectorsInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the vectors are stored, and which share of the nearest neighbours is found.
 
     `kind`: `flat` compares all, `ivf` those of the `probes` nearest of `lists`; `codec`: `fp16`, or `sq8` for 8 bits a
     number; `recall`: share of the 10 nearest that is found, measured when the index was built; `codec_recall`: the same
@@ -35,7 +35,7 @@ class VectorFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The facts of an index.
+    """The contents and the origin of an index.
 
     `label_counts`: images that were assigned each label; `annotations`: the folders it was built from; `files`,
     `sha256`: size in bytes and hash by name; `hash`: of all that, filled in by `write`.
@@ -51,7 +51,7 @@ class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     images: int
     failed: int
     annotations: list[str]
-    vectors: VectorFacts
+    vectors: VectorsInfo
     files: dict[str, int] = {}
     sha256: dict[str, str] = {}
     hash: str = ""

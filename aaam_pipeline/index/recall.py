@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 NEIGHBOURS = 10
 QUERIES = 200
 BLOCK = 65536
-# two ways to add up the same products differ by less
+# sums of the same products in another order differ by less
 ROUNDING = 1e-5
 
 

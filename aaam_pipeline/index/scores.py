@@ -1,4 +1,4 @@
-"""The DuckDB half of an index: one byte column a label, and the images' facts.
+"""The DuckDB half of an index: one byte column a label, and the images' metadata.
 
 Shapes: B rows of a batch, L labels.
 
@@ -20,14 +20,14 @@ import pyarrow.compute as pc
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.columns import to_matrix
 
-COMMITTED = 8 * 122_880
-"""Rows that are written in one transaction: whole row groups of DuckDB. A transaction for every batch took twice the
+COMMIT_ROWS = 8 * 122_880
+"""Rows that are written in one transaction: complete row groups of DuckDB. A transaction for every batch took twice the
 time, and one for all of them would hold ever more memory."""
-FACTS = ("path", "root", "width", "height", "bytes", "mtime", "taken", "sha256", "labels")
-INSERTED = 16384
+METADATA = ("path", "root", "width", "height", "bytes", "mtime", "taken", "sha256", "labels")
+INSERT_ROWS = 16384
 """Rows of one INSERT."""
-LEAST_MEMORY = 2**29
-"""What DuckDB needs for a hundred columns, and for sorting, whatever it is allowed."""
+MIN_MEMORY = 2**29
+"""What DuckDB needs for a hundred columns, and for sorting, even where less is allowed."""
 
 
 class ScoresBuilder:
@@ -35,7 +35,7 @@ class ScoresBuilder:
 
     def __init__(self, path: Path, num_labels: int, max_memory: int, old: Path | None = None) -> None:
         """Create the database file at `path`, with `max_memory` bytes to work in; `old`: one to copy images from."""
-        self._database = duckdb.connect(str(path), config={"memory_limit": f"{max(max_memory, LEAST_MEMORY)}B"})
+        self._database = duckdb.connect(str(path), config={"memory_limit": f"{max(max_memory, MIN_MEMORY)}B"})
         self._database.execute("SET TimeZone = 'UTC'")
         columns = ", ".join(f"s{label} UTINYINT NOT NULL" for label in range(num_labels))
         self._database.execute(f"CREATE TABLE scores (id INTEGER NOT NULL, {columns}, place INTEGER NOT NULL)")
@@ -55,11 +55,11 @@ class ScoresBuilder:
         """Add annotated (not failed) rows."""
         self._waiting.append(batch)
         # a statement takes milliseconds whatever it inserts, and parts may be small
-        if sum(each.num_rows for each in self._waiting) >= INSERTED:
+        if sum(each.num_rows for each in self._waiting) >= INSERT_ROWS:
             self._flush()
 
     def copy(self, first: int, count: int) -> None:
-        """Add images of the older index, those with the ids from `first` on."""
+        """Add images of the previous index, those with the ids from `first` on."""
         self._flush()
         self._greatest = None
         for table in ("scores", "images"):
@@ -80,14 +80,14 @@ class ScoresBuilder:
         names = ["id", *(f"s{label}" for label in range(codes_BL.shape[1])), "place"]
         columns = [ids, *(pa.array(codes_B) for codes_B in np.ascontiguousarray(codes_BL.T)), ids]
         self._insert("scores", pa.table(columns, names=names))
-        facts = {name: rows[name] for name in FACTS}
-        facts["mtime"] = facts["mtime"].cast(pa.timestamp("us"))
-        self._insert("images", pa.table({"id": ids, **facts}))
+        metadata = {name: rows[name] for name in METADATA}
+        metadata["mtime"] = metadata["mtime"].cast(pa.timestamp("us"))
+        self._insert("images", pa.table({"id": ids, **metadata}))
         self._note_order(rows["path"].combine_chunks())
         self._advance(rows.num_rows)
 
     def _note_order(self, paths: pa.StringArray) -> None:
-        """Note whether images come in the order of their paths, as those of one folder do: an id is a place then."""
+        """Note whether images come in the order of their paths, as in one folder: ids are then ranks by path."""
         ascending = pc.all(pc.less(paths[:-1], paths[1:]), min_count=0).as_py()
         if self._greatest is not None and ascending and self._greatest < paths[0].as_py():
             self._greatest = paths[-1].as_py()
@@ -95,7 +95,7 @@ class ScoresBuilder:
             self._greatest = None
 
     def _advance(self, count: int) -> None:
-        if (self._next + count) // COMMITTED > self._next // COMMITTED:
+        if (self._next + count) // COMMIT_ROWS > self._next // COMMIT_ROWS:
             self._database.execute("COMMIT; BEGIN")
         self._next += count
 
@@ -105,10 +105,10 @@ class ScoresBuilder:
         self._database.unregister("incoming")
 
     def finish(self) -> None:
-        """Write what is still waiting, and give every image its place: its rank by path, then root, then id."""
+        """Write the last rows, and the `place` of every image: its rank by path, then root, then id."""
         self._flush()
         self._database.execute("COMMIT")
-        # the facts of 20 hits among a million images are then read in 1.5 ms instead of 5
+        # the metadata of 20 hits among a million images is then read in 1.5 ms instead of 5
         self._database.execute("CREATE UNIQUE INDEX images_id ON images (id)")
         if self._greatest is not None:
             return
@@ -117,7 +117,7 @@ class ScoresBuilder:
             "AS place FROM images) AS ranked WHERE scores.id = ranked.id"
         )
 
-    def in_several(self, ends: list[int]) -> str | None:
+    def find_repeated(self, ends: list[int]) -> str | None:
         """Return an image, as root/path, that is in more than one of the id ranges [ends[n], ends[n + 1])."""
         if len(ends) <= 2:
             return None

@@ -1,10 +1,10 @@
-"""How the vectors of an index are kept, and the builders that write them.
+"""How the vectors of an index are stored, and the builders that write them.
 
 Shapes: B vectors of a batch, N images, D embedding, Q queries, K found.
 
 Up to `FLAT_IMAGES` a flat index in half precision: exact, nothing to train, and 5 ms a search. Above that an IVF index,
-which compares only the lists whose centres are nearest, with as many of them as a recall of `AIM` needs: in half
-precision if that fits into the memory allowed, else with 8 bits a number.
+which compares only the lists whose centres are nearest, as many as a recall of `TARGET_RECALL` needs: in half precision
+if that fits into the memory allowed, else with 8 bits a number.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,60 +18,62 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.index import gpu, recall
-from aaam_pipeline.index.manifest import VectorFacts
+from aaam_pipeline.index.manifest import VectorsInfo
 from aaam_pipeline.index.vectors import Vectors, unit
 
 FLAT_IMAGES = 100_000
-LEAST_RECALL, AIM = 0.95, 0.96
-LEAST_PROBES = 8
+MIN_RECALL, TARGET_RECALL = 0.95, 0.96
+MIN_PROBES = 8
 CODECS = {"fp16": faiss.ScalarQuantizer.QT_fp16, "sq8": faiss.ScalarQuantizer.QT_8bit}
 BYTES = {"fp16": 2, "sq8": 1}
-# beyond it, choosing the lists and the list of each vector would take longer than reading the annotations
-MOST_LISTS = 8192
+# with more, choosing the lists and the list of each vector would take longer than reading the annotations
+MAX_LISTS = 8192
 # vectors that k-means sees for each list; FAISS warns below 39
 SAMPLED = 40
 BLOCK = 65536
 
 
 class VectorsBuilder(Protocol):
-    """Takes vectors in the order of their ids, from annotations or from an older index, and writes them."""
+    """Takes vectors in the order of their ids, from annotations or from the previous index, and writes them."""
 
     def add(self, embedding_BD: NDArray[np.floating]) -> None:
         """Add embeddings of any length."""
 
     def copy(self, first: int, count: int) -> None:
-        """Add vectors of the older index, those with the ids from `first` on."""
+        """Add vectors of the previous index, those with the ids from `first` on."""
 
-    def write(self, path: Path) -> VectorFacts:
-        """Write the index file; return how the vectors are kept."""
+    def write(self, path: Path) -> VectorsInfo:
+        """Write the index file; return how the vectors are stored."""
 
 
-class Old(NamedTuple):
-    """The vectors of an older index, and how they are kept."""
+class PreviousVectors(NamedTuple):
+    """The vectors of the previous index, and how they are stored."""
 
     vectors: Vectors
-    facts: VectorFacts
+    info: VectorsInfo
 
 
-def builder(dim: int, count: int, max_memory: int, work: Path, old: Old | None = None) -> VectorsBuilder:
+def create(
+    dim: int, count: int, max_memory: int, work: Path, previous: PreviousVectors | None = None
+) -> VectorsBuilder:
     """Return the builder for `count` vectors of `dim` that fits `max_memory` bytes; scratch files go to `work`.
 
     Raises:
         UsageError: they do not fit.
     """
     if count <= FLAT_IMAGES:
-        return FlatBuilder(dim, old)
+        return FlatBuilder(dim, previous)
     codec = choose_codec(dim, count, max_memory)
-    return IvfUpdater(old, count) if old else IvfBuilder(dim, count, codec, max_memory, work)
+    return IvfUpdater(previous, count) if previous else IvfBuilder(dim, count, codec, max_memory, work)
 
 
-def updatable(facts: VectorFacts, dim: int, count: int, max_memory: int) -> bool:
-    """Tell whether vectors kept like this may be taken over by an index of `count`, or have to be built anew."""
+def updatable(info: VectorsInfo, dim: int, count: int, max_memory: int) -> bool:
+    """Return whether an index of `count` images can copy vectors stored like this, or must build them anew."""
     if count <= FLAT_IMAGES:
-        return facts.kind == "flat"
-    same = (facts.kind, facts.codec) == ("ivf", choose_codec(dim, count, max_memory))
+        return info.kind == "flat"
+    same = (info.kind, info.codec) == ("ivf", choose_codec(dim, count, max_memory))
     # lists that were chosen for far fewer or far more images would be too long, or too many
-    return same and facts.trained / 2 <= count <= facts.trained * 2
+    return same and info.trained / 2 <= count <= info.trained * 2
 
 
 def choose_codec(dim: int, count: int, max_memory: int) -> str:
@@ -93,24 +95,24 @@ def choose_codec(dim: int, count: int, max_memory: int) -> str:
 class FlatBuilder:
     """Writes all vectors in half precision, one after the other."""
 
-    def __init__(self, dim: int, old: Old | None = None) -> None:
+    def __init__(self, dim: int, previous: PreviousVectors | None = None) -> None:
         self._index = faiss.IndexScalarQuantizer(dim, CODECS["fp16"], faiss.METRIC_INNER_PRODUCT)
         self._index.is_trained = True
-        self._old = old
+        self._previous = previous
 
     def add(self, embedding_BD: NDArray[np.floating]) -> None:
         """Add embeddings of any length."""
         self._index.add(unit(embedding_BD))
 
     def copy(self, first: int, count: int) -> None:
-        """Add vectors of the older index as they are: half precision and back changes nothing."""
-        assert self._old
-        self._index.add(self._old.vectors.stored(first, count))
+        """Add vectors of the previous index as they are: half precision and back changes nothing."""
+        assert self._previous
+        self._index.add(self._previous.vectors.stored(first, count))
 
-    def write(self, path: Path) -> VectorFacts:
+    def write(self, path: Path) -> VectorsInfo:
         """Write the index file."""
         faiss.write_index(self._index, str(path))
-        return VectorFacts(kind="flat", codec="fp16")
+        return VectorsInfo(kind="flat", codec="fp16")
 
 
 class IvfBuilder:
@@ -120,7 +122,7 @@ class IvfBuilder:
         self._dim, self._count, self._codec = dim, count, codec
         # what k-means sees, 4 bytes a number, gets a quarter of the memory
         affordable = max(256, max_memory // (4 * 4 * dim * SAMPLED))
-        self._lists = max(1, min(round(4 * count**0.5), MOST_LISTS, affordable))
+        self._lists = max(1, min(round(4 * count**0.5), MAX_LISTS, affordable))
         self._path, self._next = work / ".vectors.f16", 0
         self._vectors_ND = np.memmap(self._path, np.float16, "w+", shape=(count, dim))
 
@@ -131,10 +133,10 @@ class IvfBuilder:
         self._next = end
 
     def copy(self, first: int, count: int) -> None:
-        """Take nothing over: an index is built anew where vectors cannot be (`updatable`)."""
-        assert not count, "built anew, and yet to be copied from an older index"
+        """Copy nothing: this builder is used where vectors cannot be copied (`updatable`)."""
+        assert not count, "vectors that are built anew cannot be copied"
 
-    def write(self, path: Path) -> VectorFacts:
+    def write(self, path: Path) -> VectorsInfo:
         """Write the index file.
 
         Raises:
@@ -142,11 +144,11 @@ class IvfBuilder:
         """
         index = self._trained()
         _fill(index, self._blocks(), 0)
-        facts = self._tuned(index)
-        index.nprobe = facts.probes
+        info = self._tuned(index)
+        index.nprobe = info.probes
         faiss.write_index(index, str(path))
         self._path.unlink()
-        return facts
+        return info
 
     def _blocks(self) -> Iterator[NDArray[np.float32]]:
         for start in range(0, self._count, BLOCK):
@@ -158,14 +160,14 @@ class IvfBuilder:
         index.cp.spherical, index.cp.max_points_per_centroid = True, SAMPLED
         # 8 bits reach a tenth further than what was seen: of images to come, a number may be larger
         index.sq.rangestat_arg = 0.1
-        index.clustering_index = gpu.moved(faiss.IndexFlatIP(self._dim))
+        index.clustering_index = gpu.to_gpus(faiss.IndexFlatIP(self._dim))
         chosen = np.random.default_rng(0).choice(
             self._count, min(self._count, SAMPLED * self._lists), replace=False, shuffle=False
         )
         index.train(np.asarray(self._vectors_ND[np.sort(chosen)], np.float32))
         return index
 
-    def _tuned(self, index: Any) -> VectorFacts:
+    def _tuned(self, index: Any) -> VectorsInfo:
         """Find how many lists have to be compared, on half of the queries; measure the recall on the other half."""
         ids = recall.sample(self._count)
         queries_QD = np.asarray(self._vectors_ND[ids], np.float32)
@@ -179,28 +181,30 @@ class IvfBuilder:
 
         half = len(ids) // 2
         tune, test = slice(half), slice(half, None)
-        # what the codec loses, more lists do not bring back
-        aim = AIM if self._codec == "fp16" else min(AIM, measured(tune, self._lists) - 0.01)
-        probes = _fewest(lambda probes: measured(tune, probes) >= aim, self._lists)
-        probes = _fewest(lambda probes: measured(test, probes) >= LEAST_RECALL, self._lists, probes)
-        if (reached := measured(test, probes)) < LEAST_RECALL:
+        # more lists do not regain what the codec loses
+        target = TARGET_RECALL
+        if self._codec != "fp16":
+            target = min(target, measured(tune, self._lists) - 0.01)
+        probes = _fewest(lambda probes: measured(tune, probes) >= target, self._lists)
+        probes = _fewest(lambda probes: measured(test, probes) >= MIN_RECALL, self._lists, probes)
+        if (reached := measured(test, probes)) < MIN_RECALL:
             raise UsageError(
                 f"with 8 bits a number only {reached:.0%} of the nearest images are found; --max-memory must be at "
                 f"least {-(-4 * self._count * self._dim // 10**6)}MB for 16 bits"
             )
         all_lists = 1.0 if self._codec == "fp16" else measured(test, self._lists)
-        return VectorFacts("ivf", self._codec, self._lists, probes, reached, all_lists, self._count)
+        return VectorsInfo("ivf", self._codec, self._lists, probes, reached, all_lists, self._count)
 
 
 class IvfUpdater:
-    """Takes over the lists of an older index: what stays is copied as it is, only what is new is assigned."""
+    """Copies the lists of the previous index: its vectors as they are; only new vectors are assigned to a list."""
 
-    def __init__(self, old: Old, count: int) -> None:
-        self._old, self._count, self._next = old, count, 0
-        self._from = old.vectors.faiss_index
-        self._index = _empty(self._from.quantizer, old.facts.lists, old.facts.codec)
-        self._index.sq, self._index.is_trained = self._from.sq, True
-        self._new_ids = np.full(self._from.ntotal, -1, np.int64)
+    def __init__(self, previous: PreviousVectors, count: int) -> None:
+        self._info, self._count, self._next = previous.info, count, 0
+        self._previous = previous.vectors.faiss_index
+        self._index = _empty(self._previous.quantizer, self._info.lists, self._info.codec)
+        self._index.sq, self._index.is_trained = self._previous.sq, True
+        self._new_ids = np.full(self._previous.ntotal, -1, np.int64)
 
     def add(self, embedding_BD: NDArray[np.floating]) -> None:
         """Add embeddings of any length."""
@@ -209,22 +213,22 @@ class IvfUpdater:
         self._next += len(rounded_BD)
 
     def copy(self, first: int, count: int) -> None:
-        """Take vectors of the older index over."""
+        """Copy vectors of the previous index."""
         self._new_ids[first : first + count] = np.arange(self._next, self._next + count)
         self._next += count
 
-    def write(self, path: Path) -> VectorFacts:
+    def write(self, path: Path) -> VectorsInfo:
         """Write the index file, with as many lists compared as the same recall takes now."""
-        for number in range(self._old.facts.lists):
-            self._take_over(number)
+        for number in range(self._info.lists):
+            self._copy_list(number)
         self._index.ntotal = self._next
-        facts = self._tuned()
-        self._index.nprobe = facts.probes
+        info = self._tuned()
+        self._index.nprobe = info.probes
         faiss.write_index(self._index, str(path))
-        return facts
+        return info
 
-    def _take_over(self, number: int) -> None:
-        old = self._from.invlists
+    def _copy_list(self, number: int) -> None:
+        old = self._previous.invlists
         size = old.list_size(number)
         if not size:
             return
@@ -233,20 +237,19 @@ class IvfUpdater:
         ids, codes = ids[ids >= 0], np.ascontiguousarray(codes[ids >= 0])
         self._index.invlists.add_entries(number, len(ids), faiss.swig_ptr(ids), faiss.swig_ptr(codes))
 
-    def _tuned(self) -> VectorFacts:
+    def _tuned(self) -> VectorsInfo:
         """Measure against a search of all lists; what the codec loses is known since the lists were chosen."""
         self._index.make_direct_map()
         queries_QD = self._index.reconstruct_batch(recall.sample(self._count))
         self._index.set_direct_map_type(faiss.DirectMap.NoMap)
-        tenth_Q = _search(self._index, queries_QD, self._old.facts.lists)[0][:, -1]
+        tenth_Q = _search(self._index, queries_QD, self._info.lists)[0][:, -1]
 
         def measured(probes: int) -> float:
             found = recall.recall(_search(self._index, queries_QD, probes)[0], tenth_Q)
-            return found * self._old.facts.codec_recall
+            return found * self._info.codec_recall
 
-        facts = self._old.facts
-        probes = _fewest(lambda probes: measured(probes) >= LEAST_RECALL, facts.lists, facts.probes)
-        return msgspec.structs.replace(facts, probes=probes, recall=measured(probes))
+        probes = _fewest(lambda probes: measured(probes) >= MIN_RECALL, self._info.lists, self._info.probes)
+        return msgspec.structs.replace(self._info, probes=probes, recall=measured(probes))
 
 
 def _empty(quantizer: Any, lists: int, codec: str) -> Any:
@@ -258,7 +261,7 @@ def _empty(quantizer: Any, lists: int, codec: str) -> Any:
 
 def _fill(index: Any, blocks_BD: Iterable[NDArray[np.float32]], first: int) -> None:
     """Add vectors with the ids from `first` on; to find the nearest of the lists is nearly all of the work."""
-    centres = gpu.moved(faiss.downcast_index(index.quantizer))
+    centres = gpu.to_gpus(faiss.downcast_index(index.quantizer))
     for block_BD in blocks_BD:
         nearest_B = np.ascontiguousarray(centres.search(block_BD, 1)[1][:, 0])
         ids = np.arange(first, first + len(block_BD))
@@ -273,7 +276,7 @@ def _search(index: Any, queries_QD: NDArray[np.float32], probes: int) -> tuple[N
     return cosines_QK, ids_QK
 
 
-def _fewest(enough: Callable[[int], bool], most: int, first: int = LEAST_PROBES) -> int:
+def _fewest(enough: Callable[[int], bool], most: int, first: int = MIN_PROBES) -> int:
     """Return how many lists are enough, growing by half from `first` on; at most `most`."""
     probes = min(first, most)
     while probes < most and not enough(probes):

@@ -21,7 +21,7 @@ from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.index import gpu
 
 HEAD = 100
-"""Images of an answer that a search of a few lists gives."""
+"""Images at the head of an answer that come from a few lists."""
 COMPARED = 16384
 """Vectors that a block is compared with at once."""
 ROUNDING = {"fp16": 1e-3, "sq8": 2e-2}
@@ -32,7 +32,7 @@ class Vectors:
     """Reads an index written by `vector_builders`, without loading it into memory twice."""
 
     def __init__(self, file: BufferedReader, count: int, dim: int, sha256: str, *, use_gpu: bool = False) -> None:
-        """Read from an open file, which may have been replaced by another since.
+        """Read from an open file, which may have been replaced by another in the meantime.
 
         `use_gpu`: search on the GPUs, if there are any; worth the copying only for many searches.
 
@@ -54,14 +54,14 @@ class Vectors:
         self.rounding = ROUNDING["sq8" if self._index.sq.qtype == faiss.ScalarQuantizer.QT_8bit else "fp16"]
         self._can_fetch = not self._lists
         if self._lists:
-            # else FAISS starts 32 threads to read lists ahead, in every search: that takes three times as long as it
+            # else FAISS starts 32 threads in every search to read lists ahead: three times the time of the search
             faiss.downcast_InvertedLists(self._index.invlists).prefetch_nthread = 0
         # read once more and not mapped: what is copied to GPUs comes from memory
         self._searcher = _on_gpu(_read(file, 0)) if use_gpu and gpu.available() else self._index
 
     @property
     def faiss_index(self) -> Any:
-        """The FAISS index itself, for a builder that takes its lists over."""
+        """The FAISS index itself, for a builder that copies its lists."""
         return self._index
 
     def get(self, id: int) -> NDArray[np.float32]:
@@ -116,7 +116,7 @@ class Vectors:
         while True:
             cosines, ids = self._searcher.search(query_BD, min(want, total), params=parameters)
             found = [(int(id), float(cosine)) for id, cosine in zip(ids[0], cosines[0], strict=True) if id >= 0]
-            # equal photographs are equally near: which of them FAISS gives when not all fit in is chance
+            # equal photographs are equally near: which of them FAISS returns when not all fit is undefined
             if len(found) < want or found[-1][1] < found[top - 1][1]:
                 least = found[:top][-1][1] if found else 0.0
                 return [each for each in found if each[1] >= least]
@@ -142,7 +142,7 @@ class Vectors:
         return [row[row != id] for id, row in zip(ids, rows, strict=True)]
 
     def _fetching(self) -> Any:
-        """Return the index, ready to give vectors by their ids: lists do not know by themselves where an id is."""
+        """Return the index, ready to return vectors by their ids: lists need a map from ids for that."""
         if not self._can_fetch:
             self._index.make_direct_map()
             self._can_fetch = True
@@ -156,9 +156,9 @@ def unit(vectors_BD: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def _on_gpu(index: Any) -> Any:
-    """Return a copy on the GPUs. Those know no flat index of half precision as the CPU has it, but their own."""
+    """Return a copy on the GPUs, which have a flat index of half precision of their own kind."""
     if isinstance(index, faiss.IndexIVF):
-        return gpu.moved(index)
+        return gpu.to_gpus(index)
     flat = faiss.IndexFlatIP(index.d)
     flat.add(index.reconstruct_n(0, index.ntotal))
     options = faiss.GpuMultipleClonerOptions()

@@ -19,7 +19,7 @@ SAMPLE = 100
 
 
 def is_index(folder: Path) -> bool:
-    """Tell whether a folder is meant to be an index, whole or not."""
+    """Return whether a folder is meant to be an index, damaged or not."""
     return any((folder / name).exists() for name in (SCORES, VECTORS))
 
 
@@ -47,7 +47,7 @@ def verify(folder: Path, report: Reporter) -> IndexManifest:
 
 
 def _score_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
-    """Yield where the two tables do not hold the images 0 to N - 1, each with a place of its own."""
+    """Yield where the two tables do not hold the images 0 to N - 1, each with a rank by path of its own."""
     expected = (manifest.images, manifest.images, 0, manifest.images - 1)
     try:
         with duckdb.connect(str(folder / SCORES), read_only=True) as database:
@@ -63,14 +63,14 @@ def _score_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
 
 def _model_problems(manifest: IndexManifest) -> Iterator[str]:
     """Yield folders of annotations, of those that are still there, that another model has written since."""
-    for place in manifest.annotations:
+    for folder in manifest.annotations:
         try:
-            said = read_annotations_manifest(Path(place))
+            model_id = read_annotations_manifest(Path(folder)).model_id
         except AaamError:
-            # gone, or damaged: no matter to an index, which holds all it needs
+            # deleted or damaged: an index holds all it needs
             continue
-        if said.model_id != manifest.model_id:
-            yield f"it is of {manifest.model_id}, but {place} is of {said.model_id} now"
+        if model_id != manifest.model_id:
+            yield f"it is of {manifest.model_id}, but {folder} is of {model_id} now"
 
 
 def _vector_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _vector_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
                 vector_D = vectors.get(id)
                 found = dict(vectors.nearest(vector_D, 1))
                 nearest, cosine = next(iter(found.items()))
-                # an equal image may be found in its place, one that is less near or even nearer may not
+                # an equal image may be found instead, one that is less near or even nearer may not
                 if id not in found and abs(cosine - np.linalg.norm(vector_D)) > vectors.rounding:
                     yield f"image {id} is not the nearest to itself, but {nearest}"
     except IntegrityError as error:

@@ -88,7 +88,7 @@ class Index(IndexReader):
         ids = np.array([image.id for image in ranked], np.int64)
         factors = node.items if isinstance(node, queries.And) else (node,)
         scores = [
-            ranker.whole_scores(factor, values, ids) / ranking.full_score(ranker.degree(factor)) for factor in factors
+            ranker.numerators(factor, values, ids) / ranking.denominator(ranker.degree(factor)) for factor in factors
         ]
 
         def terms(row: int, image: RankedImage) -> list[Term]:
@@ -142,9 +142,9 @@ class Index(IndexReader):
         """Return the best images of a query, of all or of those with the ids `among`, best first."""
         path_rank_N, values = self.columns.path_ranks, self.columns.leaf_values()
         rows = None if among is None else np.asarray(among, np.int64)
-        ids, whole = ranker.best(node, values, path_rank_N, top, rows)
+        ids, numerators = ranker.best(node, values, path_rank_N, top, rows)
         named = queries.labels(node)
-        scores = (whole / ranking.full_score(ranker.degree(node))).tolist()
+        scores = (numerators / ranking.denominator(ranker.degree(node))).tolist()
         codes = [values.codes(label)[ids].tolist() for label in named]
         names, path_ranks = self._names(named), path_rank_N[ids].tolist()
 

@@ -2,7 +2,7 @@
 
 Shapes: N images, B images of a block.
 
-The score of an expression of n labels is a whole number in [0, 255^n]. It is computed block by block, so that
+The score of an expression of n labels is N / 255^n. Its numerator N is computed block by block, so that
 intermediate results stay in the processor's cache, in the narrowest type that holds it exactly. Of each block only
 images are kept that could still be among the best.
 """
@@ -41,28 +41,28 @@ class RankedImage(NamedTuple):
 def best(
     node: Node, values: LeafValues, path_rank_N: NDArray[np.int32], top: int, among: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.int64], Any]:
-    """Return ids and whole scores of the `top` best images with a score above 0, best first, ties by path.
+    """Return ids and numerators of the `top` best images with a score above 0, best first, ties by path.
 
     `among`: rank only the images with these ids.
     """
     if among is not None:
-        whole = whole_scores(node, values, among)
-        return _best([(among[whole > 0], whole[whole > 0])], path_rank_N, top)
+        number = numerators(node, values, among)
+        return _best([(among[number > 0], number[number > 0])], path_rank_N, top)
     found: list[tuple[NDArray[np.int64], Any]] = []
     count, least, last = 0, 0, 0
     for start, end in _blocks(len(path_rank_N)):
-        whole_B = whole_scores(node, values, slice(start, end))
-        rows = np.flatnonzero(whole_B >= least) if least else np.flatnonzero(whole_B)
+        numerator_B = numerators(node, values, slice(start, end))
+        rows = np.flatnonzero(numerator_B >= least) if least else np.flatnonzero(numerator_B)
         if least:
             # of images as good as the worst of the best so far, those whose path comes before
-            rows = rows[(whole_B[rows] > least) | (path_rank_N[start + rows] < last)]
-        found.append((start + rows, whole_B[rows]))
+            rows = rows[(numerator_B[rows] > least) | (path_rank_N[start + rows] < last)]
+        found.append((start + rows, numerator_B[rows]))
         count += len(rows)
         # not after every block: when many are asked for, most of the time would be spent on sorting them again
         if count >= 4 * top:
             found = [_best(found, path_rank_N, top)]
-            ((ids, whole),) = found
-            count, least, last = top, whole[-1], path_rank_N[ids[-1]]
+            ((ids, numbers),) = found
+            count, least, last = top, numbers[-1], path_rank_N[ids[-1]]
     return _best(found, path_rank_N, top)
 
 
@@ -75,9 +75,9 @@ def _blocks(images: int) -> Iterator[tuple[int, int]]:
         start, size = end, min(4 * size, BLOCK)
 
 
-def whole_scores(node: Node, values: LeafValues, rows: Rows) -> Any:
-    """Return the scores of an expression for some images as whole numbers."""
-    return _whole(node, values, rows, _dtype(degree(node)))
+def numerators(node: Node, values: LeafValues, rows: Rows) -> Any:
+    """Return the numerators of an expression's scores for some images."""
+    return _numerators(node, values, rows, _dtype(degree(node)))
 
 
 def degree(node: Node) -> int:
@@ -93,7 +93,7 @@ def degree(node: Node) -> int:
             return 0
 
 
-def _whole(node: Node, values: LeafValues, rows: Rows, dtype: type[Any]) -> Any:
+def _numerators(node: Node, values: LeafValues, rows: Rows, dtype: type[Any]) -> Any:
     match node:
         case Label(id):
             return values.codes(id)[rows].astype(dtype)
@@ -104,20 +104,20 @@ def _whole(node: Node, values: LeafValues, rows: Rows, dtype: type[Any]) -> Any:
         case Not(item):
             return _complement(item, values, rows, dtype)
         case And(items):
-            product = _whole(items[0], values, rows, dtype)
+            product = _numerators(items[0], values, rows, dtype)
             for item in items[1:]:
-                product *= _whole(item, values, rows, dtype)
+                product *= _numerators(item, values, rows, dtype)
             return product
         case Or(items):
             product = _complement(items[0], values, rows, dtype)
             for item in items[1:]:
                 product *= _complement(item, values, rows, dtype)
-            return dtype(ranking.full_score(degree(node))) - product
+            return dtype(ranking.denominator(degree(node))) - product
 
 
 def _complement(node: Node, values: LeafValues, rows: Rows, dtype: type[Any]) -> Any:
-    """Return the whole numbers of the opposite of an expression."""
-    return dtype(ranking.full_score(degree(node))) - _whole(node, values, rows, dtype)
+    """Return the numerators of the opposite of an expression."""
+    return dtype(ranking.denominator(degree(node))) - _numerators(node, values, rows, dtype)
 
 
 def _dtype(degree: int) -> type[Any]:
@@ -146,12 +146,12 @@ def _mask(codes: NDArray[np.uint8], node: ScoreFilter) -> NDArray[np.bool_]:
 def _best(
     found: list[tuple[NDArray[np.int64], Any]], path_rank_N: NDArray[np.int32], top: int
 ) -> tuple[NDArray[np.int64], Any]:
-    """Return ids and whole numbers of the `top` best of what was found, best first, ties by path."""
-    ids, whole = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    """Return ids and numerators of the `top` best of what was found, best first, ties by path."""
+    ids, numerators = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if len(ids) > top:
         # doubles: NumPy partitions them several times as fast as numbers of 16 bits
-        wide = whole.astype(np.float64)
+        wide = numerators.astype(np.float64)
         chosen = wide >= np.partition(wide, -top)[-top]
-        ids, whole = ids[chosen], whole[chosen]
-    order = np.lexsort((path_rank_N[ids], -whole.astype(np.float64)))[:top]
-    return ids[order], whole[order]
+        ids, numerators = ids[chosen], numerators[chosen]
+    order = np.lexsort((path_rank_N[ids], -numerators.astype(np.float64)))[:top]
+    return ids[order], numerators[order]

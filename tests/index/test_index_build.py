@@ -135,7 +135,7 @@ def test_rows_in_many_batches_make_the_same_index(
     annotated: Path, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(annotations, "BATCH_ROWS", 3)
-    monkeypatch.setattr(scores, "INSERTED", 7)
+    monkeypatch.setattr(scores, "INSERT_ROWS", 7)
     build(annotated, tmp_path / "index", NullReporter())
     for table in ("SELECT * EXCLUDE mtime FROM images ORDER BY id", "SELECT * FROM scores ORDER BY id"):
         assert select(tmp_path / "index", table) == select(indexed, table)

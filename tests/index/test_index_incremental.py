@@ -134,8 +134,8 @@ def test_only_parts_that_changed_are_read(tmp_path: Path, monkeypatch: pytest.Mo
     collection = Collection(tmp_path / "annotations", 1)
     build(tmp_path / "annotations", tmp_path / "index", NullReporter())
     read: list[str] = []
-    images, hashed = inputs.images, inputs.file_sha256
-    monkeypatch.setattr(inputs, "images", lambda part, source: read.append(part.path) or images(part, source))
+    rows, hashed = inputs.annotated_rows, inputs.file_sha256
+    monkeypatch.setattr(inputs, "annotated_rows", lambda part, source: read.append(part.path) or rows(part, source))
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "annotations").iterdir()}
     collection.parts[2][0]["path"] = "renamed.jpg"
     collection.write()

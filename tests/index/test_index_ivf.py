@@ -18,7 +18,7 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index import gpu, recall, vector_builders, vectors
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.build import build
-from aaam_pipeline.index.vector_builders import VectorFacts, updatable
+from aaam_pipeline.index.vector_builders import VectorsInfo, updatable
 from aaam_pipeline.index.verify import verify
 from aaam_pipeline.search.duplicates import near_duplicates
 
@@ -67,12 +67,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_the_form_follows_from_number_and_memory(built: dict[str, Path]) -> None:
     flat, fp16, sq8 = (manifests.read(built[name]).vectors for name in ("flat", "fp16", "sq8"))
-    assert flat == VectorFacts(kind="flat", codec="fp16")
+    assert flat == VectorsInfo(kind="flat", codec="fp16")
     assert (fp16.kind, fp16.codec, fp16.trained, fp16.codec_recall) == ("ivf", "fp16", COUNT, 1.0)
     assert (sq8.kind, sq8.codec) == ("ivf", "sq8")
-    for facts in (fp16, sq8):
-        assert facts.recall >= 0.95
-        assert 0 < facts.probes < facts.lists
+    for info in (fp16, sq8):
+        assert info.recall >= 0.95
+        assert 0 < info.probes < info.lists
     sizes = [(built[name] / manifests.VECTORS).stat().st_size for name in ("fp16", "sq8")]
     # besides the codes there are the ids and the centres
     assert sizes[0] - sizes[1] > 0.8 * COUNT * DIM
@@ -154,12 +154,12 @@ def test_an_update_takes_lists_over(memory: int, tmp_path: Path) -> None:
 
 
 def test_when_lists_are_chosen_anew() -> None:
-    facts = VectorFacts("ivf", "fp16", 200, 8, 0.97, 1.0, 10_000)
-    assert all(updatable(facts, DIM, count, ENOUGH) for count in (5_000, 10_000, 20_000))
-    assert not any(updatable(facts, DIM, count, ENOUGH) for count in (4_999, 20_001, 500))
-    assert not updatable(facts, DIM, 10_000, 3 * 10_000 * DIM)
-    assert updatable(VectorFacts("flat", "fp16"), DIM, 500, 0)
-    assert not updatable(VectorFacts("flat", "fp16"), DIM, 501, ENOUGH)
+    info = VectorsInfo("ivf", "fp16", 200, 8, 0.97, 1.0, 10_000)
+    assert all(updatable(info, DIM, count, ENOUGH) for count in (5_000, 10_000, 20_000))
+    assert not any(updatable(info, DIM, count, ENOUGH) for count in (4_999, 20_001, 500))
+    assert not updatable(info, DIM, 10_000, 3 * 10_000 * DIM)
+    assert updatable(VectorsInfo("flat", "fp16"), DIM, 500, 0)
+    assert not updatable(VectorsInfo("flat", "fp16"), DIM, 501, ENOUGH)
 
 
 def test_growing_beyond_a_flat_index_builds_lists(tmp_path: Path) -> None:
