@@ -1,11 +1,8 @@
 """What a comparison of methods leaves behind: `reports/<data set>/compare.json`."""
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
-
-from aaam_pipeline.core.artifacts import read_json
 
 
 class Trial(msgspec.Struct):
@@ -48,12 +45,3 @@ class Comparison(msgspec.Struct):
     images: dict[str, int]
     threads: int
     methods: list[MethodResult]
-
-
-def read_comparison(path: Path) -> Comparison:
-    """Read a comparison.
-
-    Raises:
-        UsageError, IntegrityError: it is not there, or damaged.
-    """
-    return read_json(path, Comparison, "a report on compared methods")

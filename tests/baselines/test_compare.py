@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from baselines.toy_plugin import install
@@ -20,7 +21,7 @@ from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.core.project import Project
 from aaam_pipeline.evaluation import inputs
-from aaam_pipeline.formats.comparison import Comparison, read_comparison
+from aaam_pipeline.formats.comparison import Comparison
 from aaam_pipeline.formats.scores import read_scores
 
 
@@ -29,6 +30,10 @@ def run(
 ) -> Comparison:
     selection = MethodSelection(methods, by if tuned else None, settings or {})
     return compare("toy", ParamsFile.read(where.prepared.parents[2] / "params.yaml"), where, selection, NullReporter())
+
+
+def read_comparison(path: Path) -> Comparison:
+    return msgspec.json.decode(path.read_bytes(), type=Comparison)
 
 
 @pytest.fixture(scope="module")
