@@ -35,7 +35,7 @@ BATCH = 64
 STEP = 16
 
 
-class Source(NamedTuple):
+class FeatureExtractor(NamedTuple):
     """What computes features: a network in evaluation mode on its device, its preprocessing, and its name."""
 
     network: Network
@@ -54,7 +54,7 @@ class WrittenFeatures(NamedTuple):
 def compute(
     dataset: str, params: ParamsFile, prepared: Path, model: str, out: Path, device: str, report: Reporter
 ) -> None:
-    """Write the features of all splits of a prepared data set to `out`; see `open_source` for `model`.
+    """Write the features of all splits of a prepared data set to `out`; see `open_extractor` for `model`.
 
     A run that was stopped resumes if it was of the same pictures and weights.
 
@@ -64,29 +64,29 @@ def compute(
     chosen = bundle.choose_device(device)
     if chosen.type == "cpu":
         keep_freed_memory()
-    source = open_source(dataset, params, model, chosen)
+    extractor = open_extractor(dataset, params, model, chosen)
     size = read_manifest(prepared).size
-    if source.preprocess.size != size:
-        raise UsageError(f"{source.name} takes pictures of {source.preprocess.size} px, {prepared} has {size} px")
+    if extractor.preprocess.size != size:
+        raise UsageError(f"{extractor.name} takes pictures of {extractor.preprocess.size} px, {prepared} has {size} px")
     manifest = FeaturesManifest(
-        FORMAT, VERSION, dataset, source.name, to_dict(source.architecture), to_dict(source.preprocess),
-        _weights_sha256(source.network), content_fingerprint(prepared), source.network.embedding_dim, {},
+        FORMAT, VERSION, dataset, extractor.name, to_dict(extractor.architecture), to_dict(extractor.preprocess),
+        _weights_sha256(extractor.network), content_fingerprint(prepared), extractor.network.embedding_dim, {},
     )  # fmt: skip
     with exclusive(out):
         work, journal = _resume(out, fingerprint(msgspec.to_builtins(manifest)))
         for split in SPLITS:
             images = read_split(prepared, split)
-            _write(source, images, split, work, journal, chosen, report)
+            _write(extractor, images, split, work, journal, chosen, report)
             path = work / f"{split}.npy"
             manifest.files[split] = FeatureFile(len(images.pixels_NSS3), path.stat().st_size, file_sha256(path))
         journal.close()
         write_checksummed(work / "manifest.json", manifest)
         publish(work, out)
     total = sum(info.images for info in manifest.files.values())
-    report.info(f"features: {total:,} images x {manifest.dimension:,} of {source.name} in {out}")
+    report.info(f"features: {total:,} images x {manifest.dimension:,} of {extractor.name} in {out}")
 
 
-def open_source(dataset: str, params: ParamsFile, model: str, device: torch.device) -> Source:
+def open_extractor(dataset: str, params: ParamsFile, model: str, device: torch.device) -> FeatureExtractor:
     """Return a bundle's network, or for `imagenet` the backbone of `<dataset>.model` with its weights and no attention.
 
     Raises:
@@ -95,7 +95,7 @@ def open_source(dataset: str, params: ParamsFile, model: str, device: torch.devi
     """
     if model != IMAGENET:
         loaded = bundle.load(Path(model), device)
-        return Source(loaded.network, loaded.info.architecture, loaded.info.preprocess, loaded.info.model_id)
+        return FeatureExtractor(loaded.network, loaded.info.architecture, loaded.info.preprocess, loaded.info.model_id)
     architecture = params.section(f"{dataset}.model", ModelParams)
     preprocess = params.section(f"{dataset}.preprocess", Preprocess)
     if architecture.weights == "none":
@@ -105,7 +105,7 @@ def open_source(dataset: str, params: ParamsFile, model: str, device: torch.devi
         )
     architecture = msgspec.structs.replace(architecture, attention=AttentionParams(filters="none"))
     network = Network(architecture, 1, preprocess.size).to(device).to(memory_format=torch.channels_last).eval()
-    return Source(network, architecture, preprocess, architecture.backbone)
+    return FeatureExtractor(network, architecture, preprocess, architecture.backbone)
 
 
 def _resume(out: Path, identity: str) -> tuple[Path, Journal[WrittenFeatures]]:
@@ -118,7 +118,7 @@ def _resume(out: Path, identity: str) -> tuple[Path, Journal[WrittenFeatures]]:
 
 
 def _write(
-    source: Source,
+    extractor: FeatureExtractor,
     split: Split,
     name: str,
     work: Path,
@@ -128,25 +128,25 @@ def _write(
 ) -> None:
     path, images = work / f"{name}.npy", len(split.pixels_NSS3)
     done = max((written.done for written in journal.entries if written.split == name), default=0)
-    shape = (images, source.network.embedding_dim)
+    shape = (images, extractor.network.embedding_dim)
     features_ND = open_memmap(path, "r+" if done else "w+", None if done else np.float32, None if done else shape)
     with report.task(f"features of {name}", images, done) as advance:
         for first in range(done, images, BATCH * STEP):
             last = min(first + BATCH * STEP, images)
             for row in range(first, last, BATCH):
                 pixels_BSS3 = np.array(split.pixels_NSS3[row : min(row + BATCH, last)])
-                features_ND[row : row + len(pixels_BSS3)] = _embed(source, pixels_BSS3, device)
+                features_ND[row : row + len(pixels_BSS3)] = _embed(extractor, pixels_BSS3, device)
                 advance(len(pixels_BSS3))
             features_ND.flush()
             journal.append(WrittenFeatures(name, last))
 
 
 @torch.inference_mode()
-def _embed(source: Source, pixels_BSS3: NDArray[np.uint8], device: torch.device) -> NDArray[Any]:
-    images_B3SS = source.preprocess.normalise(torch.from_numpy(pixels_BSS3).to(device))
-    embedding: NDArray[Any] = source.network.embed(images_B3SS).float().cpu().numpy()
+def _embed(extractor: FeatureExtractor, pixels_BSS3: NDArray[np.uint8], device: torch.device) -> NDArray[Any]:
+    images_B3SS = extractor.preprocess.normalise(torch.from_numpy(pixels_BSS3).to(device))
+    embedding: NDArray[Any] = extractor.network.embed(images_B3SS).float().cpu().numpy()
     if not np.isfinite(embedding).all():
-        raise IntegrityError(f"{source.name} gives features that are no numbers: its weights are damaged")
+        raise IntegrityError(f"{extractor.name} gives features that are no numbers: its weights are damaged")
     return embedding
 
 

@@ -7,7 +7,7 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     """Return a position for each wanted position, at least `gap` apart in the same order, moved by the least squares.
 
     Without the gaps this is isotonic regression, which pools neighbours that are out of order (Ayer et al. 1955).
-    Places are kept within [low, high] if there is room; else they are spread evenly over it.
+    Positions are kept within [low, high] if there is room; else they are spread evenly over it.
 
     >>> spread([0.5, 0.5, 0.9], 0.1, 0, 1)
     [0.45, 0.55, 0.9]

@@ -1,4 +1,4 @@
-"""Neighbour evidence: do the images that look like one tell what is on it (the paper's image/image dependency)?
+"""Neighbour evidence: do similar images predict an image's labels (the paper's image/image dependency)?
 
 Shapes: N images, L labels, D embedding, K neighbours.
 

@@ -1,4 +1,4 @@
-"""The stage `features`: what it writes, that it goes on where it was, and what is refused."""
+"""The stage `features`: what it writes, that it resumes where it was, and what is refused."""
 
 import shutil
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_the_manifest_says_what_they_are_of(project: Path, made: Path) -> None:
     assert sorted(path.name for path in made.iterdir()) == ["manifest.json", "test.npy", "train.npy", "val.npy"]
 
 
-def test_a_stopped_run_goes_on(project: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_resumes(project: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "BATCH", 4)
     monkeypatch.setattr(features, "STEP", 2)
     plain, done = features._embed, 0
@@ -92,7 +92,7 @@ def test_a_stopped_run_goes_on(project: Path, made: Path, tmp_path: Path, monkey
         )
 
 
-def test_what_was_stopped_with_another_model_is_begun_anew(project: Path, tmp_path: Path) -> None:
+def test_what_was_stopped_with_another_model_starts_again(project: Path, tmp_path: Path) -> None:
     make_bundle(tmp_path / "other", seed=2)
     work = tmp_path / "features.partial"
     work.mkdir()

@@ -53,7 +53,7 @@ def test_with_another_head_they_are_grad_cam(images: Tensor) -> None:
         return model.classifier(model.neck(model.pool(p_BCHW.clone())))[:, 1]
 
     slope = torch.autograd.functional.jacobian(lambda p_BCHW: logit(p_BCHW).sum(), p)
-    # Selvaraju et al. 2017, Eq. 1 and 2, before the ReLU, with the sum over positions in the place of the mean
+    # Selvaraju et al. 2017, Eq. 1 and 2, before the ReLU, with the sum over positions instead of the mean
     torch.testing.assert_close(maps[:, 0], (slope.sum((2, 3), keepdim=True) * p).sum(1))
     assert (maps != 0).any()
 

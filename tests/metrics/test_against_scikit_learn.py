@@ -1,4 +1,4 @@
-"""The metrics against scikit-learn, and where ties decide against definitions written out anew."""
+"""The metrics against scikit-learn, and where ties decide against definitions written out independently."""
 
 import numpy as np
 import pytest
