@@ -8,9 +8,8 @@ has (`grid`, `ordered`, `plan`) it may have or lack; its hyper-parameters are th
 """
 
 import inspect
-import re
 from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.baselines.base import Features, Method, Targets, check_names
+from aaam_pipeline.baselines.registry import GROUP
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import AaamError, UsageError
+from aaam_pipeline.core.plugins import call_plugin, load_plugin
 
-GROUP = "aaam_pipeline.methods"
-# a method's name is that of its files, too
-NAME = re.compile(r"\w[\w+.-]*", re.ASCII)
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -32,7 +30,7 @@ class PluginMethod(Method):
 
     def __init__(self, name: str, plugin: type[Any], **params: Any) -> None:
         self._name, self._plugin, self._params = name, plugin, params
-        accepted = _call(name, inspect.signature, plugin).parameters.values()
+        accepted = call_plugin(name, inspect.signature, plugin).parameters.values()
         self._known = {each.name: each.default for each in accepted if each.kind not in VARIADIC}
         check_names(name, params, list(self._known))
 
@@ -68,17 +66,17 @@ class PluginMethod(Method):
     def plan(self, images: int, dimension: int, labels: int) -> str:
         """Return what the plug-in says that `fit` will need, if it says so."""
         plan = getattr(self._instance(), "plan", None)
-        return str(_call(self._name, plan, images, dimension, labels)) if plan else ""
+        return str(call_plugin(self._name, plan, images, dimension, labels)) if plan else ""
 
     def _instance(self) -> Any:
-        return _call(self._name, self._plugin, **self._params)
+        return call_plugin(self._name, self._plugin, **self._params)
 
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         self.fitted_ = self._instance()
-        _call(self._name, self.fitted_.fit, features_ND, targets_NL)
+        call_plugin(self._name, self.fitted_.fit, features_ND, targets_NL)
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
-        scores_BL = np.asarray(_call(self._name, self.fitted_.predict_scores, features_BD))
+        scores_BL = np.asarray(call_plugin(self._name, self.fitted_.predict_scores, features_BD))
         expected = (len(features_BD), self.labels_)
         if scores_BL.shape != expected or scores_BL.dtype.kind != "f":
             raise AaamError(
@@ -88,11 +86,6 @@ class PluginMethod(Method):
         if not np.isfinite(scores_BL).all():
             raise AaamError(f"{self._name} gives scores that are NaN or infinite")
         return scores_BL
-
-
-def plugin_names() -> list[str]:
-    """Return the names of all methods that installed packages add, sorted."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
 
 
 def create_plugin(name: str, **params: Any) -> PluginMethod | None:
@@ -117,38 +110,7 @@ def plugin_identity(name: str) -> list[str]:
 
 
 def _load(name: str) -> type[Any] | None:
-    points = list(entry_points(group=GROUP, name=name))
-    if not points:
-        return None
-    owners = " and ".join(sorted(_owner(point) for point in points))
-    if len(points) > 1:
-        raise UsageError(f"the method {name!r} is in several packages: {owners}; uninstall all but one")
-    if not NAME.fullmatch(name):
-        raise UsageError(f"the name of the method {name!r} of {owners} may have letters, digits and _ + . - only")
-    try:
-        plugin = points[0].load()
-    except Exception as error:
-        raise UsageError(f"the method {name!r} of {owners} cannot be imported: {_one_line(error)}") from error
-    missing = [each for each in ("fit", "predict_scores") if not callable(getattr(plugin, each, None))]
-    if not isinstance(plugin, type) or missing:
-        lacks = f"has no {' and no '.join(missing)}" if missing else "is no class"
-        raise UsageError(f"the method {name!r} of {owners} {lacks}: it must be a class with fit and predict_scores")
+    plugin = load_plugin(GROUP, name, "method", ("fit", "predict_scores"), "_+.-")
+    if plugin is not None and not isinstance(plugin, type):
+        raise UsageError(f"the method {name!r} is no class: its entry point must name one with fit and predict_scores")
     return plugin
-
-
-def _call(name: str, function: Any, *arguments: Any, **params: Any) -> Any:
-    """Return what a plug-in's function returns; any exception of its own becomes an AaamError of one line."""
-    try:
-        return function(*arguments, **params)
-    except (AaamError, MemoryError):
-        raise
-    except Exception as error:
-        raise AaamError(f"{name} failed: {_one_line(error)}") from error
-
-
-def _owner(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else point.value
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.plugins import plugin_names
 
 if TYPE_CHECKING:
     from aaam_pipeline.baselines.base import Method
@@ -44,6 +45,8 @@ _METHODS = {
     "combined": _Entry("combined", "Combined"),
 }
 NAMES = tuple(_METHODS)
+GROUP = "aaam_pipeline.methods"
+"""The entry points of other packages' methods."""
 
 
 def names() -> tuple[str, ...]:
@@ -52,9 +55,7 @@ def names() -> tuple[str, ...]:
     Raises:
         UsageError: another package has a method of a name that is taken here.
     """
-    from aaam_pipeline.baselines.plugins import plugin_names
-
-    added = plugin_names()
+    added = plugin_names(GROUP)
     if taken := sorted(_METHODS.keys() & set(added)):
         raise UsageError(f"another package adds a method {taken[0]!r}, which is built in: rename its entry point")
     return (*NAMES, *added)

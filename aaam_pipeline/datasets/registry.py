@@ -1,19 +1,28 @@
-"""Data sets by name: packages with `Params`, `download` and `read`, imported only when they are asked for."""
+"""Data sets by name: packages of this room, and what other installed packages add; imported when they are asked for.
+
+    [project.entry-points."aaam_pipeline.datasets"]
+    birds = "my_package.birds"
+
+An entry point names a module, or another object, with `Params`, `download` and `read`: see `Dataset`.
+"""
 
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from aaam_pipeline.core.errors import ParamsError
+from aaam_pipeline.core.errors import DatasetError, ParamsError
 from aaam_pipeline.core.params import ParamsFile
+from aaam_pipeline.core.plugins import call_plugin, load_plugin, plugin_names
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import Listing
 
-NAMES = ("coco2014", "corel5k", "iaprtc12", "nuswide", "scenes")
+BUILT_IN = ("coco2014", "corel5k", "iaprtc12", "nuswide", "scenes")
+GROUP = "aaam_pipeline.datasets"
+PARTS = ("Params", "download", "read")
 
 
 class Dataset(Protocol):
-    """What a data set's module offers. `Params` is the struct of its `data` section in params.yaml."""
+    """What a data set offers. `Params` is the struct of its `data` section in params.yaml."""
 
     Params: Any
 
@@ -24,15 +33,48 @@ class Dataset(Protocol):
         """Read what `download` left."""
 
 
+class PluginDataset:
+    """A data set of another package: whatever goes wrong in it is one line with its name."""
+
+    def __init__(self, name: str, plugin: Any) -> None:
+        self._name, self._plugin = name, plugin
+        self.Params = plugin.Params
+
+    def download(self, params: Any, out: Path, report: Reporter) -> None:
+        """Fill the empty folder `out`."""
+        call_plugin(self._name, self._plugin.download, params, out, report)
+
+    def read(self, raw: Path, params: Any) -> Listing:
+        """Read what `download` left.
+
+        Raises:
+            DatasetError: it is read as something else than a listing.
+        """
+        listing = call_plugin(self._name, self._plugin.read, raw, params)
+        if not isinstance(listing, Listing):
+            raise DatasetError(f"{self._name}: read returns {type(listing).__name__}, not a Listing")
+        return listing
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all data sets: those of this package, then those that other installed packages add."""
+    return (*BUILT_IN, *(name for name in plugin_names(GROUP) if name not in BUILT_IN))
+
+
 def get(name: str) -> Dataset:
-    """Return the data set `name`.
+    """Return the data set `name`; one of this package goes before one of another.
 
     Raises:
         ParamsError: there is none of this name.
+        UsageError: the package that has it cannot be used.
     """
-    if name not in NAMES:
-        raise ParamsError(f"no data set {name!r}; known: {', '.join(NAMES)}")
-    return cast(Dataset, import_module(f"aaam_pipeline.datasets.{name}"))
+    if name in BUILT_IN:
+        return cast(Dataset, import_module(f"aaam_pipeline.datasets.{name}"))
+    # a dot would divide the name of its section in params.yaml
+    plugin = load_plugin(GROUP, name, "data set", PARTS, "_-")
+    if plugin is None:
+        raise ParamsError(f"no data set {name!r}; known: {', '.join(names())}")
+    return PluginDataset(name, plugin)
 
 
 def load_params(name: str, params: ParamsFile) -> Any:

@@ -74,7 +74,7 @@ def test_what_it_does_wrong_is_one_line(packages: Install, kind: str, message: s
     [
         ("absent_module:Method", "cannot be imported: ModuleNotFoundError: No module named 'absent_module'"),
         ("Absent", "cannot be imported: AttributeError"),
-        ("NoScores", "has no predict_scores: it must be a class with fit and predict_scores"),
+        ("NoScores", "has no predict_scores: a method has fit, predict_scores"),
         ("function", "has no fit and no predict_scores"),
         ("SOURCE_OF_NOTHING", "cannot be imported"),
     ],

@@ -51,7 +51,7 @@ def code_used(graph: grimp.ImportGraph, module: str) -> set[Path]:
     return {path_of(each) for each in found if each != "aaam_pipeline"}
 
 
-@pytest.mark.parametrize("dataset", registry.NAMES)
+@pytest.mark.parametrize("dataset", registry.BUILT_IN)
 @pytest.mark.parametrize("stage", list(EVERY))
 def test_a_stage_depends_on_all_the_code_it_runs(stage: str, dataset: str, graph: grimp.ImportGraph) -> None:
     declared = [Path(for_dataset(each, dataset)) for each in EVERY[stage]["deps"]]
@@ -61,7 +61,7 @@ def test_a_stage_depends_on_all_the_code_it_runs(stage: str, dataset: str, graph
 
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_code_that_a_stage_depends_on_exists(stage: str) -> None:
-    for dataset in registry.NAMES:
+    for dataset in registry.BUILT_IN:
         code = [each for each in STAGES[stage]["deps"] if each.startswith(("stages/", "aaam_pipeline/"))]
         assert code
         for each in code:
@@ -73,7 +73,7 @@ def test_a_stage_that_reads_a_data_set_depends_on_its_package(stage: str) -> Non
     assert "aaam_pipeline/datasets/${item.dataset}" in STAGES[stage]["deps"]
 
 
-@pytest.mark.parametrize("dataset", registry.NAMES)
+@pytest.mark.parametrize("dataset", registry.BUILT_IN)
 @pytest.mark.parametrize("stage", [*STAGES, *COMPARE])
 def test_parameters_of_a_stage_are_in_the_file(stage: str, dataset: str) -> None:
     for each in EVERY[stage].get("params", []):
@@ -109,4 +109,4 @@ def test_what_a_stage_reads_another_one_makes() -> None:
 
 def test_the_matrix_runs_over_the_data_sets_of_params_yaml() -> None:
     assert all(content["matrix"] == {"dataset": "${datasets}"} for content in STAGES.values())
-    assert set(PARAMS["datasets"]) <= set(registry.NAMES)
+    assert set(PARAMS["datasets"]) <= set(registry.BUILT_IN)

@@ -67,7 +67,7 @@ def complaint(action: Callable[[], object]) -> str:
     return text
 
 
-@pytest.mark.parametrize("dataset", registry.NAMES)
+@pytest.mark.parametrize("dataset", registry.BUILT_IN)
 def test_the_projects_own_file_loads_in_all_sections(dataset: str) -> None:
     load_all(REPOSITORY / "params.yaml", dataset)
     registry.load_params(dataset, ParamsFile.read(REPOSITORY / "params.yaml"))

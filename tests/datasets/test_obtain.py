@@ -113,7 +113,7 @@ def test_what_is_downloaded_is_what_a_users_copy_would_be(name: str, site: Site,
     cache = tmp_path / ".aaam" / "download" / name
     assert all(example.path.is_relative_to(cache) for examples in listing.splits.values() for example in examples)
     left = {path.name for path in cache.rglob("*") if path.is_file()}
-    assert not {"captions_train2014.json", "25.eng", "iaprtc12_train_Gist.fvec", *registry.NAMES} & left
+    assert not {"captions_train2014.json", "25.eng", "iaprtc12_train_Gist.fvec", *registry.BUILT_IN} & left
     assert not [each for each in left if each.endswith((".zip", ".tgz", ".bz2", ".part"))]
     assert report.lines[0].startswith(f"{name}: downloads 0.0 MB into {cache}")
     assert "are free" in report.lines[0]

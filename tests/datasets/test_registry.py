@@ -11,7 +11,7 @@ from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.download import download
 
 
-@pytest.mark.parametrize("name", registry.NAMES)
+@pytest.mark.parametrize("name", registry.BUILT_IN)
 def test_every_data_set_offers_the_interface(name: str) -> None:
     module = registry.get(name)
     assert module.Params()

@@ -78,7 +78,7 @@ def test_a_data_set_goes_from_its_official_files_to_a_trained_model(name: str, t
     assert len(read_info(tmp_path / "models" / name / "bce").vocabulary) == COUNTS[name].labels
 
 
-@pytest.mark.parametrize("name", registry.NAMES)
+@pytest.mark.parametrize("name", registry.BUILT_IN)
 def test_stages_depend_on_the_code_that_a_data_set_is_read_with(name: str) -> None:
     stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
     used = grimp.build_graph("aaam_pipeline", cache_dir=None).find_upstream_modules(f"aaam_pipeline.datasets.{name}")

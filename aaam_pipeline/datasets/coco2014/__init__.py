@@ -27,13 +27,16 @@ EXPECTED = Counts(train=82_081, test=40_504, labels=80)
 PARTS = ("train2014", "val2014")
 
 
-class Params(OfficialParams, frozen=True):
+class Coco2014Params(OfficialParams, frozen=True):
     """`coco2014.data` of params.yaml."""
 
     val: Annotated[int, Meta(ge=1)] = 4000
 
 
-def download(params: Params, out: Path, report: Reporter) -> None:
+Params = Coco2014Params
+
+
+def download(params: Coco2014Params, out: Path, report: Reporter) -> None:
     """Describe the user's copy, or download one.
 
     Raises:
@@ -47,7 +50,7 @@ def download(params: Params, out: Path, report: Reporter) -> None:
     copies.describe(NAME, root, files, images, out, report)
 
 
-def read(raw: Path, params: Params) -> Listing:
+def read(raw: Path, params: Coco2014Params) -> Listing:
     """Read the annotations and find the photographs.
 
     Raises:

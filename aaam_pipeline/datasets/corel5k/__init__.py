@@ -23,7 +23,7 @@ from aaam_pipeline.datasets.roots import find_root
 FILES = ("words", "training_label", "test_label")
 
 
-class Params(Struct, frozen=True):
+class Corel5kParams(Struct, frozen=True):
     """`corel5k.data` of params.yaml: where the data set lies, and how many training images validate."""
 
     root: str | None = None
@@ -31,7 +31,10 @@ class Params(Struct, frozen=True):
     seed: int = 7
 
 
-def download(params: Params, out: Path, report: Reporter) -> None:
+Params = Corel5kParams
+
+
+def download(params: Corel5kParams, out: Path, report: Reporter) -> None:
     """Describe the user's copy: its label files, and a list of its images. Copies no photograph.
 
     Raises:
@@ -53,7 +56,7 @@ def download(params: Params, out: Path, report: Reporter) -> None:
     report.info(f"corel5k: {len(images)} images found in {root}")
 
 
-def root_of(params: Params) -> Path:
+def root_of(params: Corel5kParams) -> Path:
     """Return the folder of the user's copy: `corel5k.data.root`, else AAAM_DATA_DIR or its subfolder corel5k.
 
     Raises:
@@ -66,7 +69,7 @@ def root_of(params: Params) -> Path:
     )
 
 
-def read(raw: Path, params: Params) -> Listing:
+def read(raw: Path, params: Corel5kParams) -> Listing:
     """Read the label files and the list of images.
 
     Raises:

@@ -37,13 +37,16 @@ FOLDERS = ("", "annotations/", "annotation/", "iaprtc12.20091111/", "iaprtc12/")
 IMAGE_FOLDERS = ("images", "iaprtc12/images")
 
 
-class Params(OfficialParams, frozen=True):
+class IaprTc12Params(OfficialParams, frozen=True):
     """`iaprtc12.data` of params.yaml."""
 
     val: Annotated[int, Meta(ge=1)] = 1000
 
 
-def download(params: Params, out: Path, report: Reporter) -> None:
+Params = IaprTc12Params
+
+
+def download(params: IaprTc12Params, out: Path, report: Reporter) -> None:
     """Describe the user's copy, or download one.
 
     Raises:
@@ -57,7 +60,7 @@ def download(params: Params, out: Path, report: Reporter) -> None:
     copies.describe(NAME, root, files, images, out, report)
 
 
-def read(raw: Path, params: Params) -> Listing:
+def read(raw: Path, params: IaprTc12Params) -> Listing:
     """Read the lists and find the photographs.
 
     Raises:

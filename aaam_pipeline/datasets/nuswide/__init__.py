@@ -37,11 +37,14 @@ REQUEST = (
 )
 
 
-class Params(OfficialParams, frozen=True):
+class NusWideParams(OfficialParams, frozen=True):
     """`nuswide.data` of params.yaml. `fetch`: get the photographs from Flickr, by the publisher's list of URLs."""
 
     val: Annotated[int, Meta(ge=1)] = 5000
     fetch: bool = False
+
+
+Params = NusWideParams
 
 
 def places(file: str) -> list[str]:
@@ -50,7 +53,7 @@ def places(file: str) -> list[str]:
     return ["/".join(parts[first:]) for first in range(len(parts))] + [f"{parts[0]}/{file}"]
 
 
-def download(params: Params, out: Path, report: Reporter) -> None:
+def download(params: NusWideParams, out: Path, report: Reporter) -> None:
     """Describe the user's copy, or download lists and labels; with `fetch` get the photographs from Flickr.
 
     Raises:
@@ -107,7 +110,7 @@ def label_file(concept: str, part: str) -> str:
     return f"Groundtruth/TrainTestLabels/Labels_{concept}_{part}.txt"
 
 
-def read(raw: Path, params: Params) -> Listing:
+def read(raw: Path, params: NusWideParams) -> Listing:
     """Read the lists and labels, and find the photographs.
 
     Raises:

@@ -23,7 +23,7 @@ from aaam_pipeline.datasets.listing import SPLITS, Example, Listing
 from aaam_pipeline.datasets.scenes.compose import compose
 from aaam_pipeline.datasets.scenes.kinds import LABELS
 
-__all__ = ["LABELS", "Params", "download", "read"]
+__all__ = ["LABELS", "Params", "ScenesParams", "download", "read"]
 
 _FIELDS = ["split", "file", "labels"]
 _CHUNK = 40
@@ -32,7 +32,7 @@ _ALONE_BELOW = 200
 """With fewer pictures than this, starting processes costs more than it saves."""
 
 
-class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ScenesParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `params.yaml` says about this data set."""
 
     train: Annotated[int, msgspec.Meta(ge=1)] = 2400
@@ -43,6 +43,9 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, msgspec.Meta(ge=0)] = 7
 
 
+Params = ScenesParams
+
+
 class _Chunk(msgspec.Struct, frozen=True):
     """Pictures `start` up to `stop` of one split."""
 
@@ -51,7 +54,7 @@ class _Chunk(msgspec.Struct, frozen=True):
     stop: int
 
 
-def download(params: Params, out: Path, report: Reporter) -> None:
+def download(params: ScenesParams, out: Path, report: Reporter) -> None:
     """Generate the pictures under the existing empty folder `out`: images/{split}/00000.jpg ... and labels.csv."""
     _generate(params, out, report, _cores())
 
@@ -60,7 +63,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _generate(params: Params, out: Path, report: Reporter, workers: int) -> None:
+def _generate(params: ScenesParams, out: Path, report: Reporter, workers: int) -> None:
     for split in SPLITS:
         (out / "images" / split).mkdir(parents=True)
     chunks = list(_chunks(params))
@@ -73,14 +76,14 @@ def _generate(params: Params, out: Path, report: Reporter, workers: int) -> None
             advance(len(rows))
 
 
-def _chunks(params: Params) -> Iterator[_Chunk]:
+def _chunks(params: ScenesParams) -> Iterator[_Chunk]:
     for split in SPLITS:
         count: int = getattr(params, split)
         for start in range(0, count, _CHUNK):
             yield _Chunk(split, start, min(count, start + _CHUNK))
 
 
-def _work(params: Params, out: Path, chunks: list[_Chunk], workers: int) -> Iterator[list[tuple[str, str, str]]]:
+def _work(params: ScenesParams, out: Path, chunks: list[_Chunk], workers: int) -> Iterator[list[tuple[str, str, str]]]:
     """Yield each chunk's table rows, in order, made by `workers` processes."""
     make = partial(_make, params, out)
     if workers == 1:
@@ -91,7 +94,7 @@ def _work(params: Params, out: Path, chunks: list[_Chunk], workers: int) -> Iter
         yield from pool.map(make, chunks)
 
 
-def _make(params: Params, out: Path, chunk: _Chunk) -> list[tuple[str, str, str]]:
+def _make(params: ScenesParams, out: Path, chunk: _Chunk) -> list[tuple[str, str, str]]:
     """Draw and write a chunk's pictures; return their rows (split, file, labels)."""
     rows = []
     for number in range(chunk.start, chunk.stop):
@@ -103,7 +106,7 @@ def _make(params: Params, out: Path, chunk: _Chunk) -> list[tuple[str, str, str]
     return rows
 
 
-def read(raw: Path, params: Params) -> Listing:
+def read(raw: Path, params: ScenesParams) -> Listing:
     """Read back what `download` wrote under `raw`."""
     table = raw / "labels.csv"
     splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
