@@ -17,8 +17,8 @@ from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.prepared import read_labels, read_split
 
 PROJECT = Path(__file__).parents[2]
-# the example of the documentation
-MODULE = re.search(r"```python\n(# my_birds.py\n.*?)```", (PROJECT / "docs" / "datasets.md").read_text(), re.DOTALL)
+# the example of the documentation; it prints nothing, so that it is marked `py` and not `python` there
+MODULE = re.search(r"```py\n(# my_birds.py\n.*?)```", (PROJECT / "docs" / "datasets.md").read_text(), re.DOTALL)
 KINDS = ("heron", "owl", "wren")
 BROKEN = """
 class Params: pass
