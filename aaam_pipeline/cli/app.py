@@ -16,7 +16,6 @@ app = typer.Typer(
     # plain help: rich would cost half of the time that --help takes
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

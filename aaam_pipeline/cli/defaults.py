@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from aaam_pipeline.cli import completion
 from aaam_pipeline.cli.render import near
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import Project
@@ -21,11 +22,19 @@ Device = Annotated[
 ]
 Model = Annotated[
     Path | None,
-    typer.Option(help="Model bundle, a folder. Default: the newest below ./models but for warp.", envvar="AAAM_MODEL"),
+    typer.Option(
+        help="Model bundle, a folder. Default: the newest below ./models but for warp.",
+        envvar="AAAM_MODEL",
+        autocompletion=completion.bundles,
+    ),
 ]
 Index = Annotated[
     Path | None,
-    typer.Option(help="Index, a folder. Default: the newest made in this folder.", envvar="AAAM_INDEX"),
+    typer.Option(
+        help="Index, a folder. Default: the newest made in this folder.",
+        envvar="AAAM_INDEX",
+        autocompletion=completion.indexes,
+    ),
 ]
 WORDS = "AAAM_WORDS"
 Words = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aaam_pipeline.cli import defaults, options, output, settings
+from aaam_pipeline.cli import completion, defaults, options, output, settings
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
@@ -33,7 +33,10 @@ def _is_query(word: str, names: set[str]) -> bool:
 def search(
     context: typer.Context,
     query: Annotated[
-        list[str], typer.Argument(help='A query: "football dog|cat -crowd width>1000"; see docs/search.md.')
+        list[str],
+        typer.Argument(
+            help='A query: "football dog|cat -crowd width>1000"; see docs/search.md.', autocompletion=completion.labels
+        ),
     ],
     top: output.Top = 20,
     as_json: output.Json = False,

@@ -17,6 +17,9 @@ from pathlib import Path
 
 from aaam_pipeline.core.artifacts import newest
 
+BUNDLES = ("models/*/*/bundle.json", "models/*/bundle.json")
+INDEXES = ("index/manifest.json", "*/index/manifest.json", "retrieval/*/index/manifest.json")
+
 
 @dataclass(frozen=True)
 class Project:
@@ -104,11 +107,11 @@ class Project:
 
     def newest_bundle(self, without: Collection[str] = ()) -> Path | None:
         """Return the bundle below `models` that was written last, or None; `without`: phases that do not count."""
-        return newest(self.root, ("models/*/*/bundle.json", "models/*/bundle.json"), without)
+        return newest(self.root, BUNDLES, without)
 
     def newest_index(self) -> Path | None:
         """Return the index that was written last: here, in a folder below, or of a data set; or None."""
-        return newest(self.root, ("index/manifest.json", "*/index/manifest.json", "retrieval/*/index/manifest.json"))
+        return newest(self.root, INDEXES)
 
 
 # of the folder that a command is started in: relative paths
