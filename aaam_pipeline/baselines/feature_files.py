@@ -59,7 +59,7 @@ class FeatureSplit(NamedTuple):
 
 
 def read_manifest(folder: Path) -> FeaturesManifest:
-    """Return what a folder of features says of itself.
+    """Return the manifest of a folder of features.
 
     Raises:
         UsageError: it is none.

@@ -4,7 +4,7 @@
     my-method = "my_package.my_module:MyMethod"
 
 An entry point names a class with `fit(features_ND, targets_NL)` and `predict_scores(features_MD)`. What else a `Method`
-has (`grid`, `ordered`, `plan`) it may have or lack; its hyper-parameters are the keyword arguments of its constructor.
+has (`grid`, `plan`) is optional; its hyper-parameters are the keyword arguments of its constructor.
 """
 
 import inspect

@@ -58,11 +58,11 @@ def _panel(left: float, title: str, raw: Reliability, calibrated: Reliability | 
         f'<text {turned} text-anchor="middle">share that has the label</text>',
     ]
     curves = [("c-before", "before", raw), ("c-after", "after", calibrated)] if calibrated else [("c-after", "", raw)]
-    for index, (name, said, table) in enumerate(curves):
+    for index, (name, caption, table) in enumerate(curves):
         parts.append(_curve(left, name, table))
-        if said:
+        if caption:
             x = left + index * 80
-            parts += [f'<path class="{name}" d="M{x} 30h22"/>', f'<text x="{x + 28}" y="34">{said}</text>']
+            parts += [f'<path class="{name}" d="M{x} 30h22"/>', f'<text x="{x + 28}" y="34">{caption}</text>']
     return "".join(parts)
 
 
@@ -104,9 +104,9 @@ def cooccurrence(labels: Sequence[str], given_LL: NDArray[np.floating]) -> str:
 def _cell(x: float, y: float, size: int, value: float, pair: tuple[str, str] | str) -> str:
     if not pair:
         return f'<path class="c-grid" d="M{x} {y + size}l{size} {-size}"/>'
-    said = f"<title>P({escape(pair[1])} | {escape(pair[0])}) = {100 * value:.1f} %</title>"
+    title = f"<title>P({escape(pair[1])} | {escape(pair[0])}) = {100 * value:.1f} %</title>"
     box = (
-        f'<rect class="c-cell" x="{x}" y="{y}" width="{size}" height="{size}" fill-opacity="{_n(value)}">{said}</rect>'
+        f'<rect class="c-cell" x="{x}" y="{y}" width="{size}" height="{size}" fill-opacity="{_n(value)}">{title}</rect>'
     )
     if size < CELL or value < 0.005:
         return box

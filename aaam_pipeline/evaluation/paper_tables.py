@@ -45,8 +45,8 @@ def table_1(reports: Sequence[Inputs], elsewhere: Mapping[str, str]) -> Table:
         elif statistics.lost:
             notes[f"{statistics.lost:,} images more are missing or cannot be decoded: its bad_images.csv"] = [title]
     rows = [list(row) for row in zip(*parts, strict=True)]
-    said = [f"{', '.join(titles)}: {why}." for why, titles in notes.items()]
-    return Table("Table 1. Configuration of the data sets", columns, rows, " ".join([TRAIN, *said]))
+    remarks = [f"{', '.join(titles)}: {why}." for why, titles in notes.items()]
+    return Table("Table 1. Configuration of the data sets", columns, rows, " ".join([TRAIN, *remarks]))
 
 
 def results(report: Inputs) -> Table:

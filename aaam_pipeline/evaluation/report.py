@@ -47,8 +47,8 @@ def _page(reports: Sequence[Inputs]) -> str:
     chapters += [(f"dataset-{report.name}", report.title, _chapter(report)) for report in reports]
     if elsewhere:
         tables = [paper_tables.not_run(name, why) for name, why in elsewhere.items()]
-        said = "What the paper prints about data sets that this report has no scores of."
-        chapters.append(("elsewhere", "Not run", [Section("The paper's tables", said, [*tables], folded=True)]))
+        text = "What the paper prints about data sets that this report has no scores of."
+        chapters.append(("elsewhere", "Not run", [Section("The paper's tables", text, [*tables], folded=True)]))
     return page.render(f"Results on {names}", INTRODUCTION, chapters)
 
 

@@ -170,10 +170,10 @@ def queries(report: Inputs) -> Section:
         method.title: float(pairs.precision_P[enough_P].mean())
         for method, pairs in ((report.baseline, baseline), (report.ours, ours))
     }
-    said = ", ".join(f"{title} {percent(value)}" for title, value in means.items())
+    shares = ", ".join(f"{title} {percent(value)}" for title, value in means.items())
     text = (
         f"The share of the first {QUERY_DEPTH} hits that hold both labels, over the {len(enough_P)} pairs that at "
-        f"least {QUERY_DEPTH} test images answer: {said} percent."
+        f"least {QUERY_DEPTH} test images answer: {shares} percent."
     )
     # of equal ones first those that many images would answer, or few
     hardest_P = enough_P[np.lexsort([-ours.relevant_P[enough_P], ours.precision_P[enough_P]])]

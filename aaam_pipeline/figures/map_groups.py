@@ -112,11 +112,11 @@ def _scale(figure: Figure, height: float) -> None:
     heat_1Q = np.linspace(0, 1, 256)[None]
     axes.imshow(_mixed(heat_1Q, np.full_like(heat_1Q, 0.8)), aspect="auto", interpolation="nearest")
     style.frame(axes)
-    said: dict[str, Any] = {
+    options: dict[str, Any] = {
         "transform": axes.transAxes,
         "va": "center_baseline",
         "fontsize": style.SMALL,
         "color": style.INK,
     }
-    axes.text(-0.03, 0.5, "activation:  0", ha="right", **said)
-    axes.text(1.03, 0.5, "highest of the image and label in all rows.  Number: the label's score", ha="left", **said)
+    axes.text(-0.03, 0.5, "activation:  0", ha="right", **options)
+    axes.text(1.03, 0.5, "highest of the image and label in all rows.  Number: the label's score", ha="left", **options)

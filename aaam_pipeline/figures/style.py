@@ -64,7 +64,7 @@ RULES: Any = {
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Draw in the figures' style while the block runs, whatever a reader's own matplotlibrc says."""
+    """Draw in the figures' style while the block runs, whatever the user's own matplotlibrc sets."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(RULES)

@@ -42,9 +42,9 @@ def write_table(path: Path, table: pa.Table) -> None:
     write_bytes(path, sink.getvalue())
 
 
-def content_sha256(said: Any, arrays: Iterable[NDArray[Any]]) -> str:
+def content_sha256(header: Any, arrays: Iterable[NDArray[Any]]) -> str:
     """Return the SHA-256 of JSON-able content and arrays: Parquet has none of its own over values and metadata."""
-    digest = hashlib.sha256(fingerprint(said).encode())
+    digest = hashlib.sha256(fingerprint(header).encode())
     for array in arrays:
         digest.update(array.tobytes())
     return digest.hexdigest()
