@@ -88,7 +88,7 @@ def _checksum(content: Any) -> str:
 
 
 def as_read(content: Manifest) -> Manifest:
-    """Return a struct as it comes back from a file: a whole number in the place of a float is one."""
+    """Return a struct as it comes back from a file: a whole number is a float where one is meant."""
     return msgspec.convert(msgspec.to_builtins(content), type(content))
 
 
@@ -129,7 +129,7 @@ def work_folder(final: Path, *, resume: bool = False) -> Path:
     """Return the folder beside `final` in which it is built; emptied first unless `resume`.
 
     Raises:
-        UsageError: the place cannot be written to.
+        UsageError: its parent cannot be written to.
     """
     final = _target(final)
     work = final.parent / f"{final.name}{PARTIAL}"
@@ -149,7 +149,7 @@ def work_folder(final: Path, *, resume: bool = False) -> Path:
 
 
 def publish(work: Path, final: Path) -> None:
-    """Put the finished folder `work` in the place of `final`; a reader sees the old one or the new one, never a mix."""
+    """Replace `final` by the finished folder `work`; a reader sees the old one or the new one, never a mix."""
     sync(work)
     final = _target(final)
     if not final.exists():
@@ -169,7 +169,7 @@ def publish(work: Path, final: Path) -> None:
 
 
 def foreign(folder: Path, *ours: str) -> bool:
-    """Tell whether a folder holds files of other names than `ours` (patterns): then it must not be replaced."""
+    """Return whether a folder holds files of other names than `ours` (patterns): then it must not be replaced."""
     harmless = (*ours, f".*{PARTIAL}", ".DS_Store")
     return any(not any(fnmatchcase(path.name, pattern) for pattern in harmless) for path in folder.iterdir())
 

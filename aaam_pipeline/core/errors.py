@@ -4,12 +4,12 @@
     |-- UsageError (2: a wrong option, path or value)
     |   |-- ParamsError          params.yaml holds an unknown or unfit value
     |   |-- UnknownLabelError    a query word that is not in the vocabulary
-    |   |-- QuerySyntaxError     a query that cannot be parsed: three lines, with a caret under the place
+    |   |-- QuerySyntaxError     a query that cannot be parsed: three lines, with a caret under the error
     |   `-- DeviceError          a device was asked for that is not there
     |-- FailureRateError (3: finished, with more failures than --max-failure-rate)
     |-- IntegrityError (4: a file is not what its manifest says, or not of this kind at all)
     |-- DatasetError             a data set's files are missing or damaged
-    |-- TrainingError            training cannot go on (not a number, no examples)
+    |-- TrainingError            training cannot continue (not a number, no examples)
     `-- ImageError               one image cannot be decoded: becomes a `failed` row, never an exit
 
 Anything else that escapes is a defect of this program (exit code 1, traceback with `--debug`). Ctrl-C ends in 130.
@@ -37,7 +37,7 @@ class UnknownLabelError(UsageError):
 
 
 class QuerySyntaxError(UsageError):
-    """A query cannot be parsed; its text has two lines more, the query and a caret under the place."""
+    """A query cannot be parsed; its text has two lines more, the query and a caret under the error."""
 
 
 class DeviceError(UsageError):
@@ -61,7 +61,7 @@ class DatasetError(AaamError):
 
 
 class TrainingError(AaamError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class ImageError(AaamError):

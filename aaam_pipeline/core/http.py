@@ -106,7 +106,7 @@ def request(url: str, headers: Mapping[str, str] = {}, method: str = "GET") -> "
     except urllib3.exceptions.HTTPError as error:
         raise _failure(error) from None
     finally:
-        # a body that was read to its end has given its connection back; the rest of another one nobody wants
+        # a body that was read to its end has given its connection back; the rest of another one is not needed
         response.close()
 
 

@@ -26,7 +26,7 @@ class Journal(Generic[Entry]):
 
     @classmethod
     def begin(cls, path: Path, identity: str) -> "Journal[Entry]":
-        """Start the journal of the work that `identity` stands for, in the place of any other."""
+        """Start the journal of the work that `identity` stands for, replacing any other."""
         write_bytes(path, msgspec.json.encode(identity) + b"\n")
         return cls(path, [])
 

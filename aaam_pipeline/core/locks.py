@@ -20,7 +20,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     The system gives the lock back when its process ends, however it ends: a stale file locks nobody out.
 
     Raises:
-        UsageError: another process holds it, or the place cannot be written to.
+        UsageError: another process holds it, or its parent cannot be written to.
     """
     # the folder that is written, whatever link or `..` it is named by
     target = folder.resolve()

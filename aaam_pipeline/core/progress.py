@@ -1,4 +1,4 @@
-"""How long-running work tells what it is doing, without knowing who shows it (`cli/render.py` does)."""
+"""How long-running work reports what it is doing, without knowing what shows it (`cli/render.py` does)."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Tells that `count` steps are finished, and how many of them failed."""
+    """Reports that `count` steps are finished, and how many of them failed."""
 
     def __call__(self, count: int, failed: int = 0) -> None:
         """Move the bar on."""

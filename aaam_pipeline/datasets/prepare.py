@@ -39,7 +39,7 @@ from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing, check_listing
 from aaam_pipeline.datasets.pixels import BadImage, WrittenRows, WrittenSplit, count_done, write_pixels
-from aaam_pipeline.datasets.prepared import FORMAT, VERSION, FileInfo, PreparedManifest, SplitInfo
+from aaam_pipeline.datasets.prepared import FORMAT, VERSION, PreparedFile, PreparedManifest, SplitInfo
 
 # what decides over the bytes of pixels.npy: a half prepared data set must come from the same code and libraries
 CODE = ("imaging", "datasets/pixels.py")
@@ -74,7 +74,7 @@ def prepare(name: str, listing: Listing, out: Path, size: int, report: Reporter)
         bad = sum(len(each.bad) for each in written.values())
         if bad:
             report.info(f"prepare: {bad} images cannot be decoded and are left out, see {out / 'bad_images.csv'}")
-        # before the folders change places: whoever is killed in between must not resume in the old one
+        # before the folders are exchanged: a run that is killed in between must not resume in the old one
         sync(work)
         journal.close()
         publish(work, out)
@@ -142,7 +142,7 @@ def _write_rest(listing: Listing, written: dict[str, WrittenSplit], work: Path, 
     known = {work / split / "pixels.npy": each.sha256 for split, each in written.items()}
     paths = sorted(path for path in work.rglob("*") if path.is_file())
     files = {
-        path.relative_to(work).as_posix(): FileInfo(path.stat().st_size, known.get(path) or file_sha256(path))
+        path.relative_to(work).as_posix(): PreparedFile(path.stat().st_size, known.get(path) or file_sha256(path))
         for path in paths
     }
     splits = {split: _info(each.good, len(each.bad)) for split, each in written.items()}

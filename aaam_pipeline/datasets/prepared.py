@@ -37,7 +37,7 @@ class SplitInfo(msgspec.Struct):
     labels_max: int
 
 
-class FileInfo(msgspec.Struct):
+class PreparedFile(msgspec.Struct):
     """Size and SHA-256 of a file."""
 
     bytes: int
@@ -53,7 +53,7 @@ class PreparedManifest(msgspec.Struct):
     labels: int
     missing: int
     splits: dict[str, SplitInfo]
-    files: dict[str, FileInfo]
+    files: dict[str, PreparedFile]
     hash: str = ""
 
 
@@ -88,7 +88,7 @@ def read_split(folder: Path, split: str) -> Split:
     Raises:
         DatasetError: it is not there or damaged.
     """
-    places = {label: place for place, label in enumerate(read_labels(folder))}
+    columns = {label: index for index, label in enumerate(read_labels(folder))}
     try:
         table = pq.read_table(folder / split / "examples.parquet").to_pydict()
         pixels_NSS3 = np.load(folder / split / "pixels.npy", mmap_mode="r")
@@ -96,9 +96,9 @@ def read_split(folder: Path, split: str) -> Split:
         raise DatasetError(f"{folder / split} is not a prepared split: {error}") from None
     if len(table["image_id"]) != len(pixels_NSS3):
         raise DatasetError(f"{folder / split} is not a prepared split: its files have different numbers of images")
-    targets_NL = np.zeros((len(pixels_NSS3), len(places)), dtype=np.uint8)
+    targets_NL = np.zeros((len(pixels_NSS3), len(columns)), dtype=np.uint8)
     for row, labels in enumerate(table["labels"]):
-        targets_NL[row, [places[label] for label in labels]] = 1
+        targets_NL[row, [columns[label] for label in labels]] = 1
     return Split(table["image_id"], [real_path(Path(path)) for path in table["path"]], pixels_NSS3, targets_NL)
 
 

@@ -18,8 +18,9 @@ from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import DatasetError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.datasets import registry
+from aaam_pipeline.datasets.fetching import archives as published
 from aaam_pipeline.datasets.fetching import obtain as module
-from aaam_pipeline.datasets.fetching import sources, transfer
+from aaam_pipeline.datasets.fetching import transfer
 from aaam_pipeline.datasets.listing import Listing
 from aaam_pipeline.datasets.nuswide import flickr
 
@@ -76,7 +77,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr(http, "BACKOFF", 0)
     for name in ("coco2014", "iaprtc12", "nuswide"):
         adapter = registry.get(name)
-        table = getattr(sources, name.upper())
+        table = getattr(published, name.upper())
         monkeypatch.setattr(adapter, name.upper(), [each._replace(bytes=9000, exact=False, md5=None) for each in table])
     with serving() as site:
         yield site
@@ -128,7 +129,7 @@ def test_what_is_there_is_not_fetched_again(name: str, site: Site, tmp_path: Pat
     assert set(site.requests.values()) == {1}
 
 
-def test_a_download_that_broke_off_goes_on_with_the_file_it_was_at(site: Site, tmp_path: Path) -> None:
+def test_a_download_that_broke_off_resumes_with_the_file_it_was_at(site: Site, tmp_path: Path) -> None:
     publish(site, "coco2014", tmp_path)
     bad = "coco2014/train2014.zip"
     site.answers[bad] = ["break_off", *["hang_up"] * (transfer.ATTEMPTS - 1)]
@@ -172,14 +173,14 @@ def test_two_processes_do_not_download_the_same(site: Site, tmp_path: Path) -> N
 
 
 def test_addresses_are_the_publishers_unless_there_is_a_mirror() -> None:
-    every = (*sources.COCO2014, *sources.IAPRTC12, *sources.NUSWIDE)
-    assert len({source.name for source in every}) == len(every)
-    for source in every:
-        assert source.addresses
-        assert all(address.endswith(f"/{source.name}") for address in source.addresses)
-        assert source.bytes <= source.unpacked or "annotations" in source.name or source.name.endswith("bz2")
-        assert sources.addresses(source, None) == source.addresses
-        assert sources.addresses(source, "https://host/x/") == (f"https://host/x/{source.name}",)
+    every = (*published.COCO2014, *published.IAPRTC12, *published.NUSWIDE)
+    assert len({archive.name for archive in every}) == len(every)
+    for archive in every:
+        assert archive.addresses
+        assert all(address.endswith(f"/{archive.name}") for address in archive.addresses)
+        assert archive.bytes <= archive.unpacked or "annotations" in archive.name or archive.name.endswith("bz2")
+        assert published.addresses(archive, None) == archive.addresses
+        assert published.addresses(archive, "https://host/x/") == (f"https://host/x/{archive.name}",)
 
 
 # NUS-WIDE: lists and labels are published, photographs are not
@@ -260,7 +261,7 @@ def test_a_network_that_is_down_ends_the_fetching(photographs: Site, monkeypatch
     monkeypatch.setattr(flickr, "HOPELESS", 5)
     for path in photographs.files:
         photographs.answers[path] = ["hang_up"] * http.ATTEMPTS if path.startswith(("middle", "small")) else []
-    with pytest.raises(DatasetError, match=r"5 photographs in a row .*the connection broke off.*goes on"):
+    with pytest.raises(DatasetError, match=r"5 photographs in a row .*the connection broke off.*command resumes"):
         obtained(photographs, "nuswide", fetch=True)
     # how many others had been asked for by then is chance
     photographs.answers.clear()

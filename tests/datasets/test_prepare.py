@@ -20,7 +20,7 @@ from aaam_pipeline.datasets import decode
 from aaam_pipeline.datasets.listing import Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.datasets.prepared import (
-    FileInfo,
+    PreparedFile,
     SplitInfo,
     content_fingerprint,
     read_labels,
@@ -128,7 +128,7 @@ def test_the_manifest_tells_counts_and_the_hash_of_every_file(bad: tuple[str, ..
     files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
     assert set(manifest.files) == set(files) - {"manifest.json"}
     for name, info in manifest.files.items():
-        assert info == FileInfo(files[name].stat().st_size, hashlib.sha256(files[name].read_bytes()).hexdigest())
+        assert info == PreparedFile(files[name].stat().st_size, hashlib.sha256(files[name].read_bytes()).hexdigest())
     assert np.load(out / "train" / "pixels.npy").shape == (6, 16, 16, 3)
 
 

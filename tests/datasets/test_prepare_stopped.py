@@ -1,4 +1,4 @@
-"""Preparing that was stopped or killed goes on where it stood and ends with the same bytes."""
+"""Preparing that was stopped or killed resumes where it stood and ends with the same bytes."""
 
 import itertools
 import shutil
@@ -78,7 +78,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("after", range(13))
-def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(after: int, decoded: list[bytes], tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_and_ends_with_the_same_bytes(after: int, decoded: list[bytes], tmp_path: Path) -> None:
     listing = make_listing(tmp_path / "raw", bad=("text", "cut"))
     whole = contents(prepared(listing, tmp_path / "whole"))
     out = tmp_path / "out"
@@ -127,7 +127,7 @@ def test_a_journal_that_was_cut_off_is_read_up_to_its_last_whole_line(tmp_path: 
 
 
 @pytest.mark.parametrize(("step", "decodes"), [("write_checksummed", 0), ("_write_examples", 0), ("publish", 11)])
-def test_a_run_that_was_stopped_at_its_very_end_goes_on(
+def test_a_run_that_was_stopped_at_its_very_end_resumes(
     step: str, decodes: int, decoded: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listing = make_listing(tmp_path / "raw")
@@ -151,7 +151,7 @@ def test_a_run_that_was_stopped_at_its_very_end_goes_on(
     assert len(decoded) == decodes
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     script = KILLED.format(path=sys.path, raw=str(tmp_path / "raw"), out=str(tmp_path / "out"))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
     assert done.returncode == -signal.SIGKILL, done.stderr

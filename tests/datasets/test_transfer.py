@@ -13,7 +13,7 @@ from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.fetching import transfer
-from aaam_pipeline.datasets.fetching.transfer import announced, fetch
+from aaam_pipeline.datasets.fetching.transfer import announced_size, fetch
 
 DATA = bytes(range(256)) * 300
 MD5 = hashlib.md5(DATA).hexdigest()
@@ -57,7 +57,7 @@ def test_a_file_comes_whole_and_is_not_fetched_twice(site: Site, tmp_path: Path)
     ],
 )
 @pytest.mark.parametrize("known", [True, False])
-def test_a_broken_transfer_goes_on_where_it_stopped(
+def test_a_broken_transfer_resumes_where_it_stopped(
     answers: list[int | str], sent: float | None, known: bool, site: Site, tmp_path: Path
 ) -> None:
     site.answers["a.zip"] = list(answers)
@@ -66,10 +66,10 @@ def test_a_broken_transfer_goes_on_where_it_stopped(
         assert site.sent == pytest.approx(sent * len(DATA), abs=2)
 
 
-def test_another_run_goes_on_where_the_last_one_stopped(site: Site, tmp_path: Path) -> None:
+def test_another_run_resumes_where_the_last_one_stopped(site: Site, tmp_path: Path) -> None:
     site.answers["a.zip"] = ["break_off", *["hang_up"] * (transfer.ATTEMPTS - 1)]
     third = len(DATA) // 3
-    with pytest.raises(DatasetError, match=rf"broke off.*{third:,} bytes are kept, the same command goes on"):
+    with pytest.raises(DatasetError, match=rf"broke off.*{third:,} bytes are kept, the same command resumes there"):
         get(site, tmp_path)
     site.sent = 0
     assert get(site, tmp_path) == DATA
@@ -193,6 +193,6 @@ def test_a_full_disk_is_said_and_what_has_come_is_kept(
 
 
 def test_the_size_is_asked_for_without_fetching(site: Site) -> None:
-    assert announced([site.address("nothing"), "http://127.0.0.1:9/", site.address("a.zip")]) == len(DATA)
-    assert announced([site.address("nothing")]) is None
+    assert announced_size([site.address("nothing"), "http://127.0.0.1:9/", site.address("a.zip")]) == len(DATA)
+    assert announced_size([site.address("nothing")]) is None
     assert site.sent == 0

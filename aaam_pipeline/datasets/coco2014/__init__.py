@@ -15,11 +15,11 @@ from msgspec import Meta
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.coco2014 import instances
+from aaam_pipeline.datasets.fetching.archives import COCO2014
 from aaam_pipeline.datasets.fetching.obtain import obtain
-from aaam_pipeline.datasets.fetching.sources import COCO2014
 from aaam_pipeline.datasets.listing import Listing
 from aaam_pipeline.datasets.official import copies
-from aaam_pipeline.datasets.official.assemble import Counts, OfficialParams, Plan, assemble
+from aaam_pipeline.datasets.official.assemble import Counts, OfficialLists, OfficialParams, assemble
 from aaam_pipeline.datasets.roots import find_root
 
 NAME = "coco2014"
@@ -62,4 +62,6 @@ def read(raw: Path, params: Coco2014Params) -> Listing:
         one, other = copy.files.values()
         raise DatasetError(f"{other}, categories: they are not those of {one.name}")
     labelled = [image for image in train.images if image[1]]
-    return assemble(NAME, Plan(train.labels, labelled, test.images), copy.images.get, EXPECTED, params, copy.root)
+    return assemble(
+        NAME, OfficialLists(train.labels, labelled, test.images), copy.images.get, EXPECTED, params, copy.root
+    )

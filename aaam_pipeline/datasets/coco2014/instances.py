@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from aaam_pipeline.core.errors import DatasetError
-from aaam_pipeline.datasets.official.assemble import Named
+from aaam_pipeline.datasets.official.assemble import LabelledImage
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -24,7 +24,7 @@ class _Category(msgspec.Struct, gc=False):
     name: str
 
 
-class _File(msgspec.Struct):
+class _InstancesFile(msgspec.Struct):
     images: list[_Image]
     annotations: list[_Annotation]
     categories: list[_Category]
@@ -34,7 +34,7 @@ class Instances(NamedTuple):
     """The categories' names in order of their ids; each image (the stem of its file name) with those that are in it."""
 
     labels: tuple[str, ...]
-    images: list[Named]
+    images: list[LabelledImage]
 
 
 def read(path: Path) -> Instances:
@@ -45,7 +45,7 @@ def read(path: Path) -> Instances:
     """
     content = _decode(path)
     categories = sorted(content.categories, key=lambda category: category.id)
-    order = {category.id: place for place, category in enumerate(categories)}
+    order = {category.id: index for index, category in enumerate(categories)}
     labels = tuple(category.name for category in categories)
     if len(order) != len(categories) or len(set(labels)) != len(labels):
         raise DatasetError(f"{path}, categories: an id or a name is listed twice")
@@ -63,20 +63,20 @@ def read(path: Path) -> Instances:
             )
         present[annotation.image_id].add(order[annotation.category_id])
     images = [
-        (Path(image.file_name).stem, tuple(labels[place] for place in sorted(present[image.id])))
+        (Path(image.file_name).stem, tuple(labels[index] for index in sorted(present[image.id])))
         for image in content.images
     ]
     names = [name for name, _ in images]
     if len(set(names)) != len(names):
-        twin = next(name for place, name in enumerate(names) if name in names[:place])
+        twin = next(name for index, name in enumerate(names) if name in names[:index])
         raise DatasetError(f"{path}, images: the file name of {twin} is listed twice")
     return Instances(labels, images)
 
 
-def _decode(path: Path) -> _File:
+def _decode(path: Path) -> _InstancesFile:
     data = path.read_bytes()
     try:
-        return msgspec.json.decode(data, type=_File)
+        return msgspec.json.decode(data, type=_InstancesFile)
     except msgspec.ValidationError as error:
         raise DatasetError(f"{path} is no file of COCO instances: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -9,8 +9,8 @@ from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.project import HERE
-from aaam_pipeline.datasets.fetching.sources import Source, addresses
-from aaam_pipeline.datasets.fetching.transfer import announced, fetch
+from aaam_pipeline.datasets.fetching.archives import Archive, addresses
+from aaam_pipeline.datasets.fetching.transfer import announced_size, fetch
 from aaam_pipeline.datasets.fetching.unpack import unpack
 
 
@@ -19,7 +19,7 @@ def cache(dataset: str) -> Path:
     return HERE.work("download", dataset).absolute()
 
 
-def obtain(dataset: str, sources: Sequence[Source], mirror: str | None, report: Reporter) -> Path:
+def obtain(dataset: str, archives: Sequence[Archive], mirror: str | None, report: Reporter) -> Path:
     """Download and unpack what is not there yet; return the folder. Archives are deleted once they are unpacked.
 
     Raises:
@@ -28,35 +28,38 @@ def obtain(dataset: str, sources: Sequence[Source], mirror: str | None, report: 
     """
     folder = cache(dataset)
     with exclusive(folder):
-        left = [source for source in sources if not _mark(folder, source).exists()]
+        left = [archive for archive in archives if not _mark(folder, archive).exists()]
         if left:
             _check_space(dataset, folder, left, mirror, report)
-        for source in left:
-            archive = folder / source.name
-            known = source.bytes if source.exact else None
+        for archive in left:
+            path = folder / archive.name
+            known = archive.bytes if archive.exact else None
             try:
-                fetch(archive, addresses(source, mirror), known, source.md5, report)
+                fetch(path, addresses(archive, mirror), known, archive.md5, report)
             except DatasetError as error:
                 raise DatasetError(
                     f"{error}; try again, or set {dataset}.data.mirror, or {dataset}.data.root to a copy"
                 ) from None
-            unpack(archive, folder, source.members, source.unpacked, report)
-            write_json(_mark(folder, source), {"unpacked": source.name})
-            archive.unlink()
+            unpack(path, folder, archive.members, archive.unpacked, report)
+            write_json(_mark(folder, archive), {"unpacked": archive.name})
+            path.unlink()
     return folder
 
 
-def _mark(folder: Path, source: Source) -> Path:
-    return folder / f".{source.name}.json"
+def _mark(folder: Path, archive: Archive) -> Path:
+    return folder / f".{archive.name}.json"
 
 
-def _check_space(dataset: str, folder: Path, left: Sequence[Source], mirror: str | None, report: Reporter) -> None:
+def _check_space(dataset: str, folder: Path, left: Sequence[Archive], mirror: str | None, report: Reporter) -> None:
     """Say how much comes and how much room it takes, and refuse to begin where there is too little."""
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = [source.bytes if source.exact else announced(addresses(source, mirror)) or source.bytes for source in left]
-    unpacked = [min(source.unpacked, 4 * size) for source, size in zip(left, sizes, strict=True)]
+    sizes = [
+        archive.bytes if archive.exact else announced_size(addresses(archive, mirror)) or archive.bytes
+        for archive in left
+    ]
+    unpacked = [min(archive.unpacked, 4 * size) for archive, size in zip(left, sizes, strict=True)]
     # an archive goes when it is unpacked: at most one of them is there beside all that is unpacked by then
-    peak = max(sum(unpacked[: place + 1]) + size for place, size in enumerate(sizes))
+    peak = max(sum(unpacked[: index + 1]) + size for index, size in enumerate(sizes))
     there = sum(path.stat().st_size for path in folder.glob("*.part"))
     free = shutil.disk_usage(folder).free
     report.info(

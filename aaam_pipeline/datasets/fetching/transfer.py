@@ -1,4 +1,4 @@
-"""Get one large file from the first of several addresses that has it; a broken transfer goes on where it stopped.
+"""Get one large file from the first of several addresses that has it; a broken transfer resumes where it stopped.
 
 While it comes it is `<name>.part`, with `<name>.part.json` beside it: from where, and by what the server knows that the
 file is still the same (ETag or date). It gets its name when its size and checksum are right.
@@ -29,36 +29,36 @@ ATTEMPTS = 6
 MB = 10**6
 
 
-class Wanted(NamedTuple):
-    """What is to come: `bytes` if the size is known exactly, `md5` if the checksum is; `part` is where it grows."""
+class PartialFile(NamedTuple):
+    """What is to come: `bytes` if the size is known exactly, `md5` if the checksum is; `path` is where it grows."""
 
-    part: Path
+    path: Path
     bytes: int | None
     md5: str | None
 
     @property
     def notes(self) -> Path:
         """Where it is written down what the part is of."""
-        return self.part.with_name(f"{self.part.name}.json")
+        return self.path.with_name(f"{self.path.name}.json")
 
     def held(self) -> int:
         """Return how many bytes are there."""
-        return self.part.stat().st_size if self.part.exists() else 0
+        return self.path.stat().st_size if self.path.exists() else 0
 
-    def note(self) -> "_Note":
+    def note(self) -> "_PartialNote":
         """Return what is written down, or an empty note."""
         try:
-            return msgspec.json.decode(self.notes.read_bytes(), type=_Note)
+            return msgspec.json.decode(self.notes.read_bytes(), type=_PartialNote)
         except (OSError, msgspec.DecodeError):
-            return _Note("", None, None)
+            return _PartialNote("", None, None)
 
     def discard(self) -> None:
         """Forget what is there."""
-        self.part.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
         self.notes.unlink(missing_ok=True)
 
 
-class _Note(msgspec.Struct):
+class _PartialNote(msgspec.Struct):
     address: str
     validator: str | None
     total: int | None
@@ -72,22 +72,22 @@ def fetch(target: Path, addresses: Sequence[str], bytes: int | None, md5: str | 
     """
     if target.exists():
         return
-    wanted = Wanted(target.with_name(f"{target.name}.part"), bytes, md5)
+    file = PartialFile(target.with_name(f"{target.name}.part"), bytes, md5)
     failures = []
     for address in addresses:
         try:
-            _persist(address, wanted, report)
+            _fetch_from(address, file, report)
         except PermanentError as error:
             failures.append(f"{address}: {error}")
             continue
-        wanted.part.replace(target)
-        wanted.notes.unlink(missing_ok=True)
+        file.path.replace(target)
+        file.notes.unlink(missing_ok=True)
         return
-    kept = f"; {wanted.held():,} bytes are kept, the same command goes on from there" if wanted.held() else ""
+    kept = f"; {file.held():,} bytes are kept, the same command resumes there" if file.held() else ""
     raise DatasetError(f"cannot download {target.name} from {'; nor from '.join(failures)}{kept}")
 
 
-def announced(addresses: Sequence[str]) -> int | None:
+def announced_size(addresses: Sequence[str]) -> int | None:
     """Ask how large a file is, once; None if no server says it."""
     for address in addresses:
         try:
@@ -100,7 +100,7 @@ def announced(addresses: Sequence[str]) -> int | None:
     return None
 
 
-def _persist(address: str, wanted: Wanted, report: Reporter) -> None:
+def _fetch_from(address: str, file: PartialFile, report: Reporter) -> None:
     """Get all of a file from one address, trying again as long as more comes of it.
 
     Raises:
@@ -108,71 +108,71 @@ def _persist(address: str, wanted: Wanted, report: Reporter) -> None:
     """
     for last in (False, True):
         try:
-            with_retries(partial(_complete, address, wanted, report), ATTEMPTS, wanted.held)
+            with_retries(partial(_complete, address, file, report), ATTEMPTS, file.held)
         except TransientError as error:
             raise PermanentError(str(error)) from None
-        if _is_right(wanted):
+        if _is_right(file):
             return
         if not last:
             # its beginning may be that of an older file: once more from nothing
-            report.info(f"{wanted.part.stem}: the checksum is wrong, it is fetched again")
-    raise PermanentError(f"what comes has not the MD5 {wanted.md5}")
+            report.info(f"{file.path.stem}: the checksum is wrong, it is fetched again")
+    raise PermanentError(f"what comes has not the MD5 {file.md5}")
 
 
-def _complete(address: str, wanted: Wanted, report: Reporter) -> None:
+def _complete(address: str, file: PartialFile, report: Reporter) -> None:
     """Receive what is not there yet."""
-    if not wanted.held() or wanted.held() != wanted.note().total:
-        _receive(address, wanted, report)
+    if not file.held() or file.held() != file.note().total:
+        _receive(address, file, report)
 
 
-def _receive(address: str, wanted: Wanted, report: Reporter) -> None:
-    headers = _resuming(address, wanted)
-    with _answer(address, headers, wanted) as response:
-        held = wanted.held() if headers and response.status == 206 else 0
-        total = _total(response, held, wanted)
+def _receive(address: str, file: PartialFile, report: Reporter) -> None:
+    headers = _resuming(address, file)
+    with _response(address, headers, file) as response:
+        held = file.held() if headers and response.status == 206 else 0
+        total = _total(response, held, file)
         tag = response.headers.get("ETag", "")
         validator = tag if tag.startswith('"') else response.headers.get("Last-Modified")
-        write_json(wanted.notes, _Note(address, validator, total))
+        write_json(file.notes, _PartialNote(address, validator, total))
         with (
-            report.task(f"{wanted.part.stem} (MB)", (total or 0) // MB, held // MB) as advance,
-            wanted.part.open("r+b" if held else "wb") as stream,
+            report.task(f"{file.path.stem} (MB)", (total or 0) // MB, held // MB) as advance,
+            file.path.open("r+b" if held else "wb") as stream,
         ):
             stream.seek(held)
             stream.truncate()
             while chunk := response.read1(1 << 18, decode_content=False):
-                _write(stream, chunk, wanted)
+                _write(stream, chunk, file)
                 advance((held + len(chunk)) // MB - held // MB)
                 held += len(chunk)
     if total is not None and held != total:
         raise TransientError(f"the connection broke off after {held:,} of {total:,} bytes")
 
 
-def _resuming(address: str, wanted: Wanted) -> dict[str, str]:
+def _resuming(address: str, file: PartialFile) -> dict[str, str]:
     """Return the headers that ask for the rest; none, so that all comes, where the rest might be of another file."""
-    note, held = wanted.note(), wanted.held()
+    note, held = file.note(), file.held()
     validator = note.validator if note.address == address else None
-    if not held or not (validator or wanted.md5) or held >= (wanted.bytes or held + 1):
+    if not held or not (validator or file.md5) or held >= (file.bytes or held + 1):
         return {}
     return {"Range": f"bytes={held}-"} | ({"If-Range": validator} if validator else {})
 
 
 @contextmanager
-def _answer(address: str, headers: dict[str, str], wanted: Wanted) -> "Iterator[BaseHTTPResponse]":
+def _response(address: str, headers: dict[str, str], file: PartialFile) -> "Iterator[BaseHTTPResponse]":
     try:
         with request(address, headers) as response:
             yield response
     except PermanentError as error:
         if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        wanted.discard()
+        file.discard()
         raise TransientError("the file there is shorter than what has come of it") from None
 
 
-def _total(response: "BaseHTTPResponse", held: int, wanted: Wanted) -> int | None:
+def _total(response: "BaseHTTPResponse", held: int, file: PartialFile) -> int | None:
     """Return how large the file is by what the server says, None if it does not.
 
     Raises:
-        PermanentError: it is not the file that is wanted.
+        PermanentError: it is not the file that is asked for.
         TransientError: it is not the part that was asked for.
     """
     if response.headers.get("Content-Type", "").startswith("text/html"):
@@ -180,32 +180,32 @@ def _total(response: "BaseHTTPResponse", held: int, wanted: Wanted) -> int | Non
     if response.status == 206:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if not found or int(found[1]) != held:
-            wanted.discard()
+            file.discard()
             raise TransientError("the server sent another part than was asked for")
         length = found[2]
     else:
         length = response.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() else None
-    if wanted.bytes is not None and total not in (None, wanted.bytes):
-        raise PermanentError(f"the file there has {total:,} bytes, not {wanted.bytes:,}")
-    return wanted.bytes if total is None else total
+    if file.bytes is not None and total not in (None, file.bytes):
+        raise PermanentError(f"the file there has {total:,} bytes, not {file.bytes:,}")
+    return file.bytes if total is None else total
 
 
-def _write(stream: BinaryIO, chunk: bytes, wanted: Wanted) -> None:
+def _write(stream: BinaryIO, chunk: bytes, file: PartialFile) -> None:
     try:
         stream.write(chunk)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        raise DatasetError(f"the disk is full: {wanted.part} needs more; the same command goes on from there") from None
+        raise DatasetError(f"the disk is full: {file.path} needs more; the same command resumes there") from None
 
 
-def _is_right(wanted: Wanted) -> bool:
+def _is_right(file: PartialFile) -> bool:
     """Compare the checksum, if one is known; a wrong file is not kept."""
-    if wanted.md5 is None:
+    if file.md5 is None:
         return True
-    with wanted.part.open("rb") as stream:
-        if hashlib.file_digest(stream, "md5").hexdigest() == wanted.md5:
+    with file.path.open("rb") as stream:
+        if hashlib.file_digest(stream, "md5").hexdigest() == file.md5:
             return True
-    wanted.discard()
+    file.discard()
     return False

@@ -1,6 +1,6 @@
 """Unpack a zip or tar: only files and folders below the target, no more than announced, each file whole or not there.
 
-What is there already with the right size is not written again: unpacking that was stopped goes on.
+What is there already with the right size is not written again: unpacking that was stopped resumes.
 """
 
 import lzma

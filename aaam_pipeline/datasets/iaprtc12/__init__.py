@@ -17,12 +17,12 @@ from msgspec import Meta
 
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets.fetching.archives import IAPRTC12
 from aaam_pipeline.datasets.fetching.obtain import obtain
-from aaam_pipeline.datasets.fetching.sources import IAPRTC12
 from aaam_pipeline.datasets.iaprtc12 import hvecs
 from aaam_pipeline.datasets.listing import Listing
 from aaam_pipeline.datasets.official import copies
-from aaam_pipeline.datasets.official.assemble import Counts, Named, OfficialParams, Plan, assemble
+from aaam_pipeline.datasets.official.assemble import Counts, LabelledImage, OfficialLists, OfficialParams, assemble
 from aaam_pipeline.datasets.official.lines import read_lines
 from aaam_pipeline.datasets.roots import find_root
 
@@ -72,16 +72,16 @@ def read(raw: Path, params: IaprTc12Params) -> Listing:
         _read_part(copy.files[f"{NAME}_{part}_list.txt"], copy.files[f"{NAME}_{part}_annot.hvecs"], words)
         for part in ("train", "test")
     )
-    return assemble(NAME, Plan(words, train, test), copy.images.get, EXPECTED, params, copy.root)
+    return assemble(NAME, OfficialLists(words, train, test), copy.images.get, EXPECTED, params, copy.root)
 
 
-def _read_part(listed: Path, annotations: Path, words: tuple[str, ...]) -> list[Named]:
+def _read_part(listed: Path, annotations: Path, words: tuple[str, ...]) -> list[LabelledImage]:
     images = read_lines(listed, "image")
     for number, image in enumerate(images, start=1):
         if not re.fullmatch(r"\d+/\d+", image):
             raise DatasetError(f"{listed}, line {number}: not an image like 00/25: {image!r}")
     values_NL = hvecs.read(annotations, len(images), len(words))
     return [
-        (image, tuple(words[place] for place in np.flatnonzero(row)))
+        (image, tuple(words[index] for index in np.flatnonzero(row)))
         for image, row in zip(images, values_NL, strict=True)
     ]

@@ -16,12 +16,12 @@ from msgspec import Meta
 
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets.fetching.archives import NUSWIDE, NUSWIDE_PAGE, NUSWIDE_URLS
 from aaam_pipeline.datasets.fetching.obtain import cache, obtain
-from aaam_pipeline.datasets.fetching.sources import NUSWIDE, NUSWIDE_PAGE, NUSWIDE_URLS
 from aaam_pipeline.datasets.listing import Listing
 from aaam_pipeline.datasets.nuswide import flickr, labels
 from aaam_pipeline.datasets.official import copies
-from aaam_pipeline.datasets.official.assemble import Counts, Named, OfficialParams, Plan, assemble
+from aaam_pipeline.datasets.official.assemble import Counts, LabelledImage, OfficialLists, OfficialParams, assemble
 from aaam_pipeline.datasets.official.lines import read_lines
 from aaam_pipeline.datasets.roots import find_root
 
@@ -47,7 +47,7 @@ class NusWideParams(OfficialParams, frozen=True):
 Params = NusWideParams
 
 
-def places(file: str) -> list[str]:
+def candidates(file: str) -> list[str]:
     """Return where users have an official file: unpacked with its folders, or with fewer of them."""
     parts = file.split("/")
     return ["/".join(parts[first:]) for first in range(len(parts))] + [f"{parts[0]}/{file}"]
@@ -59,7 +59,7 @@ def download(params: NusWideParams, out: Path, report: Reporter) -> None:
     Raises:
         DatasetError: the copy lacks a file, the photographs cannot be had without you, or the download fails.
     """
-    root = find_root(NAME, params.root, *places(CONCEPTS))
+    root = find_root(NAME, params.root, *candidates(CONCEPTS))
     urls = _url_list(root) if params.fetch else None
     if root is None:
         if not params.fetch:
@@ -68,8 +68,8 @@ def download(params: NusWideParams, out: Path, report: Reporter) -> None:
     files = official_files(root)
     fetched = cache(NAME) / "Flickr"
     if urls:
-        plan = read_plan(files)
-        flickr.fetch(urls, {image for image, _ in (*plan.train, *plan.test)}, fetched, report)
+        lists = read_lists(files)
+        flickr.fetch(urls, {image for image, _ in (*lists.train, *lists.test)}, fetched, report)
     folders = {copies.find(NAME, root, IMAGE_FOLDERS, folder=True), *([fetched] if urls else [])}
     images = (
         (path.relative_to(folder).with_suffix("").as_posix(), path)
@@ -98,10 +98,10 @@ def official_files(root: Path) -> dict[str, Path]:
         DatasetError: one is not there.
     """
     names = [CONCEPTS, *(f"ImageList/{part}Imagelist.txt" for part in PARTS)]
-    files = {name: copies.find(NAME, root, places(name)) for name in names}
+    files = {name: copies.find(NAME, root, candidates(name)) for name in names}
     concepts = read_lines(files[CONCEPTS], "concept")
     for name in (label_file(concept, part) for part in PARTS for concept in concepts):
-        files[name] = copies.find(NAME, root, places(name))
+        files[name] = copies.find(NAME, root, candidates(name))
     return files
 
 
@@ -117,7 +117,7 @@ def read(raw: Path, params: NusWideParams) -> Listing:
         DatasetError: a file is damaged or does not fit another, or the copy is incomplete.
     """
     copy = copies.read(raw)
-    plan = read_plan(copy.files)
+    lists = read_lists(copy.files)
 
     def locate(image: str) -> Path | None:
         # by path; else where all lie in one folder, by the name in the list or by Flickr's number alone
@@ -125,19 +125,19 @@ def read(raw: Path, params: NusWideParams) -> Listing:
         keys = (image, name, name.split("_")[1])
         return next((copy.images[key] for key in keys if key in copy.images), None)
 
-    return assemble(NAME, plan, locate, EXPECTED, params, copy.root)
+    return assemble(NAME, lists, locate, EXPECTED, params, copy.root)
 
 
-def read_plan(files: dict[str, Path]) -> Plan:
+def read_lists(files: dict[str, Path]) -> OfficialLists:
     """Return the concepts, and the images of the official lists that have one at least."""
     concepts = tuple(read_lines(files[CONCEPTS], "concept"))
-    parts: list[list[Named]] = []
+    parts: list[list[LabelledImage]] = []
     for part in PARTS:
         listed = files[f"ImageList/{part}Imagelist.txt"]
         ids = labels.read_images(listed)
         labels_NL = labels.read_labels([files[label_file(concept, part)] for concept in concepts], listed, len(ids))
         rows = [np.flatnonzero(row) for row in labels_NL]
         parts.append(
-            [(id, tuple(concepts[place] for place in row)) for id, row in zip(ids, rows, strict=True) if len(row)]
+            [(id, tuple(concepts[index] for index in row)) for id, row in zip(ids, rows, strict=True) if len(row)]
         )
-    return Plan(concepts, *parts)
+    return OfficialLists(concepts, *parts)

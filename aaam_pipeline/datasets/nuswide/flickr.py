@@ -28,22 +28,22 @@ HOPELESS = 100
 JPEG = b"\xff\xd8"
 
 
-class Photo(NamedTuple):
+class FlickrPhoto(NamedTuple):
     """An image's id, and where it may be, the best address first."""
 
     image_id: str
     urls: tuple[str, ...]
 
 
-class Outcome(NamedTuple):
-    """What became of a photograph: `reason` is empty if it came; what `passes` may come another time."""
+class FetchOutcome(NamedTuple):
+    """What became of a photograph: `reason` is empty if it came; `transient`: it may come another time."""
 
     image_id: str
     reason: str
-    passes: bool = False
+    transient: bool = False
 
 
-def read_urls(path: Path) -> Iterator[Photo]:
+def read_urls(path: Path) -> Iterator[FlickrPhoto]:
     """Yield the photographs of the publisher's list.
 
     Raises:
@@ -57,7 +57,7 @@ def read_urls(path: Path) -> Iterator[Photo]:
             id = image_id(cells[0])
             if len(cells) != COLUMNS or id is None:
                 raise DatasetError(f"{path}, line {number}: not a path, a number and four URLs: {line.strip()[:80]!r}")
-            yield Photo(id, tuple(cells[column] for column in ORDER if cells[column] != "null"))
+            yield FlickrPhoto(id, tuple(cells[column] for column in ORDER if cells[column] != "null"))
 
 
 def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> None:
@@ -71,7 +71,7 @@ def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> 
     gone = into.parent / "gone.csv"
     known = _read_gone(gone)
     photos = [photo for photo in read_urls(urls) if photo.image_id in wanted]
-    absent = [photo for photo in photos if not _place(into, photo.image_id).exists()]
+    absent = [photo for photo in photos if not _path(into, photo.image_id).exists()]
     left = [photo for photo in absent if photo.image_id not in known]
     came, in_a_row = len(photos) - len(absent), 0
     into.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> 
         gone.open("a", newline="", encoding="utf8") as stream,
         report.task("photographs", len(photos), len(photos) - len(left)) as advance,
         # an error must not leave connections at work behind it
-        closing(_outcomes(left, into)) as outcomes,
+        closing(_fetch_all(left, into)) as outcomes,
     ):
         rows = csv.writer(stream)
         if new:
@@ -88,18 +88,18 @@ def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> 
         for outcome in outcomes:
             advance(1, failed=bool(outcome.reason))
             came += not outcome.reason
-            in_a_row = in_a_row + 1 if outcome.passes else 0
-            if outcome.reason and not outcome.passes:
+            in_a_row = in_a_row + 1 if outcome.transient else 0
+            if outcome.reason and not outcome.transient:
                 rows.writerow([outcome.image_id, outcome.reason])
                 stream.flush()
             if in_a_row == HOPELESS:
                 raise DatasetError(
-                    f"{HOPELESS} photographs in a row could not be fetched ({outcome.reason}); the same command goes on"
+                    f"{HOPELESS} photographs in a row could not be fetched ({outcome.reason}); the same command resumes"
                 )
     report.info(f"nuswide: {came:,} of {len(wanted):,} photographs are there; those that are gone are in {gone}")
 
 
-def _place(into: Path, image_id: str) -> Path:
+def _path(into: Path, image_id: str) -> Path:
     return into / f"{image_id}.jpg"
 
 
@@ -110,26 +110,26 @@ def _read_gone(path: Path) -> set[str]:
         return {row["image_id"] for row in csv.DictReader(stream)}
 
 
-def _outcomes(photos: list[Photo], into: Path) -> Generator[Outcome]:
+def _fetch_all(photos: list[FlickrPhoto], into: Path) -> Generator[FetchOutcome]:
     """Get photographs by many connections at a time, in order, some hundreds ahead."""
     with ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(photos), 32 * WORKERS):
-            yield from pool.map(partial(_get, into), photos[start : start + 32 * WORKERS])
+            yield from pool.map(partial(_fetch_photo, into), photos[start : start + 32 * WORKERS])
 
 
-def _get(into: Path, photo: Photo) -> Outcome:
+def _fetch_photo(into: Path, photo: FlickrPhoto) -> FetchOutcome:
     reason = ""
     for url in photo.urls:
         try:
             content = with_retries(partial(_download, url))
         except TransientError as error:
-            return Outcome(photo.image_id, str(error), passes=True)
+            return FetchOutcome(photo.image_id, str(error), transient=True)
         except PermanentError as error:
             reason = reason or str(error)
             continue
-        write_bytes(_place(into, photo.image_id), content)
-        return Outcome(photo.image_id, "")
-    return Outcome(photo.image_id, reason or "the list has no URL")
+        write_bytes(_path(into, photo.image_id), content)
+        return FetchOutcome(photo.image_id, "")
+    return FetchOutcome(photo.image_id, reason or "the list has no URL")
 
 
 def _download(url: str) -> bytes:

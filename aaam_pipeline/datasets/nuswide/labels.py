@@ -40,12 +40,12 @@ def read_labels(files: list[Path], images: Path, count: int) -> NDArray[np.uint8
         DatasetError: a file has another number of lines than the list, or a line that is neither 0 nor 1.
     """
     labels_NL = np.zeros((count, len(files)), dtype=np.uint8)
-    for place, path in enumerate(files):
+    for column, path in enumerate(files):
         data = path.read_bytes()
         flags = data.translate(None, b" \t\r\n")
         if len(flags) != count or data.rstrip().count(b"\n") != count - 1 or flags.translate(None, b"01"):
             raise _wrong(path, data, images, count)
-        labels_NL[:, place] = np.frombuffer(flags, dtype=np.uint8) == ord("1")
+        labels_NL[:, column] = np.frombuffer(flags, dtype=np.uint8) == ord("1")
     return labels_NL
 
 

@@ -10,15 +10,15 @@ from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.datasets.listing import Example, Listing, hold_out
 
-Named = tuple[str, tuple[str, ...]]
+LabelledImage = tuple[str, tuple[str, ...]]
 """An image's id, and its labels."""
 
 
 class OfficialParams(Struct, frozen=True):
     """`data` of params.yaml. `root`: the folder of your copy; without one the data set is downloaded.
 
-    `mirror`: an address below which the publishers' files lie, to be used in the place of theirs. `allow_partial`: go
-    on with what is there when a copy is incomplete. `val`: training images held out for validation, chosen by `seed`.
+    `mirror`: an address below which the publishers' files lie, to be used instead of theirs. `allow_partial`: use
+    what is there when a copy is incomplete. `val`: training images held out for validation, chosen by `seed`.
     """
 
     root: str | None = None
@@ -36,16 +36,21 @@ class Counts(NamedTuple):
     labels: int
 
 
-class Plan(NamedTuple):
-    """A data set as its lists say it, before anybody has looked which photographs are there."""
+class OfficialLists(NamedTuple):
+    """A data set as its lists say it, whichever photographs are there."""
 
     labels: tuple[str, ...]
-    train: list[Named]
-    test: list[Named]
+    train: list[LabelledImage]
+    test: list[LabelledImage]
 
 
 def assemble(
-    dataset: str, plan: Plan, locate: Callable[[str], Path | None], expected: Counts, params: OfficialParams, root: Path
+    dataset: str,
+    lists: OfficialLists,
+    locate: Callable[[str], Path | None],
+    expected: Counts,
+    params: OfficialParams,
+    root: Path,
 ) -> Listing:
     """Look up every photograph, check the counts, and hold out validation images.
 
@@ -53,22 +58,20 @@ def assemble(
         DatasetError: an image is listed twice; or the copy is not of the `expected` size and may not be partial.
     """
     missing: list[str] = []
-    train, test = (_found(images, locate, missing) for images in (plan.train, plan.test))
-    _refuse_twins(dataset, [*plan.train, *plan.test])
-    note = _difference(Counts(len(train), len(test), len(plan.labels)), expected, missing)
+    train, test = (_found(images, locate, missing) for images in (lists.train, lists.test))
+    _refuse_twins(dataset, [*lists.train, *lists.test])
+    note = _difference(Counts(len(train), len(test), len(lists.labels)), expected, missing)
     if note and not params.allow_partial:
         raise DatasetError(
             f"{dataset}: {note}; complete the copy in {root}, "
-            f"or set {dataset}.data.allow_partial: true to go on with what is there"
+            f"or set {dataset}.data.allow_partial: true to use what is there"
         )
     kept, val = hold_out(dataset, train, params.val, params.seed)
     splits = {"train": kept, "val": val, "test": test}
-    return Listing(
-        plan.labels, splits, tuple(missing), f"{dataset}: {note}; goes on with what is there" if note else ""
-    )
+    return Listing(lists.labels, splits, tuple(missing), f"{dataset}: {note}; what is there is used" if note else "")
 
 
-def _found(images: Iterable[Named], locate: Callable[[str], Path | None], missing: list[str]) -> list[Example]:
+def _found(images: Iterable[LabelledImage], locate: Callable[[str], Path | None], missing: list[str]) -> list[Example]:
     """Return the images that are there, and add the ids of the others to `missing`."""
     examples = []
     for image_id, labels in images:
@@ -80,7 +83,7 @@ def _found(images: Iterable[Named], locate: Callable[[str], Path | None], missin
     return examples
 
 
-def _refuse_twins(dataset: str, images: Iterable[Named]) -> None:
+def _refuse_twins(dataset: str, images: Iterable[LabelledImage]) -> None:
     seen: set[str] = set()
     for image_id, _ in images:
         if image_id in seen:

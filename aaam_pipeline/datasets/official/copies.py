@@ -20,7 +20,7 @@ from aaam_pipeline.core.progress import Reporter
 _ERRORS = "surrogateescape"
 
 
-class Copy(NamedTuple):
+class DatasetCopy(NamedTuple):
     """A copy in `root`: its official files by their names, and its photographs by an id that the data set chooses."""
 
     root: Path
@@ -28,31 +28,31 @@ class Copy(NamedTuple):
     images: dict[str, Path]
 
 
-class _File(msgspec.Struct):
+class _OfficialFile(msgspec.Struct):
     path: str
     bytes: int
 
 
-class _Description(msgspec.Struct):
+class _CopyDescription(msgspec.Struct):
     dataset: str
     root: str
-    files: dict[str, _File]
+    files: dict[str, _OfficialFile]
 
 
-def find(dataset: str, root: Path, places: Iterable[str], *, folder: bool = False) -> Path:
-    """Return the first of several places below `root` where users have a file, or a folder.
+def find(dataset: str, root: Path, candidates: Iterable[str], *, folder: bool = False) -> Path:
+    """Return the first of several paths below `root` where users have a file, or a folder.
 
     Raises:
         DatasetError: there is none.
     """
-    places = list(places)
-    for place in places:
-        path = root / place
+    candidates = list(candidates)
+    for candidate in candidates:
+        path = root / candidate
         if path.is_dir() if folder else path.is_file():
             return path
     raise DatasetError(
-        f"{root} is no copy of {dataset} in its official layout: it has no {places[0]}"
-        + "".join(f", nor {place}" for place in places[1:])
+        f"{root} is no copy of {dataset} in its official layout: it has no {candidates[0]}"
+        + "".join(f", nor {candidate}" for candidate in candidates[1:])
     )
 
 
@@ -70,8 +70,8 @@ def describe(
     Raises:
         DatasetError: there is no photograph in it.
     """
-    listed = {name: _File(str(path), path.stat().st_size) for name, path in files.items()}
-    write_json(out / "copy.json", _Description(dataset, str(root), listed))
+    listed = {name: _OfficialFile(str(path), path.stat().st_size) for name, path in files.items()}
+    write_json(out / "copy.json", _CopyDescription(dataset, str(root), listed))
     found = 0
     with (out / "images.csv").open("w", newline="", encoding="utf8", errors=_ERRORS) as stream:
         rows = csv.writer(stream)
@@ -84,14 +84,14 @@ def describe(
     report.info(f"{dataset}: {found:,} photographs found in {root}")
 
 
-def read(raw: Path) -> Copy:
+def read(raw: Path) -> DatasetCopy:
     """Read the description in the folder `raw`.
 
     Raises:
         UsageError, IntegrityError: there is none, or it is damaged.
         DatasetError: an official file is gone or not what it was.
     """
-    content = read_json(raw / "copy.json", _Description, "a downloaded data set")
+    content = read_json(raw / "copy.json", _CopyDescription, "a downloaded data set")
     again = f"run `dvc repro -f download@{content.dataset}`"
     for file in content.files.values():
         path = Path(file.path)
@@ -104,4 +104,4 @@ def read(raw: Path) -> Copy:
             images = {row["id"]: Path(row["path"]) for row in csv.DictReader(stream)}
     except (OSError, KeyError, TypeError, csv.Error) as error:
         raise DatasetError(f"{raw / 'images.csv'} cannot be read ({error}); {again}") from None
-    return Copy(Path(content.root), {name: Path(file.path) for name, file in content.files.items()}, images)
+    return DatasetCopy(Path(content.root), {name: Path(file.path) for name, file in content.files.items()}, images)

@@ -1,6 +1,6 @@
 """Where the publishers' files lie: the ONE list of addresses, with mirrors, sizes, and checksums where they are known.
 
-`md5`: nobody publishes checksums of these files beside them. COCO's are those of the files as people have had them for
+`md5`: these files are published without checksums. COCO's are those of the files as people have had them for
 years: the ETag of the annotations on the publisher's server, and what PaddleDetection, LAVIS and others check against.
 Where there is none, the size that the server announces is checked, and what the archive itself can check.
 `bytes` and `unpacked` are exact where `exact` says so, else what to reckon with.
@@ -11,7 +11,7 @@ from typing import NamedTuple
 MB, GB = 10**6, 10**9
 
 
-class Source(NamedTuple):
+class Archive(NamedTuple):
     """An archive: its name, also below a mirror; its addresses, tried in this order; what is to be unpacked of it.
 
     `members`: the beginnings of the names to unpack, after folders that lead to them; empty: all. `unpacked`: the most
@@ -27,21 +27,21 @@ class Source(NamedTuple):
     members: tuple[str, ...] = ()
 
 
-def _coco(path: str, bytes: int, unpacked: int, md5: str, *members: str) -> Source:
+def _coco(path: str, bytes: int, unpacked: int, md5: str, *members: str) -> Archive:
     # the publisher's name has no valid certificate, the bucket behind it has one
     addresses = (
         f"http://images.cocodataset.org/{path}",
         f"https://s3.amazonaws.com/images.cocodataset.org/{path}",
     )
-    return Source(path.split("/")[1], addresses, bytes, unpacked, True, md5, members)
+    return Archive(path.split("/")[1], addresses, bytes, unpacked, True, md5, members)
 
 
-def _nus(name: str, bytes: int, unpacked: int, *members: str) -> Source:
+def _nus(name: str, bytes: int, unpacked: int, *members: str) -> Archive:
     addresses = (
         f"https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/{name}",
         f"http://dl.nextcenter.org/public/nuswide/{name}",
     )
-    return Source(name, addresses, bytes, unpacked, members=members)
+    return Archive(name, addresses, bytes, unpacked, members=members)
 
 
 COCO2014 = (
@@ -53,7 +53,7 @@ COCO2014 = (
     _coco("zips/val2014.zip", 6_645_013_297, 8 * GB, "a3d79f5ed8d289b7a7554ce06a5782b3"),
 )
 IAPRTC12 = (
-    Source(
+    Archive(
         "iaprtc12.20091111.tar.bz2",
         (
             "https://lear.inrialpes.fr/people/guillaumin/data/iccv09/iaprtc12.20091111.tar.bz2",
@@ -65,7 +65,7 @@ IAPRTC12 = (
             *(f"iaprtc12_{part}_{kind}" for part in ("train", "test") for kind in ("list", "annot")),
         ),
     ),
-    Source(
+    Archive(
         "iaprtc12.tgz",
         ("http://www-i6.informatik.rwth-aachen.de/imageclef/resources/iaprtc12.tgz",),
         *(1800 * MB, 4 * GB),
@@ -82,6 +82,6 @@ NUSWIDE_PAGE = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nus
 NUSWIDE_URLS = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE-urls.rar"
 
 
-def addresses(source: Source, mirror: str | None) -> tuple[str, ...]:
+def addresses(archive: Archive, mirror: str | None) -> tuple[str, ...]:
     """Return where to get an archive: from the user's mirror, and then from nowhere else, or from its publisher."""
-    return (f"{mirror.rstrip('/')}/{source.name}",) if mirror else source.addresses
+    return (f"{mirror.rstrip('/')}/{archive.name}",) if mirror else archive.addresses
