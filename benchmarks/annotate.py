@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from aaam_pipeline.annotate import backends, runner, sources
+from aaam_pipeline.annotate import backends, inputs, runner
 from aaam_pipeline.annotate.backends import Backend, BackendName
-from aaam_pipeline.annotate.decoder import Setup
-from aaam_pipeline.annotate.decoders import Decoders
-from aaam_pipeline.annotate.sources import Source
+from aaam_pipeline.annotate.decoder import DecodeSetup
+from aaam_pipeline.annotate.decoder_pool import DecoderPool
+from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.baselines.compare import in_process
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.imaging.decoding import MAX_PIXELS
@@ -80,8 +80,8 @@ def run(report: Report, full: bool = False) -> None:
 def _measure(case: Case, pictures: Path, folder: Path, how: Size) -> list[str]:
     model = save_bundle(case.backbone, case.size, folder / case.backbone)
     backend = backends.create(case.backend, model, "auto")
-    few = list(sources.find([pictures]))
-    with Decoders(Setup(case.size, MAX_PIXELS), WORKERS, 60) as pool:
+    few = list(inputs.find([pictures]))
+    with DecoderPool(DecodeSetup(case.size, MAX_PIXELS), WORKERS, 60) as pool:
         decoded = [image.picture for image in pool.read(few, 2 * BATCH)]
         pixels_NSS3 = np.stack([picture.pixels_SS3 for picture in decoded if isinstance(picture, DecodedImage)])
         pixels_NSS3 = np.resize(pixels_NSS3, (max(len(pixels_NSS3), 4 * BATCH), *pixels_NSS3.shape[1:]))
@@ -90,9 +90,9 @@ def _measure(case: Case, pictures: Path, folder: Path, how: Size) -> list[str]:
         listed = _repeated(few, min(max(int(forward_rate * how.seconds), how.fewest), how.most), folder / "list.txt")
         decode_rate = len(listed) / best(lambda: [None for _ in pool.read(listed, 2 * BATCH)], how.repeats)
 
-    def annotate(inputs: list[Source]) -> object:
+    def annotate(items: list[InputItem]) -> object:
         options = runner.Options(batch_size=BATCH, num_workers=WORKERS, backend=case.backend, on_existing="overwrite")
-        return runner.annotate(inputs, model, folder / "out", options, NullReporter())
+        return runner.annotate(items, model, folder / "out", options, NullReporter())
 
     rate = _rate(annotate, listed, how.repeats)
     # in a process of its own: what the backend sets for this one would help it, too
@@ -103,10 +103,10 @@ def _measure(case: Case, pictures: Path, folder: Path, how: Size) -> list[str]:
     return [f"{case.backbone}, {case.size} px", backend.title, str(len(listed)), *rates, *ratios]
 
 
-def _rate(work: Callable[[list[Source]], object], inputs: list[Source], repeats: int) -> float:
+def _rate(work: Callable[[list[InputItem]], object], items: list[InputItem], repeats: int) -> float:
     """Return images/s, without what one image takes alone."""
-    once = best(lambda: work(inputs[:1]), repeats)
-    return (len(inputs) - 1) / (best(lambda: work(inputs), repeats) - once)
+    once = best(lambda: work(items[:1]), repeats)
+    return (len(items) - 1) / (best(lambda: work(items), repeats) - once)
 
 
 def _forward(backend: Backend, pixels_NSS3: NDArray[np.uint8]) -> None:
@@ -123,8 +123,8 @@ def _forward(backend: Backend, pixels_NSS3: NDArray[np.uint8]) -> None:
 class _Photos(Dataset[Tensor]):
     """Decoded photographs, as torch wants them."""
 
-    def __init__(self, inputs: list[Source], size: int) -> None:
-        self._locations, self._size = [source.location for source in inputs], size
+    def __init__(self, items: list[InputItem], size: int) -> None:
+        self._locations, self._size = [item.location for item in items], size
 
     def __len__(self) -> int:
         return len(self._locations)
@@ -133,15 +133,15 @@ class _Photos(Dataset[Tensor]):
         return torch.tensor(resize_square(Path(self._locations[index]).read_bytes(), self._size).pixels_SS3)
 
 
-def _plain_rate(inputs: list[Source], model: Path, repeats: int) -> float:
-    return _rate(lambda some: _plain_loop(some, model), inputs, repeats)
+def _plain_rate(items: list[InputItem], model: Path, repeats: int) -> float:
+    return _rate(lambda some: _plain_loop(some, model), items, repeats)
 
 
-def _plain_loop(inputs: list[Source], model: Path) -> list[Tensor]:
+def _plain_loop(items: list[InputItem], model: Path) -> list[Tensor]:
     device = bundle.choose_device("auto")
     loaded = bundle.load(model, device)
     whole = Whole(loaded.network, loaded.info.preprocess)
-    photos = _Photos(inputs, loaded.info.preprocess.size)
+    photos = _Photos(items, loaded.info.preprocess.size)
     found: list[Tensor] = []
     with torch.inference_mode():
         for pixels_BSS3 in DataLoader(photos, BATCH, num_workers=WORKERS, pin_memory=GPU):
@@ -149,7 +149,7 @@ def _plain_loop(inputs: list[Source], model: Path) -> list[Tensor]:
     return found
 
 
-def _repeated(few: list[Source], count: int, path: Path) -> list[Source]:
+def _repeated(few: list[InputItem], count: int, path: Path) -> list[InputItem]:
     """Return the images of a list that repeats a few files."""
     path.write_text("".join(f"{few[number % len(few)].location}\n" for number in range(count)))
-    return list(islice(sources.find([path]), count))
+    return list(islice(inputs.find([path]), count))

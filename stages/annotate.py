@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
+from aaam_pipeline.annotate.inputs import local_item
 from aaam_pipeline.annotate.runner import Options, annotate
-from aaam_pipeline.annotate.sources import source
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.datasets.prepared import read_split
@@ -19,7 +19,7 @@ def main(prepared: Path, model: Path, out: Path) -> None:
         root = Path(os.path.commonpath([file.parent for file in files]))
         # torch, also where OpenVINO is installed: the same rows everywhere
         options = Options(backend="torch", on_existing="overwrite")
-        annotate([source(file, root) for file in files], model, out, options, report)
+        annotate([local_item(file, root) for file in files], model, out, options, report)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from training import toy_blocks
 from typer.testing import CliRunner
 
 from aaam_pipeline import search
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.cli.app import app
 from aaam_pipeline.core.artifacts import fingerprint
@@ -131,7 +131,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def annotated(tiny_bundle: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Annotations of `photos`. Read only: copy it to change it."""
     out = tmp_path_factory.mktemp("annotated") / "annotations"
-    runner.annotate(sources.find([photos]), tiny_bundle, out, runner.Options(part_size=10), NullReporter())
+    runner.annotate(inputs.find([photos]), tiny_bundle, out, runner.Options(part_size=10), NullReporter())
     return out
 
 
@@ -144,7 +144,7 @@ def partly_failed(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -
         if number % 3 == 0 or number in (4, 5):
             (folder / "photos" / f"{number:02d}.jpg").write_text("no image")
     options = runner.Options(part_size=2, max_failure_rate=1, assignment=Assignment(top=2))
-    runner.annotate(sources.find([folder / "photos"]), tiny_bundle, folder / "annotations", options, NullReporter())
+    runner.annotate(inputs.find([folder / "photos"]), tiny_bundle, folder / "annotations", options, NullReporter())
     return folder / "annotations"
 
 

@@ -1,11 +1,11 @@
-"""A decoding process: takes sources, answers with images.
+"""A decoding process: receives inputs, sends back images.
 
 Image libraries are written in C and read what strangers made: one bad file can crash or hang the process that decodes
-it. So decoding is done in processes of its own, started by `decoders`; `main` is what runs in them, and it loads
+it. So decoding is done in processes of its own, started by `decoder_pool`; `main` is what runs in them, and it loads
 neither torch nor anything else that is slow.
 
-The parent sends `Source`s and gets an `Image` for each, in order. Pixels travel through memory that both share: the
-n-th image's are in slot n modulo the number of slots, so at most that many may be under way.
+The parent sends `InputItem`s and gets a `ReadImage` for each, in order. Pixels travel through memory that both share:
+the n-th image's are in slot n modulo the number of slots, so at most that many may be under way.
 """
 
 import ctypes
@@ -24,8 +24,8 @@ import numpy as np
 
 from aaam_pipeline.annotate import reader
 from aaam_pipeline.annotate.fetch import Content
-from aaam_pipeline.annotate.reader import Image
-from aaam_pipeline.annotate.sources import Source
+from aaam_pipeline.annotate.inputs import InputItem
+from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.imaging.resizing import DecodedImage
 
@@ -34,7 +34,7 @@ FETCHING = 16
 IN_SLOT = np.empty((0, 0, 3), np.uint8)
 
 
-class Setup(msgspec.Struct, frozen=True):
+class DecodeSetup(msgspec.Struct, frozen=True):
     """A decoding process's command line: decode to `size` x `size` pixels; open files by number."""
 
     size: int
@@ -46,7 +46,7 @@ class Setup(msgspec.Struct, frozen=True):
 
 def main() -> None:
     """Serve until the parent closes the pipe."""
-    setup = msgspec.json.decode(sys.argv[1], type=Setup)
+    setup = msgspec.json.decode(sys.argv[1], type=DecodeSetup)
     _die_with_parent()
     # Ctrl-C reaches every process of a terminal: the parent alone decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -54,32 +54,32 @@ def main() -> None:
     memory = mmap.mmap(setup.memory, setup.slots * setup.size**2 * 3)
     slots = np.frombuffer(memory, np.uint8).reshape(setup.slots, setup.size, setup.size, 3)
     pipe.send(None)
-    for number, (source, content) in enumerate(_fetched(pipe)):
-        image = reader.decode(source, content, setup.size, setup.max_pixels)
+    for number, (item, content) in enumerate(_fetched(pipe)):
+        image = reader.decode(item, content, setup.size, setup.max_pixels)
         if isinstance(image.picture, DecodedImage):
             slots[number % setup.slots] = image.picture.pixels_SS3
             image = image._replace(picture=image.picture._replace(pixels_SS3=IN_SLOT))
         pipe.send(image)
 
 
-def _fetched(pipe: "Connection[Image | None, Source]") -> Iterator[tuple[Source, Content | ImageError]]:
-    """Yield the sources sent, in order, with their bytes; the following ones are fetched meanwhile."""
-    coming: SimpleQueue[tuple[Source, Future[Content | ImageError]] | None] = SimpleQueue()
+def _fetched(pipe: "Connection[ReadImage | None, InputItem]") -> Iterator[tuple[InputItem, Content | ImageError]]:
+    """Yield the inputs sent, in order, with their bytes; the following ones are fetched meanwhile."""
+    coming: SimpleQueue[tuple[InputItem, Future[Content | ImageError]] | None] = SimpleQueue()
     pool = ThreadPoolExecutor(FETCHING, thread_name_prefix="fetch")
 
     def receive() -> None:
         try:
             while True:
-                source = pipe.recv()
-                coming.put((source, pool.submit(reader.fetched, source)))
+                item = pipe.recv()
+                coming.put((item, pool.submit(reader.fetched, item)))
         except (EOFError, OSError):
             # nobody waits for what is still being fetched
             os._exit(0)
 
     threading.Thread(target=receive, daemon=True).start()
-    while (item := coming.get()) is not None:
-        source, content = item
-        yield source, content.result()
+    while (received := coming.get()) is not None:
+        item, content = received
+        yield item, content.result()
 
 
 def _die_with_parent() -> None:

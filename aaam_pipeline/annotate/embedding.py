@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate import backends, sources
+from aaam_pipeline.annotate import backends, inputs
 from aaam_pipeline.annotate.backends import Backend, BackendName
 from aaam_pipeline.annotate.reader import read_one
 from aaam_pipeline.core.artifacts import path_text
@@ -31,7 +31,7 @@ class Embedder:
             UsageError: the photograph cannot be read.
         """
         photo = photo.absolute()
-        image = read_one(sources.source(photo, photo.parent), self._backend.info.preprocess.size)
+        image = read_one(inputs.local_item(photo, photo.parent), self._backend.info.preprocess.size)
         if isinstance(image.picture, ImageError):
             raise UsageError(f"{path_text(photo)}: {image.picture}")
         predicted = self._backend.start(image.picture.pixels_SS3[None])()

@@ -1,7 +1,7 @@
-"""The role that holds the model: a batch of read images -> their rows. Every engine calls the same object.
+"""The mapper holds the model: a batch of read images -> their rows. Every engine calls the same object.
 
-Backends give what the network gives; here, and nowhere else, it is calibrated (`core.calibration`): the scores of rows,
-and of all that is made of them, are calibrated probabilities.
+Backends give what the network gives; here, and nowhere else, it is calibrated (`formats.calibration`): the scores of
+rows, and of all that is made of them, are calibrated probabilities.
 
 Shapes: B batch, S side, L labels, D embedding.
 """
@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate.backends import Backend, Predicted
-from aaam_pipeline.annotate.reader import Image
+from aaam_pipeline.annotate.backends import Backend, ModelOutput
+from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.columns import fixed_size_list, to_float16
@@ -46,23 +46,23 @@ class Mapper:
         if assignment.top is not None and assignment.threshold is None:
             self._limits_L = np.zeros_like(self._limits_L)
 
-    def __call__(self, images: Sequence[Image]) -> pa.RecordBatch:
+    def __call__(self, images: Sequence[ReadImage]) -> pa.RecordBatch:
         """Return one row for every image, in order; a failed image's row holds nulls and does not touch the others."""
         return self.start(images)()
 
-    def start(self, images: Sequence[Image]) -> Callable[[], pa.RecordBatch]:
+    def start(self, images: Sequence[ReadImage]) -> Callable[[], pa.RecordBatch]:
         """Begin a batch; the function returned waits for the model and returns the rows.
 
         So a GPU works on one batch while the rows of the one before are made.
         """
         if all(isinstance(image.picture, ImageError) for image in images):
             labels, dim = len(self.info.vocabulary), self.backend.embedding_dim
-            nothing = Predicted(np.zeros((len(images), labels), np.float32), np.zeros((len(images), dim), np.float32))
+            nothing = ModelOutput(np.zeros((len(images), labels), np.float32), np.zeros((len(images), dim), np.float32))
             return lambda: self._rows(images, nothing)
         predicted = self.backend.start(self._pixels(images))
         return lambda: self._rows(images, predicted())
 
-    def _pixels(self, images: Sequence[Image]) -> NDArray[np.uint8]:
+    def _pixels(self, images: Sequence[ReadImage]) -> NDArray[np.uint8]:
         """Return the batch, (B, S, S, 3). A failed image is black in it, so that it changes nothing for the others.
 
         (A batch of another size may be computed in another order, and end in other last digits.)
@@ -74,7 +74,7 @@ class Mapper:
                 pixels_SS3[:] = image.picture.pixels_SS3
         return pixels_BSS3
 
-    def _rows(self, images: Sequence[Image], predicted: Predicted) -> pa.RecordBatch:
+    def _rows(self, images: Sequence[ReadImage], predicted: ModelOutput) -> pa.RecordBatch:
         pictures = [None if isinstance(image.picture, ImageError) else image.picture for image in images]
         errors = [image.picture if isinstance(image.picture, ImageError) else None for image in images]
         captured = [picture and picture.captured_at for picture in pictures]
@@ -82,8 +82,8 @@ class Mapper:
         scores_BL = calibrate(predicted.scores_BL, self.info.calibration).astype(np.float32)
         labels, label_scores = self._assign(scores_BL)
         facts: dict[str, list[Any]] = {
-            "path": [image.source.path for image in images],
-            "root": [image.source.root for image in images],
+            "path": [image.item.path for image in images],
+            "root": [image.item.root for image in images],
             "sha256": [image.sha256 for image in images],
             "bytes": [image.bytes for image in images],
             "mtime": [image.mtime for image in images],

@@ -1,4 +1,4 @@
-"""The work on parts, the same for every engine: sources -> reader -> mapper -> writer.
+"""The work on parts, the same for every engine: items -> reader -> mapper -> writer.
 
 A part is the unit of work: its inputs are one row group of `todo.parquet`, its rows are one file, its stats say that it
 is done. So any engine, on any machine that sees the work folder, can make any part, and none is made twice.
@@ -16,18 +16,18 @@ from typing import NamedTuple, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aaam_pipeline.annotate import backends, ledger, reader, writer
+from aaam_pipeline.annotate import backends, changes, reader, writer
 from aaam_pipeline.annotate.backends import Backend, BackendName
-from aaam_pipeline.annotate.decoder import Setup
-from aaam_pipeline.annotate.decoders import Decoders
+from aaam_pipeline.annotate.decoder import DecodeSetup
+from aaam_pipeline.annotate.decoder_pool import DecoderPool
+from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.annotate.mapper import Assignment, Mapper
-from aaam_pipeline.annotate.reader import Image
-from aaam_pipeline.annotate.sources import Source
+from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.progress import Advance
 from aaam_pipeline.formats.parts import PartStats, part_path
 
 
-class Job(NamedTuple):
+class AnnotateJob(NamedTuple):
     """All that an engine needs to make parts, wherever it runs. `first`: the number of the part of row group 0."""
 
     rows: Path
@@ -55,7 +55,7 @@ class Job(NamedTuple):
 class PartMaker:
     """Holds a model and decoding processes, and makes parts with them; a context manager."""
 
-    def __init__(self, job: Job, backend: Backend | None = None) -> None:
+    def __init__(self, job: AnnotateJob, backend: Backend | None = None) -> None:
         """Use the model `backend`, or load the job's.
 
         Raises:
@@ -64,10 +64,10 @@ class PartMaker:
         self.job = job
         self.mapper = Mapper(backend or backends.create(job.backend, job.model, job.device), job.assignment)
         self._todo = pq.ParquetFile(job.todo)
-        self._decoders: Decoders | None = None
+        self._decoders: DecoderPool | None = None
         if job.num_workers:
-            setup = Setup(self.mapper.info.preprocess.size, job.max_pixels)
-            self._decoders = Decoders(setup, job.num_workers, job.timeout)
+            setup = DecodeSetup(self.mapper.info.preprocess.size, job.max_pixels)
+            self._decoders = DecoderPool(setup, job.num_workers, job.timeout)
 
     def __enter__(self) -> Self:
         if self._decoders:
@@ -100,24 +100,24 @@ class PartMaker:
             if written:
                 yield written.result()
 
-    def _batches(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[Image]]]:
+    def _batches(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[ReadImage]]]:
         """Yield (part, images of one batch). A batch never reaches beyond its part: a part's rows are its own."""
         size = self.job.batch_size
-        images = self._images(source for number in numbers for source in self._sources(number))
+        images = self._images(item for number in numbers for item in self._items(number))
         for number in numbers:
             count = self._todo.metadata.row_group(number - self.job.first).num_rows
             for start in range(0, count, size):
                 yield number, list(islice(images, min(size, count - start)))
 
-    def _images(self, sources: Iterable[Source]) -> Iterator[Image]:
+    def _images(self, items: Iterable[InputItem]) -> Iterator[ReadImage]:
         if self._decoders is None:
-            return reader.read(sources, self.mapper.info.preprocess.size, self.job.max_pixels)
-        return self._decoders.read(sources, 2 * self.job.batch_size)
+            return reader.read(items, self.mapper.info.preprocess.size, self.job.max_pixels)
+        return self._decoders.read(items, 2 * self.job.batch_size)
 
-    def _sources(self, number: int) -> Iterator[Source]:
-        return ledger.to_sources(self._todo.read_row_group(number - self.job.first))
+    def _items(self, number: int) -> Iterator[InputItem]:
+        return changes.to_items(self._todo.read_row_group(number - self.job.first))
 
-    def _mapped(self, batches: Iterable[tuple[int, list[Image]]]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def _mapped(self, batches: Iterable[tuple[int, list[ReadImage]]]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield (part, rows of one batch), with the next batch already begun."""
         begun: deque[tuple[int, Callable[[], pa.RecordBatch]]] = deque()
         for number, images in batches:

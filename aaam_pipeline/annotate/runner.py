@@ -1,6 +1,6 @@
 """`aaam-pipe annotate` and the stage `annotate`: inputs -> what is to be done -> parts -> a published folder.
 
-Nothing is done twice and nothing is lost: see `ledger` for what is to be done, `work` for the folder in which it is
+Nothing is done twice and nothing is lost: see `changes` for what is to be done, `staging` for the folder in which it is
 made, `parts` for the making, `engines` for who makes it.
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from aaam_pipeline.annotate import backends, engines, sources
+from aaam_pipeline.annotate import backends, engines, inputs
 from aaam_pipeline.annotate.backends import Backend, BackendName
-from aaam_pipeline.annotate.ledger import Ledger, Tally
+from aaam_pipeline.annotate.changes import ChangeCounts, ChangeDetector
+from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.annotate.mapper import Assignment
-from aaam_pipeline.annotate.parts import Job
-from aaam_pipeline.annotate.sources import Source
-from aaam_pipeline.annotate.work import Base, Plan, Work, count, writing
+from aaam_pipeline.annotate.parts import AnnotateJob
+from aaam_pipeline.annotate.staging import ExistingAnnotations, RunPlan, StagingDir, total_stats, write_errors
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
 from aaam_pipeline.core.errors import FailureRateError, UsageError
 from aaam_pipeline.core.locks import exclusive
@@ -54,7 +54,7 @@ class Options(NamedTuple):
 
 
 def annotate(
-    inputs: Iterable[Source],
+    items: Iterable[InputItem],
     model: Path,
     out: Path,
     options: Options,
@@ -64,7 +64,7 @@ def annotate(
     """Annotate every input with the model `model` into the folder `out`; return its manifest.
 
     What is there already of the same work is kept: rows of inputs that have not changed, parts of an interrupted run.
-    `skipped` is what `sources.find` counts while `inputs` are listed: where they are not all there are, no row is
+    `skipped` is what `inputs.find` counts while `items` are listed: where they are not all there are, no row is
     dropped because its image is not among them.
 
     Raises:
@@ -74,74 +74,74 @@ def annotate(
         FailureRateError: all is written, but more than `max_failure_rate` of the images failed.
     """
     info = backends.model_info(options.backend, model, options.device)
-    with writing(out), exclusive(out):
-        work = Work(out)
-        finished, backend = _prepare(inputs, info, model, work, options, report, skipped)
+    with write_errors(out), exclusive(out):
+        staging = StagingDir(out)
+        finished, backend = _prepare(items, info, model, staging, options, report, skipped)
         if finished is None:
-            _make(work, model, backend, options, report)
-            finished = work.publish()
+            _make(staging, model, backend, options, report)
+            finished = staging.publish()
         return _check_failures(finished, options)
 
 
 def _prepare(
-    inputs: Iterable[Source],
+    items: Iterable[InputItem],
     info: BundleInfo,
     model: Path,
-    work: Work,
+    staging: StagingDir,
     options: Options,
     report: Reporter,
     skipped: Mapping[str, int],
 ) -> tuple[AnnotationsManifest | None, Backend | None]:
-    """Find out what is to be done and begin the work folder; return the finished annotations where it is nothing.
+    """Find out what is to be done and begin the staging folder; return the finished annotations where it is nothing.
 
-    The ledger lives here only: what it holds in memory is free again when the work itself begins.
+    The detector lives here only: what it holds in memory is free again when the work itself begins.
     """
-    with _scratch() as scratch, Ledger(Path(scratch)) as ledger:
-        ledger.record(inputs)
-        manifest = _identity(info, model, ledger, options)
-        bases = _bases(work, manifest, options)
-        if _resumable(work, ledger, manifest, options):
-            done = count(work.rows).count
-            report.info(f"going on with an interrupted run: {done} of {manifest.inputs} images are done")
+    with _scratch() as scratch, ChangeDetector(Path(scratch)) as detector:
+        detector.record(items)
+        manifest = _identity(info, model, detector, options)
+        existing = _existing(staging, manifest, options)
+        if _resumable(staging, detector, manifest, options):
+            done = total_stats(staging.rows).count
+            report.info(f"resuming an interrupted run: {done} of {manifest.inputs} images are done")
             return None, None
-        tally = _compare(ledger, bases, options, report, skipped)
-        if bases and bases[0].rows == work.out and not tally.todo and not ledger.stale():
-            work.discard()
-            report.info(f"{work.out} is complete: {manifest.inputs} images, same model and settings; nothing to do")
-            return bases[0].manifest, None
+        counts = _compare(detector, existing, options, report, skipped)
+        if existing and existing[0].rows == staging.out and not counts.todo and not detector.stale():
+            staging.discard()
+            report.info(f"{staging.out} is complete: {manifest.inputs} images, same model and settings; nothing to do")
+            return existing[0].manifest, None
         # before anything is written: a model or a device that is not there leaves nothing behind
-        backend = _load(model, options, report) if tally.todo else None
-        report.info(f"{manifest.inputs} images: {tally}")
-        work.begin(_plan(manifest, ledger, bases, work, options), ledger, bases)
+        backend = _load(model, options, report) if counts.todo else None
+        report.info(f"{manifest.inputs} images: {counts}")
+        staging.begin(_plan(manifest, detector, existing, staging, options), detector, existing)
         return None, backend
 
 
 def preview(
-    inputs: Iterable[Source],
+    items: Iterable[InputItem],
     model: Path,
     out: Path,
     options: Options,
     report: Reporter,
     skipped: Mapping[str, int] = NOTHING,
-) -> Tally:
+) -> ChangeCounts:
     """Return what `annotate` would do, and do nothing.
 
     Raises:
         UsageError, IntegrityError: as `annotate`.
     """
     info = backends.model_info(options.backend, model, options.device)
-    with _scratch() as scratch, Ledger(Path(scratch)) as ledger:
-        ledger.record(inputs)
-        work = Work(out)
-        bases = _bases(work, _identity(info, model, ledger, options), options)
-        return _compare(ledger, bases, options, report, skipped)
+    with _scratch() as scratch, ChangeDetector(Path(scratch)) as detector:
+        detector.record(items)
+        staging = StagingDir(out)
+        existing = _existing(staging, _identity(info, model, detector, options), options)
+        return _compare(detector, existing, options, report, skipped)
 
 
 def _scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="aaam-")
 
 
-def _identity(info: BundleInfo, model: Path, ledger: Ledger, options: Options) -> AnnotationsManifest:
+def _identity(info: BundleInfo, model: Path, detector: ChangeDetector, options: Options) -> AnnotationsManifest:
     """Return the manifest as far as it is known before the work: two that are alike in it may be mixed."""
     settings: dict[str, Any] = options.assignment._asdict()
     return AnnotationsManifest(
@@ -155,15 +155,15 @@ def _identity(info: BundleInfo, model: Path, ledger: Ledger, options: Options) -
         embedding_dim=0,
         settings=settings,
         settings_hash=fingerprint([SCHEMA_VERSION, info.model_id, settings]),
-        roots=ledger.roots(),
-        inputs=ledger.inputs,
-        repeated=ledger.repeated(),
+        roots=detector.roots(),
+        inputs=detector.inputs,
+        repeated=detector.repeated(),
     )
 
 
-def _bases(work: Work, manifest: AnnotationsManifest, options: Options) -> list[Base]:
+def _existing(staging: StagingDir, manifest: AnnotationsManifest, options: Options) -> list[ExistingAnnotations]:
     """Return the annotations to build on, newest first; refuse those of another model or other settings."""
-    out = work.out
+    out = staging.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a folder; choose another --out")
     whole = (out / "manifest.json").is_file()
@@ -171,14 +171,14 @@ def _bases(work: Work, manifest: AnnotationsManifest, options: Options) -> list[
         raise UsageError(f"{out} exists and is not an annotations folder; choose another --out")
     if options.on_existing == "overwrite":
         return []
-    published = work.published()
+    published = staging.published()
     if published and options.on_existing == "error":
         raise UsageError(f"{out} exists; choose another --out, or --on-existing resume or overwrite")
-    interrupted = work.interrupted()
+    interrupted = staging.interrupted()
     if interrupted and (difference := _difference(interrupted.manifest, manifest)):
         raise UsageError(
-            f"an interrupted run of other work lies in {work.folder} ({difference}); finish it, choose another --out, "
-            "or drop it with --on-existing overwrite"
+            f"an interrupted run of other work lies in {staging.folder} ({difference}); finish it, choose another "
+            "--out, or drop it with --on-existing overwrite"
         )
     if interrupted and published and _difference(published.manifest, manifest):
         # it is being replaced
@@ -188,10 +188,10 @@ def _bases(work: Work, manifest: AnnotationsManifest, options: Options) -> list[
     return [base for base in (interrupted, published) if base]
 
 
-def _resumable(work: Work, ledger: Ledger, manifest: AnnotationsManifest, options: Options) -> bool:
-    """Tell whether an interrupted run was just this one: the same inputs, unchanged, and the same wish."""
-    plan = work.plan
-    if plan is None or plan.listing_hash != ledger.listing_hash or _difference(plan.manifest, manifest):
+def _resumable(staging: StagingDir, detector: ChangeDetector, manifest: AnnotationsManifest, options: Options) -> bool:
+    """Return whether an interrupted run was just this one: the same inputs, unchanged, and the same options."""
+    plan = staging.plan
+    if plan is None or plan.listing_hash != detector.listing_hash or _difference(plan.manifest, manifest):
         return False
     if options.on_existing == "overwrite":
         return plan.fresh
@@ -199,31 +199,41 @@ def _resumable(work: Work, ledger: Ledger, manifest: AnnotationsManifest, option
 
 
 def _compare(
-    ledger: Ledger, bases: Sequence[Base], options: Options, report: Reporter, skipped: Mapping[str, int]
-) -> Tally:
-    tally = ledger.compare([base.parts for base in bases], options.retry_failed, report)
-    forgotten = ledger.forgotten_roots()
+    detector: ChangeDetector,
+    existing: Sequence[ExistingAnnotations],
+    options: Options,
+    report: Reporter,
+    skipped: Mapping[str, int],
+) -> ChangeCounts:
+    counts = detector.compare([each.parts for each in existing], options.retry_failed, report)
+    forgotten = detector.forgotten_roots()
     if forgotten and not options.forget:
         names = ", ".join(forgotten[:3]) + (" ..." if len(forgotten) > 3 else "")
         raise UsageError(
             f"rows of {names} are there, but no image of it is among the inputs; name it too, choose another --out, "
             "or drop its rows with --forget"
         )
-    incomplete = [f"{skipped[kind]} {kind}" for kind in sources.INCOMPLETE if skipped.get(kind)]
-    if tally.deleted and incomplete and not options.forget:
+    incomplete = [f"{skipped[kind]} {kind}" for kind in inputs.INCOMPLETE if skipped.get(kind)]
+    if counts.deleted and incomplete and not options.forget:
         raise UsageError(
-            f"{tally.deleted} rows have no image among the inputs, but these are not all ({', '.join(incomplete)}); "
+            f"{counts.deleted} rows have no image among the inputs, but these are not all ({', '.join(incomplete)}); "
             "choose another --out, or drop the rows with --forget"
         )
-    return tally
+    return counts
 
 
-def _plan(manifest: AnnotationsManifest, ledger: Ledger, bases: Sequence[Base], work: Work, options: Options) -> Plan:
-    there = work.out / "manifest.json"
-    return Plan(
+def _plan(
+    manifest: AnnotationsManifest,
+    detector: ChangeDetector,
+    existing: Sequence[ExistingAnnotations],
+    staging: StagingDir,
+    options: Options,
+) -> RunPlan:
+    there = staging.out / "manifest.json"
+    return RunPlan(
         manifest=manifest,
-        listing_hash=ledger.listing_hash,
-        fresh=not bases,
+        listing_hash=detector.listing_hash,
+        fresh=not existing,
         retry_failed=options.retry_failed,
         part_size=options.part_size,
         base=file_sha256(there) if there.is_file() else "",
@@ -237,13 +247,13 @@ def _load(model: Path, options: Options, report: Reporter) -> Backend | None:
     return backends.create(options.backend, model, options.device, report.info)
 
 
-def _make(work: Work, model: Path, backend: Backend | None, options: Options, report: Reporter) -> None:
+def _make(staging: StagingDir, model: Path, backend: Backend | None, options: Options, report: Reporter) -> None:
     """Make the parts that are missing."""
-    assert work.plan is not None
-    job = Job(
-        rows=work.rows,
-        todo=work.todo,
-        first=work.plan.kept_parts,
+    assert staging.plan is not None
+    job = AnnotateJob(
+        rows=staging.rows,
+        todo=staging.todo,
+        first=staging.plan.kept_parts,
         model=model.absolute(),
         backend=options.backend,
         device=options.device,
@@ -256,7 +266,7 @@ def _make(work: Work, model: Path, backend: Backend | None, options: Options, re
     missing = job.missing()
     if missing:
         backend = backend or _load(model, options, report)
-        with report.task("annotate", work.plan.manifest.inputs, count(work.rows).count) as advance:
+        with report.task("annotate", staging.plan.manifest.inputs, total_stats(staging.rows).count) as advance:
             engines.run(options.engine, job, missing, advance, report, backend, options.ray_address)
 
 

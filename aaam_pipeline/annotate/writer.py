@@ -1,4 +1,4 @@
-"""The role that writes: rows -> parts of a folder; a part counts only once its stats file stands beside it."""
+"""The writer: rows -> parts of a folder; a part counts only once its stats file stands beside it."""
 
 import hashlib
 from collections import Counter
@@ -59,7 +59,7 @@ def inputs_hash(rows: pa.Table | pa.RecordBatch) -> int:
 
 
 def is_finished(part: Path) -> bool:
-    """Tell whether a part is whole."""
+    """Return whether a part is whole."""
     return stats_path(part).is_file() and part.is_file()
 
 

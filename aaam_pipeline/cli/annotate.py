@@ -1,4 +1,4 @@
-"""`aaam-pipe annotate`. Each option that is a field of `runner.Options` or `sources.Selection` has its name."""
+"""`aaam-pipe annotate`. Each option that is a field of `runner.Options` or `inputs.Selection` has its name."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -95,20 +95,20 @@ def annotate(
     where it was stopped, or brings the annotations up to date: new, changed and deleted images.
     """
     with cli_errors():
-        from aaam_pipeline.annotate import runner, sources
+        from aaam_pipeline.annotate import inputs, runner
         from aaam_pipeline.annotate.mapper import Assignment
         from aaam_pipeline.cli.render import reporter
 
         given = context.params
         options = _fill(runner.Options, given)._replace(assignment=_fill(Assignment, given))
-        selection = _fill(sources.Selection, given)
+        selection = _fill(inputs.Selection, given)
         skipped: Counter[str] = Counter()
         bundle = defaults.model(model)
-        found = sources.find(images, selection, skipped)
+        found = inputs.find(images, selection, skipped)
         with reporter(quiet) as report:
             if dry_run:
-                tally = runner.preview(found, bundle, out, options, report, skipped)
-                print(tally if tally.todo or tally.deleted else "nothing to do")
+                counts = runner.preview(found, bundle, out, options, report, skipped)
+                print(counts if counts.todo or counts.deleted else "nothing to do")
                 return
             made = runner.annotate(found, bundle, out, options, report, skipped)
             report.info(

@@ -82,7 +82,7 @@ def _open(content: bytes) -> Image.Image:
 
 
 def _is_heic(content: bytes) -> bool:
-    """Tell by the brands in its first box; AVIF pictures are such files too, of another brand."""
+    """Return whether it is HEIC by the brands in its first box; AVIF pictures are such files too, of another brand."""
     if content[4:8] != b"ftyp":
         return False
     end = min(int.from_bytes(content[:4], "big"), 512)

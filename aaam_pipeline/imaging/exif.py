@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 
 Found = TypeVar("Found")
-# each with the tag that tells how far the camera's clock was from UTC
+# each with the tag that notes how far the camera's clock was from UTC
 TIMES = ((Base.DateTimeOriginal, Base.OffsetTimeOriginal), (Base.DateTimeDigitized, Base.OffsetTimeDigitized))
 TAGS = frozenset(tag for pair in TIMES for tag in pair)
 # types that hold text, or that programs write it as: BYTE, ASCII, UNDEFINED, UTF-8

@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Picture
+from PIL import Image
 
-from aaam_pipeline.annotate import reader, sources
-from aaam_pipeline.annotate.decoder import Setup
-from aaam_pipeline.annotate.decoders import Decoders
-from aaam_pipeline.annotate.reader import Image
-from aaam_pipeline.annotate.sources import Source
+from aaam_pipeline.annotate import inputs, reader
+from aaam_pipeline.annotate.decoder import DecodeSetup
+from aaam_pipeline.annotate.decoder_pool import DecoderPool
+from aaam_pipeline.annotate.inputs import InputItem
+from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.imaging.decoding import MAX_PIXELS
 
 SIZE = 32
-SETUP = Setup(SIZE, MAX_PIXELS)
+SETUP = DecodeSetup(SIZE, MAX_PIXELS)
 EVIL = "evil_decoder"
 
 
@@ -27,38 +27,38 @@ def write_noise(folder: Path) -> Path:
     """Write 40 pictures of 32 x 32, each of other noise: decoding changes no pixel of them."""
     for number in range(40):
         noise = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        Picture.fromarray(noise).save(folder / f"{number:02d}.png")
+        Image.fromarray(noise).save(folder / f"{number:02d}.png")
     return folder
 
 
-def source(path: Path) -> Source:
-    return sources.source(path, path.parent)
+def local_item(path: Path) -> InputItem:
+    return inputs.local_item(path, path.parent)
 
 
-def good(folder: Path) -> list[Source]:
-    return [source(path) for path in sorted(folder.glob("*.png"))]
+def good(folder: Path) -> list[InputItem]:
+    return [local_item(path) for path in sorted(folder.glob("*.png"))]
 
 
-def evil(path: Path, content: bytes) -> Source:
+def evil(path: Path, content: bytes) -> InputItem:
     path.write_bytes(content)
-    return source(path)
+    return local_item(path)
 
 
-def read(images: list[Source], workers: int = 2, timeout: float = 60.0, ahead: int = 8) -> list[Image]:
-    with Decoders(SETUP, workers, timeout, EVIL) as pool:
+def read(images: list[InputItem], workers: int = 2, timeout: float = 60.0, ahead: int = 8) -> list[ReadImage]:
+    with DecoderPool(SETUP, workers, timeout, EVIL) as pool:
         return list(pool.read(images, ahead))
 
 
-def kinds(images: list[Image]) -> list[str]:
+def kinds(images: list[ReadImage]) -> list[str]:
     return [image.picture.kind if isinstance(image.picture, ImageError) else "ok" for image in images]
 
 
-def check_as_read_here(images: list[Image], wanted: list[Source]) -> None:
-    """Fail unless every image that is no failure has the facts and the pixels of its own source."""
-    assert [image.source for image in images] == wanted
+def check_as_read_here(images: list[ReadImage], wanted: list[InputItem]) -> None:
+    """Fail unless every image that is no failure has the facts and the pixels of its own input."""
+    assert [image.item for image in images] == wanted
     for image in images:
         if not isinstance(image.picture, ImageError):
-            expected = reader.read_one(image.source, SIZE)
+            expected = reader.read_one(image.item, SIZE)
             assert image[:4] == expected[:4]
             np.testing.assert_array_equal(image.picture.pixels_SS3, expected.picture.pixels_SS3)
 

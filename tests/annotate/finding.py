@@ -1,10 +1,10 @@
-"""What tests of inputs share: empty stand-ins of images, and `sources.find` as a list."""
+"""What tests of inputs share: empty stand-ins of images, and `inputs.find` as a list."""
 
 from collections import Counter
 from pathlib import Path
 
-from aaam_pipeline.annotate import sources
-from aaam_pipeline.annotate.sources import Selection, Source
+from aaam_pipeline.annotate import inputs
+from aaam_pipeline.annotate.inputs import InputItem, Selection
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -14,9 +14,9 @@ def touch(folder: Path, *names: str) -> Path:
     return folder
 
 
-def find(*inputs: Path | str, skipped: Counter[str] | None = None, **options: object) -> list[Source]:
-    return list(sources.find(inputs, Selection(**options), skipped))
+def find(*given: Path | str, skipped: Counter[str] | None = None, **options: object) -> list[InputItem]:
+    return list(inputs.find(given, Selection(**options), skipped))
 
 
-def paths(*inputs: Path | str, **options: object) -> list[str]:
-    return [source.path for source in find(*inputs, **options)]
+def paths(*given: Path | str, **options: object) -> list[str]:
+    return [item.path for item in find(*given, **options)]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aaam_pipeline.annotate import runner, sources, verify
+from aaam_pipeline.annotate import inputs, runner, verify
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core.progress import Advance, NullReporter
 from aaam_pipeline.formats.parts import AnnotationsManifest
@@ -46,23 +46,23 @@ class Watcher:
 
 
 def annotate(
-    inputs: Path | Iterable[sources.Source],
+    items: Path | Iterable[inputs.InputItem],
     model: Path,
     out: Path,
     options: Options = PARTS,
     stop_after: int | None = None,
 ) -> tuple[AnnotationsManifest, Watcher]:
     watcher = Watcher(stop_after)
-    found = sources.find([inputs]) if isinstance(inputs, Path) else inputs
+    found = inputs.find([items]) if isinstance(items, Path) else items
     return runner.annotate(found, model, out, options, watcher), watcher
 
 
 def interrupted(
-    inputs: Path | Iterable[sources.Source], model: Path, out: Path, options: Options = PARTS, after: int = 13
+    items: Path | Iterable[inputs.InputItem], model: Path, out: Path, options: Options = PARTS, after: int = 13
 ) -> Path:
     """Press Ctrl-C when `after` images are done; return the work folder."""
     with pytest.raises(KeyboardInterrupt):
-        annotate(inputs, model, out, options, stop_after=after)
+        annotate(items, model, out, options, stop_after=after)
     return out.with_name(f"{out.name}.partial")
 
 

@@ -17,7 +17,7 @@ from PIL.ExifTags import Base
 from runs import PARTS, annotate, by_name, check
 from web_server import Site, serving
 
-from aaam_pipeline.annotate import sources
+from aaam_pipeline.annotate import inputs
 from aaam_pipeline.core import http
 
 TOKYO = {Base.DateTimeOriginal: "2024:05:01 00:30:00", Base.OffsetTimeOriginal: "+09:00"}
@@ -78,9 +78,9 @@ def test_shards_and_urls_bring_it_too(tiny_bundle: Path, tmp_path: Path, site: S
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     options = PARTS._replace(num_workers=1)
-    for place, inputs in (("shard", [tmp_path / "s.tar"]), ("web", [f"{site.url}/{name}" for name in FILES])):
-        annotate(sources.find(inputs), tiny_bundle, tmp_path / place, options)
-        assert dates(tmp_path / place) == DATES
+    for name, given in (("shard", [tmp_path / "s.tar"]), ("web", [f"{site.url}/{file}" for file in FILES])):
+        annotate(inputs.find(given), tiny_bundle, tmp_path / name, options)
+        assert dates(tmp_path / name) == DATES
 
 
 def test_an_update_keeps_it_and_a_new_date_in_a_file_is_read(folder: Path, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 from conftest import make_photo
 from runs import PARTS, annotate, beside, by_name, check, interrupted
 
-from aaam_pipeline.annotate import ledger, runner, sources, work
+from aaam_pipeline.annotate import changes, inputs, runner, staging
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core.progress import NullReporter
 
@@ -83,12 +83,12 @@ class Killer:
 def annotate_and_die(folder: Path, model: Path, out: Path, options: Options, moment: Moment, mark: str) -> None:
     os.environ[MARK] = mark
     killer = Killer(moment)
-    killer.watch(ledger.Ledger, "record", "listing")
-    killer.watch(work.Work, "begin", "planning")
+    killer.watch(changes.ChangeDetector, "record", "listing")
+    killer.watch(staging.StagingDir, "begin", "planning")
     killer.watch(runner, "_make", "parts")
-    killer.watch(work, "publish", "publish")
-    killer.watch(work.Work, "discard", "cleanup")
-    runner.annotate(sources.find([folder]), model, out, options, NullReporter())
+    killer.watch(staging, "publish", "publish")
+    killer.watch(staging.StagingDir, "discard", "cleanup")
+    runner.annotate(inputs.find([folder]), model, out, options, NullReporter())
 
 
 def alive(mark: str) -> list[str]:
@@ -205,13 +205,13 @@ def test_runs_killed_at_any_moment_end_with_the_rows_of_an_undisturbed_one(tiny_
     assert not [path.name for path in chaos.out.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.parametrize("then", ["go on", "change the inputs"])
+@pytest.mark.parametrize("then", ["resume", "change the inputs"])
 def test_a_run_stopped_while_it_cleaned_up_after_planning_leaves_nothing_over(
     then: str, photos: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, more = tmp_path / "annotations", make_photo(tmp_path / "more.jpg", 99)
     interrupted(photos, tiny_bundle, out, PARTS)
-    remove = work._remove
+    remove = staging._remove
 
     def stop(folder: Path) -> None:
         # the new plan stands, and the old one still does
@@ -220,11 +220,11 @@ def test_a_run_stopped_while_it_cleaned_up_after_planning_leaves_nothing_over(
         remove(folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "_remove", stop)
-        interrupted(sources.find([photos, more]), tiny_bundle, out, PARTS)
+        patch.setattr(staging, "_remove", stop)
+        interrupted(inputs.find([photos, more]), tiny_bundle, out, PARTS)
     assert beside(out) == ["annotations.partial", "annotations.partial.old"]
-    inputs = [photos, more] if then == "go on" else [photos, more, make_photo(tmp_path / "another.jpg", 98)]
-    _, watched = annotate(sources.find(inputs), tiny_bundle, out, PARTS)
-    assert watched.made == len(inputs) + 11
-    assert check(out).inputs == len(inputs) + 23
+    items = [photos, more] if then == "resume" else [photos, more, make_photo(tmp_path / "another.jpg", 98)]
+    _, watched = annotate(inputs.find(items), tiny_bundle, out, PARTS)
+    assert watched.made == len(items) + 11
+    assert check(out).inputs == len(items) + 23
     assert beside(out) == []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from runs import PARTS, annotate, beside, by_name, check, interrupted
 
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
 
@@ -23,8 +23,8 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "annotations"
 
 
-def command(inputs: str, model: Path, out: Path) -> list[str]:
-    words = ("-m", "aaam_pipeline", "annotate", inputs, "--model", model, "--out", out, "--backend", "torch")
+def command(listing: str, model: Path, out: Path) -> list[str]:
+    words = ("-m", "aaam_pipeline", "annotate", listing, "--model", model, "--out", out, "--backend", "torch")
     return [sys.executable, *map(str, words), "--device", "cpu", "--num-workers", "0", "--batch-size", "1"]
 
 
@@ -43,7 +43,7 @@ def waiting(model: Path, out: Path) -> "Iterator[subprocess.Popen[str]]":
 
 
 def names(folder: Path) -> str:
-    return "".join(f"{source.location}\n" for source in sources.find([folder]))
+    return "".join(f"{source.location}\n" for source in inputs.find([folder]))
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_the_second_run_leaves_at_once_and_the_first_one_ends_unharmed(
 
 def test_a_dry_run_waits_for_nobody(photos: Path, tiny_bundle: Path, out: Path) -> None:
     with waiting(tiny_bundle, out):
-        tally = runner.preview(sources.find([photos]), tiny_bundle, out, PARTS, NullReporter())
+        tally = runner.preview(inputs.find([photos]), tiny_bundle, out, PARTS, NullReporter())
     assert tally.new == 24
 
 
@@ -91,11 +91,11 @@ def test_the_output_of_a_killed_run_is_free(photos: Path, tiny_bundle: Path, out
 @pytest.mark.slow
 def test_an_error_and_ctrl_c_give_the_output_back(photos: Path, tiny_bundle: Path, out: Path) -> None:
     with pytest.raises(UsageError, match="no images"):
-        annotate(iter(sources.find([tiny_bundle])), tiny_bundle, out)
+        annotate(iter(inputs.find([tiny_bundle])), tiny_bundle, out)
     assert beside(out) == []
     interrupted(photos, tiny_bundle, out)
     assert beside(out) == ["annotations.partial"]
     # in a process of its own: the lock is no matter of this one's memory
     done = subprocess.run(command(str(photos), tiny_bundle, out), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "going on" in done.stderr
+    assert "resuming" in done.stderr

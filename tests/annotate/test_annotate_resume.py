@@ -1,4 +1,4 @@
-"""Stopping, going on, replacing, refusing: what the second run makes of what the first one left."""
+"""Stopping, resuming, replacing, refusing: what the second run makes of what the first one left."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from conftest import make_bundle, make_photo, rewrite_json
 from runs import PARTS, annotate, beside, by_name, check, interrupted, rows, states
 
-from aaam_pipeline.annotate import backends, runner, sources, work
+from aaam_pipeline.annotate import backends, inputs, runner, staging
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.parts import AnnotationsManifest, part_path, stats_path
@@ -43,7 +43,7 @@ def test_an_interrupted_run_leaves_no_output_that_looks_whole(photos: Path, tiny
     assert not out.exists()
     assert not list(folder.rglob("manifest.json"))
     assert sorted(path.name for path in folder.iterdir()) == ["plan.json", "rows", "todo.parquet"]
-    assert work.finished_parts(folder / "rows") == [0, 1]
+    assert staging.finished_parts(folder / "rows") == [0, 1]
 
 
 @pytest.mark.parametrize("after", [2, 7, 15, 24])
@@ -54,7 +54,7 @@ def test_the_same_command_goes_on_and_ends_as_if_nothing_had_happened(
     done = states(folder / "rows")
     manifest, watched = annotate(photos, tiny_bundle, out)
     finished = (after - 1) // 6
-    assert f"going on with an interrupted run: {finished * 6} of 24 images are done" in watched.text
+    assert f"resuming an interrupted run: {finished * 6} of 24 images are done" in watched.text
     assert watched.made == 24 - finished * 6
     assert rows(out).equals(rows(undisturbed))
     assert manifest == AnnotationsManifest(**json.loads((undisturbed / "manifest.json").read_text()))
@@ -69,7 +69,7 @@ def test_several_interruptions_in_a_row_lose_nothing(
 ) -> None:
     for number in range(1, 4):
         folder = interrupted(photos, tiny_bundle, out, after=7)
-        assert len(work.finished_parts(folder / "rows")) == number
+        assert len(staging.finished_parts(folder / "rows")) == number
     annotate(photos, tiny_bundle, out)
     assert rows(out).equals(rows(undisturbed))
 
@@ -81,7 +81,7 @@ def test_a_run_stopped_before_it_was_published_has_only_that_left_to_do(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "publish", stop)
+        patch.setattr(staging, "publish", stop)
         folder = interrupted(photos, tiny_bundle, out, after=99)
     done = {name: state for name, state in states(folder / "rows").items() if name.startswith("part-")}
     assert len(done) == 8
@@ -99,7 +99,7 @@ def test_a_run_stopped_after_it_was_published_is_complete(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(work.Work, "discard", stop)
+        patch.setattr(staging.StagingDir, "discard", stop)
         folder = interrupted(photos, tiny_bundle, out, after=99)
     before = states(out)
     assert (folder / "plan.json").is_file()
@@ -180,7 +180,7 @@ def test_other_work_is_not_mixed_and_the_refusal_says_what_differs(
     assert "\n" not in str(caught.value)
     assert states(tmp_path) == before
     manifest, watched = annotate(photos, model, out, options._replace(on_existing="overwrite"))
-    assert "going on" not in watched.text
+    assert "resuming" not in watched.text
     assert watched.made == 24
     assert set(rows(out)["model_id"].to_pylist()) == {manifest.model_id}
     check(out)
@@ -190,7 +190,7 @@ def test_other_work_is_not_mixed_and_the_refusal_says_what_differs(
 def test_batch_size_workers_and_part_size_are_no_other_work(photos: Path, tiny_bundle: Path, out: Path) -> None:
     interrupted(photos, tiny_bundle, out)
     _, watched = annotate(photos, tiny_bundle, out, PARTS._replace(batch_size=5, num_workers=1, part_size=8))
-    assert "going on" in watched.text
+    assert "resuming" in watched.text
     assert watched.made == 12
     assert check(out).parts == 4
 
@@ -245,7 +245,7 @@ def test_overwriting_keeps_the_old_folder_until_the_new_one_is_whole(
     assert states(out) == before
     check(out)
     _, watched = annotate(photos, tiny_bundle, out, overwrite)
-    assert "going on" in watched.text
+    assert "resuming" in watched.text
     assert {len(labels) for labels in rows(out)["labels"].to_pylist()} == {1}
 
 
@@ -281,7 +281,7 @@ def test_a_row_lost_in_the_work_folder_is_noticed_before_anything_is_published(
 ) -> None:
     annotate(photos, tiny_bundle, out)
     before, expected = states(out), by_name(out)
-    wider = [*sources.find([photos]), *sources.find([make_photo(tmp_path / "more.jpg", 99)])]
+    wider = [*inputs.find([photos]), *inputs.find([make_photo(tmp_path / "more.jpg", 99)])]
     interrupted(wider, tiny_bundle, out, after=1)
     lost = part_path(tmp_path / "annotations.partial" / "rows", 0)
     lost.unlink()

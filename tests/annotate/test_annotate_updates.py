@@ -10,7 +10,7 @@ import pytest
 from conftest import make_photo
 from runs import PARTS, annotate, beside, by_name, check, interrupted, rows, states
 
-from aaam_pipeline.annotate import reader, runner, sources
+from aaam_pipeline.annotate import inputs, reader, runner
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
@@ -40,9 +40,9 @@ def decoded(out: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     decode = reader.decode
 
-    def noting(source: sources.Source, *rest: Any) -> reader.Image:
-        names.append(source.path)
-        return decode(source, *rest)
+    def noting(item: inputs.InputItem, *rest: Any) -> reader.ReadImage:
+        names.append(item.path)
+        return decode(item, *rest)
 
     monkeypatch.setattr(reader, "decode", noting)
     return names
@@ -159,7 +159,7 @@ def test_an_interrupted_update_is_resumed(folder: Path, tiny_bundle: Path, out: 
     interrupted(folder, tiny_bundle, out, after=8)
     assert states(out) == before
     _, watched = annotate(folder, tiny_bundle, out)
-    assert "going on with an interrupted run: 26 of 35" in watched.text
+    assert "resuming an interrupted run: 26 of 35" in watched.text
     assert len(set(decoded)) == 15
     assert watched.made == 9
     assert same_as_from_scratch(folder, tiny_bundle, out)
@@ -197,7 +197,7 @@ def test_rows_of_a_folder_that_was_not_named_again_are_not_dropped_unasked(
 ) -> None:
     other, out = tmp_path / "other", tmp_path / "both"
     make_photo(other / "a.jpg", 70)
-    both = [*sources.find([other, folder])]
+    both = [*inputs.find([other, folder])]
     (annotate if whole else interrupted)(both, tiny_bundle, out)
     before = states(tmp_path)
     with pytest.raises(UsageError, match=f"rows of {other} are there, but no image of it is among the inputs"):
@@ -212,14 +212,14 @@ def test_an_image_counts_as_deleted_only_where_the_listing_is_complete(
     folder: Path, tiny_bundle: Path, out: Path
 ) -> None:
     before = states(out)
-    found = [*sources.find([folder])][:15]
-    for kind in sources.INCOMPLETE:
+    found = [*inputs.find([folder])][:15]
+    for kind in inputs.INCOMPLETE:
         with pytest.raises(UsageError, match=f"5 rows have no image among the inputs, .* not all \\(1 {kind}\\)"):
             runner.annotate(found, tiny_bundle, out, PARTS, NullReporter(), {kind: 1})
         assert states(out) == before
     # what drops no row does no harm
-    more = [*sources.find([folder, make_photo(folder.with_name("more.jpg"), 80)])]
-    runner.annotate(more, tiny_bundle, out, PARTS, NullReporter(), {sources.INCOMPLETE[0]: 1})
+    more = [*inputs.find([folder, make_photo(folder.with_name("more.jpg"), 80)])]
+    runner.annotate(more, tiny_bundle, out, PARTS, NullReporter(), {inputs.INCOMPLETE[0]: 1})
     assert check(out).inputs == 21
 
 
@@ -238,9 +238,9 @@ def test_a_list_may_name_an_image_more_often_or_less_often(
 def test_repeated_lines_beyond_a_limit_are_not_dropped_unasked(folder: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     file, out = list_of(folder, "01.jpg", "02.jpg", "01.jpg"), tmp_path / "listed"
     annotate(file, tiny_bundle, out)
-    first_two = [*sources.find([file])][:2]
+    first_two = [*inputs.find([file])][:2]
     with pytest.raises(UsageError, match="1 rows have no image among the inputs"):
-        runner.annotate(first_two, tiny_bundle, out, PARTS, NullReporter(), {sources.INCOMPLETE[0]: 1})
+        runner.annotate(first_two, tiny_bundle, out, PARTS, NullReporter(), {inputs.INCOMPLETE[0]: 1})
     assert rows(out).num_rows == 3
 
 
@@ -292,7 +292,7 @@ def test_a_dry_run_tells_what_is_to_be_done_and_does_nothing(
         if before == "interrupted update":
             interrupted(folder, tiny_bundle, out, after=8)
     files, folders = states(tmp_path), sorted(tmp_path.rglob("*"))
-    tally = runner.preview(sources.find([folder]), tiny_bundle, out, options, NullReporter())
+    tally = runner.preview(inputs.find([folder]), tiny_bundle, out, options, NullReporter())
     assert (states(tmp_path), sorted(tmp_path.rglob("*"))) == (files, folders)
     _, watched = annotate(folder, tiny_bundle, out, options)
     # to go on with a run is to do what was missing of it

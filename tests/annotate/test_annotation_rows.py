@@ -14,7 +14,7 @@ import pytest
 from conftest import LABELS, make_bundle, make_photo
 from PIL import Image
 
-from aaam_pipeline.annotate import runner, sources, work
+from aaam_pipeline.annotate import inputs, runner, staging
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core.artifacts import file_sha256
@@ -34,7 +34,7 @@ CPU = Options(backend="torch", device="cpu", num_workers=0, max_failure_rate=1)
 
 
 def annotate(folder: Path, model: Path, out: Path, **options: Any) -> pa.Table:
-    runner.annotate(sources.find([folder]), model, out, CPU._replace(**options), NullReporter())
+    runner.annotate(inputs.find([folder]), model, out, CPU._replace(**options), NullReporter())
     return read(out)
 
 
@@ -70,7 +70,7 @@ def mixed_rows(mixed: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPath
 
 
 def test_every_input_has_one_row_in_order(mixed: Path, mixed_rows: pa.Table) -> None:
-    assert mixed_rows["path"].to_pylist() == [source.path for source in sources.find([mixed])]
+    assert mixed_rows["path"].to_pylist() == [source.path for source in inputs.find([mixed])]
     assert mixed_rows.num_rows == 13
     assert "folder.jpg/inside.jpg" in mixed_rows["path"].to_pylist()
     assert set(mixed_rows["root"].to_pylist()) == {str(mixed)}
@@ -125,7 +125,7 @@ def test_an_unreadable_time_of_a_file_is_null_and_stops_nothing(tiny_bundle: Pat
 def test_a_bad_image_leaves_the_scores_of_its_batch_as_they_were(
     mixed: Path, mixed_rows: pa.Table, tiny_bundle: Path, tmp_path: Path
 ) -> None:
-    good = [source for source in sources.find([mixed]) if source.path not in FAILED]
+    good = [source for source in inputs.find([mixed]) if source.path not in FAILED]
     runner.annotate(good, tiny_bundle, tmp_path / "out", CPU._replace(batch_size=4), NullReporter())
     alone = read(tmp_path / "out")
     beside = mixed_rows.filter(pa.compute.equal(mixed_rows["status"], "ok"))
@@ -212,8 +212,8 @@ def test_nothing_found_is_an_empty_list_and_not_null(photos: Path, tmp_path: Pat
 
 def test_parts_and_their_stats_tell_the_same(mixed: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    runner.annotate(sources.find([mixed]), tiny_bundle, out, CPU._replace(part_size=4, batch_size=3), NullReporter())
-    stats = [read_stats(part_path(out, number)) for number in work.finished_parts(out)]
+    runner.annotate(inputs.find([mixed]), tiny_bundle, out, CPU._replace(part_size=4, batch_size=3), NullReporter())
+    stats = [read_stats(part_path(out, number)) for number in staging.finished_parts(out)]
     assert [part.count for part in stats] == [4, 4, 4, 1]
     for number, part in enumerate(stats):
         path = out / f"part-{number:05d}.parquet"
@@ -228,7 +228,7 @@ def test_parts_and_their_stats_tell_the_same(mixed: Path, tiny_bundle: Path, tmp
 
 
 def test_the_manifest_counts_what_the_rows_hold(mixed: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    manifest = runner.annotate(sources.find([mixed]), tiny_bundle, tmp_path / "out", CPU, NullReporter())
+    manifest = runner.annotate(inputs.find([mixed]), tiny_bundle, tmp_path / "out", CPU, NullReporter())
     assert (manifest.inputs, manifest.successes, manifest.parts) == (13, 8, 1)
     assert manifest.failures == {"empty_file": 1, "not_an_image": 1, "truncated": 1, "unreadable": 2}
     assert manifest.roots == [str(mixed)]
@@ -244,9 +244,9 @@ def test_too_many_failures_are_an_error_after_everything_was_written(
     for _ in range(2):
         if fails:
             with pytest.raises(FailureRateError, match=r"5 of 13 images failed \(1 empty_file, 1 not_an_image"):
-                runner.annotate(sources.find([mixed]), tiny_bundle, tmp_path / "out", options, NullReporter())
+                runner.annotate(inputs.find([mixed]), tiny_bundle, tmp_path / "out", options, NullReporter())
         else:
-            runner.annotate(sources.find([mixed]), tiny_bundle, tmp_path / "out", options, NullReporter())
+            runner.annotate(inputs.find([mixed]), tiny_bundle, tmp_path / "out", options, NullReporter())
         assert read(tmp_path / "out").num_rows == 13
 
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import make_photo
 from damage import flipped, truncated
 
-from aaam_pipeline.annotate import runner, sources, writer
+from aaam_pipeline.annotate import inputs, runner, writer
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.errors import AaamError, IntegrityError
@@ -63,14 +63,14 @@ def test_going_on_with_damaged_annotations_is_refused(
     """Also where the rows would only be kept: a new hash must not make damage look whole."""
     for place in damage(copy / name, 10):
         with pytest.raises(IntegrityError):
-            runner.annotate(sources.find([photos]), tiny_bundle, copy, OPTIONS, NullReporter())
+            runner.annotate(inputs.find([photos]), tiny_bundle, copy, OPTIONS, NullReporter())
         assert not copy.with_name("annotations.partial").exists(), f"byte {place}"
 
 
 def test_damaged_annotations_can_be_replaced(copy: Path, photos: Path, tiny_bundle: Path) -> None:
     (copy / "manifest.json").write_text("{")
     overwrite = OPTIONS._replace(on_existing="overwrite")
-    runner.annotate(sources.find([photos]), tiny_bundle, copy, overwrite, NullReporter())
+    runner.annotate(inputs.find([photos]), tiny_bundle, copy, overwrite, NullReporter())
     assert verify(copy, NullReporter()).successes == 24
 
 
@@ -84,14 +84,14 @@ def interrupted(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("aaam_pipeline.annotate.work.Work.publish", stop)
+        patch.setattr("aaam_pipeline.annotate.staging.StagingDir.publish", stop)
         with pytest.raises(KeyboardInterrupt):
             go_on(tmp_path, tiny_bundle)
     return tmp_path / "out.partial"
 
 
 def go_on(folder: Path, model: Path) -> None:
-    runner.annotate(sources.find([folder / "photos"]), model, folder / "out", OPTIONS, NullReporter())
+    runner.annotate(inputs.find([folder / "photos"]), model, folder / "out", OPTIONS, NullReporter())
 
 
 @pytest.mark.parametrize("name", ["plan.json", "rows/part-00000_stats.json", "rows/part-00000.parquet"])
@@ -120,5 +120,5 @@ def test_an_error_of_damage_is_one_line_that_names_the_file(copy: Path, photos: 
     for name in FILES:
         for _ in flipped(copy / name, 3):
             with pytest.raises(AaamError, match=name.replace(".", r"\.")) as caught:
-                runner.annotate(sources.find([photos]), tiny_bundle, copy, OPTIONS, NullReporter())
+                runner.annotate(inputs.find([photos]), tiny_bundle, copy, OPTIONS, NullReporter())
             assert "\n" not in str(caught.value)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.annotate import backends
 from aaam_pipeline.annotate.backends import Backend
-from aaam_pipeline.annotate.backends.graphs import Forward, Recorded, Recorder
+from aaam_pipeline.annotate.backends.cuda_graphs import CapturedGraph, CudaGraphRunner, Forward
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
 from aaam_pipeline.core.errors import AaamError, DeviceError, IntegrityError, UsageError
 from aaam_pipeline.models import bundle
@@ -132,7 +132,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(tiny_bundle: Path, with_torc
     pixels = pictures(30)
     np.testing.assert_allclose(backend.start(pixels)().scores_BL, with_torch.start(pixels)().scores_BL, atol=1e-4)
     assert whole.sizes[:5] == [30, 15, 7, 3, 3]
-    assert said == ["cpu ran out of memory: going on with 3 images at once"]
+    assert said == ["cpu ran out of memory: continuing with 3 images at once"]
     whole.sizes.clear()
     assert len(backend.start(pixels)().scores_BL) == 30
     assert whole.sizes == [3] * 10
@@ -158,7 +158,7 @@ def test_a_forward_pass_is_recorded_for_the_size_that_comes_twice_and_for_no_oth
         recorded.append(len(pixels))
         return lambda given: (forward(given)[0] + 1,)
 
-    run = Recorder(doubled, record)
+    run = CudaGraphRunner(doubled, record)
     answers = [run(torch.ones(size))[0] for size in (3, 8, 8, 8, 5, 8, 5, 5)]
     assert recorded == [8]
     # one more where the recording answered
@@ -175,7 +175,7 @@ def test_a_forward_pass_that_cannot_be_recorded_is_run_as_it_is_and_not_tried_ag
         tried.append(pixels)
         raise torch.OutOfMemoryError
 
-    run = Recorder(doubled, record)
+    run = CudaGraphRunner(doubled, record)
     assert [int(run(torch.ones(4))[0][0]) for _ in range(4)] == [2] * 4
     assert len(tried) == 1
 
@@ -189,4 +189,4 @@ def test_a_recording_gives_the_answers_of_every_batch(tiny_bundle: Path, with_to
     for batch, finish in zip(batches, begun, strict=True):
         np.testing.assert_allclose(finish().scores_BL, with_torch.start(batch)().scores_BL, atol=EQUAL)
     assert isinstance(backend, TorchBackend)
-    assert isinstance(backend._on_gpu._recorded, Recorded)
+    assert isinstance(backend._on_gpu._recorded, CapturedGraph)

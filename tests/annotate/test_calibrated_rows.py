@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import make_bundle, rewrite_json
 
-from aaam_pipeline.annotate import backends, runner, sources, verify
+from aaam_pipeline.annotate import backends, inputs, runner, verify
 from aaam_pipeline.annotate.backends import exporting
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core.progress import NullReporter
@@ -21,7 +21,7 @@ THRESHOLD = 0.6
 
 def annotated(photos: Path, model: Path, out: Path, backend: backends.BackendName) -> pa.Table:
     options = Options(backend=backend, device="cpu", num_workers=0)
-    runner.annotate(sources.find([photos]), model, out, options, NullReporter())
+    runner.annotate(inputs.find([photos]), model, out, options, NullReporter())
     return pa.concat_tables([pq.read_table(part) for part in sorted(out.glob("part-*.parquet"))])
 
 

@@ -10,7 +10,7 @@ from web_server import MODIFIED_MICROSECONDS, Site, serving
 
 from aaam_pipeline.annotate import fetch
 from aaam_pipeline.annotate.fetch import Content
-from aaam_pipeline.annotate.sources import Source, remote, source, web
+from aaam_pipeline.annotate.inputs import InputItem, local_item, remote, web
 from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import ImageError
 
@@ -27,7 +27,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     http._pool.cache_clear()
 
 
-def failure(given: Source | str) -> tuple[str, str]:
+def failure(given: InputItem | str) -> tuple[str, str]:
     with pytest.raises(ImageError) as caught:
         fetch.read(remote.named(given) if isinstance(given, str) else given)
     assert "\n" not in str(caught.value)
@@ -36,7 +36,7 @@ def failure(given: Source | str) -> tuple[str, str]:
 
 def test_a_local_file_is_read_with_its_time_as_of_now(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"old")
-    listed = source(tmp_path / "a.jpg", tmp_path)
+    listed = local_item(tmp_path / "a.jpg", tmp_path)
     (tmp_path / "a.jpg").write_bytes(PICTURE)
     os.utime(tmp_path / "a.jpg", ns=(0, 5_999))
     assert fetch.read(listed) == Content(PICTURE, 5)
@@ -45,12 +45,12 @@ def test_a_local_file_is_read_with_its_time_as_of_now(tmp_path: Path) -> None:
 def test_a_name_that_is_not_utf8_is_read(tmp_path: Path) -> None:
     file = tmp_path / os.fsdecode(b"\xff\n.jpg")
     file.write_bytes(b"x")
-    assert fetch.read(source(file, tmp_path)).data == b"x"
+    assert fetch.read(local_item(file, tmp_path)).data == b"x"
 
 
 def test_an_empty_file_is_read_as_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
-    assert fetch.read(source(tmp_path / "a.jpg", tmp_path)).data == b""
+    assert fetch.read(local_item(tmp_path / "a.jpg", tmp_path)).data == b""
 
 
 def test_what_is_not_there_or_no_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,26 +61,26 @@ def test_what_is_not_there_or_no_file_says_so(tmp_path: Path, monkeypatch: pytes
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.jpg")
         for name in ("pipe.jpg", "folder.jpg", "socket.jpg"):
-            assert failure(source(tmp_path / name, tmp_path)) == ("unreadable", "not a regular file")
-    assert failure(source(Path("/dev/zero"), Path("/dev"))) == ("unreadable", "not a regular file")
-    assert failure(source(tmp_path / "gone.jpg", tmp_path)) == ("unreadable", "No such file or directory")
-    assert "symbolic links" in failure(source(tmp_path / "loop.jpg", tmp_path))[1]
-    assert failure(Source("/a\0.jpg", "/", "a", None, None)) == ("unreadable", "embedded null byte")
+            assert failure(local_item(tmp_path / name, tmp_path)) == ("unreadable", "not a regular file")
+    assert failure(local_item(Path("/dev/zero"), Path("/dev"))) == ("unreadable", "not a regular file")
+    assert failure(local_item(tmp_path / "gone.jpg", tmp_path)) == ("unreadable", "No such file or directory")
+    assert "symbolic links" in failure(local_item(tmp_path / "loop.jpg", tmp_path))[1]
+    assert failure(InputItem("/a\0.jpg", "/", "a", None, None)) == ("unreadable", "embedded null byte")
 
 
 def test_a_file_of_more_than_a_gigabyte_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a.jpg").open("wb") as stream:
         stream.truncate(fetch.LARGEST + 1)
-    assert failure(source(tmp_path / "a.jpg", tmp_path))[0] == "too_large"
-    assert failure(Source(str(tmp_path / "a.jpg"), "", "a.jpg", None, None))[0] == "too_large"
+    assert failure(local_item(tmp_path / "a.jpg", tmp_path))[0] == "too_large"
+    assert failure(InputItem(str(tmp_path / "a.jpg"), "", "a.jpg", None, None))[0] == "too_large"
 
 
 def test_memory_that_is_not_there_is_a_failure_of_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_memory(source: Source) -> Content:
+    def no_memory(source: InputItem) -> Content:
         raise MemoryError
 
     monkeypatch.setattr(fetch, "_local", no_memory)
-    assert failure(source(tmp_path / "a.jpg", tmp_path)) == ("too_large", "not enough memory to read it")
+    assert failure(local_item(tmp_path / "a.jpg", tmp_path)) == ("too_large", "not enough memory to read it")
 
 
 def test_a_url_is_read_with_the_time_that_the_server_tells(site: Site) -> None:

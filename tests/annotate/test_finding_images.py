@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from finding import find, paths, touch
 
-from aaam_pipeline.annotate import sources
-from aaam_pipeline.annotate.sources import Source
-from aaam_pipeline.annotate.sources.base import moment
+from aaam_pipeline.annotate import inputs
+from aaam_pipeline.annotate.inputs import InputItem
+from aaam_pipeline.annotate.inputs.base import valid_mtime
 from aaam_pipeline.core.errors import UsageError
 
 
@@ -71,7 +71,7 @@ def test_a_folder_without_images_is_a_usage_error_of_one_line(content: tuple[str
 def test_a_missing_input_is_a_usage_error_even_beside_good_ones(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     with pytest.raises(UsageError, match=r"no file or folder .*gone"):
-        sources.find([tmp_path, tmp_path / "gone"])
+        inputs.find([tmp_path, tmp_path / "gone"])
 
 
 def test_a_name_that_is_not_utf8_is_escaped_in_the_text_and_kept_for_opening(tmp_path: Path) -> None:
@@ -85,23 +85,23 @@ def test_a_name_that_is_not_utf8_is_escaped_in_the_text_and_kept_for_opening(tmp
 
 def test_a_missing_name_that_is_not_utf8_can_be_printed(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        sources.find([tmp_path / os.fsdecode(b"\xff.jpg")])
+        inputs.find([tmp_path / os.fsdecode(b"\xff.jpg")])
     assert str(caught.value).encode().endswith(rb"\xff.jpg")
 
 
 def test_facts_of_a_file_are_its_size_and_its_time_in_microseconds(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     os.utime(tmp_path / "a.jpg", ns=(0, 1_700_000_000_123_456_789))
-    expected = Source(str(tmp_path / "a.jpg"), str(tmp_path), "a.jpg", 1, 1_700_000_000_123_456)
+    expected = InputItem(str(tmp_path / "a.jpg"), str(tmp_path), "a.jpg", 1, 1_700_000_000_123_456)
     assert find(tmp_path) == [expected]
-    assert sources.source(tmp_path / "a.jpg", tmp_path) == expected
+    assert inputs.local_item(tmp_path / "a.jpg", tmp_path) == expected
     assert expected.mtime is not None
 
 
 @pytest.mark.parametrize("year", [-5, 0, 1969, 2024, 9999, 40_000])
 def test_a_time_that_is_no_date_is_not_known(year: int) -> None:
     microseconds = (year - 1970) * 31_556_952 * 10**6
-    assert moment(microseconds) == (microseconds if 1 <= year <= 9999 else None)
+    assert valid_mtime(microseconds) == (microseconds if 1 <= year <= 9999 else None)
 
 
 def test_names_hold_what_they_hold(tmp_path: Path) -> None:
@@ -194,12 +194,12 @@ def test_a_file_url_is_a_local_file(tmp_path: Path) -> None:
 
 def test_searching_is_lazy_and_errors_in_arguments_are_not(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "z/b.jpg")
-    found = sources.find([tmp_path])
+    found = inputs.find([tmp_path])
     assert next(found).path == "a.jpg"
     (tmp_path / "z/c.jpg").touch()
     assert [source.path for source in found] == ["z/b.jpg", "z/c.jpg"]
     with pytest.raises(UsageError):
-        sources.find([tmp_path, tmp_path / "gone"])
+        inputs.find([tmp_path, tmp_path / "gone"])
 
 
 def test_listing_is_fast_and_holds_one_folder_at_a_time(tmp_path: Path) -> None:
@@ -208,11 +208,11 @@ def test_listing_is_fast_and_holds_one_folder_at_a_time(tmp_path: Path) -> None:
         for number in range(500):
             os.link(tmp_path / f"{folder}/0.jpg", tmp_path / f"{folder}/IMG_{number}.jpg")
     began = time.perf_counter()
-    assert sum(1 for _ in sources.find([tmp_path])) == 40 * 501
+    assert sum(1 for _ in inputs.find([tmp_path])) == 40 * 501
     # 0.15 s on an idle core
     assert time.perf_counter() - began < 2
     tracemalloc.start()
-    sum(1 for _ in sources.find([tmp_path]))
+    sum(1 for _ in inputs.find([tmp_path]))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 400_000

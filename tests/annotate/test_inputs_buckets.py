@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from finding import find, paths
 
-from aaam_pipeline.annotate import fetch, sources
-from aaam_pipeline.annotate.sources import remote
+from aaam_pipeline.annotate import fetch, inputs
+from aaam_pipeline.annotate.inputs import remote
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
 
 NAMES = [
@@ -193,8 +193,8 @@ def test_shards_in_a_bucket_are_read_in_parts(bucket: str, monkeypatch: pytest.M
 
 def test_an_object_of_s3_costs_one_request(s3_server: str, caplog: pytest.LogCaptureFixture) -> None:
     code = (
-        "from aaam_pipeline.annotate import fetch, sources\n"
-        "(found,) = sources.find(['s3://one-request'])\n"
+        "from aaam_pipeline.annotate import fetch, inputs\n"
+        "(found,) = inputs.find(['s3://one-request'])\n"
         "assert fetch.read(found).data == b'x'"
     )
     options = {"endpoint_url": s3_server, "key": "test", "secret": "test"}
@@ -240,14 +240,14 @@ def test_a_service_that_fails_while_listing_stops_the_search(monkeypatch: pytest
 @pytest.mark.parametrize("url", ["nosuch://x/a.jpg", "s3x://bucket"])
 def test_an_unknown_scheme_is_a_usage_error_at_once(url: str) -> None:
     with pytest.raises(UsageError, match="unknown kind of URL; known are s3://, gs://"):
-        sources.find([url])
+        inputs.find([url])
 
 
 def test_a_bucket_that_may_not_be_read_is_a_usage_error(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": s3_server, "key": "test", "secret": "test"})
     remote._system.cache_clear()
     with pytest.raises(UsageError, match=r"no file or folder s3://nosuchbucket"):
-        sources.find(["s3://nosuchbucket/photos"])
+        inputs.find(["s3://nosuchbucket/photos"])
     remote._system.cache_clear()
 
 
@@ -257,9 +257,9 @@ def test_the_environment_names_another_service(s3_server: str) -> None:
     system.mkdir("named-by-environment")
     system.pipe_file("named-by-environment/a.jpg", b"x", ACL="public-read")
     code = (
-        "import sys; from aaam_pipeline.annotate import fetch, sources\n"
+        "import sys; from aaam_pipeline.annotate import fetch, inputs\n"
         "assert not {'fsspec', 'pyarrow', 'urllib3', 'torch'} & set(sys.modules), 'slow to start'\n"
-        "print([fetch.read(found).data for found in sources.find(['s3://named-by-environment'])])\n"
+        "print([fetch.read(found).data for found in inputs.find(['s3://named-by-environment'])])\n"
         "assert 'torch' not in sys.modules"
     )
     environment = {**os.environ, "FSSPEC_S3": json.dumps(options)}

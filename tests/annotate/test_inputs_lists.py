@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from finding import find, paths
 
-from aaam_pipeline.annotate import sources
-from aaam_pipeline.annotate.sources import remote
+from aaam_pipeline.annotate import inputs
+from aaam_pipeline.annotate.inputs import remote
 from aaam_pipeline.core.errors import UsageError
 
 
@@ -150,7 +150,7 @@ def test_a_line_that_needs_an_extra_stops_with_its_name(tmp_path: Path, monkeypa
         with pytest.raises(UsageError, match=r"pip install 'aaam-pipe\[gcs\]'"):
             find(write(tmp_path, "l.txt", "a.jpg\ngs://bucket/a.jpg\n"))
         with pytest.raises(UsageError, match=r"pip install 'aaam-pipe\[s3\]'"):
-            sources.find(["s3://bucket/photos"])
+            inputs.find(["s3://bucket/photos"])
     finally:
         remote.missing.cache_clear()
 
@@ -270,7 +270,7 @@ def test_memory_does_not_grow_with_the_list(kind: str, tmp_path: Path) -> None:
     else:
         write(tmp_path, f"l.{kind}", "path\n" + "a.jpg\n" * lines)
     tracemalloc.start()
-    found = sum(1 for _ in sources.find([tmp_path / f"l.{kind}"]))
+    found = sum(1 for _ in inputs.find([tmp_path / f"l.{kind}"]))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found == lines + (kind == "txt")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from finding import find, paths
 
-from aaam_pipeline.annotate import fetch, sources
-from aaam_pipeline.annotate.sources import Source
+from aaam_pipeline.annotate import fetch, inputs
+from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.core.errors import ImageError, UsageError
 
 
@@ -24,7 +24,7 @@ def shard(file: Path, members: dict[str, bytes], mtime: float = 1_700_000_000, *
     return file
 
 
-def reason(source: Source) -> str:
+def reason(source: InputItem) -> str:
     with pytest.raises(ImageError) as caught:
         fetch.read(source)
     assert caught.value.kind == "unreadable"
@@ -194,7 +194,7 @@ def test_a_tar_that_shrinks_after_it_was_listed_fails(tmp_path: Path, whole: byt
 def test_memory_does_not_grow_with_the_members(tmp_path: Path) -> None:
     file = shard(tmp_path / "s.tar", {f"{n}.jpg": b"x" for n in range(5000)})
     tracemalloc.start()
-    assert sum(1 for _ in sources.find([file])) == 5000
+    assert sum(1 for _ in inputs.find([file])) == 5000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 300_000

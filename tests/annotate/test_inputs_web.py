@@ -8,7 +8,7 @@ import pytest
 from finding import find
 from web_server import Site, serving
 
-from aaam_pipeline.annotate import fetch, sources
+from aaam_pipeline.annotate import fetch, inputs
 from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import ImageError, UsageError
 
@@ -43,12 +43,12 @@ def test_a_url_is_an_input_that_nothing_is_asked_of(site: Site) -> None:
 @pytest.mark.parametrize("path", ["", "/", "/photos/"])
 def test_a_folder_of_the_web_is_refused(path: str) -> None:
     with pytest.raises(UsageError, match="give a list of its URLs"):
-        sources.find([f"https://example.org{path}"])
+        inputs.find([f"https://example.org{path}"])
 
 
 def test_a_compressed_tar_of_the_web_is_refused() -> None:
     with pytest.raises(UsageError, match="decompress"):
-        sources.find(["https://example.org/s.tar.gz?x=1"])
+        inputs.find(["https://example.org/s.tar.gz?x=1"])
 
 
 def test_a_list_of_the_web_is_read(site: Site) -> None:

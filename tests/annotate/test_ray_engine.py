@@ -19,7 +19,7 @@ from conftest import make_photo
 from ray_cluster import ACTOR, WAIT_SECONDS, below, running, wait_until
 from runs import rows
 
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.engines import cluster
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.annotate.verify import verify
@@ -66,7 +66,7 @@ def expected(many: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFac
 
 def annotate(many: Path, model: Path, out: Path, report: NullReporter | None = None, **options: Any) -> None:
     given = Options(backend="torch", part_size=8, batch_size=1, num_workers=1, **options)
-    runner.annotate(sources.find([many]), model, out, given, report or NullReporter())
+    runner.annotate(inputs.find([many]), model, out, given, report or NullReporter())
 
 
 def check_equal(out: Path, expected: pa.Table) -> None:

@@ -9,7 +9,7 @@ from conftest import make_photo
 from runs import check
 from tampering import rewrite
 
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.annotate.verify import verify
@@ -52,9 +52,9 @@ def test_annotations_by_any_settings_are_sound(
     check(tmp_path / "out")
 
 
-def annotate(inputs: list[str | Path], model: Path, out: Path, **options: Any) -> None:
-    given = Options(backend="torch", num_workers=0, max_failure_rate=1, **options)
-    runner.annotate(sources.find(inputs), model, out, given, NullReporter())
+def annotate(given: list[str | Path], model: Path, out: Path, **more: Any) -> None:
+    options = Options(backend="torch", num_workers=0, max_failure_rate=1, **more)
+    runner.annotate(inputs.find(given), model, out, options, NullReporter())
 
 
 def test_lines_that_a_list_repeats_are_sound_and_one_less_is_not(

@@ -63,9 +63,9 @@ def test_an_interruption_exits_130_and_the_same_command_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("aaam_pipeline.annotate.work.Work.publish", stop)
+        patch.setattr("aaam_pipeline.annotate.staging.StagingDir.publish", stop)
         result = invoke("annotate", photos, "--model", tiny_bundle, "-q")
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr.splitlines() == ["interrupted; what was finished is kept, run the same command again to go on"]
     assert not (tmp_path / "annotations").exists()
-    assert "going on" in invoke("annotate", photos, "--model", tiny_bundle).stderr
+    assert "resuming" in invoke("annotate", photos, "--model", tiny_bundle).stderr

@@ -7,7 +7,7 @@ import pytest
 from cli.failures import failed
 from conftest import Invoke, make_bundle, make_photo
 
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.core.progress import NullReporter
 
 
@@ -89,7 +89,7 @@ def test_similar_to_what_is_no_photograph_is_a_usage_error(
 
 def test_similar_without_the_indexs_model_says_how_to_go_on(photos: Path, tmp_path: Path, invoke: Invoke) -> None:
     model = make_bundle(tmp_path / "gone", seed=3)
-    runner.annotate(sources.find([photos]), model, tmp_path / "annotations", runner.Options(), NullReporter())
+    runner.annotate(inputs.find([photos]), model, tmp_path / "annotations", runner.Options(), NullReporter())
     invoke("index")
     shutil.rmtree(model)
     # one that the index holds needs no model

@@ -12,7 +12,7 @@ import pytest
 from conftest import Invoke, make_photo
 from PIL import Image
 
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.cli import contact_sheet, preview
 from aaam_pipeline.cli.preview import Protocol
 from aaam_pipeline.core.progress import NullReporter
@@ -27,9 +27,7 @@ def gone(tiny_bundle: Path, tmp_path: Path) -> Path:
         ['a, "b".jpg', "<script>alert(1)</script>.jpg".replace("/", "\u2215"), "c.jpg", "d.jpg"]
     ):
         make_photo(tmp_path / "photos" / name, number)
-    runner.annotate(
-        sources.find([tmp_path / "photos"]), tiny_bundle, tmp_path / "ann", runner.Options(), NullReporter()
-    )
+    runner.annotate(inputs.find([tmp_path / "photos"]), tiny_bundle, tmp_path / "ann", runner.Options(), NullReporter())
     build(tmp_path / "ann", tmp_path / "index", NullReporter())
     (tmp_path / "photos" / "c.jpg").unlink()
     (tmp_path / "photos" / "d.jpg").write_text("no photograph")
@@ -230,7 +228,7 @@ def test_dedup_groups_copies_and_deletes_nothing(tiny_bundle: Path, invoke: Invo
         make_photo(photos / f"{number}.png", number)
     shutil.copy(photos / "1.png", photos / "copy of 1.png")
     Image.open(photos / "2.png").resize((96, 80)).save(photos / "large 2.png")
-    runner.annotate(sources.find([photos]), tiny_bundle, tmp_path / "ann", runner.Options(), NullReporter())
+    runner.annotate(inputs.find([photos]), tiny_bundle, tmp_path / "ann", runner.Options(), NullReporter())
     build(tmp_path / "ann", tmp_path / "index", NullReporter())
     result = invoke("dedup", "--similarity", "0.999")
     assert result.exit_code == 0, result.output

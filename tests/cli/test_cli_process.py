@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import make_bundle, make_photo
 
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
 
@@ -45,7 +45,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = make_bundle(folder / "models" / "toy" / "bce")
     for number in range(400):
         make_photo(folder / "photos" / f"{number:03d}.png", number)
-    runner.annotate(sources.find([folder / "photos"]), model, folder / "annotations", runner.Options(), NullReporter())
+    runner.annotate(inputs.find([folder / "photos"]), model, folder / "annotations", runner.Options(), NullReporter())
     build(folder / "annotations", folder / "index", NullReporter())
     return folder
 
@@ -142,7 +142,7 @@ def test_ctrl_c_while_annotating_exits_130_and_the_same_command_goes_on(project:
     again = start_annotating(tmp_path / "out", project, batch_size=64)
     _, err = again.communicate(timeout=120)
     assert again.returncode == 0
-    assert "going on with an interrupted run" in err
+    assert "resuming an interrupted run" in err
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["successes"] == 400
 
 

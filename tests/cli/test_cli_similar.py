@@ -16,14 +16,14 @@ import pytest
 from conftest import Invoke, make_photo, rewrite_json
 from PIL import Image
 
-from aaam_pipeline.annotate import backends, runner, sources, writer
+from aaam_pipeline.annotate import backends, inputs, runner, writer
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
 
 
 def make_index(photos: Path, model: Path, folder: Path) -> Path:
     runner.annotate(
-        sources.find([photos]), model, folder / "ann", runner.Options(backend="torch", num_workers=0), NullReporter()
+        inputs.find([photos]), model, folder / "ann", runner.Options(backend="torch", num_workers=0), NullReporter()
     )
     build(folder / "ann", folder / "index", NullReporter())
     return folder / "index"

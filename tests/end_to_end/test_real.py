@@ -11,7 +11,7 @@ import yaml
 
 import aaam_pipeline.search as search
 from aaam_pipeline import metrics
-from aaam_pipeline.annotate import embedding, runner, sources
+from aaam_pipeline.annotate import embedding, inputs, runner
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
@@ -99,7 +99,7 @@ def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(trained: Path, shared: Path) -> Path:
     """Annotations and an index of the COCO photographs, beside the model."""
-    photos = sources.find([shared / "data" / "coco128"])
+    photos = inputs.find([shared / "data" / "coco128"])
     runner.annotate(photos, trained / "models" / "hard", trained / "annotations", runner.Options(), NullReporter())
     build(trained / "annotations", trained / "index", NullReporter())
     return trained
@@ -163,8 +163,8 @@ def test_similar_photographs_are_found_by_photograph(found: Path, shared: Path) 
 
 def test_a_photograph_scores_the_same_in_annotate_as_in_training(trained: Path) -> None:
     test = read_split(trained / "prepared", "test")
-    inputs = [sources.source(path, path.parent) for path in test.paths]
-    runner.annotate(inputs, trained / "models" / "hard", trained / "again", runner.Options(), NullReporter())
+    items = [inputs.local_item(path, path.parent) for path in test.paths]
+    runner.annotate(items, trained / "models" / "hard", trained / "again", runner.Options(), NullReporter())
     (part,) = trained.glob("again/part-*.parquet")
     annotated = np.array(pq.read_table(part)["scores"].to_pylist(), dtype=np.float32)
     scored = read_scores(trained / "scores" / "hard.parquet")

@@ -13,7 +13,7 @@ from conftest import LABELS, make_bundle, rewrite_json
 from search.toy_index import EMBEDDING_ND, SCORES_NL, write_annotations
 
 import aaam_pipeline.search as search
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core.errors import UsageError
@@ -96,7 +96,7 @@ def test_the_manifest_on_disk_is_the_one_returned(annotated: Path, tmp_path: Pat
 def test_hostile_labels_are_nothing_but_text_from_the_model_to_the_hit(photos: Path, tmp_path: Path) -> None:
     model = make_bundle(tmp_path / "model", labels=HOSTILE)
     options = Options(assignment=Assignment(top=len(HOSTILE)))
-    runner.annotate(sources.find([photos]), model, tmp_path / "annotations", options, NullReporter())
+    runner.annotate(inputs.find([photos]), model, tmp_path / "annotations", options, NullReporter())
     manifest = build(tmp_path / "annotations", tmp_path / "index", NullReporter())
     assert manifest.vocabulary == HOSTILE
     assert manifest.label_counts == [24] * len(HOSTILE)

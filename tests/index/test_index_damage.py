@@ -13,7 +13,7 @@ import pytest
 from conftest import make_bundle, rewrite_json
 
 import aaam_pipeline.search as search
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.runner import Options
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import Advance, NullReporter
@@ -60,7 +60,7 @@ def double_part(annotations: Path, model: Path) -> None:
 def mix_models(annotations: Path, model: Path) -> None:
     photos = Path(json.loads((annotations / "manifest.json").read_text())["roots"][0])
     other = annotations.parent / "other"
-    runner.annotate(sources.find([photos]), model, other, Options(part_size=10), NullReporter())
+    runner.annotate(inputs.find([photos]), model, other, Options(part_size=10), NullReporter())
     shutil.copy(other / "part-00001.parquet", annotations)
 
 
@@ -118,8 +118,8 @@ def test_damaged_annotations_are_refused_and_the_old_index_stays(
 def test_annotations_without_one_good_image_are_a_usage_error(tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_text("no image")
-    inputs, options = sources.find([tmp_path / "photos"]), Options(max_failure_rate=1)
-    runner.annotate(inputs, tiny_bundle, tmp_path / "annotations", options, NullReporter())
+    items, options = inputs.find([tmp_path / "photos"]), Options(max_failure_rate=1)
+    runner.annotate(items, tiny_bundle, tmp_path / "annotations", options, NullReporter())
     with pytest.raises(UsageError, match="no annotated image: 1 of 1 failed"):
         build(tmp_path / "annotations", tmp_path / "index", NullReporter())
     assert not (tmp_path / "index").exists()

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from search.toy_index import DIM, LABELS, write_annotations
 
 import aaam_pipeline.search as search
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.core.artifacts import read_json, write_checksummed
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.parts import AnnotationsManifest, part_path, stats_path
-from aaam_pipeline.index import annotations as inputs
+from aaam_pipeline.index import annotations as index_inputs
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.build import build
 from aaam_pipeline.index.verify import verify
@@ -134,8 +134,10 @@ def test_only_parts_that_changed_are_read(tmp_path: Path, monkeypatch: pytest.Mo
     collection = Collection(tmp_path / "annotations", 1)
     build(tmp_path / "annotations", tmp_path / "index", NullReporter())
     read: list[str] = []
-    rows, hashed = inputs.annotated_rows, inputs.file_sha256
-    monkeypatch.setattr(inputs, "annotated_rows", lambda part, source: read.append(part.path) or rows(part, source))
+    rows, hashed = index_inputs.annotated_rows, index_inputs.file_sha256
+    monkeypatch.setattr(
+        index_inputs, "annotated_rows", lambda part, source: read.append(part.path) or rows(part, source)
+    )
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "annotations").iterdir()}
     collection.parts[2][0]["path"] = "renamed.jpg"
     collection.write()
@@ -143,7 +145,7 @@ def test_only_parts_that_changed_are_read(tmp_path: Path, monkeypatch: pytest.Mo
         if "00002" not in path.name:
             os.utime(path, ns=(time_ns, time_ns))
     checked: list[Path] = []
-    monkeypatch.setattr(inputs, "file_sha256", lambda path: checked.append(path) or hashed(path))
+    monkeypatch.setattr(index_inputs, "file_sha256", lambda path: checked.append(path) or hashed(path))
     build(tmp_path / "annotations", tmp_path / "index", NullReporter())
     assert [Path(path).name for path in read] == [path.name for path in checked] == ["part-00002.parquet"]
     with search.open(tmp_path / "index") as index:
@@ -189,7 +191,7 @@ def test_real_annotations_added_changed_renamed_and_deleted(tiny_bundle: Path, t
     options = runner.Options(part_size=4)
 
     def annotate() -> None:
-        runner.annotate(sources.find([photos]), tiny_bundle, annotations, options, NullReporter())
+        runner.annotate(inputs.find([photos]), tiny_bundle, annotations, options, NullReporter())
 
     annotate()
     build(annotations, tmp_path / "index", NullReporter())

@@ -8,7 +8,7 @@ import pytest
 import torch
 from damage import flipped, truncated
 
-from aaam_pipeline.annotate import backends, runner, sources
+from aaam_pipeline.annotate import backends, inputs, runner
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.models import bundle
@@ -62,7 +62,7 @@ def test_nothing_is_annotated_with_a_damaged_bundle(name: str, copy: Path, photo
     options = runner.Options(backend="torch", num_workers=0)
     for _ in flipped(copy / name, 5):
         with pytest.raises(IntegrityError):
-            runner.annotate(sources.find([photos]), copy, tmp_path / "out", options, NullReporter())
+            runner.annotate(inputs.find([photos]), copy, tmp_path / "out", options, NullReporter())
         assert not (tmp_path / "out").exists()
 
 

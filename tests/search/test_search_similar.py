@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from search.toy_index import DIM, EMBEDDING_ND, IMAGES, ids_of
 
 import aaam_pipeline.search as search
-from aaam_pipeline.annotate import embedding, runner, sources
+from aaam_pipeline.annotate import embedding, inputs, runner
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
@@ -107,7 +107,7 @@ def test_a_photograph_with_a_name_that_is_not_utf8_is_found_in_the_index(tiny_bu
     for number in range(2, 5):
         make_photo(tmp_path / "photos" / f"{number}.jpg", number)
     options = runner.Options()
-    runner.annotate(sources.find([tmp_path / "photos"]), tiny_bundle, tmp_path / "out", options, NullReporter())
+    runner.annotate(inputs.find([tmp_path / "photos"]), tiny_bundle, tmp_path / "out", options, NullReporter())
     build(tmp_path / "out", tmp_path / "index", NullReporter())
     with search.open(tmp_path / "index") as index:
         assert len(index.similar(odd)) == 3

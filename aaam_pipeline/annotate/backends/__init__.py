@@ -26,7 +26,7 @@ BackendName = Literal["auto", "torch", "torch-bf16", "openvino"]
 Say = Callable[[str], None]
 
 
-class Predicted(NamedTuple):
+class ModelOutput(NamedTuple):
     """The answer for a batch: probabilities (B, L), as the network gives them, and embeddings (B, D).
 
     The caller's own: never written to again.
@@ -46,7 +46,7 @@ class Backend(Protocol):
     info: BundleInfo
     embedding_dim: int
 
-    def start(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], Predicted]:
+    def start(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], ModelOutput]:
         """Begin a batch; calling the result waits for it. Until then the pixels must stay as they are.
 
         Several batches may be under way; they are worked off in order.

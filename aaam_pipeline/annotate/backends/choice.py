@@ -69,7 +69,7 @@ def _check_openvino(device: str) -> None:
 
 
 def has_gpu() -> bool:
-    """Tell whether torch would use a GPU; torch is imported only where there is a driver."""
+    """Return whether torch would use a GPU; torch is imported only where there is a driver."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

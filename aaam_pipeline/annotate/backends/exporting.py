@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
-from aaam_pipeline.annotate.backends import Backend, Predicted
+from aaam_pipeline.annotate.backends import Backend, ModelOutput
 from aaam_pipeline.annotate.backends.openvino_backend import OpenVinoBackend
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
 from aaam_pipeline.core.artifacts import foreign, publish, work_folder, write_checksummed
@@ -128,7 +128,7 @@ def _measure(loaded: Bundle, work: Path, made: ExportInfo, request: Request, rep
     )
 
 
-Start = Callable[[NDArray[np.uint8]], Callable[[], Predicted]]
+Start = Callable[[NDArray[np.uint8]], Callable[[], ModelOutput]]
 
 
 def _start_of(work: Path, made: ExportInfo) -> Start:
@@ -139,7 +139,7 @@ def _start_of(work: Path, made: ExportInfo) -> Start:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(work / "model.onnx", providers=["CPUExecutionProvider"])
-    return lambda pixels_BSS3: lambda: Predicted(*session.run(None, {"pixels": np.asarray(pixels_BSS3)}))
+    return lambda pixels_BSS3: lambda: ModelOutput(*session.run(None, {"pixels": np.asarray(pixels_BSS3)}))
 
 
 def _scores(start: Start, pixels_NSS3: NDArray[np.uint8], advance: Callable[[int], None]) -> tuple[Any, float]:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate.backends import Predicted
+from aaam_pipeline.annotate.backends import ModelOutput
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.models.export import manifest as exported
 from aaam_pipeline.models.export.manifest import ExportInfo, Precision
@@ -83,13 +83,13 @@ class OpenVinoBackend:
             raise IntegrityError(f"{folder / name} cannot be read: {str(error).splitlines()[-1]}") from None
         return cls(model, info, found.embedding_dim, found.precision)
 
-    def start(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], Predicted]:
+    def start(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], ModelOutput]:
         """Begin a batch; it is worked off in the background."""
         return self._thread.submit(self._predict, pixels_BSS3).result
 
-    def _predict(self, pixels_BSS3: NDArray[np.uint8]) -> Predicted:
+    def _predict(self, pixels_BSS3: NDArray[np.uint8]) -> ModelOutput:
         batch = len(pixels_BSS3)
-        answer = Predicted(
+        answer = ModelOutput(
             np.empty((batch, len(self.info.vocabulary)), np.float32), np.empty((batch, self.embedding_dim), np.float32)
         )
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate.backends import Predicted, Say
-from aaam_pipeline.annotate.backends.graphs import Recorder
+from aaam_pipeline.annotate.backends import ModelOutput, Say
+from aaam_pipeline.annotate.backends.cuda_graphs import CudaGraphRunner
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.memory import keep_freed_memory
 from aaam_pipeline.models import bundle
@@ -48,24 +48,24 @@ class TorchBackend:
         self._device = whole.mean.device
         self._gpu = self._device.type == "cuda"
         self._largest = 2**31
-        self._on_gpu = Recorder(self._forward)
+        self._on_gpu = CudaGraphRunner(self._forward)
         self.title = f"torch on {self._device}" + (" (bf16)" if precision == "bf16" else "")
         if self._gpu:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         else:
             keep_freed_memory()
 
-    def start(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], Predicted]:
+    def start(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], ModelOutput]:
         """Begin a batch: on a GPU it is only enqueued, on a CPU it is done when this returns.
 
         Raises:
             AaamError: the device's memory does not suffice for one image.
         """
         if not len(pixels_BSS3):
-            return lambda: Predicted(
+            return lambda: ModelOutput(
                 np.zeros((0, len(self.info.vocabulary)), np.float32), np.zeros((0, self.embedding_dim), np.float32)
             )
-        pieces: list[Callable[[], Predicted]] = []
+        pieces: list[Callable[[], ModelOutput]] = []
         done, before = 0, self._largest
         while done < len(pixels_BSS3):
             piece_BSS3 = pixels_BSS3[done : done + self._largest]
@@ -75,7 +75,7 @@ class TorchBackend:
             except torch.OutOfMemoryError:
                 self._halve(len(piece_BSS3))
         if self._largest < before:
-            self._say(f"{self._device} ran out of memory: going on with {self._largest} images at once")
+            self._say(f"{self._device} ran out of memory: continuing with {self._largest} images at once")
         return lambda: _joined([piece() for piece in pieces])
 
     def _halve(self, size: int) -> None:
@@ -90,12 +90,12 @@ class TorchBackend:
         self._largest = size // 2
 
     @torch.inference_mode()
-    def _enqueue(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], Predicted]:
+    def _enqueue(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], ModelOutput]:
         # a copy: the array may be read-only, and the caller may fill it anew before a GPU has read it
         pixels = torch.tensor(pixels_BSS3)
         if not self._gpu:
             on_cpu = self._forward(pixels)
-            return lambda: Predicted(*(answer.float().numpy() for answer in on_cpu))
+            return lambda: ModelOutput(*(answer.float().numpy() for answer in on_cpu))
         answers = self._on_gpu(pixels.pin_memory().to(self._device, non_blocking=True))
         pinned = [torch.empty(answer.shape, pin_memory=True) for answer in answers]
         for target, answer in zip(pinned, answers, strict=True):
@@ -103,9 +103,9 @@ class TorchBackend:
         finished = torch.cuda.Event()  # type: ignore[no-untyped-call]
         finished.record(torch.cuda.current_stream(self._device))
 
-        def wait() -> Predicted:
+        def wait() -> ModelOutput:
             finished.synchronize()
-            return Predicted(*(target.numpy() for target in pinned))
+            return ModelOutput(*(target.numpy() for target in pinned))
 
         return wait
 
@@ -118,7 +118,7 @@ class TorchBackend:
         return answers
 
 
-def _joined(pieces: list[Predicted]) -> Predicted:
+def _joined(pieces: list[ModelOutput]) -> ModelOutput:
     if len(pieces) == 1:
         return pieces[0]
-    return Predicted(*(np.concatenate(arrays) for arrays in zip(*pieces, strict=True)))
+    return ModelOutput(*(np.concatenate(arrays) for arrays in zip(*pieces, strict=True)))

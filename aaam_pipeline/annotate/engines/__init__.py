@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from aaam_pipeline.annotate.backends import Backend
-from aaam_pipeline.annotate.parts import Job
+from aaam_pipeline.annotate.parts import AnnotateJob
 from aaam_pipeline.core.progress import Advance, Reporter
 
 Name = Literal["local", "ray"]
@@ -12,7 +12,7 @@ Name = Literal["local", "ray"]
 
 def run(
     name: Name,
-    job: Job,
+    job: AnnotateJob,
     numbers: Sequence[int],
     advance: Advance,
     report: Reporter,

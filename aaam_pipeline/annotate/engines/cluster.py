@@ -1,7 +1,7 @@
 """The engine for more than one machine: Ray Data hands parts to actors that each hold a model and decoding processes.
 
 What travels through Ray is numbers of parts and counts. Images are read, and parts written, by the actor itself, so the
-inputs, the model and the output must be at the same place for all machines. A part that is done is never made again:
+inputs, the model and the output must have the same paths on all machines. A part that is done is never made again:
 an actor that dies loses what it was making, and Ray starts another one.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.annotate import backends, writer
-from aaam_pipeline.annotate.parts import Job, PartMaker
+from aaam_pipeline.annotate.parts import AnnotateJob, PartMaker
 from aaam_pipeline.core import errors
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.progress import Advance, Reporter, ignore
@@ -29,7 +29,7 @@ from aaam_pipeline.formats.parts import part_path, read_stats
 AT_ONCE = 4
 # only numbers lie in Ray's shared memory; this is nearly the least that Ray accepts
 OBJECT_STORE_BYTES = 100 * 2**20
-# before Ray is imported: nothing is told to its makers, and Ray Data does not talk of its plans
+# before Ray is imported: no telemetry, and Ray Data does not print its plans
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_LOG_LEVEL": "CRITICAL"}
 # Ray itself would try for minutes
 CONNECT_SECONDS = 10.0
@@ -40,7 +40,7 @@ Batch = dict[str, NDArray[np.int64]]
 class RayPartMaker:
     """What an actor runs: the same `PartMaker` as on one machine."""
 
-    def __init__(self, job: Job, model_id: str) -> None:
+    def __init__(self, job: AnnotateJob, model_id: str) -> None:
         """Load the model and start the decoding processes; they end with the actor.
 
         Raises:
@@ -66,7 +66,7 @@ class RayPartMaker:
             yield {"count": np.array([stats.count]), "failed": np.array([stats.count - stats.successes])}
 
 
-def run(job: Job, numbers: Sequence[int], advance: Advance, report: Reporter, address: str | None) -> None:
+def run(job: AnnotateJob, numbers: Sequence[int], advance: Advance, report: Reporter, address: str | None) -> None:
     """Make the parts `numbers` on the cluster at `address`, or on this machine alone.
 
     Raises:
@@ -90,7 +90,7 @@ def run(job: Job, numbers: Sequence[int], advance: Advance, report: Reporter, ad
             ray.shutdown()
 
 
-def _made(ray: Any, job: Job, model_id: str, numbers: Sequence[int], share: "Share") -> Any:
+def _made(ray: Any, job: AnnotateJob, model_id: str, numbers: Sequence[int], share: "Share") -> Any:
     """Return the data set of the parts' counts, which is made while it is read."""
     job = job._replace(num_workers=job.num_workers or share.cpus)
     at_once = max(1, min(AT_ONCE, len(numbers) // (4 * share.actors)))

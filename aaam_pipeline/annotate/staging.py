@@ -1,11 +1,11 @@
-"""The work folder `<out>.partial`: where annotations are made until they are whole.
+"""The staging folder `<out>.partial`: where annotations are made until they are whole.
 
     plan.json        what is being made, and from what; written last of all, so that without it there is no plan
     todo.parquet     the inputs to be annotated, one row group for each part that they will make
     rows/            the folder that will be published: parts that were kept come first, then those that are made
 
-A run that is killed leaves a plan and some parts; the same command goes on there. When the inputs are others by then, a
-new plan is made on top of those parts (the work folder is called `<out>.partial.old` meanwhile).
+A run that is killed leaves a plan and some parts; the same command resumes there. When the inputs are others by then, a
+new plan is made on top of those parts (the staging folder is called `<out>.partial.old` meanwhile).
 """
 
 import os
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aaam_pipeline.annotate import writer
-from aaam_pipeline.annotate.ledger import Ledger
+from aaam_pipeline.annotate.changes import ChangeDetector
 from aaam_pipeline.core.artifacts import (
     PARTIAL,
     fingerprint,
@@ -44,7 +44,7 @@ from aaam_pipeline.formats.parts import (
 PLAN = "plan.json"
 
 
-class Plan(msgspec.Struct, frozen=True):
+class RunPlan(msgspec.Struct, frozen=True):
     """`plan.json`. `manifest`: as far as it is known before; `base`: the annotations built on or replaced, by hash.
 
     `fresh`: no earlier rows were used; `retry_failed`: rows that had failed were not kept.
@@ -65,7 +65,7 @@ class Plan(msgspec.Struct, frozen=True):
         return fingerprint(msgspec.to_builtins(self))
 
 
-class Base(NamedTuple):
+class ExistingAnnotations(NamedTuple):
     """Annotations that a plan can build on: a folder of parts, which of them are whole, and what they are."""
 
     rows: Path
@@ -78,8 +78,8 @@ class Base(NamedTuple):
         return [part_path(self.rows, number) for number in self.numbers]
 
 
-class Work:
-    """The work folder of one output. Whoever uses it holds the output's lock."""
+class StagingDir:
+    """The staging folder of one output. Whoever uses it holds the output's lock."""
 
     def __init__(self, out: Path) -> None:
         """Look at what an earlier run left beside `out`; nothing is made yet."""
@@ -93,52 +93,54 @@ class Work:
         if self._is_published:
             self.plan = None
 
-    def interrupted(self) -> Base | None:
+    def interrupted(self) -> ExistingAnnotations | None:
         """Return what an interrupted run finished; None where there is none."""
         if self.plan:
-            return Base(self.rows, finished_parts(self.rows), self.plan.manifest)
+            return ExistingAnnotations(self.rows, finished_parts(self.rows), self.plan.manifest)
         before = None if self._is_published else _read_plan(self.old)
-        return Base(self.old / "rows", finished_parts(self.old / "rows"), before.manifest) if before else None
+        if before is None:
+            return None
+        return ExistingAnnotations(self.old / "rows", finished_parts(self.old / "rows"), before.manifest)
 
-    def published(self) -> Base | None:
+    def published(self) -> ExistingAnnotations | None:
         """Return the annotations that are there, whole; None where there are none."""
         if not (self.out / "manifest.json").is_file():
             return None
         manifest = read_annotations_manifest(self.out)
-        return Base(self.out, list(range(manifest.parts)), manifest)
+        return ExistingAnnotations(self.out, list(range(manifest.parts)), manifest)
 
     def discard(self) -> None:
         """Remove what earlier runs left."""
-        # the plan in `folder` is what tells that nobody needs `old`
+        # while the plan in `folder` stands, nobody needs `old`
         _remove(self.old)
         _remove(self.folder)
         self.plan = None
 
-    def begin(self, plan: Plan, ledger: Ledger, bases: Sequence[Base]) -> None:
-        """Put the rows of `bases` that stay into a new work folder, then what is to be done, then the plan."""
-        if not bases or bases[0].rows != self.old / "rows":
+    def begin(self, plan: RunPlan, detector: ChangeDetector, existing: Sequence[ExistingAnnotations]) -> None:
+        """Put the rows of `existing` that stay into a new staging folder, then what is to be done, then the plan."""
+        if not existing or existing[0].rows != self.old / "rows":
             _remove(self.old)
-        if bases and bases[0].rows == self.rows:
+        if existing and existing[0].rows == self.rows:
             self.folder.rename(self.old)
-            bases = [bases[0]._replace(rows=self.old / "rows"), *bases[1:]]
+            existing = [existing[0]._replace(rows=self.old / "rows"), *existing[1:]]
         _remove(self.folder)
         work_folder(self.out)
         self.rows.mkdir()
-        kept = _keep([part for base in bases for part in base.parts], ledger, self.rows, plan.part_size)
-        ledger.write_todo(self.todo, plan.part_size)
+        kept = _keep([part for each in existing for part in each.parts], detector, self.rows, plan.part_size)
+        detector.write_todo(self.todo, plan.part_size)
         # a plan that outlives a power cut must not name files that did not
         sync(self.folder)
         self.plan = write_checksummed(self.folder / PLAN, msgspec.structs.replace(plan, kept_parts=kept))
         _remove(self.old)
 
     def publish(self) -> AnnotationsManifest:
-        """Write the manifest and put the rows in the place of the output.
+        """Write the manifest and publish the rows as the output.
 
         Raises:
             IntegrityError: there is not one row for every input.
         """
         assert self.plan is not None
-        total = count(self.rows)
+        total = total_stats(self.rows)
         if total.count != self.plan.manifest.inputs:
             raise IntegrityError(
                 f"{self.rows} holds {total.count} rows for {self.plan.manifest.inputs} inputs; "
@@ -161,13 +163,13 @@ class Work:
 
 
 @contextmanager
-def writing(out: Path) -> Iterator[None]:
+def write_errors(out: Path) -> Iterator[None]:
     """Say where the disk was full: the error of a write itself names no file."""
     try:
         yield
     except OSError as error:
         if error.filename is None:
-            again = "what was finished is kept, run the same command again to go on"
+            again = "what was finished is kept, run the same command again to resume"
             raise AaamError(f"cannot write {out}: {error.strerror or error}; {again}") from error
         raise
 
@@ -178,7 +180,7 @@ def finished_parts(rows: Path) -> list[int]:
     return sorted(number for number in numbers if writer.is_finished(part_path(rows, number)))
 
 
-def count(rows: Path) -> PartStats:
+def total_stats(rows: Path) -> PartStats:
     """Return the sums over the parts that are whole; there is no sum of the hashes of files."""
     parts = [read_stats(part_path(rows, number)) for number in finished_parts(rows)]
     failures: Counter[str] = Counter()
@@ -195,15 +197,15 @@ def count(rows: Path) -> PartStats:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a work folder, its plan first: a plan never stands over parts that are half gone."""
+    """Remove a staging folder, its plan first: a plan never stands over parts that are half gone."""
     if folder.exists():
         (folder / PLAN).unlink(missing_ok=True)
         shutil.rmtree(folder)
 
 
-def _read_plan(folder: Path) -> Plan | None:
+def _read_plan(folder: Path) -> RunPlan | None:
     try:
-        plan = read_checksummed(folder / PLAN, Plan, "a work folder")
+        plan = read_checksummed(folder / PLAN, RunPlan, "a work folder")
     except AaamError:
         # there is none, it is damaged, or of another version of this program
         return None
@@ -217,7 +219,7 @@ def _published_plan(out: Path) -> str:
         return ""
 
 
-def _keep(parts: Sequence[Path], ledger: Ledger, rows: Path, part_size: int) -> int:
+def _keep(parts: Sequence[Path], detector: ChangeDetector, rows: Path, part_size: int) -> int:
     """Put the rows of `parts` that stay into new parts from 0 on; return how many these are.
 
     A part that stays as it is becomes a hard link. The others are written anew, small ones together: a folder that is
@@ -225,8 +227,8 @@ def _keep(parts: Sequence[Path], ledger: Ledger, rows: Path, part_size: int) -> 
     """
     linked = 0
     rewritten: list[tuple[Path, pa.Table]] = []
-    for place, part in enumerate(parts):
-        kept = ledger.kept(place)
+    for index, part in enumerate(parts):
+        kept = detector.kept(index)
         stats = stats_path(part)
         before = read_stats(part).count
         whole = len(kept) == before and kept["mtime"].null_count == before

@@ -1,6 +1,6 @@
-"""A forward pass recorded as a CUDA graph: a GPU is told at once what it is else told kernel by kernel.
+"""A forward pass captured as a CUDA graph: a GPU gets at once what it else gets kernel by kernel.
 
-Small networks spend more time on being launched than on computing. See "CUDA Graphs" in PyTorch's documentation.
+Small networks spend more time on launching kernels than on computing. See "CUDA Graphs" in PyTorch's documentation.
 """
 
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from torch import Tensor
 Forward = Callable[[Tensor], tuple[Tensor, ...]]
 # forward passes in which cuDNN and cuBLAS make their choices and take their memory
 WARM_UP = 3
-# a recording computes what it recorded: anything beyond rounding is a fault
+# a graph computes what was captured: anything beyond rounding is a fault
 CLOSE = 1e-3
 
 
-class Recorded:
+class CapturedGraph:
     """A forward pass for batches of one size; its answers are overwritten by the next batch in the same stream."""
 
     def __init__(self, forward: Forward, pixels_BSS3: Tensor) -> None:
-        """Record `forward` on the device of `pixels_BSS3`.
+        """Capture `forward` on the device of `pixels_BSS3`.
 
         Raises:
-            RuntimeError: it cannot be recorded, or the recording does not give its answers.
+            RuntimeError: it cannot be captured, or the graph does not give its answers.
         """
         self._pixels_BSS3 = pixels_BSS3.clone()
         device = pixels_BSS3.device
@@ -40,39 +40,39 @@ class Recorded:
         if not all(
             torch.allclose(one, other, rtol=CLOSE, atol=CLOSE) for one, other in zip(found, expected, strict=True)
         ):
-            raise RuntimeError("the recorded forward pass gives other answers")
+            raise RuntimeError("the captured forward pass gives other answers")
 
     def __call__(self, pixels_BSS3: Tensor) -> tuple[Tensor, ...]:
-        """Enqueue a batch of the recorded size."""
+        """Enqueue a batch of the captured size."""
         self._pixels_BSS3.copy_(pixels_BSS3, non_blocking=True)
         self._graph.replay()
         return self._answers
 
 
-class Recorder:
-    """Runs a forward pass on a GPU: recorded from the second batch of the same size on, else as it is."""
+class CudaGraphRunner:
+    """Runs a forward pass on a GPU: captured from the second batch of the same size on, else as it is."""
 
-    def __init__(self, forward: Forward, record: Callable[[Forward, Tensor], Forward] = Recorded) -> None:
-        """Use `record` to record; tests have no GPU."""
-        self._forward, self._record = forward, record
+    def __init__(self, forward: Forward, capture: Callable[[Forward, Tensor], Forward] = CapturedGraph) -> None:
+        """Use `capture` to capture; tests have no GPU."""
+        self._forward, self._capture = forward, capture
         self._size = 0
-        self._recorded: Forward | None = None
+        self._captured: Forward | None = None
 
     def __call__(self, pixels_BSS3: Tensor) -> tuple[Tensor, ...]:
         """Enqueue a batch of any size."""
         size = len(pixels_BSS3)
-        if self._recorded is None and size == self._size:
+        if self._captured is None and size == self._size:
             try:
-                self._recorded = self._record(self._forward, pixels_BSS3)
+                self._captured = self._capture(self._forward, pixels_BSS3)
             except RuntimeError:
-                # also for want of memory: that of a recording comes on top
-                self._recorded = self._forward
-        if self._recorded and size == self._size:
-            return self._recorded(pixels_BSS3)
-        if self._recorded is None:
+                # also for want of memory: that of a graph comes on top
+                self._captured = self._forward
+        if self._captured and size == self._size:
+            return self._captured(pixels_BSS3)
+        if self._captured is None:
             self._size = size
         return self._forward(pixels_BSS3)
 
     def forget(self) -> None:
-        """Drop the recording and its memory."""
-        self._recorded, self._size = None, 0
+        """Drop the graph and its memory."""
+        self._captured, self._size = None, 0

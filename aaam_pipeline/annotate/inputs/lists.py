@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
-from aaam_pipeline.annotate.sources import remote, web
-from aaam_pipeline.annotate.sources.base import Source, file_facts, is_url, reason, suffix
+from aaam_pipeline.annotate.inputs import remote, web
+from aaam_pipeline.annotate.inputs.base import InputItem, file_facts, is_url, reason, suffix
 from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.errors import ImageError, UsageError
 
@@ -30,8 +30,8 @@ _REMOTE_BLOCK = 4 << 20
 _BOM = b"\xef\xbb\xbf"
 
 
-def lines(given: Source, column: str | None, skipped: Counter[str]) -> Iterator[Source]:
-    """Yield a source for every line of a list; count blank lines.
+def lines(given: InputItem, column: str | None, skipped: Counter[str]) -> Iterator[InputItem]:
+    """Yield an item for every line of a list; count blank lines.
 
     Raises:
         UsageError: the list cannot be read, has no such column, or what its URLs need is not installed.
@@ -42,11 +42,11 @@ def lines(given: Source, column: str | None, skipped: Counter[str]) -> Iterator[
         if not name or name.isspace():
             skipped["blank line"] += 1
         else:
-            yield resolver.source(name)
+            yield resolver.item(name)
 
 
 class _Resolver:
-    """Makes sources of the lines of one list."""
+    """Makes items of the lines of one list."""
 
     def __init__(self, location: str) -> None:
         self._url = location if is_url(location) else ""
@@ -58,8 +58,8 @@ class _Resolver:
         self._prefix = self._folder if self._folder.endswith("/") else f"{self._folder}/"
         self._schemes: set[str] = set()
 
-    def source(self, name: str) -> Source:
-        """Return the source for a line."""
+    def item(self, name: str) -> InputItem:
+        """Return the item for a line."""
         if is_url(name):
             if name[:7].lower() == "file://":
                 return self._local(remote.local_path(name))
@@ -70,17 +70,17 @@ class _Resolver:
         if urlsplit(self._url).scheme in web.SCHEMES:
             return remote.named(urljoin(self._url, name))
         below = posixpath.normpath(name)
-        return Source(f"{self._folder}/{below}", self._root, path_text(below), None, None)
+        return InputItem(f"{self._folder}/{below}", self._root, path_text(below), None, None)
 
-    def _local(self, name: str) -> Source:
+    def _local(self, name: str) -> InputItem:
         location = os.path.join(self._prefix, name)  # noqa: PTH118 a Path a line would be slow
         if "/." in location or "//" in location:
             location = str(absolute(Path(location)))
         size, mtime = file_facts(location)
         if location.startswith(self._prefix):
-            return Source(location, self._root, path_text(location[len(self._prefix) :]), size, mtime)
+            return InputItem(location, self._root, path_text(location[len(self._prefix) :]), size, mtime)
         anchor = Path(location).anchor
-        return Source(location, anchor, path_text(location[len(anchor) :]), size, mtime)
+        return InputItem(location, anchor, path_text(location[len(anchor) :]), size, mtime)
 
     def _require(self, url: str) -> None:
         """Stop at the first line that needs something to be installed; an unknown scheme is a row that fails."""
@@ -142,9 +142,9 @@ def _table(stream: BinaryIO, column: str | None, shown: str, *, tabs: bool) -> I
         first = text.readline()
         delimiter = "\t" if tabs else ";" if first.count(";") > first.count(",") else ","
         header = next(csv.reader([first], delimiter=delimiter), [])
-        place = header.index(_column(header, column, shown))
+        position = header.index(_column(header, column, shown))
         for row in csv.reader(text, delimiter=delimiter):
-            yield row[place] if place < len(row) else ""
+            yield row[position] if position < len(row) else ""
     finally:
         # standard input, and what the caller closes itself
         text.detach()

@@ -5,20 +5,20 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from aaam_pipeline.annotate.sources.base import Facts, Source, Wanted, file_facts, reason
+from aaam_pipeline.annotate.inputs.base import Facts, InputItem, NameFilter, file_facts, reason
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import UsageError
 
 
 class Entry(NamedTuple):
-    """A name in a folder; its facts where listing told them."""
+    """A name in a folder; its facts where listing gave them."""
 
     name: str
     folder: bool
     facts: Facts | None = None
 
 
-class Place(Protocol):
+class FileLister(Protocol):
     """Where folders are listed."""
 
     def entries(self, folder: str) -> Iterator[Entry]:
@@ -35,7 +35,7 @@ class Place(Protocol):
         """Return what is the same for a folder reached in two ways; None if there is only one way."""
 
 
-class Local:
+class LocalLister:
     """The file system of this machine. Links are followed."""
 
     def entries(self, folder: str) -> Iterator[Entry]:
@@ -58,10 +58,10 @@ class Tree(NamedTuple):
     """A folder to search; for a glob, the folder before its first wildcard."""
 
     top: str
-    wanted: Wanted
-    place: Place
+    name_filter: NameFilter
+    lister: FileLister
 
-    def walk(self, skipped: Counter[str]) -> Iterator[Source]:
+    def walk(self, skipped: Counter[str]) -> Iterator[InputItem]:
         """Yield the files wanted: those of a folder by name, then its folders by name; count what is left out.
 
         Raises:
@@ -78,7 +78,7 @@ class Tree(NamedTuple):
                 continue
             folder = self.top if not below else f"{_prefix(self.top)}{below}"
             try:
-                identity = self.place.identity(folder)
+                identity = self.lister.identity(folder)
                 if identity is not None and identity in ancestors:
                     skipped["link loop"] += 1
                     continue
@@ -93,13 +93,13 @@ class Tree(NamedTuple):
             prefix, shown = _prefix(folder), f"{path_text(below)}/" if below else ""
             for name in files:
                 location = prefix + name
-                size, mtime = facts.get(name) or self.place.facts(location)
-                yield Source(location, root, shown + path_text(name), size, mtime)
+                size, mtime = facts.get(name) or self.lister.facts(location)
+                yield InputItem(location, root, shown + path_text(name), size, mtime)
 
     def holds(self, location: str) -> bool:
-        """Tell whether walking yields a location, without walking."""
+        """Return whether walking yields a location, without walking."""
         prefix = _prefix(self.top)
-        return location.startswith(prefix) and not self.wanted.refuses(location[len(prefix) :])
+        return location.startswith(prefix) and not self.name_filter.refuses(location[len(prefix) :])
 
     def _list(self, folder: str, below: str, skipped: Counter[str]) -> tuple[list[str], list[str], dict[str, Facts]]:
         """Return paths of the folders to enter, names of the files to take, facts known of these."""
@@ -107,9 +107,10 @@ class Tree(NamedTuple):
         files: list[str] = []
         facts: dict[str, Facts] = {}
         before = f"{below}/" if below else ""
-        for name, is_folder, known in self.place.entries(folder):
+        for name, is_folder, known in self.lister.entries(folder):
             path = before + name
-            refused = self.wanted.refuses_folder(name, path) if is_folder else self.wanted.refuses_file(name, path)
+            refuses = self.name_filter.refuses_folder if is_folder else self.name_filter.refuses_file
+            refused = refuses(name, path)
             if refused:
                 skipped[refused] += 1
             elif is_folder:

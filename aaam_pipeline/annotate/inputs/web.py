@@ -6,7 +6,7 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from aaam_pipeline.annotate.sources.base import date_moment, reason
+from aaam_pipeline.annotate.inputs.base import reason, to_microseconds
 from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import ImageError
 
@@ -19,14 +19,16 @@ LARGEST = 1 << 30
 DEADLINE = 300.0
 
 
-class Answer(NamedTuple):
-    """What a server told of a file: when it was modified (microseconds since 1970), and its whole size for a part."""
+class RemoteFacts(NamedTuple):
+    """What a server says of a file: when it was modified (microseconds since 1970), and its whole size for a part."""
 
     mtime: int | None
     total: int | None
 
 
-def get(url: str, start: int | None = None, end: int | None = None, largest: int = LARGEST) -> tuple[bytes, Answer]:
+def get(
+    url: str, start: int | None = None, end: int | None = None, largest: int = LARGEST
+) -> tuple[bytes, RemoteFacts]:
     """Return the content of a URL, or its bytes from `start` up to `end`.
 
     Raises:
@@ -39,14 +41,14 @@ def get(url: str, start: int | None = None, end: int | None = None, largest: int
 
 def download(
     url: str, into: BinaryIO, start: int | None = None, end: int | None = None, largest: int | None = None
-) -> Answer:
+) -> RemoteFacts:
     """Write the content of a URL, or a part of it, into an empty file; try again what may pass.
 
     Raises:
         ImageError: the server refuses or cannot be reached, the content is cut off or larger than `largest`.
     """
 
-    def attempt() -> Answer:
+    def attempt() -> RemoteFacts:
         into.seek(0)
         into.truncate()
         return _request(url, into, start, end, largest)
@@ -57,7 +59,7 @@ def download(
         raise ImageError("unreadable", reason(error)) from None
 
 
-def _request(url: str, into: BinaryIO, start: int | None, end: int | None, largest: int | None) -> Answer:
+def _request(url: str, into: BinaryIO, start: int | None, end: int | None, largest: int | None) -> RemoteFacts:
     headers = {} if start is None else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
     try:
         with http.request(url, headers) as response:
@@ -66,7 +68,7 @@ def _request(url: str, into: BinaryIO, start: int | None, end: int | None, large
                 no_ranges = "the server sends whole files only (no range requests)"
                 raise ImageError("unreadable", no_ranges if response.status == 200 else wrong)
             _copy(response, into, largest)
-            return Answer(_modified(response), _total(response))
+            return RemoteFacts(_modified(response), _total(response))
     except http.PermanentError as error:
         raise ImageError("unreadable", reason(error)) from None
     except OSError as error:
@@ -89,7 +91,7 @@ def _copy(response: "BaseHTTPResponse", into: BinaryIO, largest: int | None) -> 
 
 def _modified(response: "BaseHTTPResponse") -> int | None:
     try:
-        return date_moment(parsedate_to_datetime(response.headers["Last-Modified"]))
+        return to_microseconds(parsedate_to_datetime(response.headers["Last-Modified"]))
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
 

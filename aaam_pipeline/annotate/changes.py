@@ -1,4 +1,4 @@
-"""What is to be done: the inputs as they are now against the rows that are there already.
+"""What has changed: the inputs as they are now against the rows that are there already.
 
 A row is kept as long as its input has the size and the modification time it had; where the time alone differs, the
 content decides by its hash. DuckDB joins the two in a scratch file, so that neither side is ever held in memory.
@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aaam_pipeline.annotate import fetch, writer
-from aaam_pipeline.annotate.sources import Source
+from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.annotate.writer import regroup
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, ImageError
 from aaam_pipeline.core.progress import Reporter
 
-SOURCES = pa.schema(
+TODO_SCHEMA = pa.schema(
     [
         # bytes, since a name on disk need not be UTF-8
         ("location", pa.binary()),
@@ -59,7 +59,7 @@ WITH now AS (SELECT *, row_number() OVER (PARTITION BY root, path ORDER BY input
 SELECT now.input, before.part, before.row, before.sha256, CAST(NULL AS BIGINT) AS mtime,
        CASE WHEN before.row IS NULL THEN 'new'
             WHEN before.status = 'failed' AND ? THEN 'retried'
-            -- a URL of a list tells neither size nor time
+            -- of a URL in a list neither size nor time is known
             WHEN contains(now.root, '://') AND now.bytes IS NULL THEN 'kept'
             WHEN now.bytes IS DISTINCT FROM before.bytes THEN 'changed'
             WHEN now.mtime IS NOT DISTINCT FROM before.mtime THEN 'kept'
@@ -77,7 +77,7 @@ SELECT coalesce(sum(greatest(rows - coalesce(lines, 0), 0)), 0) FROM before LEFT
 """
 
 
-class Tally(NamedTuple):
+class ChangeCounts(NamedTuple):
     """How many inputs are what. `retried`: failed before, and asked for again; `deleted`: rows without an input."""
 
     new: int = 0
@@ -97,18 +97,18 @@ class Tally(NamedTuple):
         return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-class Ledger:
-    """The inputs, the rows before, and what follows; a context manager over a scratch folder."""
+class ChangeDetector:
+    """Compares the inputs with the rows that are there; a context manager over a scratch folder."""
 
     def __init__(self, scratch: Path) -> None:
-        """Work in `scratch`, an empty folder that the caller removes.
+        """Use `scratch`, an empty folder that the caller removes.
 
         Raises:
             AaamError: it cannot be written to; so may everything here.
         """
         self._scratch = scratch
         try:
-            self._database = duckdb.connect(str(scratch / "ledger.duckdb"))
+            self._database = duckdb.connect(str(scratch / "changes.duckdb"))
             self._database.execute(TABLES)
         except FULL as error:
             raise self._full(error) from None
@@ -128,34 +128,34 @@ class Ledger:
         if isinstance(error, FULL):
             raise self._full(error) from None
 
-    def record(self, sources: Iterable[Source]) -> None:
-        """Take down the inputs as they are now; `inputs` and `listing_hash` are known afterwards."""
+    def record(self, items: Iterable[InputItem]) -> None:
+        """Store the inputs as they are now; `inputs` and `listing_hash` are known afterwards."""
         hashes = []
-        remaining = iter(sources)
+        remaining = iter(items)
         while chunk := list(islice(remaining, CHUNK)):
             numbers = pa.array(range(self.inputs, self.inputs + len(chunk)), pa.int64())
             columns = to_table(chunk)
-            hashes.append(fingerprint([repr(source) for source in chunk]))
+            hashes.append(fingerprint([repr(tuple(item)) for item in chunk]))
             self._insert("listed", columns.add_column(0, "input", numbers))
             self.inputs += len(chunk)
         self.listing_hash = fingerprint(hashes)
 
-    def compare(self, bases: Sequence[Sequence[Path]], retry_failed: bool, report: Reporter) -> Tally:
+    def compare(self, existing: Sequence[Sequence[Path]], retry_failed: bool, report: Reporter) -> ChangeCounts:
         """Match the inputs with the rows that are there: parts of one or more folders, the preferred one first.
 
         Raises:
             IntegrityError: a part cannot be read.
         """
-        parts = [(base, part) for base, parts in enumerate(bases) for part in parts]
+        parts = [(base, part) for base, parts in enumerate(existing) for part in parts]
         for number, (base, part) in enumerate(parts):
             self._insert("rows", _facts(base, number, part))
         self._database.execute(MATCH, [retry_failed])
-        self._look_into_touched(report)
+        self._compare_touched(report)
         states = dict(self._database.execute("SELECT state, count(*) FROM matched GROUP BY 1").fetchall())
-        return Tally(**states, deleted=self._one(DELETED))
+        return ChangeCounts(**states, deleted=self._one(DELETED))
 
     def stale(self) -> bool:
-        """Tell whether a row is no input's, or has a modification time that its input no longer has."""
+        """Return whether a row is no input's, or has a modification time that its input no longer has."""
         surplus = self._one("SELECT (SELECT count(*) FROM rows) - (SELECT count(row) FROM matched)")
         return bool(surplus or self._one("SELECT count(mtime) FROM matched WHERE state = 'kept'"))
 
@@ -185,12 +185,12 @@ class Ledger:
             "SELECT listed.* EXCLUDE (input) FROM listed JOIN matched USING (input) WHERE state != 'kept' "
             "ORDER BY input"
         )
-        with pq.ParquetWriter(path, SOURCES) as writer:
+        with pq.ParquetWriter(path, TODO_SCHEMA) as writer:
             for rows in regroup(found.to_arrow_reader(), part_size):
-                writer.write_table(rows.cast(SOURCES), row_group_size=part_size)
+                writer.write_table(rows.cast(TODO_SCHEMA), row_group_size=part_size)
 
-    def _look_into_touched(self, report: Reporter) -> None:
-        """Tell by its content whether an input whose modification time alone is new has changed."""
+    def _compare_touched(self, report: Reporter) -> None:
+        """Compare the contents of inputs whose modification time alone is new."""
         touched = self._database.sql(
             "SELECT listed.*, matched.sha256 FROM listed JOIN matched USING (input) WHERE state = 'touched' "
             "ORDER BY input"
@@ -200,7 +200,7 @@ class Ledger:
         same: list[bool] = []
         with report.task("compare", touched.num_rows) as advance, ThreadPoolExecutor(HASHING) as pool:
             for chunk in touched.to_batches(256):
-                hashes = pool.map(_sha256, to_sources(chunk))
+                hashes = pool.map(_sha256, to_items(chunk))
                 same += [now == before for now, before in zip(hashes, chunk["sha256"].to_pylist(), strict=True)]
                 advance(chunk.num_rows)
         answers = pa.table({"input": touched["input"], "mtime": touched["mtime"], "same": pa.array(same)})
@@ -224,18 +224,19 @@ class Ledger:
         return int(self._database.execute(query).fetchall()[0][0])
 
 
-def to_table(sources: Sequence[Source]) -> pa.Table:
-    """Return sources as rows of the schema `SOURCES`."""
-    locations = [source.location.encode("utf8", "surrogateescape") for source in sources]
-    columns = [locations, *([getattr(source, name) for source in sources] for name in SOURCES.names[1:])]
-    return pa.table([pa.array(column, kind) for column, kind in zip(columns, SOURCES.types, strict=True)], SOURCES)
+def to_table(items: Sequence[InputItem]) -> pa.Table:
+    """Return items as rows of the schema `TODO_SCHEMA`."""
+    locations = [item.location.encode("utf8", "surrogateescape") for item in items]
+    columns = [locations, *([getattr(item, name) for item in items] for name in TODO_SCHEMA.names[1:])]
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, TODO_SCHEMA.types, strict=True)]
+    return pa.table(arrays, TODO_SCHEMA)
 
 
-def to_sources(rows: pa.Table | pa.RecordBatch) -> Iterator[Source]:
-    """Yield the sources that `to_table` made rows of."""
-    columns = [rows[name].to_pylist() for name in SOURCES.names]
+def to_items(rows: pa.Table | pa.RecordBatch) -> Iterator[InputItem]:
+    """Yield the items that `to_table` made rows of."""
+    columns = [rows[name].to_pylist() for name in TODO_SCHEMA.names]
     for location, *rest in zip(*columns, strict=True):
-        yield Source(location.decode("utf8", "surrogateescape"), *rest)
+        yield InputItem(location.decode("utf8", "surrogateescape"), *rest)
 
 
 def _facts(base: int, number: int, part: Path) -> pa.Table:
@@ -246,8 +247,8 @@ def _facts(base: int, number: int, part: Path) -> pa.Table:
     return pa.table([*columns, *facts.columns], [*numbers, *FACTS])
 
 
-def _sha256(source: Source) -> str | None:
+def _sha256(item: InputItem) -> str | None:
     try:
-        return hashlib.sha256(fetch.read(source).data).hexdigest()
+        return hashlib.sha256(fetch.read(item).data).hexdigest()
     except ImageError:
         return None

@@ -25,22 +25,22 @@ from decoding import (
     write_noise,
 )
 
-from aaam_pipeline.annotate import decoders
-from aaam_pipeline.annotate.decoders import Decoders
-from aaam_pipeline.annotate.reader import Image
+from aaam_pipeline.annotate import decoder_pool
+from aaam_pipeline.annotate.decoder_pool import DecoderPool
+from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.errors import AaamError
 
 pytestmark = pytest.mark.slow
 
 PARENT = """
 import sys
-from aaam_pipeline.annotate import sources
-from aaam_pipeline.annotate.decoder import Setup
-from aaam_pipeline.annotate.decoders import Decoders
-found = sources.find(sys.argv[1:])
-with Decoders(Setup(32, 10**6), 3, 600, "evil_decoder") as pool:
+from aaam_pipeline.annotate import inputs
+from aaam_pipeline.annotate.decoder import DecodeSetup
+from aaam_pipeline.annotate.decoder_pool import DecoderPool
+found = inputs.find(sys.argv[1:])
+with DecoderPool(DecodeSetup(32, 10**6), 3, 600, "evil_decoder") as pool:
     for image in pool.read(found, 8):
-        print(image.source.path, flush=True)
+        print(image.item.path, flush=True)
 """
 
 
@@ -57,16 +57,16 @@ def nothing_is_left_behind() -> Iterator[None]:
 
 def test_a_module_that_is_not_there_is_one_clear_error(folder: Path) -> None:
     with (
-        Decoders(SETUP, 2, 60, "no_such_decoder") as pool,
+        DecoderPool(SETUP, 2, 60, "no_such_decoder") as pool,
         pytest.raises(AaamError, match=r"a decoding process does not start \(exit code 1\)"),
     ):
         list(pool.read(good(folder), 8))
 
 
 def test_a_process_that_never_is_ready_is_one_clear_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders, "START_SECONDS", 0.5)
+    monkeypatch.setattr(decoder_pool, "START_SECONDS", 0.5)
     monkeypatch.setattr("sys.executable", "/bin/yes")
-    with Decoders(SETUP, 2, 60) as pool, pytest.raises(AaamError, match="does not start"):
+    with DecoderPool(SETUP, 2, 60) as pool, pytest.raises(AaamError, match="does not start"):
         list(pool.read(good(folder), 8))
 
 
@@ -85,7 +85,7 @@ def test_whoever_stops_listening_is_not_waited_for(kind: type[BaseException], fo
     wanted = [*good(folder)[:1], evil(tmp_path / "a.jpg", b"HANG"), *good(folder)]
     started = time.monotonic()
     try:
-        with Decoders(SETUP, 2, 60, EVIL) as pool:
+        with DecoderPool(SETUP, 2, 60, EVIL) as pool:
             for _ in pool.read(wanted, 8):
                 if kind is GeneratorExit:
                     break
@@ -95,7 +95,7 @@ def test_whoever_stops_listening_is_not_waited_for(kind: type[BaseException], fo
     assert time.monotonic() - started < 20
 
 
-def ended(reading: Iterator[Image]) -> None:
+def ended(reading: Iterator[ReadImage]) -> None:
     with suppress(CancelledError, AaamError):
         next(reading, None)
 
@@ -104,7 +104,7 @@ def test_whoever_stops_while_a_process_starts_does_not_wait_for_what_hangs(folde
     images = [evil(tmp_path / "a.jpg", b"HANG_IN_C"), evil(tmp_path / "b.jpg", b"HANG_IN_C")]
     for pause in (0.0, 0.02, 0.1, 0.2, 0.4):
         started = time.monotonic()
-        with Decoders(SETUP, 2, 60, EVIL) as pool:
+        with DecoderPool(SETUP, 2, 60, EVIL) as pool:
             reading = pool.read(images, 8)
             stopper = threading.Thread(target=ended, args=(reading,), daemon=True)
             stopper.start()
@@ -115,7 +115,7 @@ def test_whoever_stops_while_a_process_starts_does_not_wait_for_what_hangs(folde
 
 
 def test_a_second_reading_follows_the_first(folder: Path) -> None:
-    with Decoders(SETUP, 2, 60) as pool:
+    with DecoderPool(SETUP, 2, 60) as pool:
         for _ in range(2):
             images = list(pool.read(good(folder), 4))
             check_as_read_here(images, good(folder))
@@ -123,7 +123,7 @@ def test_a_second_reading_follows_the_first(folder: Path) -> None:
 
 def test_no_images_are_no_work() -> None:
     before = children(os.getpid())
-    with Decoders(SETUP, 2, 60) as pool:
+    with DecoderPool(SETUP, 2, 60) as pool:
         assert list(pool.read([], 4)) == []
         assert children(os.getpid()) == before
 
@@ -155,7 +155,7 @@ def test_a_run_that_is_stopped_for_a_while_blames_no_image(folder: Path, tmp_pat
     for name in names:
         name.write_bytes(b"NAP " + picture)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    program = PARENT.replace("600", "1.5").replace("image.source.path", "image.source.path, image.picture")
+    program = PARENT.replace("600", "1.5").replace("image.item.path", "image.item.path, image.picture")
     words = [sys.executable, "-c", program, str(folder / "00.png"), *map(str, names)]
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
         assert parent.stdout is not None

@@ -22,8 +22,8 @@ from decoding import (
 )
 from web_server import serving
 
-from aaam_pipeline.annotate import reader, sources
-from aaam_pipeline.annotate.decoders import Decoders
+from aaam_pipeline.annotate import inputs, reader
+from aaam_pipeline.annotate.decoder_pool import DecoderPool
 from aaam_pipeline.core import http
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def test_thousands_of_images_come_in_order_each_with_its_own_pixels(workers: int
     order = np.random.default_rng(1).integers(0, 40, 2000).tolist()
     wanted = [good(folder)[number] for number in order]
     images = read(wanted, workers)
-    assert [image.source for image in images] == wanted
+    assert [image.item for image in images] == wanted
     check_as_read_here(images[-40:], wanted[-40:])
     expected = {each.path: reader.read_one(each, SIZE).picture.pixels_SS3.sum() for each in good(folder)}
     assert [image.picture.pixels_SS3.sum() for image in images] == [expected[each.path] for each in wanted]
@@ -90,14 +90,14 @@ def test_processes_killed_from_outside_again_and_again_cost_nothing(folder: Path
     picture = Path(good(folder)[0].location).read_bytes()
     slow = [evil(tmp_path / f"{number:02d}.jpg", b"SLOW " + picture) for number in range(60)]
     before = children(os.getpid())
-    with Decoders(SETUP, 2, 60, EVIL) as pool:
+    with DecoderPool(SETUP, 2, 60, EVIL) as pool:
         images = []
         for number, image in enumerate(pool.read(slow, 8)):
             images.append(image)
             if number % 20 == 10:
                 os.kill(min(children(os.getpid()) - before), signal.SIGKILL)
     assert kinds(images) == ["ok"] * 60
-    assert [image.source for image in images] == slow
+    assert [image.item for image in images] == slow
 
 
 def test_many_crashes_in_a_row_use_nothing_up(folder: Path, tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_images_of_the_web_beside_local_ones_and_crashes(folder: Path, tmp_path:
         for path in folder.glob("*.png"):
             site.files[f"/{path.name}"] = path.read_bytes()
         site.files["/bad.png"] = b"CRASH"
-        remote = list(sources.find([f"{site.url}/{name}.png" for name in ("00", "bad", "01", "gone")]))
-        many = list(sources.find([f"{site.url}/{number:02d}.png" for number in range(2, 40)]))
+        remote = list(inputs.find([f"{site.url}/{name}.png" for name in ("00", "bad", "01", "gone")]))
+        many = list(inputs.find([f"{site.url}/{number:02d}.png" for number in range(2, 40)]))
         wanted = [*remote, *good(folder)[:5], *many, evil(tmp_path / "a.jpg", b"CRASH"), *good(folder)[5:]]
         images = read(wanted)
         failures = {"bad.png": "decoder_crashed", "gone.png": "unreadable", "a.jpg": "decoder_crashed"}

@@ -1,4 +1,4 @@
-"""Which images are annotated: folders, files, globs, lists and tars, local or by URL -> a stream of sources.
+"""Which images are annotated: folders, files, globs, lists and tars, local or by URL -> a stream of `InputItem`s.
 
 Only what an input needs is imported: a local folder needs neither fsspec nor pyarrow.
 """
@@ -9,19 +9,19 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aaam_pipeline.annotate.sources import arguments, lists, shards
-from aaam_pipeline.annotate.sources.base import (
+from aaam_pipeline.annotate.inputs import arguments, lists, shards
+from aaam_pipeline.annotate.inputs.base import (
     LIST_SUFFIXES,
     SHARD_SUFFIX,
     SUFFIXES,
     Facts,
+    InputItem,
     Selection,
-    Source,
     file_facts,
     is_url,
     suffix,
 )
-from aaam_pipeline.annotate.sources.tree import Tree
+from aaam_pipeline.annotate.inputs.tree import Tree
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import UsageError
 
@@ -29,14 +29,14 @@ BEYOND_LIMIT = "beyond the limit"
 # what makes a listing less than all there is: rows that are missing from it are not those of deleted images
 INCOMPLETE = (BEYOND_LIMIT, "unreadable folder")
 
-__all__ = ["INCOMPLETE", "SUFFIXES", "Facts", "Selection", "Source", "find", "is_url", "source"]
+__all__ = ["INCOMPLETE", "SUFFIXES", "Facts", "InputItem", "Selection", "find", "is_url", "local_item"]
 
 _EVERYTHING = Selection()
 
 
 def find(
     inputs: Sequence[str | Path], selection: Selection = _EVERYTHING, skipped: Counter[str] | None = None
-) -> Iterator[Source]:
+) -> Iterator[InputItem]:
     """Return the images of all inputs, one after the other, always in the same order; nothing is kept of them.
 
     An image found again under the same name by a later folder, glob or file is left out. Lists and tars are taken as
@@ -46,18 +46,18 @@ def find(
         UsageError: at once, an input is not there or of no known kind; while iterating, an input cannot be read, or
             there was no image in any of them.
     """
-    tally = Counter() if skipped is None else skipped
+    left_out = Counter() if skipped is None else skipped
     given = list(dict.fromkeys(str(each) for each in inputs))
     chosen = [argument for each in given for argument in arguments.parse(each, selection)]
-    return _limited(_some(chosen, given, selection, tally), selection.limit, tally)
+    return _limited(_some(chosen, given, selection, left_out), selection.limit, left_out)
 
 
-def source(file: Path, root: Path) -> Source:
+def local_item(file: Path, root: Path) -> InputItem:
     """Return the input for a local file below a root."""
-    return Source(str(file), path_text(root), path_text(file.relative_to(root).as_posix()), *file_facts(str(file)))
+    return InputItem(str(file), path_text(root), path_text(file.relative_to(root).as_posix()), *file_facts(str(file)))
 
 
-def _limited(images: Iterator[Source], limit: int | None, skipped: Counter[str]) -> Iterator[Source]:
+def _limited(images: Iterator[InputItem], limit: int | None, skipped: Counter[str]) -> Iterator[InputItem]:
     """Yield the first `limit` images, and count one as skipped if there are more."""
     yield from islice(images, limit)
     if limit is not None and any(True for _ in images):
@@ -65,8 +65,8 @@ def _limited(images: Iterator[Source], limit: int | None, skipped: Counter[str])
 
 
 def _some(
-    chosen: Sequence[Tree | Source], given: Sequence[str], selection: Selection, skipped: Counter[str]
-) -> Iterator[Source]:
+    chosen: Sequence[Tree | InputItem], given: Sequence[str], selection: Selection, skipped: Counter[str]
+) -> Iterator[InputItem]:
     """Yield the images; raise if there is none."""
     any_found = False
     for found in _once(chosen, skipped):
@@ -80,12 +80,12 @@ def _some(
         raise UsageError(f"no images in {names}: {looked}" + (f"; left out: {left_out}" if left_out else ""))
 
 
-def _once(chosen: Sequence[Tree | Source], skipped: Counter[str]) -> Iterator[Source]:
+def _once(chosen: Sequence[Tree | InputItem], skipped: Counter[str]) -> Iterator[InputItem]:
     """Yield files, lists and tars, each once. Only the inputs are kept, never what is found in them."""
     trees: list[Tree] = []
     named: set[str] = set()
     for argument in chosen:
-        if isinstance(argument, Source):
+        if isinstance(argument, InputItem):
             if argument.location not in named and not any(tree.holds(argument.location) for tree in trees):
                 named.add(argument.location)
                 yield arguments.look_at(argument)
@@ -96,7 +96,7 @@ def _once(chosen: Sequence[Tree | Source], skipped: Counter[str]) -> Iterator[So
             trees.append(argument)
 
 
-def _expand(found: Source, selection: Selection, skipped: Counter[str]) -> Iterator[Source]:
+def _expand(found: InputItem, selection: Selection, skipped: Counter[str]) -> Iterator[InputItem]:
     """Yield the images that a list or a tar holds; an image is itself."""
     kind = suffix(urlsplit(found.location).path if is_url(found.location) else found.location)
     if kind == SHARD_SUFFIX:

@@ -1,4 +1,4 @@
-"""What every kind of input shares: a source, the options of the search, which names are wanted, facts of a file."""
+"""What every kind of input shares: the item, the options of the search, which names are wanted, facts of a file."""
 
 import os
 import re
@@ -25,8 +25,8 @@ _LAST = 253_402_300_799 * 10**6
 Facts = tuple[int | None, int | None]
 
 
-class Source(NamedTuple):
-    """One input image: where its bytes lie, its name in the annotations, and what listing it told of it.
+class InputItem(NamedTuple):
+    """One input image: where its bytes lie, its name in the annotations, and the facts that listing it gave.
 
     Attributes:
         location: a local path (bytes that are not UTF-8 as `os.fsdecode` gives them) or a URL.
@@ -35,7 +35,7 @@ class Source(NamedTuple):
         bytes: its size as listed; None: not known (a URL of a list, a file that is not there or not a regular one).
         mtime: microseconds since 1970; None: not known.
         offset: where a tar's member begins in `location`, `bytes` long. With `bytes` None: from here on nothing could
-            be read of the tar; reading this source fails and says so.
+            be read of the tar; reading this item fails and says so.
     """
 
     location: str
@@ -64,7 +64,7 @@ class Selection(NamedTuple):
     limit: int | None = None
 
 
-class Wanted:
+class NameFilter:
     """Decides on names below a root. The same answer while walking and when asked about a path later."""
 
     def __init__(self, selection: Selection, pattern: Sequence[str] = ()) -> None:
@@ -109,7 +109,7 @@ class Wanted:
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Tell whether the names of a path match the components of a glob; `**` stands for any number of folders."""
+    """Return whether the names of a path match the components of a glob; `**` stands for any number of folders."""
     if not pattern:
         return not names
     if pattern[0] == "**":
@@ -118,7 +118,7 @@ def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _leads_to(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Tell whether a folder may hold matches of a glob."""
+    """Return whether a folder may hold matches of a glob."""
     if not names or (pattern and pattern[0] == "**"):
         return True
     return len(pattern) > 1 and fnmatchcase(names[0], pattern[0]) and _leads_to(names[1:], pattern[1:])
@@ -130,12 +130,12 @@ def suffix(name: str) -> str:
 
 
 def is_url(location: str) -> bool:
-    """Tell a URL from a local path."""
+    """Return whether a location is a URL, not a local path."""
     return "://" in location and _URL.match(location) is not None
 
 
 def has_wildcard(text: str) -> bool:
-    """Tell whether a text may be a glob."""
+    """Return whether a text may be a glob."""
     return any(character in text for character in "*?[")
 
 
@@ -147,15 +147,15 @@ def file_facts(location: str) -> Facts:
         return None, None
     if not stat.S_ISREG(status.st_mode):
         return None, None
-    return status.st_size, moment(status.st_mtime_ns // 1000)
+    return status.st_size, valid_mtime(status.st_mtime_ns // 1000)
 
 
-def moment(microseconds: int) -> int | None:
+def valid_mtime(microseconds: int) -> int | None:
     """Return a time since 1970; None where it is no date (a file system may hold the year 40000)."""
     return microseconds if _FIRST <= microseconds <= _LAST else None
 
 
-def date_moment(date: datetime) -> int:
+def to_microseconds(date: datetime) -> int:
     """Return a date as microseconds since 1970; one without a zone is taken for UTC."""
     aware = date if date.tzinfo else date.replace(tzinfo=UTC)
     return (aware - _EPOCH) // timedelta(microseconds=1)

@@ -1,7 +1,7 @@
-"""Decoding processes, and how their deaths are lived with.
+"""A pool of decoding processes that survives their crashes.
 
-A process that crashes or hangs takes down its own image only: that one fails, the process is started anew, and what
-was queued behind it is decoded there. Each process has a thread here that feeds it and waits for its answers.
+A process that crashes or hangs fails its own image only: the process is started anew, and what was queued behind that
+image is decoded there. Each process has a thread here that feeds it and waits for its answers.
 """
 
 import mmap
@@ -24,9 +24,9 @@ import msgspec
 import numpy as np
 
 from aaam_pipeline.annotate import reader
-from aaam_pipeline.annotate.decoder import Setup
-from aaam_pipeline.annotate.reader import Image
-from aaam_pipeline.annotate.sources import Source, is_url
+from aaam_pipeline.annotate.decoder import DecodeSetup
+from aaam_pipeline.annotate.inputs import InputItem, is_url
+from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.errors import AaamError, ImageError
 from aaam_pipeline.imaging.resizing import DecodedImage
 
@@ -38,20 +38,20 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 PROGRAM = "aaam_pipeline.annotate.decoder"
 
 
-class Task(NamedTuple):
-    """A source on its way, and where its image is waited for."""
+class DecodeTask(NamedTuple):
+    """An input on its way, and the future of its image."""
 
-    source: Source
-    image: Future[Image]
+    item: InputItem
+    image: Future[ReadImage]
 
 
-class Decoders:
+class DecoderPool:
     """A pool of decoding processes; a context manager. `read` may be called again, after the one before is through."""
 
-    def __init__(self, setup: Setup, workers: int, timeout: float, program: str = PROGRAM) -> None:
+    def __init__(self, setup: DecodeSetup, workers: int, timeout: float, program: str = PROGRAM) -> None:
         """Use `workers` processes; `timeout`: seconds after which an image is given up. Tests name other programs."""
         self._setup, self._timeout, self._program = setup, timeout, program
-        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._tasks: SimpleQueue[DecodeTask | None] = SimpleQueue()
         self._processes: list[_Process | None] = [None] * workers
         self._threads = [threading.Thread(target=self._serve, args=(number,), daemon=True) for number in range(workers)]
         self._closed = False
@@ -78,31 +78,31 @@ class Decoders:
             if task := self._tasks.get():
                 task.image.cancel()
 
-    def read(self, sources: Iterable[Source], ahead: int) -> Iterator[Image]:
-        """Yield one `Image` for every source, in order; about `ahead` are decoded and waiting.
+    def read(self, items: Iterable[InputItem], ahead: int) -> Iterator[ReadImage]:
+        """Yield one `ReadImage` for every item, in order; about `ahead` are decoded and waiting.
 
         Raises:
             AaamError: decoding processes cannot be started.
         """
-        remaining = iter(sources)
-        pending: deque[Future[Image]] = deque()
+        remaining = iter(items)
+        pending: deque[Future[ReadImage]] = deque()
         enough = 1
         while True:
-            while len(pending) < enough and (source := next(remaining, None)):
-                pending.append(self._submit(source))
-                enough = ahead + len(self._threads) * _ahead(source)
+            while len(pending) < enough and (item := next(remaining, None)):
+                pending.append(self._submit(item))
+                enough = ahead + len(self._threads) * _ahead(item)
             if not pending:
                 return
             yield pending.popleft().result()
 
-    def _submit(self, source: Source) -> "Future[Image]":
-        task = Task(source, Future())
+    def _submit(self, item: InputItem) -> "Future[ReadImage]":
+        task = DecodeTask(item, Future())
         self._tasks.put(task)
         return task.image
 
     def _serve(self, number: int) -> None:
         """Keep one process at work until the pool is closed."""
-        waiting: deque[Task] = deque()
+        waiting: deque[DecodeTask] = deque()
         try:
             self._serve_tasks(number, waiting)
         except Exception as error:
@@ -116,7 +116,7 @@ class Decoders:
             for task in waiting:
                 task.image.cancel()
 
-    def _serve_tasks(self, number: int, waiting: "deque[Task]") -> None:
+    def _serve_tasks(self, number: int, waiting: "deque[DecodeTask]") -> None:
         suspect = False
         while self._take(waiting):
             process = self._processes[number]
@@ -128,7 +128,7 @@ class Decoders:
                 process.wait_until_ready()
             try:
                 # an image that a process died of is tried again with nothing behind it
-                process.send([task.source for task in (islice(waiting, 1) if suspect else waiting)])
+                process.send([task.item for task in (islice(waiting, 1) if suspect else waiting)])
                 image = process.receive(self._timeout)
             except TimeoutError:
                 self._end(number)
@@ -150,10 +150,10 @@ class Decoders:
             process.kill()
             process.close()
 
-    def _take(self, waiting: "deque[Task]") -> bool:
-        """Take tasks as far as one process can use them, waiting for the first; tell whether there is any."""
+    def _take(self, waiting: "deque[DecodeTask]") -> bool:
+        """Take tasks as far as one process can use them, waiting for the first; return whether there is any."""
         while not self._closed:
-            if waiting and len(waiting) >= _ahead(waiting[-1].source):
+            if waiting and len(waiting) >= _ahead(waiting[-1].item):
                 return True
             try:
                 task = self._tasks.get(block=not waiting)
@@ -167,17 +167,25 @@ class Decoders:
 class _Process:
     """One decoding process and the pipe to it."""
 
-    def __init__(self, setup: Setup, program: str) -> None:
+    def __init__(self, setup: DecodeSetup, program: str) -> None:
         """Start it."""
         ours, theirs = Pipe()
         size = AHEAD_REMOTE * setup.size**2 * 3
         with _shared_memory() as shared:
             shared.truncate(size)
             self._memory = mmap.mmap(shared.fileno(), size)
-            told = msgspec.structs.replace(setup, pipe=theirs.fileno(), memory=shared.fileno(), slots=AHEAD_REMOTE)
+            command_line = msgspec.structs.replace(
+                setup, pipe=theirs.fileno(), memory=shared.fileno(), slots=AHEAD_REMOTE
+            )
             self._process = subprocess.Popen(
                 # -P: a module of the working directory does not take the place of a library
-                [sys.executable, "-P", "-c", f"from {program} import main; main()", msgspec.json.encode(told).decode()],
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    f"from {program} import main; main()",
+                    msgspec.json.encode(command_line).decode(),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 # libtiff and others write there what they think of a damaged file
@@ -186,7 +194,7 @@ class _Process:
                 env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             )
         theirs.close()
-        self._pipe: Connection[Source, Image | None] = ours
+        self._pipe: Connection[InputItem, ReadImage | None] = ours
         self._slots = np.frombuffer(self._memory, np.uint8).reshape(AHEAD_REMOTE, setup.size, setup.size, 3)
         self._sent = self._received = 0
 
@@ -205,13 +213,13 @@ class _Process:
             code = self._process.wait()
             raise AaamError(f"a decoding process does not start (exit code {code})") from None
 
-    def send(self, sources: "list[Source]") -> None:
-        """Send those of the sources in work that were not sent yet."""
-        for source in sources[self._sent - self._received :]:
-            self._pipe.send(source)
+    def send(self, items: "list[InputItem]") -> None:
+        """Send those of the inputs at work that were not sent yet."""
+        for item in items[self._sent - self._received :]:
+            self._pipe.send(item)
             self._sent += 1
 
-    def receive(self, timeout: float) -> Image:
+    def receive(self, timeout: float) -> ReadImage:
         """Return the next image.
 
         Raises:
@@ -252,10 +260,10 @@ def _shared_memory() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-def _ahead(source: Source) -> int:
+def _ahead(item: InputItem) -> int:
     """Return how many images like this one a process is given at once."""
-    return AHEAD_REMOTE if is_url(source.location) else AHEAD_LOCAL
+    return AHEAD_REMOTE if is_url(item.location) else AHEAD_LOCAL
 
 
-def _failed(waiting: "deque[Task]", kind: str, message: str) -> Image:
-    return reader.failed(waiting[0].source, ImageError(kind, message))
+def _failed(waiting: "deque[DecodeTask]", kind: str, message: str) -> ReadImage:
+    return reader.failed(waiting[0].item, ImageError(kind, message))

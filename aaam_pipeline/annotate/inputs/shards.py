@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
-from aaam_pipeline.annotate.sources import remote
-from aaam_pipeline.annotate.sources.base import COMPRESSED_TARS, Selection, Source, Wanted, is_url, moment
+from aaam_pipeline.annotate.inputs import remote
+from aaam_pipeline.annotate.inputs.base import COMPRESSED_TARS, InputItem, NameFilter, Selection, is_url, valid_mtime
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
 
@@ -30,16 +30,16 @@ def refuse_compressed(name: str) -> None:
         )
 
 
-def members(shard: Source, selection: Selection, skipped: Counter[str]) -> Iterator[Source]:
+def members(shard: InputItem, selection: Selection, skipped: Counter[str]) -> Iterator[InputItem]:
     """Yield the images of a tar in its order; count links and sparse files, they are not read.
 
-    If it is damaged or cut off, the images before that point are followed by one source for the tar itself, which
+    If it is damaged or cut off, the images before that point are followed by one item for the tar itself, which
     fails when it is read: so the loss has a row. An end without an end mark counts as cut off.
 
     Raises:
         UsageError: the server does not give it.
     """
-    wanted = Wanted(selection._replace(recursive=True))
+    wanted = NameFilter(selection._replace(recursive=True))
     end = 0
     try:
         with _open(shard.location) as stream:
@@ -51,13 +51,13 @@ def members(shard: Source, selection: Selection, skipped: Counter[str]) -> Itera
                 if refused := wanted.refuses(path) or ("" if _is_file(member) else "link or sparse file in a tar"):
                     skipped[refused] += 1
                     continue
-                facts = member.size, moment(int(member.mtime * 1_000_000))
-                yield Source(shard.location, shard.root, f"{shard.path}/{path}", *facts, member.offset_data)
+                facts = member.size, valid_mtime(int(member.mtime * 1_000_000))
+                yield InputItem(shard.location, shard.root, f"{shard.path}/{path}", *facts, member.offset_data)
     except UsageError:
         raise
     # whatever damaged headers make tarfile raise
     except (tarfile.TarError, AaamError, OSError, ValueError, OverflowError, EOFError):
-        yield Source(shard.location, shard.root, shard.path, None, None, end)
+        yield InputItem(shard.location, shard.root, shard.path, None, None, end)
 
 
 def _open(location: str) -> AbstractContextManager[BinaryIO]:
@@ -87,5 +87,5 @@ def _headers(stream: BinaryIO) -> Iterator[tarfile.TarInfo]:
 
 
 def _is_file(member: tarfile.TarInfo) -> bool:
-    """Tell whether the member's bytes lie in the tar as they are: those of a link or a sparse file do not."""
+    """Return whether the member's bytes lie in the tar as they are: those of a link or a sparse file do not."""
     return member.isreg() and not member.issparse()

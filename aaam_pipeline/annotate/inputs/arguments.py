@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aaam_pipeline.annotate.sources import lists, remote, web
-from aaam_pipeline.annotate.sources.base import (
+from aaam_pipeline.annotate.inputs import lists, remote, web
+from aaam_pipeline.annotate.inputs.base import (
     LIST_SUFFIXES,
     SHARD_SUFFIX,
     SUFFIXES,
+    InputItem,
+    NameFilter,
     Selection,
-    Source,
-    Wanted,
     file_facts,
     has_wildcard,
     is_url,
     suffix,
 )
-from aaam_pipeline.annotate.sources.shards import refuse_compressed
-from aaam_pipeline.annotate.sources.tree import Local, Tree
+from aaam_pipeline.annotate.inputs.shards import refuse_compressed
+from aaam_pipeline.annotate.inputs.tree import LocalLister, Tree
 from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.errors import UsageError
 
@@ -28,14 +28,14 @@ _NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _WORDS = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
 
-def parse(given: str, selection: Selection) -> Iterator[Tree | Source]:
+def parse(given: str, selection: Selection) -> Iterator[Tree | InputItem]:
     """Yield the folders and files that an argument names; braces name several (`{000..009}.tar`).
 
     Raises:
         UsageError: there is no such file or folder, or it is of a kind that cannot be read.
     """
     if given == lists.STDIN:
-        yield Source(lists.STDIN, "", lists.STDIN, None, None)
+        yield InputItem(lists.STDIN, "", lists.STDIN, None, None)
     elif is_url(given) and given[:7].lower() != "file://":
         remote.require(given)
         for url in _braces(given):
@@ -46,8 +46,8 @@ def parse(given: str, selection: Selection) -> Iterator[Tree | Source]:
             yield _local(path, selection)
 
 
-def look_at(argument: Source) -> Source:
-    """Return a file named by its URL with its facts, where the service tells them without reading it.
+def look_at(argument: InputItem) -> InputItem:
+    """Return a file named by its URL with its facts, where the service gives them without reading it.
 
     Raises:
         UsageError: it is not there.
@@ -58,24 +58,24 @@ def look_at(argument: Source) -> Source:
     return argument._replace(bytes=size, mtime=mtime)
 
 
-def _local(given: str, selection: Selection) -> Tree | Source:
+def _local(given: str, selection: Selection) -> Tree | InputItem:
     path = Path(given)
     if path.is_dir():
-        return Tree(str(absolute(path)), Wanted(selection), Local())
+        return Tree(str(absolute(path)), NameFilter(selection), LocalLister())
     if os.path.lexists(given):
         refuse_compressed(given)
         file = absolute(path)
-        return Source(str(file), path_text(file.parent), path_text(file.name), *file_facts(str(file)))
+        return InputItem(str(file), path_text(file.parent), path_text(file.name), *file_facts(str(file)))
     if not has_wildcard(given):
         raise UsageError(f"no file or folder {path_text(given)}")
-    first = next(place for place, part in enumerate(path.parts) if has_wildcard(part))
+    first = next(index for index, part in enumerate(path.parts) if has_wildcard(part))
     top = Path(*path.parts[:first])
     if not top.is_dir():
         raise UsageError(f"no folder {path_text(top)}, named in {path_text(given)}")
-    return Tree(str(absolute(top)), Wanted(selection, path.parts[first:]), Local())
+    return Tree(str(absolute(top)), NameFilter(selection, path.parts[first:]), LocalLister())
 
 
-def _url(given: str, selection: Selection) -> Tree | Source:
+def _url(given: str, selection: Selection) -> Tree | InputItem:
     parts = urlsplit(given)
     refuse_compressed(parts.path)
     if parts.scheme.lower() in web.SCHEMES:
@@ -90,18 +90,19 @@ def _url(given: str, selection: Selection) -> Tree | Source:
         return _remote_file(url)
     info = remote.look_up(url)
     if info is not None:
-        return Tree(url, Wanted(selection), remote.Remote()) if info["type"] == "directory" else _remote_file(url)
+        is_folder = info["type"] == "directory"
+        return Tree(url, NameFilter(selection), remote.RemoteLister()) if is_folder else _remote_file(url)
     components = rest.split("/")
-    first = next((place for place, part in enumerate(components) if has_wildcard(part)), 0)
+    first = next((index for index, part in enumerate(components) if has_wildcard(part)), 0)
     if not first:
         raise UsageError(f"no file or folder {path_text(given)}")
     top = f"{scheme}://{'/'.join(components[:first])}"
-    return Tree(top, Wanted(selection, components[first:]), remote.Remote())
+    return Tree(top, NameFilter(selection, components[first:]), remote.RemoteLister())
 
 
-def _remote_file(url: str) -> Source:
+def _remote_file(url: str) -> InputItem:
     folder, _, name = url.rpartition("/")
-    return Source(url, path_text(folder), path_text(name), None, None)
+    return InputItem(url, path_text(folder), path_text(name), None, None)
 
 
 def _braces(given: str) -> Iterator[str]:

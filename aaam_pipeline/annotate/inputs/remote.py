@@ -1,6 +1,6 @@
 """Everything that has a URL: fsspec's file systems (s3://, gs://, memory:// ...), and files with parts by request.
 
-Credentials come from the usual places of each service (environment, profiles, instance roles). fsspec itself reads
+Credentials are found as each service's own tools find them (environment, profiles, instance roles). fsspec itself reads
 further options from the environment: FSSPEC_S3_ANON=true for public buckets, FSSPEC_S3_ENDPOINT_URL=... for others'
 S3, FSSPEC_S3='{"profile": "archive"}' for several at once.
 """
@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from aaam_pipeline.annotate.sources import web
-from aaam_pipeline.annotate.sources.base import Facts, Source, date_moment, is_url, moment, reason
-from aaam_pipeline.annotate.sources.tree import Entry
+from aaam_pipeline.annotate.inputs import web
+from aaam_pipeline.annotate.inputs.base import Facts, InputItem, is_url, reason, to_microseconds, valid_mtime
+from aaam_pipeline.annotate.inputs.tree import Entry
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
 
@@ -27,7 +27,7 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _STAMPS = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
 
-class Remote:
+class RemoteLister:
     """The folders of fsspec's file systems."""
 
     def entries(self, folder: str) -> Iterator[Entry]:
@@ -47,7 +47,7 @@ class Remote:
                 yield Entry(full.rpartition("/")[2], info["type"] == "directory", _facts(info))
 
     def facts(self, file: str) -> Facts:
-        """Return what the service tells of one file."""
+        """Return what the service says of one file."""
         return facts(file)
 
     def identity(self, folder: str) -> object:
@@ -104,7 +104,7 @@ def _system(process: int, scheme: str, host: str) -> Any:
 
 
 def look_up(url: str) -> dict[str, Any] | None:
-    """Return what a service tells of a file or folder; None if there is none.
+    """Return what a service says of a file or folder; None if there is none.
 
     Raises:
         UsageError: it may not be read, or the service cannot be reached.
@@ -130,12 +130,12 @@ def facts(url: str) -> Facts:
     return _facts(info)
 
 
-def named(url: str) -> Source:
-    """Return the source for a URL of a list: nothing is asked of the server."""
+def named(url: str) -> InputItem:
+    """Return the item for a URL of a list: nothing is asked of the server."""
     scheme, _, rest = url.partition("://")
     host, _, path = rest.partition("/")
     # a password in a URL is for the server alone
-    return Source(url, path_text(f"{scheme}://{host.rpartition('@')[2]}"), path_text(path), None, None)
+    return InputItem(url, path_text(f"{scheme}://{host.rpartition('@')[2]}"), path_text(path), None, None)
 
 
 def local_path(url: str) -> str:
@@ -243,12 +243,12 @@ def _facts(info: dict[str, Any]) -> Facts:
 
 
 def _moment(stamp: object) -> int | None:
-    """Return a modification time as services tell it: a date, a text, or seconds since 1970."""
+    """Return a modification time as services give it: a date, a text, or seconds since 1970."""
     try:
         if isinstance(stamp, str):
             stamp = datetime.fromisoformat(stamp)
         if isinstance(stamp, datetime):
-            return date_moment(stamp)
-        return moment(int(stamp * 1_000_000)) if isinstance(stamp, int | float) else None
+            return to_microseconds(stamp)
+        return valid_mtime(int(stamp * 1_000_000)) if isinstance(stamp, int | float) else None
     except ValueError:
         return None
