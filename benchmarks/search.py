@@ -25,7 +25,7 @@ from benchmarks.alternatives import TOP, DuckPostings, SqlitePostings, scan
 from benchmarks.table import Report, best, median
 
 SHORT, FULL = "100000,300000", "100000,1000000,10000000"
-MINUTES = (2.0, 30.0)
+MINUTES = (1.5, 30.0)
 ROUNDS = 5
 # 66 pairs of labels from the most frequent to the rarest
 ASKED = range(0, collection.LABELS, 7)
