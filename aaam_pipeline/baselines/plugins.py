@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.baselines.base import Features, Method, Targets, check_names
-from aaam_pipeline.baselines.registry import GROUP
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.plugins import call_plugin, load_plugin
+
+GROUP = "aaam_pipeline.methods"
+"""The entry points of other packages' methods."""
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 

@@ -45,8 +45,6 @@ _METHODS = {
     "combined": _Entry("combined", "Combined"),
 }
 NAMES = tuple(_METHODS)
-GROUP = "aaam_pipeline.methods"
-"""The entry points of other packages' methods."""
 
 
 def names() -> tuple[str, ...]:
@@ -55,6 +53,8 @@ def names() -> tuple[str, ...]:
     Raises:
         UsageError: another package has a method of a name that is taken here.
     """
+    from aaam_pipeline.baselines.plugins import GROUP
+
     added = plugin_names(GROUP)
     if taken := sorted(_METHODS.keys() & set(added)):
         raise UsageError(f"another package adds a method {taken[0]!r}, which is built in: rename its entry point")

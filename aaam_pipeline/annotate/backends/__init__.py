@@ -1,7 +1,5 @@
 """Ways to run a model behind one interface: torch on a CPU or a GPU, OpenVINO on a CPU. Which one is chosen, and when.
 
-Shapes: B batch, S side, L labels, D embedding.
-
 `torch` (fp32), OpenVINO fp32 and a GPU's fp32 give scores equal within 0.005, so their annotations may be mixed: they
 are marked with the same model id. bf16 and int8 change a score by up to 0.3 and carry a model id of their own; they
 are used only where someone asked for them, by exporting the model or by naming `torch-bf16`.
@@ -13,44 +11,12 @@ Neither torch nor OpenVINO is imported before a backend is made of it.
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from aaam_pipeline.annotate.backends.base import Backend, BackendName, ModelOutput, Say
 from aaam_pipeline.models.info import BundleInfo
 
-BackendName = Literal["auto", "torch", "torch-bf16", "openvino"]
-Say = Callable[[str], None]
-
-
-class ModelOutput(NamedTuple):
-    """The answer for a batch: probabilities (B, L), as the network gives them, and embeddings (B, D).
-
-    The caller's own: never written to again.
-    """
-
-    scores_BL: NDArray[np.float32]
-    embedding_BD: NDArray[np.float32]
-
-
-class Backend(Protocol):
-    """A loaded model. Not for several threads at once.
-
-    `title`: for people. `info`: of the model, its `model_id` is what annotations are marked with.
-    """
-
-    title: str
-    info: BundleInfo
-    embedding_dim: int
-
-    def start(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], ModelOutput]:
-        """Begin a batch; calling the result waits for it. Until then the pixels must stay as they are.
-
-        Several batches may be under way; they are worked off in order.
-        """
+__all__ = ["Backend", "BackendName", "ModelOutput", "Say", "create", "model_info"]
 
 
 def create(name: BackendName, folder: Path, device: str, say: Say = lambda text: None) -> Backend:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from aaam_pipeline.annotate.backends import BackendName
+from aaam_pipeline.annotate.backends.base import BackendName
 from aaam_pipeline.core.errors import DeviceError, UsageError
 from aaam_pipeline.models.export import manifest as exported
 from aaam_pipeline.models.export.manifest import ExportInfo, Precision

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
-from aaam_pipeline.annotate.backends import Backend, ModelOutput
+from aaam_pipeline.annotate.backends.base import Backend, ModelOutput
 from aaam_pipeline.annotate.backends.openvino_backend import OpenVinoBackend
 from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
 from aaam_pipeline.core.artifacts import foreign, publish, work_folder, write_checksummed

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate.backends import ModelOutput
+from aaam_pipeline.annotate.backends.base import ModelOutput
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.models.export import manifest as exported
 from aaam_pipeline.models.export.manifest import ExportInfo, Precision

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate.backends import ModelOutput, Say
+from aaam_pipeline.annotate.backends.base import ModelOutput, Say
 from aaam_pipeline.annotate.backends.cuda_graphs import CudaGraphRunner
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.memory import keep_freed_memory
