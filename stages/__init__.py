@@ -8,7 +8,7 @@ from types import FrameType
 
 def _stop(number: int, frame: FrameType | None) -> None:
     if multiprocessing.parent_process() is None:
-        print("interrupted; what was finished is kept, run `dvc repro` again to go on", file=sys.stderr)
+        print("interrupted; what was finished is kept, run `dvc repro` again to resume", file=sys.stderr)
     sys.exit(130)
 
 

@@ -56,4 +56,4 @@ app.add_typer(model.app, name="model")
 for each in [app, figures.app, model.app]:
     for command in each.registered_commands:
         if command.cls is not search.QueryCommand:
-            command.cls = options.Command
+            command.cls = options.BaseCommand

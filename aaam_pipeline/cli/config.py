@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from aaam_pipeline.cli import settings
-from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
 
 
@@ -19,29 +18,28 @@ def config(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, nothing else on stdout.")] = False,
 ) -> None:
     """Show the value of each option, and where it comes from: environment, project file, user file or default."""
-    with cli_errors():
-        from aaam_pipeline.cli import render
+    from aaam_pipeline.cli import render
 
-        found = settings.current(context)
-        program = context.find_root()
-        wanted = " ".join(command or ())
-        known = dict(settings.commands(program.command))
-        chosen = {name: each for name, each in known.items() if wanted in (name, name.split(" ")[0], "")}
-        if not chosen:
-            raise UsageError(f"there is no command {wanted!r}; there are {', '.join(filter(None, known))}")
-        rows = [
-            (name, key, value, source)
-            for name, each in chosen.items()
-            for key, value, source in _values(name, each, program, found)
-        ]
-        if as_json:
-            for name, key, value, source in rows:
-                render.json_line({"command": name, "option": key, "value": value, "source": source})
-        else:
-            render.rows(
-                ["command", "option", "value", "from"],
-                [[name, key, _text(value), source] for name, key, value, source in rows],
-            )
+    found = settings.current(context)
+    program = context.find_root()
+    wanted = " ".join(command or ())
+    known = dict(settings.commands(program.command))
+    chosen = {name: each for name, each in known.items() if wanted in (name, name.split(" ")[0], "")}
+    if not chosen:
+        raise UsageError(f"there is no command {wanted!r}; there are {', '.join(filter(None, known))}")
+    rows = [
+        (name, key, value, source)
+        for name, each in chosen.items()
+        for key, value, source in _values(name, each, program, found)
+    ]
+    if as_json:
+        for name, key, value, source in rows:
+            render.json_line({"command": name, "option": key, "value": value, "source": source})
+    else:
+        render.rows(
+            ["command", "option", "value", "from"],
+            [[name, key, _text(value), source] for name, key, value, source in rows],
+        )
 
 
 def _values(

@@ -39,7 +39,7 @@ Index = Annotated[
 WORDS = "AAAM_WORDS"
 Words = Annotated[
     Path | None,
-    typer.Option(help="Words file: synonyms and parents, in place of those that are shipped.", envvar=WORDS),
+    typer.Option(help="Words file: synonyms and parents, instead of the shipped ones.", envvar=WORDS),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks on stderr.")]
 

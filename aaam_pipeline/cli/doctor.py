@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from aaam_pipeline.cli import defaults, settings
-from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core import config
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.project import Project
@@ -24,21 +23,20 @@ def doctor(
     index: defaults.Index = None,
 ) -> None:
     """Say which device, versions, settings files, model and index would be used."""
-    with cli_errors():
-        facts = {"device": _device(device), "cores": str(os.cpu_count()), "python": platform.python_version()}
-        facts |= {name: installed for name in PACKAGES if (installed := _version(name))}
-        found = settings.current(context)
-        facts["project-file"] = str(found.project.path) if found.project else f"none ({config.PROJECT})"
-        facts["user-file"] = str(found.user.path) if found.user else f"none ({config.user_path()})"
-        facts["model"] = _model(model or defaults.newest_model())
-        facts["index"] = _index(index or Project(Path.cwd()).newest_index())
-        if as_json:
-            import json
+    facts = {"device": _device(device), "cores": str(os.cpu_count()), "python": platform.python_version()}
+    facts |= {name: installed for name in PACKAGES if (installed := _version(name))}
+    found = settings.current(context)
+    facts["project-file"] = str(found.project.path) if found.project else f"none ({config.PROJECT})"
+    facts["user-file"] = str(found.user.path) if found.user else f"none ({config.user_path()})"
+    facts["model"] = _model(model or defaults.newest_model())
+    facts["index"] = _index(index or Project(Path.cwd()).newest_index())
+    if as_json:
+        import json
 
-            print(json.dumps(facts))
-        else:
-            for name, fact in facts.items():
-                print(f"{name:12s} {fact}")
+        print(json.dumps(facts))
+    else:
+        for name, fact in facts.items():
+            print(f"{name:12s} {fact}")
 
 
 def _device(name: str) -> str:

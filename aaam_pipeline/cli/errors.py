@@ -38,7 +38,7 @@ def cli_errors(debug: bool | None = None) -> Iterator[None]:
     except (typer.Exit, SystemExit):
         raise
     except KeyboardInterrupt:
-        _fail(INTERRUPTED, "interrupted; what was finished is kept, run the same command again to go on", debug)
+        _fail(INTERRUPTED, "interrupted; what was finished is kept, run the same command again to resume", debug)
     except BrokenPipeError:
         # the reader went away (`| head`): not an error, and Python must not complain about it while it shuts down
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

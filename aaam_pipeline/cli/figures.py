@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aaam_pipeline.cli import defaults
-from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
 
@@ -28,7 +27,7 @@ class FigureFormat(StrEnum):
 
 Dataset = Annotated[
     str | None,
-    typer.Option(help="Data set: the inputs, the pictures and the place of the figure follow from its name."),
+    typer.Option(help="Data set: the inputs, the pictures and the path of the figure follow from its name."),
 ]
 Out = Annotated[
     Path | None,
@@ -77,16 +76,15 @@ def paths(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Draw Fig. 2: how the scores of images' labels change while networks are trained, a row a method."""
-    with cli_errors():
-        from aaam_pipeline.figures import build
+    from aaam_pipeline.figures import build
 
-        named = {name: [Path(file) for file in files.split("+")] for name, files in _pairs(methods).items()}
-        request = _request("prediction_paths", dataset, images, count, out, format, prepared)
-        if not named:
-            named, missing = build.find_recordings(HERE.recordings(_named(dataset)))
-            for name, file in () if quiet else missing.items():
-                typer.echo(f"{name} is left out: no {file}", err=True)
-        _show(build.draw_paths(named, request, irrelevant))
+    named = {name: [Path(file) for file in files.split("+")] for name, files in _pairs(methods).items()}
+    request = _request("prediction_paths", dataset, images, count, out, format, prepared)
+    if not named:
+        named, missing = build.find_recordings(HERE.recordings(_named(dataset)))
+        for name, file in () if quiet else missing.items():
+            typer.echo(f"{name} is left out: no {file}", err=True)
+    _show(build.draw_paths(named, request, irrelevant))
 
 
 @app.command("bars")
@@ -107,12 +105,11 @@ def bars(
     prepared: Prepared = None,
 ) -> None:
     """Draw Fig. 4: the scores that two methods give an image's labels, relevant ones and the best irrelevant ones."""
-    with cli_errors():
-        from aaam_pipeline.figures import build
+    from aaam_pipeline.figures import build
 
-        files = {name: Path(file) for name, file in _pairs(methods).items()}
-        request = _request("score_bars", dataset, images, count, out, format, prepared)
-        _show(build.draw_bars(files or _compared(HERE.scores, dataset), request))
+    files = {name: Path(file) for name, file in _pairs(methods).items()}
+    request = _request("score_bars", dataset, images, count, out, format, prepared)
+    _show(build.draw_bars(files or _compared(HERE.scores, dataset), request))
 
 
 @app.command("maps")
@@ -140,12 +137,11 @@ def maps(
     CAM where a network ends in average pooling and a linear layer, Grad-CAM for other heads. Where no images are named,
     they are chosen among the first 256 with two labels or more.
     """
-    with cli_errors():
-        from aaam_pipeline.figures import build
+    from aaam_pipeline.figures import build
 
-        folders = {name: Path(folder) for name, folder in _pairs(models).items()}
-        request = _request("activation_maps", dataset, images, count, out, format, prepared)
-        _show(build.draw_maps(folders or _compared(HERE.bundle, dataset), request, labels, device))
+    folders = {name: Path(folder) for name, folder in _pairs(models).items()}
+    request = _request("activation_maps", dataset, images, count, out, format, prepared)
+    _show(build.draw_maps(folders or _compared(HERE.bundle, dataset), request, labels, device))
 
 
 def _pairs(words: Sequence[str] | None) -> dict[str, str]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aaam_pipeline.cli import defaults
-from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
 
@@ -27,18 +26,15 @@ def index(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Build the index that `search` and `similar` answer from, or bring it up to date."""
-    with cli_errors():
-        memory = None if max_memory is None else _bytes(max_memory)
-        from aaam_pipeline.cli.render import reporter
-        from aaam_pipeline.index.build import build
+    memory = None if max_memory is None else _bytes(max_memory)
+    from aaam_pipeline.cli.render import reporter
+    from aaam_pipeline.index.build import build
 
-        with reporter(quiet) as report:
-            manifest = build(annotations or [HERE.annotations], out, report, memory)
-            report.info(
-                f"{out}: {manifest.images} images, {len(manifest.vocabulary)} labels, {manifest.failed} left out"
-            )
-            report.info(_vectors(manifest.vectors))
-            report.info('next: aaam-pipe search "..." (the words to search for: aaam-pipe labels)')
+    with reporter(quiet) as report:
+        manifest = build(annotations or [HERE.annotations], out, report, memory)
+        report.info(f"{out}: {manifest.images} images, {len(manifest.vocabulary)} labels, {manifest.failed} left out")
+        report.info(_vectors(manifest.vectors))
+        report.info('next: aaam-pipe search "..." (the words to search for: aaam-pipe labels)')
 
 
 def _bytes(text: str) -> int:

@@ -79,7 +79,7 @@ NoConfig = Annotated[
 ]
 
 
-class Command(TyperCommand):
+class BaseCommand(TyperCommand):
     """A command that takes the options of `aaam-pipe` itself, too, without listing them in its help."""
 
     def get_params(self, ctx: Any) -> list[Any]:

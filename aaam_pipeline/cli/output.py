@@ -41,11 +41,11 @@ BETWEEN_LABELS = ";"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Output:
+class OutputOptions:
     """What was asked for; checked when it is made, before any work is done.
 
     Raises:
-        UsageError: options that exclude each other, or a place that cannot be written to.
+        UsageError: options that exclude each other, or a path that cannot be written to.
     """
 
     as_json: bool = False
@@ -59,7 +59,7 @@ class Output:
     html: Path | None = None
 
     @classmethod
-    def of(cls, context: typer.Context) -> "Output":
+    def of(cls, context: typer.Context) -> "OutputOptions":
         """Take those of a command's options that have the names of fields."""
         given = typed_first(context, *EXCLUSIVE)
         return cls(**{each.name: given[each.name] for each in fields(cls) if each.name in given})
@@ -111,7 +111,7 @@ class Output:
             raise typer.Exit(1)
 
     def _files(self, hits: "Sequence[Hit]", title: str, quiet: bool) -> bool:
-        """Write the folder and the page; tell whether every image came into the folder."""
+        """Write the folder and the page; return whether every image is in the folder."""
         complete = True
         if folder := self.copy_to or self.link_to:
             from aaam_pipeline.cli import collect

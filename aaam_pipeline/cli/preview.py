@@ -26,7 +26,7 @@ PIXELS = 320
 PIECE = 4096
 
 
-class Protocol(Enum):
+class GraphicsProtocol(Enum):
     """How a terminal shows a picture."""
 
     KITTY = "kitty"
@@ -35,7 +35,7 @@ class Protocol(Enum):
     BLOCKS_256 = "256 colours"
 
 
-def chosen(on_terminal: bool, environment: Mapping[str, str] = os.environ) -> Protocol | str:
+def chosen(on_terminal: bool, environment: Mapping[str, str] = os.environ) -> GraphicsProtocol | str:
     """Return how thumbnails can be shown here, or in words why they cannot."""
     term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
     if not on_terminal:
@@ -45,30 +45,30 @@ def chosen(on_terminal: bool, environment: Mapping[str, str] = os.environ) -> Pr
     # a multiplexer inherits the variables of the terminal around it, and does not pass pictures through
     if not (environment.get("TMUX") or term.startswith(("screen", "tmux"))):
         if environment.get("KITTY_WINDOW_ID") or term in ("xterm-kitty", "xterm-ghostty") or program == "ghostty":
-            return Protocol.KITTY
+            return GraphicsProtocol.KITTY
         # WezTerm's version of kitty's protocol takes the picture before away
         if program in ("iTerm.app", "WezTerm"):
-            return Protocol.ITERM
+            return GraphicsProtocol.ITERM
     if environment.get("COLORTERM") in ("truecolor", "24bit"):
-        return Protocol.BLOCKS
-    return Protocol.BLOCKS_256 if "256color" in term else "this terminal shows neither pictures nor 256 colours"
+        return GraphicsProtocol.BLOCKS
+    return GraphicsProtocol.BLOCKS_256 if "256color" in term else "this terminal shows neither pictures nor 256 colours"
 
 
-def picture(hit: "Hit", protocol: Protocol) -> str:
+def picture(hit: "Hit", protocol: GraphicsProtocol) -> str:
     """Return what shows a hit's thumbnail, without the end of its last line; words where there is no picture."""
     try:
         image = thumbnail(hit, PIXELS)
     except ImageError as error:
         return f"[{error}]"
     match protocol:
-        case Protocol.KITTY:
+        case GraphicsProtocol.KITTY:
             return "".join(_kitty(image))
-        case Protocol.ITERM:
+        case GraphicsProtocol.ITERM:
             content = _png(image)
             options = f"inline=1;size={len(content)};width={_columns()};height={ROWS};preserveAspectRatio=1"
             return f"\x1b]1337;File={options}:{b64encode(content).decode()}\a"
-        case Protocol.BLOCKS | Protocol.BLOCKS_256:
-            return "\n".join(_blocks(image, exact=protocol is Protocol.BLOCKS))
+        case GraphicsProtocol.BLOCKS | GraphicsProtocol.BLOCKS_256:
+            return "\n".join(_blocks(image, exact=protocol is GraphicsProtocol.BLOCKS))
 
 
 def _png(image: "Image") -> bytes:
@@ -92,7 +92,7 @@ def _blocks(image: "Image", exact: bool) -> Iterator[str]:
     """Yield lines of upper half blocks: a character is two pixels, one above the other."""
     width, height = _cells(image)
     small = image.convert("RGB").resize((width, 2 * height)).tobytes()
-    colours = [_colour(small[place : place + 3], exact) for place in range(0, len(small), 3)]
+    colours = [_colour(small[start : start + 3], exact) for start in range(0, len(small), 3)]
     for top in range(0, len(colours), 2 * width):
         pairs = zip(colours[top : top + width], colours[top + width : top + 2 * width], strict=True)
         yield "".join(f"\x1b[38;{above};48;{below}m▀" for above, below in pairs) + "\x1b[0m"

@@ -109,7 +109,7 @@ def hits(found: "Sequence[Hit]", *, as_json: bool) -> None:
 
 
 def line(hit: "Hit") -> list[str]:
-    """Return what people see of a hit: score, place, labels."""
+    """Return what people see of a hit: score, path, labels."""
     return [f"{hit.score:.3f}", _near(hit), labels(hit)]
 
 
@@ -117,8 +117,8 @@ def paths(found: "Sequence[Hit]", *, nul: bool) -> None:
     """Print where images are, the bytes of each name as they are on disk, ended by a line feed or a NUL character."""
     sys.stdout.flush()
     for hit in found:
-        place = hit.location if hit.is_remote else str(hit.file)
-        sys.stdout.buffer.write(os.fsencode(place) + (b"\0" if nul else b"\n"))
+        path = hit.location if hit.is_remote else str(hit.file)
+        sys.stdout.buffer.write(os.fsencode(path) + (b"\0" if nul else b"\n"))
     sys.stdout.buffer.flush()
 
 
@@ -151,9 +151,9 @@ def groups(found: "Sequence[DuplicateGroup]", *, as_json: bool) -> None:
             json_line({"images": images})
         return
     cells = [
-        [str(number), f"{hit.score:.3f}", "first" if place == 0 else "identical" if same else "alike", _near(hit)]
+        [str(number), f"{hit.score:.3f}", "first" if rank == 0 else "identical" if same else "alike", _near(hit)]
         for number, group in enumerate(found, 1)
-        for place, (hit, same) in enumerate(zip(group.hits, group.identical, strict=True))
+        for rank, (hit, same) in enumerate(zip(group.hits, group.identical, strict=True))
     ]
     rows(["group", "score", "", "image"], cells)
 
@@ -183,8 +183,8 @@ def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, name in enumerate(names):
-        number = bool(rows) and rows[0][place].replace(".", "").isdigit()
+    for column, name in enumerate(names):
+        number = bool(rows) and rows[0][column].replace(".", "").isdigit()
         shown.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))

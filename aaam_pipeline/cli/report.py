@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.project import HERE
 
@@ -44,13 +43,12 @@ def report(
 
     One page of HTML about all data sets, that needs no other file, and Markdown for each. The paths are printed.
     """
-    with cli_errors():
-        from aaam_pipeline.cli.render import near
-        from aaam_pipeline.evaluation import inputs
-        from aaam_pipeline.evaluation import report as reports
+    from aaam_pipeline.cli.render import near
+    from aaam_pipeline.evaluation import inputs
+    from aaam_pipeline.evaluation import report as reports
 
-        sources = inputs.Sources(scores, prepared, ablations, ParamsFile.read(params) if params.is_file() else None)
-        names = list(dict.fromkeys(datasets or inputs.datasets(sources)))
-        found = [inputs.read(name, sources, baseline, method) for name in names]
-        for file in reports.write(found, out, html or out / "report.html"):
-            print(near(file))
+    sources = inputs.Sources(scores, prepared, ablations, ParamsFile.read(params) if params.is_file() else None)
+    names = list(dict.fromkeys(datasets or inputs.datasets(sources)))
+    found = [inputs.read(name, sources, baseline, method) for name in names]
+    for file in reports.write(found, out, html or out / "report.html"):
+        print(near(file))

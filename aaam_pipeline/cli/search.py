@@ -8,12 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from aaam_pipeline.cli import completion, defaults, options, output, settings
-from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
 
 
-class QueryCommand(options.Command):
+class QueryCommand(options.BaseCommand):
     """A command whose query may begin with a minus: `search -crowd dog` needs no `--`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -55,23 +54,22 @@ def search(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Find images by keywords, best first."""
-    with cli_errors():
-        out = output.Output.of(context)
-        import aaam_pipeline.search as engine
-        from aaam_pipeline.cli import render
-        from aaam_pipeline.search.thesaurus import load
+    out = output.OutputOptions.of(context)
+    import aaam_pipeline.search as engine
+    from aaam_pipeline.cli import render
+    from aaam_pipeline.search.thesaurus import load
 
-        own = load(words) if words else None
-        with engine.open(defaults.index(index, quiet), thesaurus=own) as opened:
-            asked = opened.parse(" ".join(query))
-            info = (render.QuietReporter if quiet else render.PlainReporter)().info
-            for note in asked.notes:
-                info(note)
-            explained = opened.explain(asked, top) if out.explain else None
-            found = opened.query(asked, top) if explained is None else [each.hit for each in explained]
-            out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained, quiet=quiet)
-            if not found:
-                info(f"none of {opened.manifest.images} images fits this query")
+    own = load(words) if words else None
+    with engine.open(defaults.index(index, quiet), thesaurus=own) as opened:
+        asked = opened.parse(" ".join(query))
+        info = (render.QuietReporter if quiet else render.PlainReporter)().info
+        for note in asked.notes:
+            info(note)
+        explained = opened.explain(asked, top) if out.explain else None
+        found = opened.query(asked, top) if explained is None else [each.hit for each in explained]
+        out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained, quiet=quiet)
+        if not found:
+            info(f"none of {opened.manifest.images} images fits this query")
 
 
 def labels(
@@ -84,21 +82,20 @@ def labels(
     quiet: defaults.Quiet = False,
 ) -> None:
     """List the labels one can search for, with how many images were assigned each."""
-    with cli_errors():
-        if words:
-            if as_json:
-                raise UsageError("--json and --words exclude each other")
-            _print_words(settings.current(context).values.get(("search", "words")))
-            return
-        from aaam_pipeline.cli import render
-        from aaam_pipeline.index import manifest
+    if words:
+        if as_json:
+            raise UsageError("--json and --words exclude each other")
+        _print_words(settings.current(context).values.get(("search", "words")))
+        return
+    from aaam_pipeline.cli import render
+    from aaam_pipeline.index import manifest
 
-        read = manifest.read(defaults.index(index, quiet))
-        for label, count in zip(read.vocabulary, read.label_counts, strict=True):
-            if as_json:
-                render.json_line({"label": label, "images": count})
-            else:
-                print(f"{count:8d}  {printable(label)}")
+    read = manifest.read(defaults.index(index, quiet))
+    for label, count in zip(read.vocabulary, read.label_counts, strict=True):
+        if as_json:
+            render.json_line({"label": label, "images": count})
+        else:
+            print(f"{count:8d}  {printable(label)}")
 
 
 def _print_words(setting: settings.Setting | None) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aaam_pipeline.cli import defaults, output
-from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,24 +44,23 @@ def similar(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Find images that look like photographs, most like first."""
-    with cli_errors():
-        out = output.Output.of(context)
-        import aaam_pipeline.search as engine
-        from aaam_pipeline.cli import render
-        from aaam_pipeline.index import manifest
-        from aaam_pipeline.search.thesaurus import load
+    out = output.OutputOptions.of(context)
+    import aaam_pipeline.search as engine
+    from aaam_pipeline.cli import render
+    from aaam_pipeline.index import manifest
+    from aaam_pipeline.search.thesaurus import load
 
-        folder = defaults.index(index, quiet)
-        read = manifest.read(folder)
-        embed = _embedder(model, device, read)
-        with engine.open(folder, embed, load(words) if words else None) as opened:
-            asked = None if query is None else opened.parse(query)
-            for note in asked.notes if asked and not quiet else ():
-                render.PlainReporter().info(note)
-            hits = opened.similar(photos, top, unlike=unlike or (), query=asked)
-            names = opened.labels(asked) if asked else []
-            title = " ".join(["similar to", *photos, *(f"not {each}" for each in unlike or ()), query or ""]).strip()
-            out.write(hits, title=title, labels=names, quiet=quiet)
+    folder = defaults.index(index, quiet)
+    read = manifest.read(folder)
+    embed = _embedder(model, device, read)
+    with engine.open(folder, embed, load(words) if words else None) as opened:
+        asked = None if query is None else opened.parse(query)
+        for note in asked.notes if asked and not quiet else ():
+            render.PlainReporter().info(note)
+        hits = opened.similar(photos, top, unlike=unlike or (), query=asked)
+        names = opened.labels(asked) if asked else []
+        title = " ".join(["similar to", *photos, *(f"not {each}" for each in unlike or ()), query or ""]).strip()
+        out.write(hits, title=title, labels=names, quiet=quiet)
 
 
 def dedup(
@@ -81,26 +79,25 @@ def dedup(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Group near-duplicates, the best image of a group first; nothing is deleted."""
-    with cli_errors():
-        given = output.typed_first(context, ("as_json", "paths", "print0"))
-        as_json, paths, print0 = given["as_json"], given["paths"], given["print0"]
-        output.exclusive({"--json": as_json, "--print0" if print0 else "--paths": paths or print0})
-        if not 0 < similarity <= 1:
-            raise UsageError(f"--similarity must be above 0 and at most 1, not {similarity}")
-        import aaam_pipeline.search as engine
-        from aaam_pipeline.cli import render
-        from aaam_pipeline.search.duplicates import near_duplicates
+    given = output.typed_first(context, ("as_json", "paths", "print0"))
+    as_json, paths, print0 = given["as_json"], given["paths"], given["print0"]
+    output.exclusive({"--json": as_json, "--print0" if print0 else "--paths": paths or print0})
+    if not 0 < similarity <= 1:
+        raise UsageError(f"--similarity must be above 0 and at most 1, not {similarity}")
+    import aaam_pipeline.search as engine
+    from aaam_pipeline.cli import render
+    from aaam_pipeline.search.duplicates import near_duplicates
 
-        with engine.open(defaults.index(index, quiet)) as opened, render.reporter(quiet) as report:
-            groups = near_duplicates(opened, similarity, report)
-            images = opened.manifest.images
-        if paths or print0:
-            render.paths([hit for group in groups for hit in group.hits[1:]], nul=print0)
-        else:
-            render.groups(groups, as_json=as_json)
-        if not quiet:
-            beyond = sum(len(group.hits) - 1 for group in groups)
-            render.PlainReporter().info(f"{beyond} of {images} images duplicate another, in {len(groups)} groups")
+    with engine.open(defaults.index(index, quiet)) as opened, render.reporter(quiet) as report:
+        groups = near_duplicates(opened, similarity, report)
+        images = opened.manifest.images
+    if paths or print0:
+        render.paths([hit for group in groups for hit in group.hits[1:]], nul=print0)
+    else:
+        render.groups(groups, as_json=as_json)
+    if not quiet:
+        beyond = sum(len(group.hits) - 1 for group in groups)
+        render.PlainReporter().info(f"{beyond} of {images} images duplicate another, in {len(groups)} groups")
 
 
 def _embedder(named: Path | None, device: str, index: "IndexManifest") -> "Embed":

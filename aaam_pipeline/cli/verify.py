@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from aaam_pipeline.cli import defaults
-from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.project import HERE
 
 
@@ -16,16 +15,15 @@ def verify(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Check annotations or an index: a row for every input, hashes, no duplicates; exit code 4 if damaged."""
-    with cli_errors():
-        from aaam_pipeline.index.verify import is_index
+    from aaam_pipeline.index.verify import is_index
 
-        facts, sentence = (_index if is_index(folder) else _annotations)(folder, quiet)
-        if as_json:
-            import json
+    facts, sentence = (_index if is_index(folder) else _annotations)(folder, quiet)
+    if as_json:
+        import json
 
-            print(json.dumps(facts))
-        else:
-            print(f"{folder}: sound; {sentence}")
+        print(json.dumps(facts))
+    else:
+        print(f"{folder}: sound; {sentence}")
 
 
 def _annotations(folder: Path, quiet: bool) -> tuple[dict[str, Any], str]:

@@ -128,11 +128,11 @@ def test_no_hit_is_said_on_stderr(indexed: Path, invoke: Invoke, monkeypatch: py
 
 def test_the_newest_model_is_taken_and_named(photos: Path, tmp_path: Path, invoke: Invoke) -> None:
     # a network of the comparison, and one that is being written, are not meant
-    for number, place in enumerate(
+    for number, folder in enumerate(
         ("models/scenes/hard", "models/scenes/bce", "models/scenes/warp", "models/scenes/new.partial")
     ):
-        make_bundle(tmp_path / place, seed=number)
-        os.utime(tmp_path / place / "bundle.json", (number, number))
+        make_bundle(tmp_path / folder, seed=number)
+        os.utime(tmp_path / folder / "bundle.json", (number, number))
     result = invoke("annotate", photos)
     assert result.exit_code == 0
     assert "models/scenes/bce)" in result.stderr
@@ -142,9 +142,9 @@ def test_the_newest_model_is_taken_and_named(photos: Path, tmp_path: Path, invok
 def test_the_newest_index_is_taken_and_named(
     command: tuple[str, ...], indexed: Path, tmp_path: Path, invoke: Invoke
 ) -> None:
-    for number, place in enumerate(("index", "retrieval/scenes/index", "demo/index")):
-        shutil.copytree(indexed, tmp_path / place)
-        os.utime(tmp_path / place / "manifest.json", (9 - number, 9 - number))
+    for number, folder in enumerate(("index", "retrieval/scenes/index", "demo/index")):
+        shutil.copytree(indexed, tmp_path / folder)
+        os.utime(tmp_path / folder / "manifest.json", (9 - number, 9 - number))
     os.utime(tmp_path / "retrieval/scenes/index/manifest.json", (100, 100))
     assert invoke(*command).stderr == "index: retrieval/scenes/index\n"
     assert invoke(*command, "--quiet").stderr == ""

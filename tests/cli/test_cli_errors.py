@@ -66,6 +66,8 @@ def test_an_interruption_exits_130_and_the_same_command_goes_on(
         patch.setattr("aaam_pipeline.annotate.staging.StagingDir.publish", stop)
         result = invoke("annotate", photos, "--model", tiny_bundle, "-q")
     assert (result.exit_code, result.stdout) == (130, "")
-    assert result.stderr.splitlines() == ["interrupted; what was finished is kept, run the same command again to go on"]
+    assert result.stderr.splitlines() == [
+        "interrupted; what was finished is kept, run the same command again to resume"
+    ]
     assert not (tmp_path / "annotations").exists()
     assert "resuming" in invoke("annotate", photos, "--model", tiny_bundle).stderr

@@ -114,13 +114,13 @@ def test_devices_are_read_from_the_environment(
     assert invoke("annotate", photos, "--model", tiny_bundle, "--device", "cpu").exit_code == 0
 
 
-@pytest.mark.parametrize("place", ["file/out", "file/deeper/out", "/proc/out", "/sys/out"])
+@pytest.mark.parametrize("out", ["file/out", "file/deeper/out", "/proc/out", "/sys/out"])
 def test_an_output_that_cannot_be_written_is_a_usage_error(
-    place: str, photos: Path, tiny_bundle: Path, annotated: Path, tmp_path: Path, invoke: Invoke
+    out: str, photos: Path, tiny_bundle: Path, annotated: Path, tmp_path: Path, invoke: Invoke
 ) -> None:
     (tmp_path / "file").write_text("mine")
-    failed(invoke("annotate", photos, "--model", tiny_bundle, "--out", place), 2, "cannot write to")
-    failed(invoke("index", annotated, "--out", place), 2, "cannot write to")
+    failed(invoke("annotate", photos, "--model", tiny_bundle, "--out", out), 2, "cannot write to")
+    failed(invoke("index", annotated, "--out", out), 2, "cannot write to")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -97,8 +97,8 @@ def test_nothing_is_ever_overwritten(indexed: Path, invoke: Invoke, tmp_path: Pa
     (tmp_path / "full" / "mine.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for option in ("--copy-to", "--link-to"):
-        for place in ("full", "file"):
-            result = invoke("search", "grass", "--index", indexed, option, place)
+        for path in ("full", "file"):
+            result = invoke("search", "grass", "--index", indexed, option, path)
             assert result.exit_code == 2
             assert result.stdout == ""
     result = invoke("search", "grass", "--index", indexed, "--html", "photo.jpg")

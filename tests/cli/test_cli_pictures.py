@@ -15,22 +15,22 @@ from conftest import Invoke, make_photo
 from PIL import Image
 
 from aaam_pipeline.cli import collect, contact_sheet, preview
-from aaam_pipeline.cli.preview import COLUMNS, ROWS, Protocol
+from aaam_pipeline.cli.preview import COLUMNS, ROWS, GraphicsProtocol
 from aaam_pipeline.cli.thumbnails import thumbnail
 from aaam_pipeline.core.errors import ImageError, UsageError
 from aaam_pipeline.search import Hit
 
 
-def hit(place: Path, labels: tuple[str, ...] = (), score: float = 0.5) -> Hit:
-    return Hit(place.name, str(place.parent), score, list(labels), {})
+def hit(path: Path, labels: tuple[str, ...] = (), score: float = 0.5) -> Hit:
+    return Hit(path.name, str(path.parent), score, list(labels), {})
 
 
-def save(image: Image.Image, place: Path, **how: object) -> Hit:
-    image.save(place, **how)
-    return hit(place)
+def save(image: Image.Image, path: Path, **how: object) -> Hit:
+    image.save(path, **how)
+    return hit(path)
 
 
-def shown(found: Hit, protocol: Protocol) -> Image.Image:
+def shown(found: Hit, protocol: GraphicsProtocol) -> Image.Image:
     """Return the picture that a terminal is sent."""
     text = preview.picture(found, protocol)
     data = "".join(re.findall(r"\x1b_G[^;]*;([^\x1b]*)\x1b\\|:([^:\a]*)\a", text)[0] if "\a" in text else kitty(text))
@@ -58,9 +58,9 @@ def test_thumbnails_keep_the_shape_of_a_photograph(
 ) -> None:
     found = save(Image.new("RGB", size, "teal"), tmp_path / "a.png")
     assert thumbnail(found, 320).size == expected
-    for protocol in (Protocol.KITTY, Protocol.ITERM):
+    for protocol in (GraphicsProtocol.KITTY, GraphicsProtocol.ITERM):
         assert shown(found, protocol).size == expected
-    for protocol in (Protocol.BLOCKS, Protocol.BLOCKS_256):
+    for protocol in (GraphicsProtocol.BLOCKS, GraphicsProtocol.BLOCKS_256):
         lines = preview.picture(found, protocol).split("\n")
         assert 1 <= len(lines) <= ROWS
         assert {line.count("▀") for line in lines} <= set(range(1, COLUMNS + 1))
@@ -71,14 +71,14 @@ def test_thumbnails_keep_the_shape_of_a_photograph(
 @pytest.mark.parametrize(("size", "option"), [((400, 300), "r=12"), ((300, 400), "r=12"), ((4000, 300), "c=40")])
 def test_a_panorama_is_no_wider_than_others(size: tuple[int, int], option: str, tmp_path: Path) -> None:
     found = save(Image.new("RGB", size), tmp_path / "a.png")
-    assert preview.picture(found, Protocol.KITTY).startswith(f"\x1b_Ga=T,f=100,q=2,{option},m=")
-    assert ";width=40;height=12;preserveAspectRatio=1:" in preview.picture(found, Protocol.ITERM)
+    assert preview.picture(found, GraphicsProtocol.KITTY).startswith(f"\x1b_Ga=T,f=100,q=2,{option},m=")
+    assert ";width=40;height=12;preserveAspectRatio=1:" in preview.picture(found, GraphicsProtocol.ITERM)
 
 
 def test_a_narrow_terminal_gets_narrow_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "17")
     found = save(Image.new("RGB", (400, 200)), tmp_path / "a.png")
-    assert {line.count("▀") for line in preview.picture(found, Protocol.BLOCKS).split("\n")} == {17}
+    assert {line.count("▀") for line in preview.picture(found, GraphicsProtocol.BLOCKS).split("\n")} == {17}
 
 
 def test_a_photograph_is_shown_as_a_viewer_shows_it(tmp_path: Path) -> None:
@@ -96,12 +96,12 @@ def test_a_photograph_is_shown_as_a_viewer_shows_it(tmp_path: Path) -> None:
         (printed, (254, 0, 0), (254, 0, 0)),
         (palette, (255, 0, 0), (0, 0, 255)),
     ):
-        for protocol in (Protocol.KITTY, Protocol.ITERM):
+        for protocol in (GraphicsProtocol.KITTY, GraphicsProtocol.ITERM):
             image = shown(found, protocol).convert("RGB")
             assert image.size == (60, 80)
-            for place, colour in (((30, 5), above), ((30, 75), below)):
-                assert image.getpixel(place) == pytest.approx(colour, abs=3), (found.path, protocol)
-        first, last = (preview.picture(found, Protocol.BLOCKS).split("\n")[line] for line in (0, -1))
+            for position, colour in (((30, 5), above), ((30, 75), below)):
+                assert image.getpixel(position) == pytest.approx(colour, abs=3), (found.path, protocol)
+        first, last = (preview.picture(found, GraphicsProtocol.BLOCKS).split("\n")[line] for line in (0, -1))
         assert first.startswith("\x1b[38;2;" + ";".join(map(str, above))) or found is printed
         assert last.startswith("\x1b[38;2;" + ";".join(map(str, below))) or found is printed
 
@@ -120,7 +120,7 @@ def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ImageError, match=said):
             thumbnail(found, 320)
-        for protocol in Protocol:
+        for protocol in GraphicsProtocol:
             assert preview.picture(found, protocol) == f"[{said}]"
 
 
@@ -155,9 +155,9 @@ HOSTILE = [
 def test_hostile_names_and_labels_are_only_text(tmp_path: Path) -> None:
     hits = []
     for number, text in enumerate(HOSTILE):
-        place = tmp_path / (text.replace("/", "\u2215") + ".jpg")
-        make_photo(tmp_path / "a.jpg", number).rename(place)
-        hits.append(hit(place, (text,)))
+        path = tmp_path / (text.replace("/", "\u2215") + ".jpg")
+        make_photo(tmp_path / "a.jpg", number).rename(path)
+        hits.append(hit(path, (text,)))
         hits.append(Hit(text, "javascript://host", 0.1, [text], {}))
         hits.append(Hit(text, "https://host", 0.1, [text], {}))
     title = " ".join(HOSTILE)
@@ -270,15 +270,15 @@ def test_reasons_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert [path.name for path in (tmp_path / "best").iterdir()] == ["0001_a.jpg"]
 
 
-@pytest.mark.parametrize("place", ["file/best", "/proc/best"])
+@pytest.mark.parametrize("folder", ["file/best", "/proc/best"])
 def test_a_folder_that_cannot_be_made_is_a_usage_error(
-    place: str, tmp_path: Path, indexed: Path, invoke: Invoke
+    folder: str, tmp_path: Path, indexed: Path, invoke: Invoke
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write to"):
-        collect.collect([], tmp_path / place, link=False)
+        collect.collect([], tmp_path / folder, link=False)
     for option in ("--copy-to", "--link-to"):
-        result = invoke("search", "grass", "--index", indexed, option, place)
+        result = invoke("search", "grass", "--index", indexed, option, folder)
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
 
 

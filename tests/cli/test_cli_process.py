@@ -136,7 +136,7 @@ def test_ctrl_c_while_annotating_exits_130_and_the_same_command_goes_on(project:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert (out, err) == ("", "interrupted; what was finished is kept, run the same command again to go on\n")
+    assert (out, err) == ("", "interrupted; what was finished is kept, run the same command again to resume\n")
     assert not (tmp_path / "out").exists()
 
     again = start_annotating(tmp_path / "out", project, batch_size=64)
