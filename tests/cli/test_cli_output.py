@@ -14,7 +14,7 @@ from PIL import Image
 
 from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.cli import contact_sheet, preview
-from aaam_pipeline.cli.preview import Protocol
+from aaam_pipeline.cli.preview import GraphicsProtocol
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
 from aaam_pipeline.search import Hit
@@ -150,13 +150,13 @@ def test_a_contact_sheet_of_nothing(indexed: Path, invoke: Invoke, tmp_path: Pat
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        ({"TERM": "xterm-kitty"}, Protocol.KITTY),
-        ({"TERM": "xterm-256color", "KITTY_WINDOW_ID": "1"}, Protocol.KITTY),
-        ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, Protocol.ITERM),
-        ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, Protocol.ITERM),
-        ({"TERM": "screen-256color", "KITTY_WINDOW_ID": "1", "TMUX": "x"}, Protocol.BLOCKS_256),
-        ({"TERM": "xterm-256color", "COLORTERM": "truecolor"}, Protocol.BLOCKS),
-        ({"TERM": "xterm-256color"}, Protocol.BLOCKS_256),
+        ({"TERM": "xterm-kitty"}, GraphicsProtocol.KITTY),
+        ({"TERM": "xterm-256color", "KITTY_WINDOW_ID": "1"}, GraphicsProtocol.KITTY),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, GraphicsProtocol.ITERM),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, GraphicsProtocol.ITERM),
+        ({"TERM": "screen-256color", "KITTY_WINDOW_ID": "1", "TMUX": "x"}, GraphicsProtocol.BLOCKS_256),
+        ({"TERM": "xterm-256color", "COLORTERM": "truecolor"}, GraphicsProtocol.BLOCKS),
+        ({"TERM": "xterm-256color"}, GraphicsProtocol.BLOCKS_256),
         ({"TERM": "dumb"}, "this terminal shows neither pictures nor 256 colours"),
         ({"TERM": "xterm-kitty", "NO_COLOR": "1"}, "NO_COLOR is set"),
     ],
@@ -169,23 +169,25 @@ def test_the_protocol_of_a_terminal(environment: dict[str, str], expected: objec
 def test_pictures_in_each_protocol(tmp_path: Path) -> None:
     hit = Hit("photo.png", str(tmp_path), 1.0, [], {})
     Image.effect_noise((400, 200), 90).convert("RGB").save(hit.file)
-    kitty = preview.picture(hit, Protocol.KITTY)
+    kitty = preview.picture(hit, GraphicsProtocol.KITTY)
     pieces = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", kitty)
     assert pieces[0][0].startswith("a=T,f=100,")
     assert [options[-1] for options, _ in pieces] == ["1"] * (len(pieces) - 1) + ["0"]
-    iterm = re.fullmatch(r"\x1b\]1337;File=inline=1;size=(\d+);[^:]*:(.*)\a", preview.picture(hit, Protocol.ITERM))
+    iterm = re.fullmatch(
+        r"\x1b\]1337;File=inline=1;size=(\d+);[^:]*:(.*)\a", preview.picture(hit, GraphicsProtocol.ITERM)
+    )
     assert iterm
     shown = [base64.b64decode("".join(data for _, data in pieces)), base64.b64decode(iterm[2])]
     assert len(shown[1]) == int(iterm[1])
     for content in shown:
         with Image.open(io.BytesIO(content)) as image:
             assert image.size == (320, 160)
-    for protocol in (Protocol.BLOCKS, Protocol.BLOCKS_256):
+    for protocol in (GraphicsProtocol.BLOCKS, GraphicsProtocol.BLOCKS_256):
         lines = preview.picture(hit, protocol).split("\n")
         assert len(lines) == 10
         assert {line.count("▀") for line in lines} == {40}
     hit.file.unlink()
-    assert preview.picture(hit, Protocol.KITTY) == "[not there any more]"
+    assert preview.picture(hit, GraphicsProtocol.KITTY) == "[not there any more]"
 
 
 def test_blocks_have_the_colours_of_the_picture(tmp_path: Path) -> None:
@@ -193,10 +195,10 @@ def test_blocks_have_the_colours_of_the_picture(tmp_path: Path) -> None:
     image = Image.new("RGB", (40, 24), (0, 0, 255))
     image.paste((255, 0, 0), (0, 0, 40, 12))
     image.save(hit.file)
-    lines = preview.picture(hit, Protocol.BLOCKS).split("\n")
+    lines = preview.picture(hit, GraphicsProtocol.BLOCKS).split("\n")
     assert lines[0] == "\x1b[38;2;255;0;0;48;2;255;0;0m▀" * 40 + "\x1b[0m"
     assert lines[-1] == "\x1b[38;2;0;0;255;48;2;0;0;255m▀" * 40 + "\x1b[0m"
-    assert "38;5;196;" in preview.picture(hit, Protocol.BLOCKS_256)
+    assert "38;5;196;" in preview.picture(hit, GraphicsProtocol.BLOCKS_256)
 
 
 def test_a_preview_that_cannot_be_is_a_list(indexed: Path, invoke: Invoke) -> None:
