@@ -10,14 +10,14 @@ import pytest
 import typer
 
 from aaam_pipeline import search
-from aaam_pipeline.annotate import runner, sources
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.backends.exporting import Request
 from aaam_pipeline.annotate.embedding import Embedder
 from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.cli import settings
 from aaam_pipeline.cli.app import app
-from aaam_pipeline.evaluation import inputs
+from aaam_pipeline.evaluation.inputs import Sources, read
 from aaam_pipeline.figures import build as figures
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import choose_device
@@ -25,14 +25,14 @@ from aaam_pipeline.search.duplicates import near_duplicates
 
 # what does the work of a command, and how many of its options have a default there
 LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
-    "annotate": (12, [runner.Options, sources.Selection, Assignment, runner.annotate]),
+    "annotate": (12, [runner.Options, inputs.Selection, Assignment, runner.annotate]),
     "verify": (0, [verify]),
     "index": (0, [build]),
     "search": (1, [search.open, search.Index.query]),
     "similar": (1, [search.open, search.Index.similar, Embedder]),
     "dedup": (0, [near_duplicates]),
     "labels": (0, []),
-    "report": (3, [inputs.Sources, inputs.read]),
+    "report": (3, [Sources, read]),
     "doctor": (0, [choose_device]),
     "config": (0, []),
     "figures paths": (3, [figures.FigureRequest, figures.draw_paths]),
