@@ -17,8 +17,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+# not all of `dvc repro`: the model that it shows and its metrics
 demo: install
-	dvc repro
+	dvc repro evaluate@scenes
 	aaam-pipe annotate data/raw/scenes/images/test --out demo/annotations --on-existing overwrite
 	aaam-pipe index demo/annotations --out demo/index
 	@echo; echo '$$ aaam-pipe search "football grass" --top 10'
@@ -29,7 +30,8 @@ demo: install
 	@echo '  aaam-pipe similar PHOTO                   pictures that look like one'
 	@echo '  aaam-pipe annotate ~/Pictures && aaam-pipe index     your own photographs'
 	@echo '  dvc metrics show; dvc plots show          how good the model is, phase by phase'
-	@echo '  reports/scenes/report.html, figures/scenes   tables and figures as in the paper'
+	@echo '  dvc repro                                 the rest: WARP, tables and figures as in the paper'
+	@echo '                                            (reports/scenes/report.html, figures/scenes)'
 
 # one process a core, so one thread each; a file stays in one process (a Ray cluster is one at a time), slow files first
 PYTEST := python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

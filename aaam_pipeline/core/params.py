@@ -1,10 +1,11 @@
 """`params.yaml`: one section of it -> one frozen struct, where an unknown key is an error.
 
     datasets: [scenes]        # which data sets `dvc repro` works on
-    presets:                  # settings of a name, for any data set
-      paper: {...}            # laid over the block of a data set that asks for it
+    presets:                  # settings with a name, for any data set
+      paper: {...}
     scenes:                   # one block a data set
-      preset: paper           # left out: the block as it stands
+      base: large             # the preset that the block is laid over; left out: none
+      preset: paper           # the preset that is laid over the block; left out: none
       k: 4                    # labels assigned to an image
       data: {...}             # read by datasets/<name>
       preprocess: {...}       # models/preprocess
@@ -26,10 +27,10 @@ import yaml
 
 from aaam_pipeline.core.errors import ParamsError
 
-SECTIONS = ("preset", "k", "data", "preprocess", "model", "train", "phases")
+SECTIONS = ("base", "preset", "k", "data", "preprocess", "model", "train", "phases")
 PRESET_SECTIONS = ("preprocess", "model", "train", "phases")
 PHASES = ("bce", "joint", "hard", "warp")
-NO_BLOCKS = ("datasets", "presets")
+NO_BLOCKS = ("datasets", "presets", "made_from", "code")
 
 Section = TypeVar("Section")
 # labels assigned to an image: the section `k` of a data set
@@ -61,7 +62,8 @@ class ParamsFile:
             raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
         if not isinstance(tree, Mapping):
             raise ParamsError(f"{path} holds no settings")
-        return cls(path, tree)
+        # a file of the stage `settings`: what is wrong in it is to be changed where it comes from
+        return cls(Path(tree.get("made_from", path)), tree)
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -86,7 +88,7 @@ class ParamsFile:
             raise ParamsError(f"{self.path}: in {name}: {error}{_suggestion(str(error), kind)}") from None
 
     def block(self, dataset: str) -> Mapping[str, Any]:
-        """Return a data set's block, with the preset laid over it that it asks for.
+        """Return a data set's block laid over its `base`, and its `preset` laid over that.
 
         Raises:
             ParamsError: there is no such block or preset, or one of them has an unknown section.
@@ -95,15 +97,21 @@ class ParamsFile:
         if dataset in NO_BLOCKS or not isinstance(block, Mapping):
             raise ParamsError(f"{self.path}: no block for the data set {dataset!r}{_closest(dataset, self.datasets)}")
         _check_names(self.path, dataset, block, SECTIONS)
-        name = block.get("preset")
-        if name is None:
-            return block
-        presets = self._tree.get("presets") or {}
-        if not isinstance(presets, Mapping) or not isinstance(presets.get(name), Mapping):
-            raise ParamsError(f"{self.path}: {dataset}.preset: no preset {name!r}{_closest(name, presets)}")
-        _check_names(self.path, f"presets.{name}", presets[name], PRESET_SECTIONS)
-        overlaid: Mapping[str, Any] = _overlay(block, presets[name])
+        own = {name: section for name, section in block.items() if name not in ("base", "preset")}
+        under, over = (self._preset(f"{dataset}.{key}", block.get(key)) for key in ("base", "preset"))
+        overlaid: Mapping[str, Any] = _overlay(_overlay(under, own), over)
         return overlaid
+
+    def _preset(self, where: str, name: object) -> Mapping[str, Any]:
+        """Return the preset that is named at `where` of the file."""
+        if name is None:
+            return {}
+        presets = self._tree.get("presets") or {}
+        preset = presets.get(name) if isinstance(presets, Mapping) else None
+        if not isinstance(preset, Mapping):
+            raise ParamsError(f"{self.path}: {where}: no preset {name!r}{_closest(name, presets)}")
+        _check_names(self.path, f"presets.{name}", preset, PRESET_SECTIONS)
+        return preset
 
 
 def to_dict(section: Struct) -> dict[str, Any]:

@@ -6,11 +6,13 @@
 An entry point names a module, or another object, with `Params`, `download` and `read`: see `Dataset`.
 """
 
+import inspect
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from aaam_pipeline.core.errors import DatasetError, ParamsError
+from aaam_pipeline.core.artifacts import sources_fingerprint
+from aaam_pipeline.core.errors import DatasetError, ParamsError, UsageError
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.plugins import call_plugin, load_plugin, plugin_names
 from aaam_pipeline.core.progress import Reporter
@@ -37,12 +39,12 @@ class PluginDataset:
     """A data set of another package: whatever goes wrong in it is one line with its name."""
 
     def __init__(self, name: str, plugin: Any) -> None:
-        self._name, self._plugin = name, plugin
+        self._name, self.plugin = name, plugin
         self.Params = plugin.Params
 
     def download(self, params: Any, out: Path, report: Reporter) -> None:
         """Fill the empty folder `out`."""
-        call_plugin(self._name, self._plugin.download, params, out, report)
+        call_plugin(self._name, self.plugin.download, params, out, report)
 
     def read(self, raw: Path, params: Any) -> Listing:
         """Read what `download` left.
@@ -50,7 +52,7 @@ class PluginDataset:
         Raises:
             DatasetError: it is read as something else than a listing.
         """
-        listing = call_plugin(self._name, self._plugin.read, raw, params)
+        listing = call_plugin(self._name, self.plugin.read, raw, params)
         if not isinstance(listing, Listing):
             raise DatasetError(f"{self._name}: read returns {type(listing).__name__}, not a Listing")
         return listing
@@ -75,6 +77,18 @@ def get(name: str) -> Dataset:
     if plugin is None:
         raise ParamsError(f"no data set {name!r}; known: {', '.join(names())}")
     return PluginDataset(name, plugin)
+
+
+def code_fingerprint(name: str) -> str | None:
+    """Return the SHA-256 of the Python sources of a data set, a module or package anywhere; None: it cannot be used."""
+    try:
+        dataset = get(name)
+    except UsageError:
+        return None
+    plugin = dataset.plugin if isinstance(dataset, PluginDataset) else dataset
+    module = inspect.getmodule(plugin) or inspect.getmodule(type(plugin))
+    path = Path(inspect.getfile(module)) if module else None
+    return sources_fingerprint([path.parent if path.name == "__init__.py" else path]) if path else None
 
 
 def load_params(name: str, params: ParamsFile) -> Any:

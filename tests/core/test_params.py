@@ -12,6 +12,7 @@ from aaam_pipeline.models import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training.phases import PhaseParams
 from aaam_pipeline.training.settings import TrainParams
+from stages import settings
 
 REPOSITORY = Path(__file__).parents[2]
 Tree = dict[str, Any]
@@ -211,6 +212,38 @@ def test_a_preset_is_laid_over_the_block_that_asks_for_it(tmp_path: Path) -> Non
     assert (bce.epochs, bce.lr.features, bce.lr.classifier) == (2, 1e-3, 0.5)
     assert load(path, "toy.phases.joint", PhaseParams).margin == 0.7
     assert load(written(tmp_path, with_preset(None, preset)), "toy.train", TrainParams).batch_size == 8
+
+
+def test_a_block_is_laid_over_its_base_and_its_preset_over_both(tmp_path: Path) -> None:
+    tree: Tree = {
+        "presets": {
+            "large": {"model": {"dropout": 0.5, "backbone": "vgg16"}, "train": {"seed": 5, "batch_size": 5}},
+            "paper": {"train": {"batch_size": 7}},
+        },
+        "toy": {"base": "large", "k": 3, "model": {"dropout": 0.25}, "train": {"batch_size": 6}},
+    }
+    path = written(tmp_path, tree)
+    model, train = load(path, "toy.model", ModelParams), load(path, "toy.train", TrainParams)
+    assert (model.dropout, model.backbone, train.seed, train.batch_size) == (0.25, "vgg16", 5, 6)
+    tree["toy"]["preset"] = "paper"
+    assert load(written(tmp_path, tree), "toy.train", TrainParams).batch_size == 7
+    assert set(ParamsFile.read(path).block("toy")) == {"k", "model", "train"}
+    tree["toy"]["base"] = "larg"
+    text = complaint(lambda: load(written(tmp_path, tree), "toy.k", LabelCount))
+    assert "toy.base: no preset 'larg'; did you mean 'large'" in text
+
+
+def test_what_the_stage_settings_wrote_reads_the_same_and_names_the_file_to_change(tmp_path: Path) -> None:
+    path = written(tmp_path, with_preset("paper", {"train": {"batch_size": 99}}) | {"scenes": block()})
+    settings.main(path, tmp_path / "settings")
+    assert {each.name for each in (tmp_path / "settings").iterdir()} == {"toy.yaml", "scenes.yaml"}
+    of_stage, own = ParamsFile.read(tmp_path / "settings" / "toy.yaml"), ParamsFile.read(path)
+    assert of_stage.block("toy") == own.block("toy")
+    assert of_stage.datasets == ("toy",)
+    assert f"{path}: in toy.train" in complaint(lambda: of_stage.section("toy.train", Preprocess))
+    code = yaml.safe_load((tmp_path / "settings" / "scenes.yaml").read_text())["code"]
+    assert code == registry.code_fingerprint("scenes") != registry.code_fingerprint("nuswide")
+    assert registry.code_fingerprint("toy") is None
 
 
 @pytest.mark.parametrize(

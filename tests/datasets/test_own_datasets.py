@@ -136,3 +136,11 @@ def test_names_are_listed_and_those_of_this_package_go_before_others(
     monkeypatch.syspath_prepend(install(tmp_path / "two", {"birds": "my_birds"}, "more-birds"))
     with pytest.raises(UsageError, match="'birds' is in several packages: more-birds and my-birds; uninstall all but"):
         registry.get("birds")
+
+
+def test_an_edit_of_its_code_is_known_to_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(install(tmp_path, {"birds": "my_birds"}))
+    before = registry.code_fingerprint("birds")
+    with (tmp_path / "my_birds.py").open("a") as file:
+        file.write("# edited\n")
+    assert None is not before != registry.code_fingerprint("birds")

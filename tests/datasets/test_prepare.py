@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,15 @@ def test_pixels_and_labels_still_belong_together_where_images_were_left_out(tmp_
     assert split.image_ids == [f"train{number}" for number in range(6)]
     assert numbers(split.pixels_NSS3) == [0, 1, 2, 3, 4, 5]
     assert split.targets_NL.sum(1).tolist() == [0, 1, 2, 3, 0, 1]
+
+
+def test_the_number_of_threads_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing, written = make_listing(tmp_path / "raw", bad=tuple(BAD)), []
+    for cores in (1, 5):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        out = prepared(listing, tmp_path / str(cores))
+        written.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
+    assert written[0] == written[1]
 
 
 def test_more_pictures_than_are_decoded_at_a_time_keep_their_order(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
 STAGES = [
+    "settings",
     "download",
     "prepare",
     "train_bce",
@@ -141,8 +142,8 @@ def built(fresh: Path) -> tuple[Path, str, str]:
 
 def test_a_killed_pipeline_goes_on_where_it_was_and_runs_every_stage(built: tuple[Path, str, str]) -> None:
     folder, first, second = built
-    assert ran(first) == STAGES[:4]
-    assert ran(second) == STAGES[3:]
+    assert ran(first) == STAGES[: STAGES.index("train_joint") + 1]
+    assert ran(second) == STAGES[STAGES.index("train_joint") :]
     assert "scenes joint: goes on after epoch" in second
     assert "scenes joint epoch 1/5" not in second
     assert "scenes joint epoch 2/5" not in second
@@ -216,10 +217,12 @@ def test_a_changed_margin_concerns_train_hard_alone(built: tuple[Path, str, str]
     before = (folder / "params.yaml").read_text()
     edit_params(folder, lambda scenes: scenes["phases"]["hard"].update(margin=0.5))
     try:
+        assert ran(repro(folder, "settings")) == ["settings"]
         changed = json.loads(run(folder, "dvc", "status", "--json").stdout)
     finally:
         (folder / "params.yaml").write_text(before)
-    assert changed == {"train_hard@scenes": [{"changed deps": {"params.yaml": {"scenes.phases.hard": "modified"}}}]}
+    read = {"data/settings/scenes.yaml": {"scenes.phases.hard": "modified"}}
+    assert changed == {"train_hard@scenes": [{"changed deps": read}]}
 
 
 def test_a_change_of_the_last_phase_reruns_only_what_depends_on_it(built: tuple[Path, str, str]) -> None:
@@ -229,8 +232,8 @@ def test_a_change_of_the_last_phase_reruns_only_what_depends_on_it(built: tuple[
     edit_params(folder, lambda scenes: scenes["phases"]["hard"].update(weight=0))
     reran = ran(repro(folder))
     assert sha256(folder / HARD) != before
-    assert reran[0] == "train_hard"
-    assert sorted(reran) == ["annotate", "evaluate", "figures", "index", "report", "train_hard"]
+    assert reran[:2] == ["settings", "train_hard"]
+    assert sorted(reran[1:]) == ["annotate", "evaluate", "figures", "index", "report", "train_hard"]
 
 
 @pytest.mark.parametrize(
