@@ -140,6 +140,8 @@ def test_names_are_listed_and_those_of_this_package_go_before_others(
 
 def test_an_edit_of_its_code_is_known_to_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(install(tmp_path, {"birds": "my_birds"}))
+    # another test's copy
+    monkeypatch.delitem(sys.modules, "my_birds", raising=False)
     before = registry.code_fingerprint("birds")
     with (tmp_path / "my_birds.py").open("a") as file:
         file.write("# edited\n")
