@@ -44,7 +44,7 @@ Column = Annotated[
 Limit = Annotated[int | None, Option(min=1, help="Only the first N images.")]
 OnExisting = Annotated[
     Literal["resume", "overwrite", "error"],
-    Option(help="If --out is there: go on with it and bring it up to date, replace it, or stop."),
+    Option(help="If --out exists: resume and update it, replace it, or stop."),
 ]
 RetryFailed = Annotated[bool, Option("--retry-failed", help="Try images again that failed before.")]
 Forget = Annotated[bool, Option("--forget", help="Drop the rows of folders that are no longer among the inputs.")]
@@ -91,8 +91,8 @@ def annotate(
 ) -> None:
     """Annotate photographs: one row with labels and scores for every image, as Parquet.
 
-    Every input gets a row; one that cannot be decoded is a row that says why. Given again, the same command goes on
-    where it was stopped, or brings the annotations up to date: new, changed and deleted images.
+    Every input gets a row; one that cannot be decoded is a row that says why. The same command, given again, resumes
+    a stopped run, or updates the annotations: new, changed and deleted images.
     """
     with cli_errors():
         from aaam_pipeline.annotate import inputs, runner

@@ -27,16 +27,16 @@ def warp_loss(logits_BL: Tensor, targets_BL: Tensor, margin: float, generator: t
     hinge_AL = margin - logits_BL[row_A, p_A][:, None] + logits_BL[row_A]
     violating_AL = irrelevant_AL & (hinge_AL.detach() > 0)
     irrelevant_A, violating_A = irrelevant_AL.sum(1), violating_AL.sum(1)
-    luck_A, luck_AL = (
+    uniform_A, uniform_AL = (
         torch.rand(size, generator=generator).to(logits_BL.device) for size in (len(row_A), hinge_AL.shape)
     )
-    n_A1 = luck_AL.masked_fill(~violating_AL, -1).argmax(1, keepdim=True)
-    rank_A = (irrelevant_A / _draws(luck_A, violating_A / irrelevant_A.clamp(min=1))).floor().long()
+    n_A1 = uniform_AL.masked_fill(~violating_AL, -1).argmax(1, keepdim=True)
+    rank_A = (irrelevant_A / _draws(uniform_A, violating_A / irrelevant_A.clamp(min=1))).floor().long()
     harmonic = torch.cat([torch.zeros(1), (1 / torch.arange(1, logits_BL.shape[1] + 1)).cumsum(0)]).to(logits_BL.device)
     return (harmonic[rank_A] * torch.relu(hinge_AL.gather(1, n_A1)[:, 0])).sum() / len(logits_BL)
 
 
-def _draws(luck_A: Tensor, chance_A: Tensor) -> Tensor:
-    """Return draws until the first success, of uniform numbers in [0, 1); infinite where there is no chance of one."""
-    draws_A = 1 + (torch.log1p(-luck_A) / torch.log1p(-chance_A)).floor()
-    return torch.where(chance_A > 0, draws_A, torch.inf)
+def _draws(uniform_A: Tensor, probability_A: Tensor) -> Tensor:
+    """Return draws until the first success, of uniform numbers in [0, 1); infinite for a probability of 0."""
+    draws_A = 1 + (torch.log1p(-uniform_A) / torch.log1p(-probability_A)).floor()
+    return torch.where(probability_A > 0, draws_A, torch.inf)

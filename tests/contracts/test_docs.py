@@ -59,6 +59,12 @@ def test_commands_and_options_in_the_documentation_exist() -> None:
             assert {word for word in words[1:] if word.startswith("-")} <= known | {"--help"}, f"{page.name}: {line}"
 
 
+def test_pages_for_users_speak_of_the_present() -> None:
+    history = re.compile(r"commit [0-9a-f]{7}|\b(?:any ?more|formerly|used to|goes on|going on)\b")
+    for page in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]:
+        assert not (found := history.search(page.read_text())), f"{page.name}: {found}"
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
