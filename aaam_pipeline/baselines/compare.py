@@ -28,6 +28,7 @@ from aaam_pipeline.baselines.registry import create, names
 from aaam_pipeline.baselines.tuning import CRITERIA, check_criterion
 from aaam_pipeline.baselines.worker import MethodJob, run_method, tune_method
 from aaam_pipeline.core.artifacts import fingerprint, publish, sources_fingerprint, work_folder, write_json
+from aaam_pipeline.core.cores import available_cores
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.params import LabelCount, ParamsFile
@@ -179,8 +180,7 @@ def _code() -> str:
 
 
 def _threads() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(os.environ.get("OMP_NUM_THREADS") or cores)
+    return int(os.environ.get("OMP_NUM_THREADS") or available_cores())
 
 
 def _versions() -> list[str]:

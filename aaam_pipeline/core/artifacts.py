@@ -201,10 +201,10 @@ def sync(folder: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step (Linux renameat2 with RENAME_EXCHANGE); False where that is not to be had.
+    """Swap two folders in one step (Linux renameat2 with RENAME_EXCHANGE); False where the system has no such call.
 
     Raises:
-        OSError: it is to be had, and failed.
+        OSError: the call failed.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,4 +1,4 @@
-"""One process at a time on one output; the next one is told who is there."""
+"""One process at a time on one output; the next one is told which process holds it."""
 
 import json
 import os

@@ -3,7 +3,6 @@
 Nothing here changes what comes out of it, so `prepare` resumes whatever changes here.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from aaam_pipeline.core.cores import available_cores
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.datasets.listing import Example
 from aaam_pipeline.imaging.resizing import resize_square
@@ -33,8 +33,7 @@ def decoding(examples: list[Example], size: int) -> Iterator[Iterator[NDArray[np
         while waiting:
             yield waiting.popleft().result()
 
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ThreadPoolExecutor(workers)
+    pool = ThreadPoolExecutor(available_cores())
     try:
         yield ahead()
     finally:

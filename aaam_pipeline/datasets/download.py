@@ -1,4 +1,4 @@
-"""Stage `download`: put a data set, or a description of where it lies, into a folder of its own."""
+"""Stage `download`: put a data set, or a description of where it is, into a folder of its own."""
 
 from pathlib import Path
 

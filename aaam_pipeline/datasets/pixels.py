@@ -91,7 +91,7 @@ def write_pixels(
             journal.append(WrittenRows(split, start + len(step), bad))
         bad = bad_images(journal, split)
         if len(bad) == len(examples):
-            # whoever repairs them begins anew
+            # a run after they are repaired must start over
             journal.close()
             raise DatasetError(f"no image of the split {split} can be used")
         if bad:

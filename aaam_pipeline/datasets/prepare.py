@@ -41,7 +41,7 @@ from aaam_pipeline.datasets.listing import SPLITS, Example, Listing, check_listi
 from aaam_pipeline.datasets.pixels import BadImage, WrittenRows, WrittenSplit, count_done, write_pixels
 from aaam_pipeline.datasets.prepared import FORMAT, VERSION, PreparedFile, PreparedManifest, SplitInfo
 
-# what decides over the bytes of pixels.npy: a half prepared data set must come from the same code and libraries
+# what determines the bytes of pixels.npy: work is resumed only with the same code and libraries
 CODE = ("imaging", "datasets/pixels.py")
 LIBRARIES = ("pillow", "pillow-heif")
 
@@ -99,7 +99,7 @@ def _open(listing: Listing, out: Path, size: int) -> tuple[Path, Journal[Written
     journal = Journal.resume(path, identity, WrittenRows)
     if journal is None or not all((work / rows.split / "pixels.npy").is_file() for rows in journal.entries):
         return work_folder(out), Journal.begin(path, identity)
-    # what is written at the end may be there by half
+    # files that are written at the end may be incomplete
     for left in [each for each in work.rglob("*") if each.is_file() and each.name != "pixels.npy"]:
         left.unlink()
     return work, journal

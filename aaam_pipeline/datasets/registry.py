@@ -29,7 +29,7 @@ class Dataset(Protocol):
     Params: Any
 
     def download(self, params: Any, out: Path, report: Reporter) -> None:
-        """Fill the empty folder `out` with the data set, or with a description of where it lies."""
+        """Fill the empty folder `out` with the data set, or with a description of where it is."""
 
     def read(self, raw: Path, params: Any) -> Listing:
         """Read what `download` left."""

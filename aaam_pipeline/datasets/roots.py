@@ -1,4 +1,4 @@
-"""Where a user's copy of a data set lies: a setting, or the environment variable AAAM_DATA_DIR."""
+"""Where a user's copy of a data set is: a setting, or the environment variable AAAM_DATA_DIR."""
 
 import os
 from pathlib import Path

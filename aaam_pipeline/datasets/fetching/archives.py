@@ -1,9 +1,9 @@
-"""Where the publishers' files lie: the ONE list of addresses, with mirrors, sizes, and checksums where they are known.
+"""The publishers' files: the ONE list of addresses, with mirrors, sizes, and checksums where they are known.
 
 `md5`: these files are published without checksums. COCO's are those of the files as people have had them for
 years: the ETag of the annotations on the publisher's server, and what PaddleDetection, LAVIS and others check against.
 Where there is none, the size that the server announces is checked, and what the archive itself can check.
-`bytes` and `unpacked` are exact where `exact` says so, else what to reckon with.
+`bytes` and `unpacked` are exact where `exact` says so, else estimates.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ MB, GB = 10**6, 10**9
 
 
 class Archive(NamedTuple):
-    """An archive: its name, also below a mirror; its addresses, tried in this order; what is to be unpacked of it.
+    """An archive: its name, also below a mirror; its addresses, tried in this order; which of its files are unpacked.
 
     `members`: the beginnings of the names to unpack, after folders that lead to them; empty: all. `unpacked`: the most
     bytes that it may unpack to.

@@ -51,14 +51,14 @@ def _mark(folder: Path, archive: Archive) -> Path:
 
 
 def _check_space(dataset: str, folder: Path, left: Sequence[Archive], mirror: str | None, report: Reporter) -> None:
-    """Say how much comes and how much room it takes, and refuse to begin where there is too little."""
+    """Report the size of the download and the space it needs; refuse to begin where there is too little."""
     folder.mkdir(parents=True, exist_ok=True)
     sizes = [
         archive.bytes if archive.exact else announced_size(addresses(archive, mirror)) or archive.bytes
         for archive in left
     ]
     unpacked = [min(archive.unpacked, 4 * size) for archive, size in zip(left, sizes, strict=True)]
-    # an archive goes when it is unpacked: at most one of them is there beside all that is unpacked by then
+    # an archive is deleted once it is unpacked: at most one is on disk beside the files unpacked so far
     peak = max(sum(unpacked[: index + 1]) + size for index, size in enumerate(sizes))
     there = sum(path.stat().st_size for path in folder.glob("*.part"))
     free = shutil.disk_usage(folder).free

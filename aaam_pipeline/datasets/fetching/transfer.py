@@ -1,7 +1,7 @@
 """Get one large file from the first of several addresses that has it; a broken transfer resumes where it stopped.
 
-While it comes it is `<name>.part`, with `<name>.part.json` beside it: from where, and by what the server knows that the
-file is still the same (ETag or date). It gets its name when its size and checksum are right.
+Until it is complete it is `<name>.part`. `<name>.part.json` beside it holds its address and how the server recognises
+the same file (ETag or date). It is renamed when its size and checksum are right.
 """
 
 import errno
@@ -30,7 +30,7 @@ MB = 10**6
 
 
 class PartialFile(NamedTuple):
-    """What is to come: `bytes` if the size is known exactly, `md5` if the checksum is; `path` is where it grows."""
+    """A file that is being downloaded to `path`: its final size `bytes` if known exactly, `md5` if known."""
 
     path: Path
     bytes: int | None
@@ -38,22 +38,22 @@ class PartialFile(NamedTuple):
 
     @property
     def notes(self) -> Path:
-        """Where it is written down what the part is of."""
+        """Where its origin is recorded."""
         return self.path.with_name(f"{self.path.name}.json")
 
     def held(self) -> int:
-        """Return how many bytes are there."""
+        """Return how many bytes have been received."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def note(self) -> "_PartialNote":
-        """Return what is written down, or an empty note."""
+        """Return the recorded origin, or an empty one."""
         try:
             return msgspec.json.decode(self.notes.read_bytes(), type=_PartialNote)
         except (OSError, msgspec.DecodeError):
             return _PartialNote("", None, None)
 
     def discard(self) -> None:
-        """Forget what is there."""
+        """Delete what has been received."""
         self.path.unlink(missing_ok=True)
         self.notes.unlink(missing_ok=True)
 
@@ -65,10 +65,10 @@ class _PartialNote(msgspec.Struct):
 
 
 def fetch(target: Path, addresses: Sequence[str], bytes: int | None, md5: str | None, report: Reporter) -> None:
-    """Get a file to `target`, unless it is there.
+    """Download a file to `target`, unless it is there.
 
     Raises:
-        DatasetError: no address has it, or the disk is full; what has come is kept.
+        DatasetError: no address has it, or the disk is full; what was received is kept.
     """
     if target.exists():
         return
@@ -101,10 +101,10 @@ def announced_size(addresses: Sequence[str]) -> int | None:
 
 
 def _fetch_from(address: str, file: PartialFile, report: Reporter) -> None:
-    """Get all of a file from one address, trying again as long as more comes of it.
+    """Download a whole file from one address, trying again as long as more of it is received.
 
     Raises:
-        PermanentError: it will not be had there.
+        PermanentError: this address does not provide it.
     """
     for last in (False, True):
         try:
@@ -114,7 +114,7 @@ def _fetch_from(address: str, file: PartialFile, report: Reporter) -> None:
         if _is_right(file):
             return
         if not last:
-            # its beginning may be that of an older file: once more from nothing
+            # its beginning may be that of an older file: once more from the start
             report.info(f"{file.path.stem}: the checksum is wrong, it is fetched again")
     raise PermanentError(f"what comes has not the MD5 {file.md5}")
 
@@ -148,7 +148,7 @@ def _receive(address: str, file: PartialFile, report: Reporter) -> None:
 
 
 def _resuming(address: str, file: PartialFile) -> dict[str, str]:
-    """Return the headers that ask for the rest; none, so that all comes, where the rest might be of another file."""
+    """Return the headers that ask for the rest; none, which asks for all, where the rest might be of another file."""
     note, held = file.note(), file.held()
     validator = note.validator if note.address == address else None
     if not held or not (validator or file.md5) or held >= (file.bytes or held + 1):

@@ -19,11 +19,11 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.nuswide.labels import image_id
 
 COLUMNS = 6
-# the size that most have, and large enough; then the others
+# the middle size first, which most have and is large enough
 ORDER = (3, 2, 4, 5)
 WORKERS = 16
 LARGEST = 50 * 10**6
-# so many in a row are not the photographs' fault
+# after so many in a row, the network is at fault and not the photographs
 HOPELESS = 100
 JPEG = b"\xff\xd8"
 
@@ -36,7 +36,7 @@ class FlickrPhoto(NamedTuple):
 
 
 class FetchOutcome(NamedTuple):
-    """What became of a photograph: `reason` is empty if it came; `transient`: it may come another time."""
+    """Whether a photograph was fetched: `reason` says why not, or is empty; `transient`: a later run may get it."""
 
     image_id: str
     reason: str
@@ -61,12 +61,12 @@ def read_urls(path: Path) -> Iterator[FlickrPhoto]:
 
 
 def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> None:
-    """Get the `wanted` photographs that are neither in the folder `into` nor known to be gone.
+    """Fetch the `wanted` photographs that are neither in the folder `into` nor known to be gone.
 
-    What does not come is listed in `gone.csv` beside the folder, but what may come another time: the next run tries it.
+    Those that are gone are listed in `gone.csv` beside the folder; the next run tries again what failed otherwise.
 
     Raises:
-        DatasetError: the list is damaged, or nothing comes at all.
+        DatasetError: the list is damaged, or nothing can be fetched at all.
     """
     gone = into.parent / "gone.csv"
     known = _read_gone(gone)
@@ -134,7 +134,7 @@ def _fetch_photo(into: Path, photo: FlickrPhoto) -> FetchOutcome:
 
 def _download(url: str) -> bytes:
     with request(url) as response:
-        # who took a photograph away left a picture that says so
+        # Flickr answers for a photograph that was removed with a picture that says so
         if "photo_unavailable" in (response.url or ""):
             raise PermanentError("no longer on Flickr")
         content = response.read(LARGEST + 1)

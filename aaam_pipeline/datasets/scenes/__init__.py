@@ -7,7 +7,6 @@ seed, the split and `i` only.
 
 import csv
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -17,6 +16,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from aaam_pipeline.core.cores import available_cores
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing
@@ -56,11 +56,7 @@ class _Chunk(msgspec.Struct, frozen=True):
 
 def download(params: ScenesParams, out: Path, report: Reporter) -> None:
     """Generate the pictures under the existing empty folder `out`: images/{split}/00000.jpg ... and labels.csv."""
-    _generate(params, out, report, _cores())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    _generate(params, out, report, available_cores())
 
 
 def _generate(params: ScenesParams, out: Path, report: Reporter, workers: int) -> None:
