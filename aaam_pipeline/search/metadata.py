@@ -6,9 +6,8 @@ Fields are names of this file; everything else that a user typed is a parameter 
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from math import ceil, floor
 
-from aaam_pipeline.search.query import MetadataFilter
+from aaam_pipeline.search.query import TO_INTEGER, MetadataFilter
 
 DATE = "coalesce(taken, mtime)"
 """What `after:` and `before:` compare: when the photograph was taken, by the camera's clock, or else when the file was
@@ -34,17 +33,9 @@ def condition(node: MetadataFilter) -> tuple[str, list[object]]:
 
 def _comparison(column: str, operator: str, value: Fraction) -> str:
     """Return the condition that compares a column of integers with a number."""
-    match operator:
-        case ">=":
-            return f"{column} >= {min(ceil(value), MAX_INTEGER)}"
-        case ">":
-            return f"{column} > {min(floor(value), MAX_INTEGER)}"
-        case "<=":
-            return f"{column} <= {min(floor(value), MAX_INTEGER)}"
-        case "<":
-            return f"{column} < {min(ceil(value), MAX_INTEGER)}"
-        case _:
-            return f"{column} = {min(floor(value), MAX_INTEGER)}" if value.denominator == 1 else "false"
+    if operator == "=" and value.denominator > 1:
+        return "false"
+    return f"{column} {operator} {min(TO_INTEGER[operator](value), MAX_INTEGER)}"
 
 
 def _like(pattern: str) -> str:

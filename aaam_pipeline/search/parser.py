@@ -28,7 +28,8 @@ CONTEXT = 50
 MAX_LISTED = 8
 
 TOKEN = re.compile(
-    rf"""(?P<quoted>"[^"]*")
+    rf"""(?P<space>\s+)
+    | (?P<quoted>"[^"]*")
     | (?P<field>(?:{"|".join(query.TEXT_FIELDS)}):)(?:"(?P<in_quotes>[^"]*)"|(?P<bare>[^\s"()|]*))
     | (?P<compare>>=|<=|>|<|=)
     | (?P<mark>[|()+-])
@@ -94,7 +95,7 @@ def tokens(text: str) -> list[Token]:
         QuerySyntaxError: a quote is not closed.
     """
     found, position = [], 0
-    while (position := _skip(text, position)) < len(text):
+    while position < len(text):
         match = TOKEN.match(text, position)
         if match is None:
             _fail(text, position, 'a quote is not closed; write labels of several words as "traffic light"')
@@ -102,7 +103,7 @@ def tokens(text: str) -> list[Token]:
         if match["field"] is not None:
             inner = "in_quotes" if match["in_quotes"] is not None else "bare"
             found.append(Token("field", match["field"][:-1].lower(), position, match[inner], match.start(inner)))
-        else:
+        elif kind != "space":
             found.append(Token(kind, match[kind].strip('"') if kind == "quoted" else match[kind], position))
         position = match.end()
     return [*found, Token(END, "", len(text))]
@@ -243,13 +244,6 @@ class _Parser:
         _fail(self.text, self.token.position, message)
 
 
-def _skip(text: str, position: int) -> int:
-    """Return the position of the next character that is no space."""
-    while position < len(text) and text[position].isspace():
-        position += 1
-    return position
-
-
 def _fail(text: str, position: int, message: str) -> NoReturn:
     """Raise a syntax error that shows the text around a position, and a caret under it."""
     before, after = text[max(0, position - CONTEXT) : position], text[position : position + CONTEXT]
@@ -264,7 +258,10 @@ def _printable(text: str) -> str:
 
 
 def _width(text: str) -> int:
-    """Return how many columns a terminal needs for a text: two for a wide character, none for a combining one."""
+    """Return how many columns a terminal needs for a text: two for a wide character, none for a combining one.
+
+    Rich has the same, but is not loaded outside `cli`.
+    """
     return sum(
         0 if unicodedata.combining(each) or unicodedata.category(each) in ("Mn", "Me") else
         2 if unicodedata.east_asian_width(each) in "WF" else 1

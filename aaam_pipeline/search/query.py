@@ -4,9 +4,11 @@ Operands of one `And` or `Or` are never of its own kind, and never equal: `dog d
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
 
 import msgspec
 
@@ -16,6 +18,8 @@ NUMBER_FIELDS = ("width", "height", "bytes")
 """Metadata that is compared with a number: `width>1000`."""
 TEXT_FIELDS = ("path", "root", "after", "before")
 """Metadata that is matched: `path:holiday/*`, `after:2024-05`."""
+TO_INTEGER: dict[str, Callable[[Fraction], int]] = {">=": ceil, ">": floor, "<=": floor, "<": ceil, "=": round}
+"""An integer compares with a number as it does with this integer; `=`: with the nearest."""
 
 
 class Label(msgspec.Struct, frozen=True):

@@ -9,16 +9,16 @@ images are kept that could still be among the best.
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from math import ceil, floor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.formats import ranking
-from aaam_pipeline.search.query import And, Label, MetadataFilter, Node, Not, Or, ScoreFilter
+from aaam_pipeline.search.query import TO_INTEGER, And, Label, MetadataFilter, Node, Not, Or, ScoreFilter
 
 BLOCK = 65536
+COMPARISONS = {">=": np.greater_equal, ">": np.greater, "<=": np.less_equal, "<": np.less, "=": np.equal}
 Rows = slice | NDArray[np.int64]
 
 
@@ -126,20 +126,9 @@ def _dtype(degree: int) -> type[Any]:
 
 
 def _mask(codes: NDArray[np.uint8], node: ScoreFilter) -> NDArray[np.bool_]:
-    code = Fraction(node.value) * ranking.LEVELS
-    mask: NDArray[np.bool_]
-    match node.operator:
-        case ">=":
-            mask = codes >= ceil(code)
-        case ">":
-            mask = codes > floor(code)
-        case "<=":
-            mask = codes <= floor(code)
-        case "<":
-            mask = codes < ceil(code)
-        case _:
-            # few numbers are exactly the probability of a code: equal to one is what is stored for it
-            mask = codes == round(code)
+    # few numbers are exactly the probability of a code: `=` compares with the code that is stored for a number
+    code = TO_INTEGER[node.operator](Fraction(node.value) * ranking.LEVELS)
+    mask: NDArray[np.bool_] = COMPARISONS[node.operator](codes, code)
     return mask
 
 

@@ -1,4 +1,4 @@
-"""What an index holds of whole annotations, and how a new one takes the place of an old one."""
+"""What an index holds of whole annotations, and how a new one replaces the previous one."""
 
 import os
 from pathlib import Path
@@ -104,11 +104,11 @@ def test_hostile_labels_are_nothing_but_text_from_the_model_to_the_hit(photos: P
     assert (codes[:, 1:].max(axis=0) > 0).sum() > 5
     with search.open(tmp_path / "index") as index:
         # a label that holds a double quote is stored and counted, but no query can spell it
-        for place, label in enumerate(HOSTILE[1:], start=1):
+        for id, label in enumerate(HOSTILE[1:], start=1):
             found = index.query(label.upper() if label == "select" else f'"{label}"', top=30)
-            assert len(found) == (codes[:, place] > 0).sum()
+            assert len(found) == (codes[:, id] > 0).sum()
             for hit in found[:1]:
-                assert hit.label_scores == {label: codes[:, place].max() / 255}
+                assert hit.label_scores == {label: codes[:, id].max() / 255}
                 assert set(hit.labels) == set(HOSTILE)
 
 
@@ -139,24 +139,24 @@ def test_rows_in_many_batches_make_the_same_index(
     build(annotated, tmp_path / "index", NullReporter())
     for table in ("SELECT * EXCLUDE mtime FROM images ORDER BY id", "SELECT * FROM scores ORDER BY id"):
         assert select(tmp_path / "index", table) == select(indexed, table)
-    one, other = (faiss.read_index(str(place / manifests.VECTORS)) for place in (indexed, tmp_path / "index"))
+    one, other = (faiss.read_index(str(folder / manifests.VECTORS)) for folder in (indexed, tmp_path / "index"))
     np.testing.assert_array_equal(one.reconstruct_n(0, 24), other.reconstruct_n(0, 24))
 
 
-def folders(place: Path, *paths: list[str]) -> list[Path]:
+def write_folders(folder: Path, *paths: list[str]) -> list[Path]:
     """Write a folder of annotations for each list of paths, with the first scores and embeddings of the toy index."""
     made = []
     for number, names in enumerate(paths):
         count, start = len(names), 10 * number
         rows = slice(start, start + count)
-        made.append(write_annotations(place / f"annotations{number}", SCORES_NL[rows], EMBEDDING_ND[rows], path=names))
+        made.append(write_annotations(folder / f"annotations{number}", SCORES_NL[rows], EMBEDDING_ND[rows], path=names))
     return made
 
 
 def test_several_folders_are_one_index_in_their_order(tmp_path: Path) -> None:
-    places = folders(tmp_path, ["b.jpg", "a.jpg"], ["c.jpg"], ["d/e.jpg", "0.jpg"])
-    manifest = build(places, tmp_path / "index", NullReporter())
-    assert (manifest.images, manifest.annotations) == (5, [str(place) for place in places])
+    folders = write_folders(tmp_path, ["b.jpg", "a.jpg"], ["c.jpg"], ["d/e.jpg", "0.jpg"])
+    manifest = build(folders, tmp_path / "index", NullReporter())
+    assert (manifest.images, manifest.annotations) == (5, [str(folder) for folder in folders])
     expected = list(enumerate(["b.jpg", "a.jpg", "c.jpg", "d/e.jpg", "0.jpg"]))
     assert select(tmp_path / "index", "SELECT id, path FROM images ORDER BY id") == expected
     codes = select(tmp_path / "index", "SELECT s0, s1, s2, s3, s4, s5 FROM scores ORDER BY id")
@@ -170,45 +170,45 @@ def test_several_folders_are_one_index_in_their_order(tmp_path: Path) -> None:
 
 
 def test_an_image_in_two_folders_is_refused_and_the_old_index_stays(tmp_path: Path) -> None:
-    places = folders(tmp_path, ["b.jpg", "a.jpg"], ["c.jpg", "a.jpg"])
-    build(places[0], tmp_path / "index", NullReporter())
+    folders = write_folders(tmp_path, ["b.jpg", "a.jpg"], ["c.jpg", "a.jpg"])
+    build(folders[0], tmp_path / "index", NullReporter())
     with pytest.raises(UsageError, match=r"/photos/a\.jpg is in several of the annotations"):
-        build(places, tmp_path / "index", NullReporter())
+        build(folders, tmp_path / "index", NullReporter())
     assert manifests.read(tmp_path / "index").images == 2
     assert not (tmp_path / "index.partial").exists()
 
 
 def test_annotations_of_two_models_are_refused(annotated: Path, tmp_path: Path) -> None:
-    (other,) = folders(tmp_path, ["a.jpg"])
+    (other,) = write_folders(tmp_path, ["a.jpg"])
     with pytest.raises(UsageError, match=r"was annotated with toy, but .* scores of different models"):
         build([annotated, other], tmp_path / "index", NullReporter())
 
 
 def test_annotations_of_two_calibrations_are_refused(tmp_path: Path) -> None:
-    places = folders(tmp_path, ["a.jpg"], ["b.jpg"])
-    labels = len(read_annotations_manifest(places[1]).vocabulary)
+    folders = write_folders(tmp_path, ["a.jpg"], ["b.jpg"])
+    labels = len(read_annotations_manifest(folders[1]).vocabulary)
     calibration = {"slopes": [2.0] * labels, "biases": [0.0] * labels}
-    rewrite_json(places[1] / "manifest.json", calibration=calibration)
+    rewrite_json(folders[1] / "manifest.json", calibration=calibration)
     with pytest.raises(UsageError, match=r"different calibrations of toy"):
-        build(places, tmp_path / "index", NullReporter())
+        build(folders, tmp_path / "index", NullReporter())
 
 
 def test_an_index_that_is_up_to_date_is_left_as_it_is(tmp_path: Path) -> None:
-    places = folders(tmp_path, ["b.jpg", "a.jpg"], ["c.jpg"])
+    folders = write_folders(tmp_path, ["b.jpg", "a.jpg"], ["c.jpg"])
     out = tmp_path / "index"
-    first = build(places, out, NullReporter())
+    first = build(folders, out, NullReporter())
     inode = out.stat().st_ino
-    assert build(places, out, NullReporter()) == first
+    assert build(folders, out, NullReporter()) == first
     assert out.stat().st_ino == inode
     # a part of another time that holds the same is the same part
-    os.utime(places[1] / "part-00000.parquet", ns=(1, 1))
-    assert build(places, out, NullReporter()) == first
+    os.utime(folders[1] / "part-00000.parquet", ns=(1, 1))
+    assert build(folders, out, NullReporter()) == first
     assert out.stat().st_ino == inode
     # fewer folders, a damaged index: each is built anew
-    assert build(places[:1], out, NullReporter()).images == 2
-    assert build(places, out, NullReporter()).images == 3
+    assert build(folders[:1], out, NullReporter()).images == 2
+    assert build(folders, out, NullReporter()).images == 3
     content = bytearray((out / manifests.VECTORS).read_bytes())
     content[-1] ^= 1
     (out / manifests.VECTORS).write_bytes(content)
-    build(places, out, NullReporter())
+    build(folders, out, NullReporter())
     verify(out, NullReporter())

@@ -165,11 +165,11 @@ def test_a_damaged_index_can_be_built_again_in_its_place(damage: str, annotated:
     assert manifests.read(tmp_path / "index").images == 24
 
 
-@pytest.mark.parametrize("place", ["/proc/index", "file/index"])
-def test_a_place_that_cannot_be_written_is_a_usage_error(place: str, annotated: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("out", ["/proc/index", "file/index"])
+def test_a_folder_that_cannot_be_written_is_a_usage_error(out: str, annotated: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="cannot write to"):
-        build(annotated, tmp_path / place, NullReporter())
+        build(annotated, tmp_path / out, NullReporter())
 
 
 class Interrupting(NullReporter):

@@ -47,8 +47,8 @@ def answers(index: Path, vectors_KD: np.ndarray[Any, Any]) -> list[object]:
 class Collection:
     """Images in parts, as annotate would leave them: the parts of images that changed are written again."""
 
-    def __init__(self, place: Path, seed: int, parts: int = 6, size: int = 7) -> None:
-        self.place, self.chance = place, np.random.default_rng(seed)
+    def __init__(self, folder: Path, seed: int, parts: int = 6, size: int = 7) -> None:
+        self.folder, self.chance = folder, np.random.default_rng(seed)
         self.parts = [[self.image(part * size + row) for row in range(size)] for part in range(parts)]
         self.count = parts * size
         self.write()
@@ -69,30 +69,30 @@ class Collection:
         elif what == "rename":
             part[int(self.chance.integers(len(part)))]["path"] = f"moved/{self.chance.integers(10**9)}.jpg"
         elif what == "reorder":
-            self.parts = [self.parts[place] for place in self.chance.permutation(len(self.parts))]
+            self.parts = [self.parts[number] for number in self.chance.permutation(len(self.parts))]
         self.write()
 
     def write(self) -> None:
-        shutil.rmtree(self.place, ignore_errors=True)
-        write_annotations(self.place, *self.content([]))
-        part = self.place / "part-00000.parquet"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        write_annotations(self.folder, *self.content([]))
+        part = self.folder / "part-00000.parquet"
         for old in (part, stats_path(part)):
             old.unlink()
         # one folder a part, and its part taken over, so that equal images are equal bytes
         for number, images in enumerate(self.parts):
-            one = self.place.with_name("one")
+            one = self.folder.with_name("one")
             scores_NL, embedding_ND = self.content(images)
             facts = {name: [image[name] for image in images] for name in ("path",)}
             facts["width"] = [image["seed"] % 30 for image in images]
             write_annotations(one, scores_NL, embedding_ND, **facts)
-            target = part_path(self.place, number)
+            target = part_path(self.folder, number)
             (one / part.name).rename(target)
             stats_path(one / part.name).rename(stats_path(target))
             shutil.rmtree(one)
         self.write_manifest()
 
     def write_manifest(self) -> None:
-        path, count = self.place / "manifest.json", sum(map(len, self.parts))
+        path, count = self.folder / "manifest.json", sum(map(len, self.parts))
         manifest = read_json(path, AnnotationsManifest, "annotations")
         write_checksummed(path, msgspec.structs.replace(manifest, parts=len(self.parts), inputs=count, successes=count))
 
@@ -116,18 +116,18 @@ CHANGES = st.lists(st.sampled_from(["add", "delete", "change", "rename", "reorde
 def test_an_index_brought_up_to_date_answers_as_a_new_one(
     seed: int, rounds: list[list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    place = tmp_path_factory.mktemp("incremental")
-    collection = Collection(place / "annotations", seed)
-    build(place / "annotations", place / "index", NullReporter())
+    folder = tmp_path_factory.mktemp("incremental")
+    collection = Collection(folder / "annotations", seed)
+    build(folder / "annotations", folder / "index", NullReporter())
     vectors_KD = np.random.default_rng(seed).normal(size=(3, DIM))
     for changes in rounds:
         for change in changes:
             collection.change(change)
-        build(place / "annotations", place / "index", NullReporter())
-        shutil.rmtree(place / "new", ignore_errors=True)
-        build(place / "annotations", place / "new", NullReporter())
-        assert answers(place / "index", vectors_KD) == answers(place / "new", vectors_KD)
-        verify(place / "index", NullReporter())
+        build(folder / "annotations", folder / "index", NullReporter())
+        shutil.rmtree(folder / "new", ignore_errors=True)
+        build(folder / "annotations", folder / "new", NullReporter())
+        assert answers(folder / "index", vectors_KD) == answers(folder / "new", vectors_KD)
+        verify(folder / "index", NullReporter())
 
 
 def test_only_parts_that_changed_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,11 +169,11 @@ def test_bits_of_annotations_flipped_at_200_places_are_never_indexed(tmp_path: P
     build(tmp_path / "annotations", tmp_path / "right", NullReporter())
     right = answers(tmp_path / "right", np.ones((1, DIM)))
     sizes, refused = [file.stat().st_size for file in files], 0
-    for place in np.linspace(0, sum(sizes) - 1, 200).astype(int):
-        number = int(np.searchsorted(np.cumsum(sizes), place, side="right"))
-        file, offset = files[number], int(place - sum(sizes[:number]))
+    for position in np.linspace(0, sum(sizes) - 1, 200).astype(int):
+        number = int(np.searchsorted(np.cumsum(sizes), position, side="right"))
+        file, offset = files[number], int(position - sum(sizes[:number]))
         content = file.read_bytes()
-        file.write_bytes(content[:offset] + bytes([content[offset] ^ (1 << (place % 8))]) + content[offset + 1 :])
+        file.write_bytes(content[:offset] + bytes([content[offset] ^ (1 << (position % 8))]) + content[offset + 1 :])
         try:
             build(tmp_path / "annotations", tmp_path / "index", NullReporter())
             assert answers(tmp_path / "index", np.ones((1, DIM))) == right, f"{file.name}, byte {offset}"

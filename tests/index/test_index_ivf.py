@@ -36,10 +36,10 @@ def low_limit() -> Iterator[None]:
 
 
 def embeddings(count: int = COUNT, seed: int = 1) -> np.ndarray[Any, Any]:
-    """Images in 100 places, each with a spread of its own, some of them twice."""
+    """Images around 100 centres, each with a spread of its own, some of them twice."""
     chance = np.random.default_rng(seed)
-    places = np.random.default_rng(0).normal(size=(100, DIM))
-    rows = places[chance.integers(100, size=count)] + chance.choice([0.2, 0.5], (count, 1)) * chance.normal(
+    centres = np.random.default_rng(0).normal(size=(100, DIM))
+    rows = centres[chance.integers(100, size=count)] + chance.choice([0.2, 0.5], (count, 1)) * chance.normal(
         size=(count, DIM)
     )
     rows[: count // 20] = rows[count // 20 : 2 * (count // 20)]
@@ -55,14 +55,14 @@ def annotations(folder: Path, embedding_ND: np.ndarray[Any, Any], first: int = 0
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same images in an index of each kind, and their annotations."""
-    place = tmp_path_factory.mktemp("ivf")
-    rows = annotations(place / "annotations", embeddings())
+    folder = tmp_path_factory.mktemp("ivf")
+    rows = annotations(folder / "annotations", embeddings())
     for name, memory in (("fp16", ENOUGH), ("sq8", LITTLE)):
-        build(rows, place / name, NullReporter(), memory)
+        build(rows, folder / name, NullReporter(), memory)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vector_builders, "FLAT_IMAGES", COUNT)
-        build(rows, place / "flat", NullReporter())
-    return {name: place / name for name in ("annotations", "flat", "fp16", "sq8")}
+        build(rows, folder / "flat", NullReporter())
+    return {name: folder / name for name in ("annotations", "flat", "fp16", "sq8")}
 
 
 def test_the_form_follows_from_number_and_memory(built: dict[str, Path]) -> None:

@@ -67,7 +67,7 @@ def exchange_vectors(folder: Path) -> None:
 WRONG = {
     "lost image": (change("DELETE FROM images WHERE id = 3"), "images.id"),
     "scores twice": (change("INSERT INTO scores SELECT * FROM scores WHERE id = 3"), "scores.id"),
-    "places": (change("UPDATE scores SET place = 0"), "scores.place"),
+    "path ranks": (change("UPDATE scores SET place = 0"), "scores.place"),
     "labels": (change("UPDATE images SET labels = []"), "not counted"),
     "no table": (change("DROP TABLE scores"), "scores"),
     "vectors": (exchange_vectors, "nearest to itself"),

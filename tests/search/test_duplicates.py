@@ -81,7 +81,7 @@ def test_the_best_image_of_a_group_comes_first(index: search.Index) -> None:
         assert group.identical[0]
 
 
-def test_identical_files_are_told_from_alike_ones(index: search.Index) -> None:
+def test_identical_files_are_distinguished_from_similar_ones(index: search.Index) -> None:
     (hashes,) = zip(*index.select("SELECT sha256 FROM images ORDER BY id"), strict=True)
     group: DuplicateGroup
     for group in near_duplicates(index, 0.5, NullReporter()):

@@ -97,11 +97,11 @@ trees = st.recursive(
 @pytest.fixture(scope="module")
 def metadata_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[search.Index]:
     """The toy images with facts of all kinds, some of them unknown."""
-    place = tmp_path_factory.mktemp("facts")
+    folder = tmp_path_factory.mktemp("facts")
     build(
-        write_annotations(place / "annotations", SCORES_NL, EMBEDDING_ND, **METADATA), place / "index", NullReporter()
+        write_annotations(folder / "annotations", SCORES_NL, EMBEDDING_ND, **METADATA), folder / "index", NullReporter()
     )
-    with search.open(place / "index") as index:
+    with search.open(folder / "index") as index:
         yield index
 
 

@@ -119,12 +119,12 @@ def test_bits_flipped_at_200_places_never_give_another_answer(name: str, copied:
     chance = np.random.default_rng(4)
     found = 0
     # spread over the file, its first and last bytes among them
-    for place in np.linspace(0, len(content) - 1, 200).astype(int):
+    for position in np.linspace(0, len(content) - 1, 200).astype(int):
         flipped = bytearray(content)
-        flipped[place] ^= 1 << int(chance.integers(8))
+        flipped[position] ^= 1 << int(chance.integers(8))
         (copied / name).write_bytes(flipped)
         try:
-            assert answers(copied) == right, f"byte {place}"
+            assert answers(copied) == right, f"byte {position}"
         except IntegrityError:
             found += 1
     # DuckDB's file has blocks that nothing is read from; every byte of the others counts

@@ -107,8 +107,8 @@ def test_a_hostile_text_is_only_a_query_without_meaning(text: str, index: Index,
 
 def test_ties_go_by_path_whatever_the_order_of_annotating(tmp_path: Path) -> None:
     scores_NL = np.full((9, len(LABELS)), 0.5, np.float16)
-    places = {"path": list("gcbahdeff"), "root": [*["/b"] * 7, "/z", "/a"]}
-    annotations = write_annotations(tmp_path / "annotations", scores_NL, VECTORS, **places)
+    columns = {"path": list("gcbahdeff"), "root": [*["/b"] * 7, "/z", "/a"]}
+    annotations = write_annotations(tmp_path / "annotations", scores_NL, VECTORS, **columns)
     build(annotations, tmp_path / "index", NullReporter())
     with search.open(tmp_path / "index") as index:
         found = [hit.path + hit.root for hit in index.query("grass|sky", 9)]

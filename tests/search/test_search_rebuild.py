@@ -12,7 +12,7 @@ from aaam_pipeline.index import manifest as manifests
 
 @pytest.fixture
 def two_builds(indexed: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """An index, and another build of it that is about to take its place."""
+    """An index, and another build that is about to replace it."""
     old, new = tmp_path / "index", tmp_path / "index.partial"
     shutil.copytree(indexed, old)
     shutil.copytree(indexed, new)

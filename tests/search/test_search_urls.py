@@ -14,10 +14,10 @@ from aaam_pipeline.index.build import build
 
 @pytest.fixture(scope="module")
 def web_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("web")
-    write_annotations(place / "annotations", SCORES_NL, EMBEDDING_ND, root=["https://photos.test"] * IMAGES)
-    build(place / "annotations", place / "index", NullReporter())
-    return place / "index"
+    folder = tmp_path_factory.mktemp("web")
+    write_annotations(folder / "annotations", SCORES_NL, EMBEDDING_ND, root=["https://photos.test"] * IMAGES)
+    build(folder / "annotations", folder / "index", NullReporter())
+    return folder / "index"
 
 
 def test_a_hit_says_its_url(web_index: Path) -> None:
