@@ -9,6 +9,7 @@ score. What is learnt ends in an underscore, as in scikit-learn, whose `clone` w
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
@@ -102,9 +103,8 @@ class Method(ABC):
                 f"features of another model: {features_MD.shape[1]} numbers an image, fitted to {self.dimension_}"
             )
         scores_ML = np.empty((len(features_MD), self.labels_), np.float32)
-        for first in range(0, len(features_MD), BLOCK):
-            rows = slice(first, first + BLOCK)
-            scores_ML[rows] = self._scores(np.ascontiguousarray(features_MD[rows], np.float32))
+        for features_BD, scores_BL in blocks(features_MD, scores_ML):
+            scores_BL[:] = self._scores(np.ascontiguousarray(features_BD, np.float32))
         return scores_ML
 
     @abstractmethod
@@ -114,6 +114,12 @@ class Method(ABC):
     @abstractmethod
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
         """Return the scores of one block of at most `BLOCK` images, (B, L)."""
+
+
+def blocks(*arrays: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Yield views of the same rows of several arrays, at most `BLOCK` rows together."""
+    for first in range(0, len(arrays[0]), BLOCK):
+        yield tuple(array[first : first + BLOCK] for array in arrays)
 
 
 def check_names(owner: str, params: dict[str, Any], known: list[str]) -> None:

@@ -25,6 +25,7 @@ Deviations, with reasons:
 - A label that has been named is left out of the next softmax, when predicting.
 """
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,10 +36,9 @@ from torch.nn.functional import cross_entropy
 
 from aaam_pipeline.baselines import beams
 from aaam_pipeline.baselines.base import Features, Targets
-from aaam_pipeline.baselines.descent import GradientMethod
-from aaam_pipeline.baselines.scaling import Scale, standardisation
+from aaam_pipeline.baselines.networks import GradientMethod
+from aaam_pipeline.baselines.scaling import standardisation
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.core.seeding import derive
 
 IGNORED = -100
 # images whose beams are grown together
@@ -84,22 +84,23 @@ class Recurrent(nn.Module):
         return logits_l
 
 
-def sequences(targets_NL: Targets) -> NDArray[np.int64]:
-    """Return each image's labels, frequent first, then the end sign L, then `IGNORED`, (N, T + 1).
+def by_frequency(targets_NL: Targets) -> NDArray[np.intp]:
+    """Return the labels, frequent ones first, of equally frequent ones the earlier one, (L,)."""
+    return np.argsort(-targets_NL.sum(0, dtype=np.int64), kind="stable")
 
-    Of equally frequent labels the earlier one comes first.
-    """
-    labels = targets_NL.shape[1]
-    order_L = np.argsort(-targets_NL.sum(0, dtype=np.int64), kind="stable")
+
+def sequences(targets_NL: Targets, order_L: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return each image's labels in the order of `order_L`, then the end sign L, then `IGNORED`, (N, T + 1)."""
     ordered_NL = targets_NL[:, order_L] > 0
     length_N = ordered_NL.sum(1)
     sequence_NT = np.full((len(targets_NL), int(length_N.max()) + 1), IGNORED, np.int64)
     rows, columns = np.nonzero(ordered_NL)
     sequence_NT[rows, ordered_NL.cumsum(1)[rows, columns] - 1] = order_L[columns]
-    sequence_NT[np.arange(len(sequence_NT)), length_N] = labels
+    sequence_NT[np.arange(len(sequence_NT)), length_N] = len(order_L)
     return sequence_NT
 
 
+@dataclass(eq=False, kw_only=True)
 class CnnRnn(GradientMethod):
     """The LSTM over labels: see the module.
 
@@ -109,60 +110,35 @@ class CnnRnn(GradientMethod):
     """
 
     grid: ClassVar[dict[str, list[Any]]] = {"epochs": [10, 20], "lr": [1e-3, 3e-3]}
+    clip = 5.0
 
-    def __init__(
-        self,
-        *,
-        embedding: int = 256,
-        hidden: int = 512,
-        width: int = 5,
-        dropout: float = 0.5,
-        lr: float = 3e-3,
-        weight_decay: float = 1e-5,
-        epochs: int = 15,
-        batch_size: int = 64,
-        seed: int = 0,
-    ) -> None:
-        self.embedding, self.hidden, self.width, self.dropout = embedding, hidden, width, dropout
-        self.lr, self.weight_decay, self.epochs, self.batch_size, self.seed = lr, weight_decay, epochs, batch_size, seed
+    embedding: int = 256
+    hidden: int = 512
+    width: int = 5
+    lr: float = 3e-3
+    epochs: int = 15
 
-    def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
-        if min(self.embedding, self.hidden, self.width, self.epochs, self.batch_size) < 1:
-            raise UsageError(f"{self}: embedding, hidden, width, epochs and batch_size must be at least 1")
-        if not 0 <= self.dropout < 1 or not self.lr > 0:
-            raise UsageError(f"{self}: 0 <= dropout < 1 and lr > 0 are needed")
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.scale_: Scale = standardisation(features_ND)
-        sequence_NT = sequences(np.asarray(targets_NL))
-        self.longest_ = max(sequence_NT.shape[1] - 1, 1)
-        with torch.random.fork_rng():
-            torch.manual_seed(derive(self.seed, type(self).__name__))
-            network = Recurrent(self.dimension_, self.labels_, self.embedding, self.hidden, self.dropout)
-            counts_l = np.bincount(sequence_NT[sequence_NT >= 0], minlength=self.labels_ + 1) + 0.5
-            network.bias_l.data = torch.from_numpy(np.log(counts_l / counts_l.sum()).astype(np.float32))
-            self._train(network.to(device), features_ND, sequence_NT, device)
-        self.network_ = network.eval()
+    def _network(self, features_ND: Features, targets_NL: Targets) -> nn.Module:
+        if min(self.embedding, self.hidden, self.width) < 1:
+            raise UsageError(f"{self}: embedding, hidden and width must be at least 1")
+        self.scale_ = standardisation(features_ND)
+        self.longest_ = max(int(targets_NL.sum(1).max()), 1)
+        self.order_L_ = by_frequency(targets_NL)
+        network = Recurrent(self.dimension_, self.labels_, self.embedding, self.hidden, self.dropout)
+        counts_l = np.append(targets_NL.sum(0, dtype=np.int64), len(targets_NL)) + 0.5
+        network.bias_l.data = torch.from_numpy(np.log(counts_l / counts_l.sum()).astype(np.float32))
+        return network
 
-    def _train(
-        self, network: Recurrent, features_ND: Features, sequence_NT: NDArray[np.int64], device: torch.device
-    ) -> None:
-        def loss(rows_B: NDArray[np.int64], generator: torch.Generator) -> Tensor:
-            features_BD = torch.from_numpy(self.scale_(np.asarray(features_ND[rows_B]))).to(device)
-            # the longest sequence of the batch, not of all
-            sequence_BT = sequence_NT[rows_B]
-            sequence_BT = sequence_BT[:, : (sequence_BT != IGNORED).sum(1).max()]
-            expected_BT = torch.from_numpy(sequence_BT).to(device)
-            logits_BTl = network(features_BD, expected_BT[:, :-1])
-            return cross_entropy(logits_BTl.flatten(0, 1), expected_BT.flatten(), reduction="sum") / len(rows_B)
+    def _loss(self, features_BD: Features, targets_BL: Targets, generator: torch.Generator) -> Tensor:
+        expected_BT = self._tensor(sequences(targets_BL, self.order_L_))
+        logits_BTl = self.network_(self._tensor(self.scale_(features_BD)), expected_BT[:, :-1])
+        return cross_entropy(logits_BTl.flatten(0, 1), expected_BT.flatten(), reduction="sum") / len(features_BD)
 
-        self._descend(network, len(features_ND), loss, clip=5.0)
-
+    @torch.inference_mode()
     def search(self, features_BD: Features) -> beams.Beams:
         """Return the beams of some images."""
-        device = self.network_.labels_lE.device
-        with torch.inference_mode():
-            state = self.network_.start(torch.from_numpy(self.scale_(features_BD)).to(device))
-            return beams.search(self.network_.step, state, len(features_BD), self.labels_, self.width, self.longest_)
+        state = self.network_.start(self._tensor(self.scale_(features_BD)))
+        return beams.search(self.network_.step, state, len(features_BD), self.labels_, self.width, self.longest_)
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
         parts = [features_BD[first : first + TOGETHER] for first in range(0, len(features_BD), TOGETHER)]

@@ -6,6 +6,7 @@ Pattern Recognition 71, 2017. The space, its equations and their deviations: sem
 Shapes: N training images, B images of a block, D features, L labels, E dimensions of the space.
 """
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,11 +16,13 @@ from aaam_pipeline.baselines import registry
 from aaam_pipeline.baselines.base import Features, Method, Targets
 from aaam_pipeline.baselines.nearest import to_unit
 from aaam_pipeline.baselines.semantic import EXACT, SpaceSettings, space_of
+from aaam_pipeline.baselines.tuning import combinations
 from aaam_pipeline.core.errors import UsageError
 
 KAPPAS = [0.3, 1.0, 3.0]
 
 
+@dataclass(eq=False, kw_only=True)
 class _InSpace(Method):
     """What both share: the hyper-parameters of the space.
 
@@ -29,12 +32,12 @@ class _InSpace(Method):
     landmarks.
     """
 
-    kernel: str
-    kappa: float
-    power: float
-    landmarks: int
-    unit: bool
-    seed: int
+    kernel: str = "rbf"
+    kappa: float = 1.0
+    power: float = 1.0
+    landmarks: int = 4000
+    unit: bool = True
+    seed: int = 1
 
     def plan(self, images: int, dimension: int, labels: int) -> str:
         """Return what the kernel takes, or that it is approximated."""
@@ -59,19 +62,6 @@ class Kcca(_InSpace):
 
     grid: ClassVar[dict[str, list[Any]]] = {"kappa": [*KAPPAS, 10.0]}
 
-    def __init__(
-        self,
-        *,
-        kernel: str = "rbf",
-        kappa: float = 1.0,
-        power: float = 1.0,
-        landmarks: int = 4000,
-        unit: bool = True,
-        seed: int = 1,
-    ) -> None:
-        self.kernel, self.kappa, self.power = kernel, kappa, power
-        self.landmarks, self.unit, self.seed = landmarks, unit, seed
-
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         super()._fit(features_ND, targets_NL)
         self.label_units_ = to_unit(self.space_.project_labels(np.eye(targets_NL.shape[1])).astype(np.float32))
@@ -84,6 +74,7 @@ class Kcca(_InSpace):
         return np.where((share_L > 0) & (share_L < 1), cosine_BL, np.where(share_L > 0, 1, -1))
 
 
+@dataclass(eq=False, kw_only=True)
 class KccaThen(_InSpace):
     """Another method, `base`, that is given coordinates in the space instead of features.
 
@@ -93,21 +84,8 @@ class KccaThen(_InSpace):
     Deviations: those of the space (semantic.py) and of the base.
     """
 
-    def __init__(
-        self,
-        *,
-        base: str = "knn",
-        base_params: dict[str, Any] | None = None,
-        kernel: str = "rbf",
-        kappa: float = 1.0,
-        power: float = 1.0,
-        landmarks: int = 4000,
-        unit: bool = True,
-        seed: int = 1,
-    ) -> None:
-        self.base, self.base_params = base, base_params
-        self.kernel, self.kappa, self.power = kernel, kappa, power
-        self.landmarks, self.unit, self.seed = landmarks, unit, seed
+    base: str = "knn"
+    base_params: dict[str, Any] | None = None
 
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         if self.base.startswith("kcca"):
@@ -122,6 +100,4 @@ class KccaThen(_InSpace):
     @property
     def grid(self) -> dict[str, list[Any]]:  # type: ignore[override]
         """Return the grid: `kappa`, and every combination of the base's own grid."""
-        from aaam_pipeline.baselines.tuning import combinations
-
         return {"kappa": KAPPAS, "base_params": combinations(registry.create(self.base).grid)}

@@ -9,21 +9,23 @@ solution are minimised for all labels together by SciPy's L-BFGS, in about a hun
 """
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 from scipy.optimize import minimize
+from scipy.special import log_softmax
 
-from aaam_pipeline.baselines.base import Features, Method, Targets
-from aaam_pipeline.baselines.scaling import Wide, blocks, standardisation
+from aaam_pipeline.baselines.base import Features, Method, Targets, blocks
+from aaam_pipeline.baselines.scaling import Wide, standardisation
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.calibration import sigmoid
 
 
 class _Linear(Method):
-    """Scores W x + b."""
+    """Scores W x + b; `alpha`: the weight of the penalty."""
 
     alpha: float
 
@@ -41,10 +43,15 @@ class _Linear(Method):
         return features_BD @ self.weights_DL_ + self.biases_L_
 
 
+@dataclass(eq=False)
 class _Smooth(_Linear):
-    """A differentiable loss, minimised by L-BFGS from W = 0 and biases that give each label its prior."""
+    """A differentiable loss, minimised by L-BFGS from W = 0 and biases that give each label its prior.
 
-    iterations: int
+    iterations: the most of L-BFGS.
+    """
+
+    alpha: float = 0.01
+    iterations: int = 100
 
     @abstractmethod
     def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
@@ -92,18 +99,14 @@ class Softmax(_Smooth):
 
     grid: ClassVar[dict[str, list[Any]]] = {"alpha": [0.001, 0.003, 0.01, 0.03, 0.1]}
 
-    def __init__(self, alpha: float = 0.01, iterations: int = 100) -> None:
-        """Set the weight of the penalty and the most iterations of L-BFGS."""
-        self.alpha, self.iterations = alpha, iterations
-
     def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
         wanted_BL = targets_BL / np.maximum(targets_BL.sum(1, keepdims=True), 1)
-        logs_BL = _log_softmax(logits_BL)
+        logs_BL = log_softmax(logits_BL, axis=1)
         labelled_B1 = targets_BL.any(1, keepdims=True)
         return -float((wanted_BL * logs_BL).sum()), (np.exp(logs_BL) - wanted_BL) * labelled_B1
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
-        return np.exp(_log_softmax(super()._scores(features_BD)))
+        return np.asarray(np.exp(log_softmax(super()._scores(features_BD), axis=1)))
 
 
 class Logistic(_Smooth):
@@ -116,10 +119,6 @@ class Logistic(_Smooth):
 
     grid: ClassVar[dict[str, list[Any]]] = {"alpha": [0.0003, 0.001, 0.003, 0.01, 0.03]}
 
-    def __init__(self, alpha: float = 0.01, iterations: int = 100) -> None:
-        """Set the weight of the penalty and the most iterations of L-BFGS."""
-        self.alpha, self.iterations = alpha, iterations
-
     def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
         loss = float((np.logaddexp(0, logits_BL) - targets_BL * logits_BL).sum())
         return loss, sigmoid(logits_BL) - targets_BL
@@ -128,6 +127,7 @@ class Logistic(_Smooth):
         return sigmoid(super()._scores(features_BD))
 
 
+@dataclass(eq=False)
 class Svm(_Smooth):
     """A linear classifier for each label, of targets -1 and 1; scores are W x + b, real numbers.
 
@@ -143,14 +143,8 @@ class Svm(_Smooth):
         "alpha": [0.03, 0.1, 0.3, 1.0, 3.0],
     }
 
-    def __init__(
-        self,
-        loss: Literal["least_squares", "squared_hinge"] = "least_squares",
-        alpha: float = 1.0,
-        iterations: int = 100,
-    ) -> None:
-        """Set the loss, the weight of the penalty, and the most iterations of L-BFGS for the squared hinge."""
-        self.loss, self.alpha, self.iterations = loss, alpha, iterations
+    alpha: float = 1.0
+    loss: Literal["least_squares", "squared_hinge"] = "least_squares"
 
     def _solve(self, features_ND: Features, targets_NL: Targets) -> tuple[Wide, Wide]:
         if self.loss not in ("least_squares", "squared_hinge"):
@@ -176,9 +170,3 @@ class Svm(_Smooth):
         signs_BL = 2 * targets_BL - 1
         missing_BL = np.maximum(0, 1 - signs_BL * logits_BL)
         return float(np.square(missing_BL).sum()), -2 * signs_BL * missing_BL
-
-
-def _log_softmax(logits_BL: NDArray[np.floating]) -> Wide:
-    shifted_BL = np.asarray(logits_BL, np.float64) - logits_BL.max(1, keepdims=True)
-    logs_BL: Wide = shifted_BL - np.log(np.exp(shifted_BL).sum(1, keepdims=True))
-    return logs_BL

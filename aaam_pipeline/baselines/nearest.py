@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.baselines.base import BLOCK, Features
+from aaam_pipeline.baselines.base import BLOCK, Features, blocks
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -26,8 +26,8 @@ class Nearest:
     def __init__(self, features_ND: Features, *, unit: bool) -> None:
         self._unit = unit
         self._index: Any = faiss.IndexFlatL2(features_ND.shape[1])
-        for first in range(0, len(features_ND), BLOCK):
-            self._index.add(self._prepare(features_ND[first : first + BLOCK]))
+        for (features_BD,) in blocks(features_ND):
+            self._index.add(self._prepare(features_BD))
 
     def search(self, features_MD: Features, count: int) -> Found:
         """Return ids and distances, (M, K), nearest first; K is N at most."""

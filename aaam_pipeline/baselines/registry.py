@@ -5,13 +5,11 @@ Installed packages can add methods (plugins.py).
 
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from aaam_pipeline.baselines.base import Method
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.plugins import plugin_names
-
-if TYPE_CHECKING:
-    from aaam_pipeline.baselines.base import Method
 
 
 class _Entry(NamedTuple):
@@ -26,11 +24,11 @@ _METHODS = {
     "softmax": _Entry("linear", "Softmax"),
     "logistic": _Entry("linear", "Logistic"),
     "svm": _Entry("linear", "Svm"),
-    "bce": _Entry("bce", "Bce"),
-    "warp": _Entry("warp", "Warp"),
+    "bce": _Entry("networks", "Bce"),
+    "warp": _Entry("networks", "Warp"),
     "knn": _Entry("neighbours", "Knn"),
     "2pknn": _Entry("neighbours", "TwoPassKnn"),
-    "tagrel": _Entry("tagrel", "TagRel"),
+    "tagrel": _Entry("neighbours", "TagRel"),
     "tagprop": _Entry("tagprop", "TagProp"),
     "tagprop-linear": _Entry("tagprop", "TagProp", {"sigmoid": False}),
     "tagprop-rank": _Entry("tagprop", "TagProp", {"weights": "rank"}),
@@ -61,7 +59,7 @@ def names() -> tuple[str, ...]:
     return (*NAMES, *added)
 
 
-def create(name: str, **params: Any) -> "Method":
+def create(name: str, **params: Any) -> Method:
     """Make a method that is not fitted yet, from its name and hyper-parameters; what is left out has its default.
 
     Raises:
@@ -79,7 +77,7 @@ def create(name: str, **params: Any) -> "Method":
     return method.set_params(**params)
 
 
-def _create_plugin(name: str, params: dict[str, Any]) -> "Method":
+def _create_plugin(name: str, params: dict[str, Any]) -> Method:
     from aaam_pipeline.baselines.plugins import create_plugin
 
     if method := create_plugin(name, **params):

@@ -3,13 +3,12 @@
 Shapes: N training images, B images of a block, D features, L labels.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.baselines.base import BLOCK, Features
+from aaam_pipeline.baselines.base import Features, blocks
 
 Wide = NDArray[np.float64]
 
@@ -29,12 +28,6 @@ class Scale(NamedTuple):
         """Return the weights and biases that do to features what the given ones do to standardised features."""
         inner_DL = weights_DL / self.deviation_D[:, None]
         return inner_DL, biases_L - self.mean_D @ inner_DL
-
-
-def blocks(*arrays: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
-    """Yield the same rows of several arrays, block after block."""
-    for first in range(0, len(arrays[0]), BLOCK):
-        yield tuple(array[first : first + BLOCK] for array in arrays)
 
 
 def standardisation(features_ND: Features) -> Scale:

@@ -24,7 +24,7 @@ Deviations, with reasons:
 - Coordinates are multiplied by their correlation to the power of `power`: dimensions that correlate little add little
   to distances. (So does the code of A. Dutta, Y. Verma, C. Jawahar: Automatic image annotation: the quirks and what
   works, 2018, with power 1. 0 gives the plain projections.)
-- The kernel between images is a setting (kernels.py). The 2017 paper was not at hand to see which one it has; RBF and
+- The kernel between images is a setting. The 2017 paper was not at hand to see which one it has; RBF and
   chi-square are equally good on Corel-5k, and the former takes a fraction of the time.
 """
 
@@ -33,9 +33,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve, eigh
+from sklearn.metrics.pairwise import additive_chi2_kernel
 
-from aaam_pipeline.baselines.base import BLOCK, Features, Targets
-from aaam_pipeline.baselines.kernels import Kernel
+from aaam_pipeline.baselines.base import Features, Targets, blocks
 from aaam_pipeline.baselines.nearest import to_unit
 from aaam_pipeline.core.errors import DatasetError, UsageError
 
@@ -43,7 +44,55 @@ EXACT = 20_000
 # correlations below are rounding
 LEAST_CORRELATION = 1e-5
 
+KERNELS = ("linear", "rbf", "chi2")
+# images whose distances give the chi2 kernel's width
+SAMPLE = 1000
+
 Floats = NDArray[np.float64]
+
+
+class Kernel:
+    """k(x, y): `linear` x'y; `rbf` exp(-|x - y|^2 / A); `chi2` exp(-chi2(x, y) / A), A the mean over training pairs.
+
+    chi2(x, y) = 1/2 sum_d (x_d - y_d)^2 / (x_d + y_d), for features that are not negative.
+    """
+
+    def __init__(self, name: str, features_ND: Features) -> None:
+        if name not in KERNELS:
+            raise UsageError(f"no kernel {name!r}; known: {', '.join(KERNELS)}")
+        self._name = name
+        if name == "chi2" and features_ND.min() < 0:
+            raise DatasetError("the chi2 kernel is for features that are not negative; use rbf or linear")
+        # features that differ little lie far from zero: their distances would be lost in rounding
+        self._centre_D = features_ND.mean(0, dtype=np.float64).astype(np.float32)
+        self.width = max(self._mean_distance(features_ND), 1e-12)
+
+    def __call__(self, features_MD: Features, others_ND: Features) -> NDArray[np.float32]:
+        """Return the kernel between two sets of images, (M, N)."""
+        if self._name == "linear":
+            return np.asarray(features_MD @ others_ND.T, np.float32)
+        kernel_MN = self._distances(features_MD, others_ND)
+        kernel_MN /= -self.width
+        return np.exp(kernel_MN, out=kernel_MN)
+
+    def _mean_distance(self, features_ND: Features) -> float:
+        if self._name == "linear":
+            return 0.0
+        if self._name == "rbf":
+            # the mean of |x - y|^2 over all pairs is twice the variance
+            return 2 * float(features_ND.var(0, dtype=np.float64).sum())
+        chosen_N = np.linspace(0, len(features_ND) - 1, min(len(features_ND), SAMPLE)).astype(np.intp)
+        return float(self._distances(features_ND[chosen_N], features_ND[chosen_N]).mean())
+
+    def _distances(self, features_MD: Features, others_ND: Features) -> NDArray[np.float32]:
+        if self._name == "chi2":
+            return np.asarray(-additive_chi2_kernel(np.maximum(features_MD, 0), others_ND) / 2, np.float32)
+        features_MD, others_ND = features_MD - self._centre_D, others_ND - self._centre_D
+        distances_MN = features_MD @ others_ND.T
+        distances_MN *= -2
+        distances_MN += (others_ND**2).sum(1)
+        distances_MN += (features_MD**2).sum(1)[:, None]
+        return np.asarray(np.maximum(distances_MN, 0, out=distances_MN), np.float32)
 
 
 class SpaceSettings(NamedTuple):
@@ -79,33 +128,28 @@ class SemanticSpace:
         settings.check()
         self._settings = settings
         self.mean_L = targets_NL.mean(0, dtype=np.float64)
-        self._exact = len(features_ND) <= EXACT
         targets_NL = np.asarray(targets_NL)
         # the images that kernels are taken with: all, or the landmarks
-        chosen_R = (
-            np.arange(len(features_ND))
-            if self._exact
-            else draw_landmarks(features_ND, settings.landmarks, settings.seed)
-        )
+        exact = len(features_ND) <= EXACT
+        chosen_R = slice(None) if exact else draw_landmarks(features_ND, settings.landmarks, settings.seed)
         self._chosen_RD = self._prepare(features_ND[chosen_R])
         self._kernel = Kernel(settings.kernel, self._chosen_RD)
         try:
-            (self._fit_exact if self._exact else self._fit_nystroem)(features_ND, targets_NL)
+            (self._fit_exact if exact else self._fit_nystroem)(features_ND, targets_NL)
         except np.linalg.LinAlgError:
             raise DatasetError(
                 f"kernel CCA has no solution: features differ too little for kappa {settings.kappa}; use a larger one"
             ) from None
         except _NothingCorrelatesError:
             self.correlations_E, self._labels_LE = np.zeros(1), np.zeros((targets_NL.shape[1], 1))
-            self._keep(np.zeros((len(chosen_R), 1)), np.zeros(1))
+            self._keep(np.zeros((len(self._chosen_RD), 1)), np.zeros(1))
             self.train_NE = np.zeros((len(features_ND), 1), np.float32)
 
     def project(self, features_MD: Features) -> NDArray[np.float32]:
         """Return the images' coordinates, (M, E)."""
         projected_ME = np.empty((len(features_MD), len(self.correlations_E)), np.float32)
-        for first in range(0, len(features_MD), BLOCK):
-            kernel_BR = self._kernel(self._prepare(features_MD[first : first + BLOCK]), self._chosen_RD)
-            projected_ME[first : first + BLOCK] = kernel_BR @ self._dual_RE - self._offset_E
+        for features_BD, projected_BE in blocks(features_MD, projected_ME):
+            projected_BE[:] = self._kernel(self._prepare(features_BD), self._chosen_RD) @ self._dual_RE - self._offset_E
         return projected_ME
 
     def project_labels(self, targets_ML: NDArray[np.number]) -> Floats:
@@ -117,12 +161,10 @@ class SemanticSpace:
         return to_unit(block_MD) if self._settings.unit else block_MD
 
     def _fit_exact(self, features_ND: Features, targets_NL: Targets) -> None:
-        from scipy.linalg import cho_factor, cho_solve
-
         count = len(features_ND)
         kernel_NN = np.empty((count, count))
-        for first in range(0, count, BLOCK):
-            kernel_NN[first : first + BLOCK] = self._kernel(self._chosen_RD[first : first + BLOCK], self._chosen_RD)
+        for chosen_BD, kernel_BN in blocks(self._chosen_RD, kernel_NN):
+            kernel_BN[:] = self._kernel(chosen_BD, self._chosen_RD)
         mean_N, whole = kernel_NN.mean(0), float(np.trace(kernel_NN))
         kernel_NN -= mean_N
         kernel_NN -= (mean_N - mean_N.mean())[:, None]
@@ -140,8 +182,6 @@ class SemanticSpace:
         self.train_NE = np.asarray(fitted_NL @ turned_LE, np.float32)
 
     def _fit_nystroem(self, features_ND: Features, targets_NL: Targets) -> None:
-        from scipy.linalg import cho_factor, cho_solve, eigh
-
         count = len(features_ND)
         values_R, vectors_RR = eigh(self._kernel(self._chosen_RD, self._chosen_RD).astype(np.float64))
         kept = values_R > 1e-6 * values_R[-1]
@@ -149,12 +189,11 @@ class SemanticSpace:
         size = map_RR.shape[1]
         square_RR, with_RL = np.zeros((size, size)), np.zeros((size, targets_NL.shape[1]))
         sum_R = np.zeros(size)
-        for first in range(0, count, BLOCK):
-            rows = slice(first, first + BLOCK)
-            kernel_BR = self._kernel(self._prepare(features_ND[rows]), self._chosen_RD)
+        for features_BD, targets_BL in blocks(features_ND, targets_NL):
+            kernel_BR = self._kernel(self._prepare(features_BD), self._chosen_RD)
             mapped_BR = kernel_BR @ map_RR.astype(np.float32)
             square_RR += mapped_BR.T @ mapped_BR
-            with_RL += mapped_BR.T @ (targets_NL[rows] - self.mean_L).astype(np.float32)
+            with_RL += mapped_BR.T @ (targets_BL - self.mean_L).astype(np.float32)
             sum_R += mapped_BR.sum(0, dtype=np.float64)
         mean_R, whole = sum_R / count, float(np.trace(square_RR))
         square_RR -= count * np.outer(mean_R, mean_R)
@@ -175,8 +214,6 @@ class SemanticSpace:
 
     def _correlate(self, fitted_LL: Floats, labels_LL: Floats, count: int) -> Floats:
         """Solve for w and the correlations; return w scaled by r^(power - 1), (L, E)."""
-        from scipy.linalg import eigh
-
         trace = float(np.trace(labels_LL))
         if trace <= 0:
             raise _NothingCorrelatesError
@@ -197,37 +234,31 @@ class SemanticSpace:
 def draw_landmarks(features_ND: Features, count: int, seed: int) -> NDArray[np.intp]:
     """Return rows drawn at random, (count,) or all there are: by a hash of what is in them, so that order is free."""
     key = seed.to_bytes(8, "little", signed=True)
-    hashes_N = np.empty(len(features_ND), np.uint64)
-    for first in range(0, len(features_ND), BLOCK):
-        block_BD = np.ascontiguousarray(features_ND[first : first + BLOCK], np.float32)
-        digests = (hashlib.blake2b(row_D.data, digest_size=8, key=key).digest() for row_D in block_BD)
-        hashes_N[first : first + BLOCK] = np.frombuffer(b"".join(digests), np.uint64)
-    return np.argsort(hashes_N, kind="stable")[:count]
+    contiguous = (np.ascontiguousarray(features_BD, np.float32) for (features_BD,) in blocks(features_ND))
+    rows = (row_D.data for features_BD in contiguous for row_D in features_BD)
+    digests = b"".join(hashlib.blake2b(row, digest_size=8, key=key).digest() for row in rows)
+    return np.argsort(np.frombuffer(digests, np.uint64), kind="stable")[:count]
 
 
 def _gram(targets_NL: Targets) -> Floats:
     """Return Y' Y: how many images have both labels."""
-    blocks = (targets_NL[first : first + BLOCK].astype(np.float32) for first in range(0, len(targets_NL), BLOCK))
-    return np.asarray(sum(block.T @ block for block in blocks), np.float64)
+    floats = (targets_BL.astype(np.float32) for (targets_BL,) in blocks(targets_NL))
+    return np.asarray(sum(targets_BL.T @ targets_BL for targets_BL in floats), np.float64)
 
 
-class _Made(NamedTuple):
-    key: bytes
-    space: SemanticSpace
-
-
-_last: _Made | None = None
+_last: tuple[bytes, SemanticSpace] | None = None
 
 
 def space_of(features_ND: Features, targets_NL: Targets, settings: SpaceSettings) -> SemanticSpace:
     """Return the space of some data; the last one made is kept, for methods that differ only in what follows it."""
     global _last
     digest = hashlib.blake2b(repr((settings, features_ND.shape, targets_NL.shape)).encode())
-    for first in range(0, len(features_ND), BLOCK):
-        rows = slice(first, first + BLOCK)
-        digest.update(np.ascontiguousarray(features_ND[rows]).data)
-        digest.update(np.ascontiguousarray(targets_NL[rows]).data)
-    if _last is None or _last.key != digest.digest():
+    for arrays in blocks(features_ND, targets_NL):
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).data)
+    key = digest.digest()
+    if _last is None or _last[0] != key:
+        # before the next is made, for its memory
         _last = None
-        _last = _Made(digest.digest(), SemanticSpace(features_ND, targets_NL, settings))
-    return _last.space
+        _last = key, SemanticSpace(features_ND, targets_NL, settings)
+    return _last[1]

@@ -29,19 +29,25 @@ Deviations, with reasons:
   image, finite.
 """
 
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from aaam_pipeline.baselines.base import Features, Method, Targets
 from aaam_pipeline.baselines.nearest import Nearest
-from aaam_pipeline.baselines.sigmoids import Sigmoids, fit_sigmoids
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.formats.calibration import sigmoid
+from aaam_pipeline.metrics.logistic import LogisticFit
 
 EPS = 1e-3
 ROUNDS = 5
 GAIN = 1e-4
+LEAST_ALPHA = 0.01
+# strength of the prior on alpha and beta, as a share of one label's part of the likelihood
+PRIOR = 1e-4
 # what a block of neighbours' labels may take in memory
 BLOCK_BYTES = 8 << 20
 
@@ -90,6 +96,34 @@ def class_costs(targets_NL: Targets) -> tuple[float, float]:
     return 1 / max(present, 1), 1 / max(targets_NL.size - present, 1)
 
 
+class Sigmoids(NamedTuple):
+    """p = 1 / (1 + exp(-(alpha_w x + beta_w))), both (L,)."""
+
+    alpha_L: Floats
+    beta_L: Floats
+
+    def __call__(self, x_NL: Floats) -> Floats:
+        """Return the probabilities, (N, L)."""
+        return sigmoid(self.alpha_L * x_NL + self.beta_L)
+
+
+def fit_sigmoids(
+    x_NL: Floats, targets_NL: NDArray[np.integer], present: float, absent: float, start: Sigmoids | None = None
+) -> Sigmoids:
+    """Return the sigmoids of largest likelihood, each presence counted `present` and each absence `absent`.
+
+    alpha is at least `LEAST_ALPHA`; a weak prior keeps both numbers finite.
+    """
+    positive_NL = targets_NL > 0
+    cost_NL = np.where(positive_NL, present, absent)
+    # a likelihood of sum 1 for every label: the same maximum, and steps of one size
+    cost_NL = cost_NL / cost_NL.sum(0)
+    scale_L = np.maximum(x_NL.std(0), 1e-6)
+    fit = LogisticFit(x_NL / scale_L, positive_NL, PRIOR, cost_NL, least_L=LEAST_ALPHA * scale_L)
+    slopes_L, biases_L = fit.solve(np.stack([start.alpha_L * scale_L, start.beta_L]) if start is not None else None)
+    return Sigmoids(slopes_L / scale_L, biases_L)
+
+
 def loss(
     parameters_P: Floats, near: Neighbourhood, targets_NL: Targets, by: str, sigmoids: Sigmoids | None
 ) -> tuple[float, Floats]:
@@ -112,6 +146,7 @@ def loss(
     return float(-(cost_NL * np.log(likelihood_NL)).sum()), gradient_P
 
 
+@dataclass(eq=False, kw_only=True)
 class TagProp(Method):
     """TagProp with one distance: see the module.
 
@@ -123,18 +158,10 @@ class TagProp(Method):
 
     grid: ClassVar[dict[str, list[Any]]] = {"k": [50, 100, 200]}
 
-    def __init__(
-        self,
-        *,
-        k: int = 200,
-        weights: Literal["distance", "rank"] = "distance",
-        sigmoid: bool = True,
-        unit: bool = True,
-    ) -> None:
-        self.k = k
-        self.weights = weights
-        self.sigmoid = sigmoid
-        self.unit = unit
+    k: int = 200
+    weights: Literal["distance", "rank"] = "distance"
+    sigmoid: bool = True
+    unit: bool = True
 
     def plan(self, images: int, dimension: int, labels: int) -> str:
         """Return what the search for neighbours takes."""
@@ -175,8 +202,6 @@ class TagProp(Method):
         self._keep(parameters_P, sigmoids, losses)
 
     def _fit_weights(self, start_P: Floats, near: Neighbourhood, sigmoids: Sigmoids | None) -> tuple[Floats, float]:
-        from scipy.optimize import minimize
-
         arguments = (near, self.targets_, self.weights, sigmoids)
         bounds = [(0, None)] if self.weights == "distance" else None
         found = minimize(

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from aaam_pipeline import metrics
 from aaam_pipeline.baselines.base import Features, Method, Targets
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.core.progress import NullReporter, Reporter
 
 F1 = "f1_at_k"
 CRITERIA = ("map", "map_at_10", "precision_at_k", "recall_at_k", "n_plus", F1)
@@ -45,7 +44,6 @@ def tune(
     val_targets_VL: Targets,
     k: int,
     criterion: str = "map",
-    report: Reporter | None = None,
 ) -> Tuned:
     """Fit the method with every combination of its `grid`, and return the one that is best on validation.
 
@@ -59,19 +57,15 @@ def tune(
     check_criterion(criterion)
     if not len(val_targets_VL):
         raise UsageError("no validation images to choose hyper-parameters on; give the data set some (data.val)")
-    choices = combinations(method.grid)
+    best = method
     tried: list[tuple[dict[str, Any], float]] = []
-    best: Method | None = None
-    with (report or NullReporter()).task(f"tune {method.title}", len(choices)) as advance:
-        for choice in choices:
-            candidate = method.with_params(choice)
-            scores_VL = candidate.fit(features_ND, targets_NL).predict_scores(val_features_VD)
-            value = _value(metrics.evaluate(scores_VL, val_targets_VL, k), criterion)
-            if best is None or value > max(each for _, each in tried):
-                best = candidate
-            tried.append((choice, value))
-            advance(1)
-    assert best is not None
+    for choice in combinations(method.grid):
+        candidate = method.with_params(choice)
+        scores_VL = candidate.fit(features_ND, targets_NL).predict_scores(val_features_VD)
+        value = _value(metrics.evaluate(scores_VL, val_targets_VL, k), criterion)
+        if value > max((each for _, each in tried), default=-1):
+            best = candidate
+        tried.append((choice, value))
     return Tuned(best, tried)
 
 

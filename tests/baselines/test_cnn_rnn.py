@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from aaam_pipeline.baselines import cnn_rnn
-from aaam_pipeline.baselines.cnn_rnn import IGNORED, CnnRnn, Recurrent, sequences
+from aaam_pipeline.baselines.cnn_rnn import IGNORED, CnnRnn, Recurrent, by_frequency, sequences
 from aaam_pipeline.core.errors import UsageError
 
 SMALL = {"embedding": 16, "hidden": 32, "dropout": 0.0, "lr": 2e-2, "epochs": 30, "batch_size": 8}
@@ -13,7 +13,7 @@ def test_labels_are_named_by_falling_frequency_and_then_the_end() -> None:
     # label 2 is on three images, 0 and 1 on two each
     targets = np.array([[1, 1, 1], [0, 1, 1], [1, 0, 1], [0, 0, 0]], np.uint8)
     expected = [[2, 0, 1, 3], [2, 1, 3, IGNORED], [2, 0, 3, IGNORED], [3, IGNORED, IGNORED, IGNORED]]
-    np.testing.assert_array_equal(sequences(targets), expected)
+    np.testing.assert_array_equal(sequences(targets, by_frequency(targets)), expected)
 
 
 def test_step_by_step_gives_the_logits_of_the_whole_sequence() -> None:

@@ -4,10 +4,9 @@ from numpy.typing import NDArray
 from scipy.linalg import eig
 
 from aaam_pipeline import baselines
-from aaam_pipeline.baselines import semantic
+from aaam_pipeline.baselines import base, semantic
 from aaam_pipeline.baselines.kcca import Kcca, KccaThen
-from aaam_pipeline.baselines.kernels import Kernel
-from aaam_pipeline.baselines.semantic import SemanticSpace, SpaceSettings
+from aaam_pipeline.baselines.semantic import Kernel, SemanticSpace, SpaceSettings
 from aaam_pipeline.core.errors import DatasetError, UsageError
 
 
@@ -64,7 +63,7 @@ def test_with_all_images_as_landmarks_nystroem_is_exact(monkeypatch: pytest.Monk
     features, targets = _material()
     exact = SemanticSpace(features, targets, SpaceSettings(landmarks=60))
     monkeypatch.setattr(semantic, "EXACT", 59)
-    monkeypatch.setattr(semantic, "BLOCK", 17)
+    monkeypatch.setattr(base, "BLOCK", 17)
     near = SemanticSpace(features, targets, SpaceSettings(landmarks=60))
     np.testing.assert_allclose(near.correlations_E, exact.correlations_E, atol=1e-3)
     signs = np.sign((near.train_NE * exact.train_NE).sum(0))

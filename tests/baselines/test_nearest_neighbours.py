@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aaam_pipeline.baselines import create, distances
+from aaam_pipeline.baselines import create, neighbours
 from aaam_pipeline.core.errors import UsageError
 
 # on a line, at 0, 1, 3 and 10
@@ -70,7 +70,7 @@ def test_knn_is_brute_force_with_ties(k: int, monkeypatch: pytest.MonkeyPatch) -
     train, queries = (rng.integers(0, 3, (count, 3)).astype(np.float32) for count in (40, 15))
     targets = rng.integers(0, 2, (40, 6)).astype(np.uint8)
     # few distances at a time
-    monkeypatch.setattr(distances, "CELLS", 100)
+    monkeypatch.setattr(neighbours, "CELLS", 100)
     found = create("knn", k=k, unit=False).fit(train, targets).predict_scores(queries)
     np.testing.assert_allclose(found, [brute_force(query, train, targets, k) for query in queries], atol=1e-6)
 

@@ -7,8 +7,17 @@ from sklearn.linear_model import LogisticRegression
 
 from aaam_pipeline.baselines import tagprop
 from aaam_pipeline.baselines.nearest import Nearest
-from aaam_pipeline.baselines.sigmoids import LEAST_ALPHA, Sigmoids, fit_sigmoids
-from aaam_pipeline.baselines.tagprop import EPS, Neighbourhood, TagProp, class_costs, loss, neighbour_weights
+from aaam_pipeline.baselines.tagprop import (
+    EPS,
+    LEAST_ALPHA,
+    Neighbourhood,
+    Sigmoids,
+    TagProp,
+    class_costs,
+    fit_sigmoids,
+    loss,
+    neighbour_weights,
+)
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.calibration import sigmoid
 
