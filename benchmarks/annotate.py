@@ -20,17 +20,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from aaam_pipeline.annotate import backends, inputs, runner
-from aaam_pipeline.annotate.backends import Backend, BackendName
+from aaam_pipeline.annotate.backends import Backend
 from aaam_pipeline.annotate.decoder import DecodeSetup
 from aaam_pipeline.annotate.decoder_pool import DecoderPool
 from aaam_pipeline.annotate.inputs import InputItem
+from aaam_pipeline.annotate.options import BackendName
 from aaam_pipeline.baselines.compare import in_process
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.imaging.decoding import MAX_PIXELS
+from aaam_pipeline.imaging import MAX_PIXELS
 from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
 from aaam_pipeline.models import bundle
-from aaam_pipeline.models.export.convert import Whole
-from aaam_pipeline.models.export.runtimes import installed
+from aaam_pipeline.models.inference.module import InferenceModule
+from aaam_pipeline.models.inference.runtimes import installed
 from benchmarks.material import photos, save_bundle
 from benchmarks.table import Report, best
 
@@ -140,7 +141,7 @@ def _plain_rate(items: list[InputItem], model: Path, repeats: int) -> float:
 def _plain_loop(items: list[InputItem], model: Path) -> list[Tensor]:
     device = bundle.choose_device("auto")
     loaded = bundle.load(model, device)
-    whole = Whole(loaded.network, loaded.info.preprocess)
+    whole = InferenceModule(loaded.network, loaded.info.preprocess)
     photos = _Photos(items, loaded.info.preprocess.size)
     found: list[Tensor] = []
     with torch.inference_mode():

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate.backends.openvino_backend import OpenVinoBackend
-from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
 from aaam_pipeline.models import Network
 from aaam_pipeline.models.export import convert as export
+from aaam_pipeline.models.inference.module import InferenceModule
+from aaam_pipeline.models.inference.openvino_backend import OpenVinoBackend
+from aaam_pipeline.models.inference.torch_backend import TorchBackend
 from aaam_pipeline.models.info import BundleInfo
 from benchmarks.material import Filters, make_model
 from benchmarks.table import Report, best
@@ -63,14 +64,14 @@ def _model(name: str) -> tuple[Network, BundleInfo]:
 
 def _plain(name: str) -> Predict:
     network, info = _model(name)
-    whole = export.Whole(network, info.preprocess)
+    whole = InferenceModule(network, info.preprocess)
     return torch.inference_mode()(lambda pixels_BSS3: whole(torch.from_numpy(pixels_BSS3)))
 
 
 def _backends(name: str, pixels_NSS3: NDArray[np.uint8]) -> list[Predict]:
     network, info = _model(name)
     preprocess = info.preprocess
-    whole = export.Whole(network, preprocess)
+    whole = InferenceModule(network, preprocess)
     quantised = export.quantise(export.to_openvino(network, preprocess), pixels_NSS3[:CALIBRATION])
     made = [
         TorchBackend(whole, info),

@@ -6,7 +6,8 @@ from pathlib import Path
 import typer
 
 from aaam_pipeline.annotate.inputs import local_item
-from aaam_pipeline.annotate.runner import Options, annotate
+from aaam_pipeline.annotate.options import Options
+from aaam_pipeline.annotate.runner import annotate
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.datasets.prepared import read_split

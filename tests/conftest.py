@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from aaam_pipeline import search
 from aaam_pipeline.annotate import inputs, runner
-from aaam_pipeline.annotate.mapper import Assignment
+from aaam_pipeline.annotate.options import Assignment
 from aaam_pipeline.cli.app import app
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.progress import NullReporter

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.annotate import backends, inputs
-from aaam_pipeline.annotate.backends import Backend, BackendName
+from aaam_pipeline.annotate.backends import Backend
+from aaam_pipeline.annotate.options import BackendName
 from aaam_pipeline.annotate.reader import read_one
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import ImageError, UsageError

@@ -7,7 +7,7 @@ Shapes: B batch, S side, L labels, D embedding.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,22 +15,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from aaam_pipeline.annotate.backends import Backend, ModelOutput
+from aaam_pipeline.annotate.options import Assignment
 from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.columns import fixed_size_list, to_float16
 from aaam_pipeline.formats.parts import annotations_schema
 from aaam_pipeline.imaging.resizing import DecodedImage
-
-
-class Assignment(NamedTuple):
-    """Which labels an image gets: those from `threshold` on (None: the bundle's own, one a label), `top` at most.
-
-    With `top` alone it gets its `top` best labels whatever their scores, as in the paper's protocol.
-    """
-
-    top: int | None = None
-    threshold: float | None = None
 
 
 class Mapper:

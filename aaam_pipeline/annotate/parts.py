@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aaam_pipeline.annotate import backends, changes, reader, writer
-from aaam_pipeline.annotate.backends import Backend, BackendName
+from aaam_pipeline.annotate.backends import Backend
 from aaam_pipeline.annotate.decoder import DecodeSetup
 from aaam_pipeline.annotate.decoder_pool import DecoderPool
 from aaam_pipeline.annotate.inputs import InputItem
-from aaam_pipeline.annotate.mapper import Assignment, Mapper
+from aaam_pipeline.annotate.mapper import Mapper
+from aaam_pipeline.annotate.options import Assignment, BackendName
 from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.progress import Advance
 from aaam_pipeline.formats.parts import PartStats, part_path

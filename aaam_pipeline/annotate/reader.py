@@ -10,7 +10,7 @@ from typing import NamedTuple
 from aaam_pipeline.annotate import fetch
 from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.imaging.decoding import MAX_PIXELS
+from aaam_pipeline.imaging import MAX_PIXELS
 from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
 
 

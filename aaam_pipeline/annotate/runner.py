@@ -8,13 +8,13 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from aaam_pipeline.annotate import backends, engines, inputs
-from aaam_pipeline.annotate.backends import Backend, BackendName
+from aaam_pipeline.annotate.backends import Backend
 from aaam_pipeline.annotate.changes import ChangeCounts, ChangeDetector
 from aaam_pipeline.annotate.inputs import InputItem
-from aaam_pipeline.annotate.mapper import Assignment
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.parts import AnnotateJob
 from aaam_pipeline.annotate.staging import ExistingAnnotations, RunPlan, StagingDir, total_stats, write_errors
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
@@ -24,33 +24,11 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.parts import AnnotationsManifest
 from aaam_pipeline.formats.vocabulary import Vocabulary
-from aaam_pipeline.imaging.decoding import MAX_PIXELS
 from aaam_pipeline.models.info import BundleInfo
 
+__all__ = ["Options", "annotate", "preview"]
+
 NOTHING: Mapping[str, int] = {}
-OnExisting = Literal["resume", "overwrite", "error"]
-
-
-class Options(NamedTuple):
-    """How to annotate. `num_workers` None: one decoding process a core; `timeout`: seconds for one image.
-
-    `forget`: drop the rows of roots that are no longer among the inputs, instead of refusing.
-    """
-
-    batch_size: int = 32
-    num_workers: int | None = None
-    device: str = "auto"
-    backend: BackendName = "auto"
-    engine: engines.Name = "local"
-    ray_address: str | None = None
-    assignment: Assignment = Assignment()
-    on_existing: OnExisting = "resume"
-    retry_failed: bool = False
-    forget: bool = False
-    max_failure_rate: float = 0.1
-    part_size: int = 1024
-    timeout: float = 60.0
-    max_pixels: int = MAX_PIXELS
 
 
 def annotate(

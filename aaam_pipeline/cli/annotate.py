@@ -1,13 +1,14 @@
-"""`aaam-pipe annotate`. Each option that is a field of `runner.Options` or `inputs.Selection` has its name."""
+"""`aaam-pipe annotate`. Each option that is a field of `options.Options` or `options.Selection` has its name."""
 
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer import Option
 
+from aaam_pipeline.annotate.options import Assignment, BackendName, EngineName, OnExisting, Options, Selection
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.project import HERE
@@ -25,7 +26,7 @@ NumWorkers = Annotated[
     Option(min=0, help="Decoding processes; 0: none of their own. Default: one a core.", envvar="AAAM_NUM_WORKERS"),
 ]
 Backend = Annotated[
-    Literal["auto", "torch", "torch-bf16", "openvino"],
+    BackendName,
     Option(help="What runs the model. auto: OpenVINO on a CPU where it is installed.", envvar="AAAM_BACKEND"),
 ]
 Top = Annotated[int | None, Option("--top", "-t", min=1, help="At most K labels an image; alone: its K best ones.")]
@@ -42,8 +43,8 @@ Column = Annotated[
     str | None, Option(help="Column of a CSV or Parquet list that holds the paths. Default: path, file, url, ...")
 ]
 Limit = Annotated[int | None, Option(min=1, help="Only the first N images.")]
-OnExisting = Annotated[
-    Literal["resume", "overwrite", "error"],
+IfExisting = Annotated[
+    OnExisting,
     Option(help="If --out exists: resume and update it, replace it, or stop."),
 ]
 RetryFailed = Annotated[bool, Option("--retry-failed", help="Try images again that failed before.")]
@@ -54,11 +55,12 @@ MaxPixels = Annotated[
     int | None, Option(min=1, help="Refuse larger pictures. Default: about 179 million pixels.", show_default=False)
 ]
 PartSize = Annotated[int, Option(min=1, help="Rows of one Parquet file.")]
-Engine = Annotated[Literal["local", "ray"], Option(help="This machine, or a Ray cluster.")]
+Engine = Annotated[EngineName, Option(help="This machine, or a Ray cluster.")]
 RayAddress = Annotated[str | None, Option(help="Address of the Ray cluster. Default: one is started on this machine.")]
 DryRun = Annotated[bool, Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 Kind = TypeVar("Kind")
+DEFAULTS, SELECTION = Options(), Selection()
 
 
 def annotate(
@@ -66,26 +68,26 @@ def annotate(
     images: Images,
     out: Annotated[Path, Option(help="Folder to write the annotations to.")] = HERE.annotations,
     model: defaults.Model = None,
-    batch_size: BatchSize = 32,
-    num_workers: NumWorkers = None,
-    device: defaults.Device = "auto",
-    backend: Backend = "auto",
-    top: Top = None,
-    threshold: Threshold = None,
-    recursive: Recursive = True,
-    hidden: Hidden = False,
+    batch_size: BatchSize = DEFAULTS.batch_size,
+    num_workers: NumWorkers = DEFAULTS.num_workers,
+    device: defaults.Device = DEFAULTS.device,
+    backend: Backend = DEFAULTS.backend,
+    top: Top = DEFAULTS.assignment.top,
+    threshold: Threshold = DEFAULTS.assignment.threshold,
+    recursive: Recursive = SELECTION.recursive,
+    hidden: Hidden = SELECTION.hidden,
     exclude: Exclude = None,
-    column: Column = None,
-    limit: Limit = None,
-    on_existing: OnExisting = "resume",
-    retry_failed: RetryFailed = False,
-    forget: Forget = False,
-    max_failure_rate: MaxFailureRate = 0.1,
-    timeout: Timeout = 60.0,
+    column: Column = SELECTION.column,
+    limit: Limit = SELECTION.limit,
+    on_existing: IfExisting = DEFAULTS.on_existing,
+    retry_failed: RetryFailed = DEFAULTS.retry_failed,
+    forget: Forget = DEFAULTS.forget,
+    max_failure_rate: MaxFailureRate = DEFAULTS.max_failure_rate,
+    timeout: Timeout = DEFAULTS.timeout,
     max_pixels: MaxPixels = None,
-    part_size: PartSize = 1024,
-    engine: Engine = "local",
-    ray_address: RayAddress = None,
+    part_size: PartSize = DEFAULTS.part_size,
+    engine: Engine = DEFAULTS.engine,
+    ray_address: RayAddress = DEFAULTS.ray_address,
     dry_run: DryRun = False,
     quiet: defaults.Quiet = False,
 ) -> None:
@@ -96,12 +98,11 @@ def annotate(
     """
     with cli_errors():
         from aaam_pipeline.annotate import inputs, runner
-        from aaam_pipeline.annotate.mapper import Assignment
         from aaam_pipeline.cli.render import reporter
 
         given = context.params
-        options = _fill(runner.Options, given)._replace(assignment=_fill(Assignment, given))
-        selection = _fill(inputs.Selection, given)
+        options = _fill(Options, given)._replace(assignment=_fill(Assignment, given))
+        selection = _fill(Selection, given)
         skipped: Counter[str] = Counter()
         bundle = defaults.model(model)
         found = inputs.find(images, selection, skipped)

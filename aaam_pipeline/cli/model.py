@@ -8,22 +8,25 @@ import typer
 
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.errors import cli_errors
+from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
     from aaam_pipeline.models.export.manifest import ExportInfo
+    from aaam_pipeline.models.export.measure import LabelledImages
+    from aaam_pipeline.models.info import BundleInfo
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Convert a trained model for other runtimes.")
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """The runtime to export for."""
 
     OPENVINO = "openvino"
     ONNX = "onnx"
 
 
-class Precision(StrEnum):
+class ExportPrecision(StrEnum):
     """What the exported model computes in."""
 
     FP32 = "fp32"
@@ -31,7 +34,7 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
-class Split(StrEnum):
+class MeasuredSplit(StrEnum):
     """The split of the prepared data to measure on."""
 
     VAL = "val"
@@ -46,12 +49,12 @@ def group() -> None:
 @app.command("export")
 def export(
     format: Annotated[
-        Format,
+        ExportFormat,
         typer.Option(help="openvino: used by annotate when it lies beside its bundle. onnx: for other programs."),
-    ] = Format.OPENVINO,
+    ] = ExportFormat.OPENVINO,
     precision: Annotated[
-        Precision, typer.Option(help="fp32: the model's own scores. bf16, int8: faster, other scores.")
-    ] = Precision.FP32,
+        ExportPrecision, typer.Option(help="fp32: the model's own scores. bf16, int8: faster, other scores.")
+    ] = ExportPrecision.FP32,
     model: defaults.Model = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to. Default: beside the bundle, BUNDLE-FORMAT-PRECISION.")
@@ -62,7 +65,7 @@ def export(
             help="Prepared data set to calibrate int8 and to measure on. Default: data/prepared/ and the model's own."
         ),
     ] = None,
-    split: Annotated[Split, typer.Option(help="Its split to measure on.")] = Split.VAL,
+    split: Annotated[MeasuredSplit, typer.Option(help="Its split to measure on.")] = MeasuredSplit.VAL,
     max_map_loss: Annotated[
         float, typer.Option(min=0, help="Refuse an export that loses more mAP than this, in points of 100.")
     ] = 0.5,
@@ -76,27 +79,41 @@ def export(
     """
     with cli_errors():
         bundle = defaults.model(model)
-        from aaam_pipeline.models.export import manifest as exported
+        from aaam_pipeline.models.export.manifest import export_dir
         from aaam_pipeline.models.info import read_info
 
         info = read_info(bundle)
-        prepared = data or HERE.prepared(info.dataset)
-        target = out or exported.place(bundle, format.value, precision.value)
-        from aaam_pipeline.annotate.backends import exporting
+        target = out or export_dir(bundle, format.value, precision.value)
         from aaam_pipeline.cli import render
+        from aaam_pipeline.datasets.prepared import read_split
+        from aaam_pipeline.models.export.publish import ExportRequest, export_bundle
 
-        request = exporting.Request(
-            runtime=format.value,
-            precision=precision.value,
-            data=prepared if data or prepared.is_dir() else None,
-            split=split.value,
-            max_map_loss=max_map_loss,
-            calibration_images=calibration_images,
-        )
+        prepared = data or HERE.prepared(info.dataset)
+        labelled, training_NSS3 = None, None
+        if data or prepared.is_dir():
+            labelled = _labelled_images(prepared, info, split.value)
+            training_NSS3 = read_split(prepared, "train").pixels_NSS3
+        request = ExportRequest(format.value, precision.value, max_map_loss, calibration_images)
         with render.reporter(quiet) as report:
-            made = exporting.run(bundle, target, request, report)
+            made = export_bundle(bundle, target, request, report, labelled, training_NSS3)
             _show(made, target, as_json)
             report.info(f"exported {made.info.model_id} to {render.near(target)}")
+
+
+def _labelled_images(prepared: Path, info: "BundleInfo", split: str) -> "LabelledImages":
+    """Return a split to measure on.
+
+    Raises:
+        UsageError: it is no prepared data set, or one of other labels than the model's.
+    """
+    from aaam_pipeline import metrics
+    from aaam_pipeline.datasets.prepared import read_labels, read_split
+    from aaam_pipeline.models.export.measure import LabelledImages
+
+    if read_labels(prepared) != info.vocabulary:
+        raise UsageError(f"{prepared} has other labels than the model; name the data set it was trained on with --data")
+    found = read_split(prepared, split)
+    return LabelledImages(found.pixels_NSS3, found.targets_NL, metrics.evaluate, split)
 
 
 def _show(made: "ExportInfo", target: Path, as_json: bool) -> None:

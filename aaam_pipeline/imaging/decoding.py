@@ -13,9 +13,8 @@ from typing import Any
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 
 from aaam_pipeline.core.errors import ImageError
+from aaam_pipeline.imaging import MAX_PIXELS
 
-# about 179 megapixels, Pillow's own limit: above it a small file could fill the memory
-MAX_PIXELS = 178_956_970
 # what a viewer of photographs knows; others of Pillow's formats are slow, unsafe (EPS runs Ghostscript), or without a
 # signature, so that any bytes can be one (TGA). MPO, a JPEG of several pictures, comes with JPEG.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")

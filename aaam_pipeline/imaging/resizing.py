@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Resampling, Transpose
 
-from aaam_pipeline.imaging import exif
+from aaam_pipeline.imaging import MAX_PIXELS, exif
 from aaam_pipeline.imaging.colour import to_rgb
-from aaam_pipeline.imaging.decoding import MAX_PIXELS, opened
+from aaam_pipeline.imaging.decoding import opened
 from aaam_pipeline.imaging.exif import CapturedAt
 
 # A picture is never decoded smaller than this many times the size wanted in either direction. At 3 the scores of an

@@ -16,7 +16,7 @@ from aaam_pipeline.annotate.decoder_pool import DecoderPool
 from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.imaging.decoding import MAX_PIXELS
+from aaam_pipeline.imaging import MAX_PIXELS
 
 SIZE = 32
 SETUP = DecodeSetup(SIZE, MAX_PIXELS)

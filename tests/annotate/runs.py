@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aaam_pipeline.annotate import inputs, runner, verify
-from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.progress import Advance, NullReporter
 from aaam_pipeline.formats.parts import AnnotationsManifest
 

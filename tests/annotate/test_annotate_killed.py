@@ -22,7 +22,7 @@ from conftest import make_photo
 from runs import PARTS, annotate, beside, by_name, check, interrupted
 
 from aaam_pipeline.annotate import changes, inputs, runner, staging
-from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.progress import NullReporter
 
 KILLS = int(os.environ.get("AAAM_CHAOS", "12"))
@@ -142,7 +142,7 @@ class Chaos:
         self.out, self.fresh = place / "annotations", place / "fresh"
         # a fork server loads torch once; every run is still a process of its own
         self.processes = multiprocessing.get_context("forkserver")
-        self.processes.set_forkserver_preload(["aaam_pipeline.annotate.backends.torch_backend", __name__])
+        self.processes.set_forkserver_preload(["aaam_pipeline.models.inference.torch_backend", __name__])
 
     def run(self, options: Options, moment: Moment) -> bool:
         """Run until the moment comes; tell whether it came."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from runs import PARTS, annotate, beside, check, interrupted, rows
 
-from aaam_pipeline.annotate import runner
+from aaam_pipeline.annotate.options import OnExisting
 from aaam_pipeline.core.errors import UsageError
 
 
@@ -39,7 +39,7 @@ def make_repository(out: Path) -> None:
 @pytest.mark.parametrize("on_existing", ["resume", "overwrite", "error"])
 @pytest.mark.parametrize("make", [make_file, make_folder, make_web_project, make_repository])
 def test_what_is_no_annotations_folder_is_never_replaced(
-    make: Callable[[Path], None], on_existing: runner.OnExisting, photos: Path, tiny_bundle: Path, out: Path
+    make: Callable[[Path], None], on_existing: OnExisting, photos: Path, tiny_bundle: Path, out: Path
 ) -> None:
     make(out)
     before = sorted((path, path.stat().st_mtime_ns) for path in [out, *out.rglob("*")])

@@ -11,8 +11,8 @@ import pytest
 from conftest import make_bundle, make_photo, rewrite_json
 from runs import PARTS, annotate, beside, by_name, check, interrupted, rows, states
 
-from aaam_pipeline.annotate import backends, inputs, runner, staging
-from aaam_pipeline.annotate.mapper import Assignment
+from aaam_pipeline.annotate import backends, inputs, staging
+from aaam_pipeline.annotate.options import Assignment, OnExisting
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.parts import AnnotationsManifest, part_path, stats_path
 
@@ -153,7 +153,7 @@ def test_other_work_is_not_mixed_and_the_refusal_says_what_differs(
     change: str,
     said: str,
     whole: bool,
-    on_existing: runner.OnExisting,
+    on_existing: OnExisting,
     photos: Path,
     tiny_bundle: Path,
     out: Path,

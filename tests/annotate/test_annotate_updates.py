@@ -11,7 +11,7 @@ from conftest import make_photo
 from runs import PARTS, annotate, beside, by_name, check, interrupted, rows, states
 
 from aaam_pipeline.annotate import inputs, reader, runner
-from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
 

@@ -15,8 +15,7 @@ from conftest import LABELS, make_bundle, make_photo
 from PIL import Image
 
 from aaam_pipeline.annotate import inputs, runner, staging
-from aaam_pipeline.annotate.mapper import Assignment
-from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.annotate.options import Assignment, Options
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import FailureRateError
 from aaam_pipeline.core.progress import NullReporter

@@ -10,7 +10,7 @@ from conftest import make_photo
 from damage import flipped, truncated
 
 from aaam_pipeline.annotate import inputs, runner, writer
-from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import NullReporter

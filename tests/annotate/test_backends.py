@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.annotate import backends
 from aaam_pipeline.annotate.backends import Backend
-from aaam_pipeline.annotate.backends.cuda_graphs import CapturedGraph, CudaGraphRunner, Forward
-from aaam_pipeline.annotate.backends.torch_backend import TorchBackend
 from aaam_pipeline.core.errors import AaamError, DeviceError, IntegrityError, UsageError
 from aaam_pipeline.models import bundle
-from aaam_pipeline.models.export.convert import Whole
+from aaam_pipeline.models.inference.cuda_graphs import CapturedGraph, CudaGraphRunner, Forward
+from aaam_pipeline.models.inference.module import InferenceModule
+from aaam_pipeline.models.inference.torch_backend import TorchBackend
 
 EQUAL = 0.005
 
@@ -106,7 +106,7 @@ def test_a_device_that_is_not_there_is_named(tiny_bundle: Path) -> None:
         backends.create("openvino", tiny_bundle, "cuda")
 
 
-class Small(Whole):
+class Small(InferenceModule):
     """Runs out of memory above `largest` images."""
 
     largest = 4
@@ -126,9 +126,9 @@ def small(folder: Path) -> Small:
     return whole
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on(tiny_bundle: Path, with_torch: Backend) -> None:
+def test_out_of_memory_halves_the_batch_and_continues(tiny_bundle: Path, with_torch: Backend) -> None:
     whole, said = small(tiny_bundle), list[str]()
-    backend = TorchBackend(whole, with_torch.info, say=said.append)
+    backend = TorchBackend(whole, with_torch.info, notify=said.append)
     pixels = pictures(30)
     np.testing.assert_allclose(backend.start(pixels)().scores_BL, with_torch.start(pixels)().scores_BL, atol=1e-4)
     assert whole.sizes[:5] == [30, 15, 7, 3, 3]

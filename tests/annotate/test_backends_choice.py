@@ -13,8 +13,9 @@ from aaam_pipeline.core.artifacts import write_checksummed
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.models.export import manifest as exported
-from aaam_pipeline.models.export import runtimes
-from aaam_pipeline.models.export.manifest import ExportInfo, Precision
+from aaam_pipeline.models.export.manifest import ExportInfo
+from aaam_pipeline.models.inference import runtimes
+from aaam_pipeline.models.inference.runtimes import Precision
 from aaam_pipeline.models.info import read_info
 
 
@@ -38,7 +39,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def pretend(model: Path, precision: Precision, **changes: Any) -> Path:
     """Write an export's `export.json` beside a bundle, without the model."""
     info = msgspec.structs.replace(exported.marked(read_info(model), precision), **changes)
-    folder = exported.place(model, "openvino", precision)
+    folder = exported.export_dir(model, "openvino", precision)
     write_checksummed(
         folder / "export.json", ExportInfo(exported.FORMAT, exported.VERSION, "openvino", precision, info, 8, {}, {})
     )

@@ -9,11 +9,11 @@ import pytest
 from conftest import make_bundle, rewrite_json
 
 from aaam_pipeline.annotate import backends, inputs, runner, verify
-from aaam_pipeline.annotate.backends import exporting
-from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats.calibration import Calibration, calibrate
 from aaam_pipeline.formats.columns import to_matrix
+from aaam_pipeline.models.export.publish import ExportRequest, export_bundle
 
 LINE = Calibration([0.5, 2.0, 1.0, 0.8, 3.0], [1.0, -1.0, 0.0, -2.0, 0.5])
 THRESHOLD = 0.6
@@ -49,7 +49,7 @@ def test_scores_labels_and_limits_are_calibrated(
         pytest.importorskip("openvino")
     if way == "export":
         used = tmp_path / "export"
-        exporting.run(model, used, exporting.Request("openvino", "fp32", None), NullReporter())
+        export_bundle(model, used, ExportRequest("openvino", "fp32"), NullReporter())
     rows = annotated(photos, used, tmp_path / "annotations", "torch" if way == "torch" else "openvino")
     scores_NL = to_matrix(rows["scores"]).astype(np.float32)
     np.testing.assert_allclose(scores_NL, calibrate(raw, LINE), atol=0.01)

@@ -14,7 +14,7 @@ from runs import rows
 
 from aaam_pipeline.annotate import decoder_pool, inputs, runner
 from aaam_pipeline.annotate.inputs import InputItem
-from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats.columns import to_matrix
 

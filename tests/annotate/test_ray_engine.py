@@ -21,7 +21,7 @@ from runs import rows
 
 from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.engines import cluster
-from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import Advance, NullReporter

@@ -10,8 +10,7 @@ from runs import check
 from tampering import rewrite
 
 from aaam_pipeline.annotate import inputs, runner
-from aaam_pipeline.annotate.mapper import Assignment
-from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.annotate.options import Assignment, Options
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter

@@ -10,8 +10,8 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.imaging.resizing import resize_square
-from aaam_pipeline.models.export import runtimes
 from aaam_pipeline.models.export.manifest import read_exported
+from aaam_pipeline.models.inference import runtimes
 from aaam_pipeline.models.info import read_info
 
 pytestmark = pytest.mark.slow

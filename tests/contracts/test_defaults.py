@@ -10,10 +10,8 @@ import pytest
 import typer
 
 from aaam_pipeline import search
-from aaam_pipeline.annotate import inputs, runner
-from aaam_pipeline.annotate.backends.exporting import Request
+from aaam_pipeline.annotate import options, runner
 from aaam_pipeline.annotate.embedding import Embedder
-from aaam_pipeline.annotate.mapper import Assignment
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.cli import settings
 from aaam_pipeline.cli.app import app
@@ -21,11 +19,13 @@ from aaam_pipeline.evaluation.inputs import Sources, read
 from aaam_pipeline.figures import build as figures
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import choose_device
+from aaam_pipeline.models.export.measure import LabelledImages
+from aaam_pipeline.models.export.publish import ExportRequest
 from aaam_pipeline.search.duplicates import near_duplicates
 
 # what does the work of a command, and how many of its options have a default there
 LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
-    "annotate": (12, [runner.Options, inputs.Selection, Assignment, runner.annotate]),
+    "annotate": (12, [options.Options, options.Selection, options.Assignment, runner.annotate]),
     "verify": (0, [verify]),
     "index": (0, [build]),
     "search": (1, [search.open, search.Index.query]),
@@ -38,7 +38,7 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "figures paths": (3, [figures.FigureRequest, figures.draw_paths]),
     "figures bars": (2, [figures.FigureRequest, figures.draw_bars]),
     "figures maps": (4, [figures.FigureRequest, figures.draw_maps]),
-    "model export": (3, [Request]),
+    "model export": (3, [ExportRequest, LabelledImages]),
 }
 # the library takes what was read of the file
 DIFFERENT = {("report", "params")}

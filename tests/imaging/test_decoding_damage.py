@@ -14,7 +14,7 @@ from models.pictures import decode, encoded, kind_of, photo, png, png_chunk, tif
 from PIL import Image, features
 
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.imaging.decoding import MAX_PIXELS
+from aaam_pipeline.imaging import MAX_PIXELS
 from aaam_pipeline.imaging.resizing import resize_square
 
 KINDS = ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "AVIF", "JPEG2000", "PPM"]

@@ -14,8 +14,7 @@ from search.toy_index import EMBEDDING_ND, SCORES_NL, write_annotations
 
 import aaam_pipeline.search as search
 from aaam_pipeline.annotate import inputs, runner
-from aaam_pipeline.annotate.mapper import Assignment
-from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.annotate.options import Assignment, Options
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats import ranking

@@ -14,7 +14,7 @@ from conftest import make_bundle, rewrite_json
 
 import aaam_pipeline.search as search
 from aaam_pipeline.annotate import inputs, runner
-from aaam_pipeline.annotate.runner import Options
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import Advance, NullReporter
 from aaam_pipeline.formats import SCHEMA_VERSION

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.imaging.decoding import MAX_PIXELS
+from aaam_pipeline.imaging import MAX_PIXELS
 from aaam_pipeline.imaging.resizing import resize_square
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)

@@ -12,8 +12,9 @@ from aaam_pipeline.models import bundle
 from aaam_pipeline.models.bundle import Bundle
 from aaam_pipeline.models.export import convert as export
 from aaam_pipeline.models.export import manifest as exported
-from aaam_pipeline.models.export import runtimes
-from aaam_pipeline.models.export.manifest import Precision, Runtime
+from aaam_pipeline.models.inference import runtimes
+from aaam_pipeline.models.inference.module import InferenceModule
+from aaam_pipeline.models.inference.runtimes import Precision, Runtime
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ def reference(loaded: Bundle, pixels_BSS3: NDArray[np.uint8]) -> list[NDArray[np
 def test_the_whole_model_is_preprocessing_network_and_sigmoid(loaded: Bundle) -> None:
     pixels = pictures(9)
     with torch.inference_mode():
-        answers = export.Whole(loaded.network, loaded.info.preprocess)(torch.tensor(pixels))
+        answers = InferenceModule(loaded.network, loaded.info.preprocess)(torch.tensor(pixels))
     for answer, expected in zip(answers, reference(loaded, pixels), strict=True):
         np.testing.assert_array_equal(answer.numpy(), expected)
 
@@ -94,10 +95,10 @@ def test_a_folder_without_a_manifest_is_no_export(tmp_path: Path) -> None:
 
 
 def test_exports_lie_beside_the_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert exported.place(tmp_path / "bce", "onnx", "fp32") == tmp_path / "bce-onnx-fp32"
+    assert exported.export_dir(tmp_path / "bce", "onnx", "fp32") == tmp_path / "bce-onnx-fp32"
     (tmp_path / "bce").mkdir()
     monkeypatch.chdir(tmp_path / "bce")
-    assert exported.place(Path(), "openvino", "int8") == tmp_path / "bce-openvino-int8"
+    assert exported.export_dir(Path(), "openvino", "int8") == tmp_path / "bce-openvino-int8"
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
@@ -110,7 +111,7 @@ def test_what_is_missing_is_named_with_how_to_install_it(runtime: Runtime, monke
 def test_openvino_is_used_without_its_telemetry(tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     program = (
-        "import sys\nfrom aaam_pipeline.models.export.runtimes import load_openvino\nload_openvino()\nimport nncf\n"
+        "import sys\nfrom aaam_pipeline.models.inference.runtimes import load_openvino\nload_openvino()\nimport nncf\n"
         "print(sys.modules['openvino_telemetry'])"
     )
     shown = subprocess.run(

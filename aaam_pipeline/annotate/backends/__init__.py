@@ -13,34 +13,31 @@ Neither torch nor OpenVINO is imported before a backend is made of it.
 import os
 from pathlib import Path
 
-from aaam_pipeline.annotate.backends.base import Backend, BackendName, ModelOutput, Say
+from aaam_pipeline.annotate.backends import choice
+from aaam_pipeline.annotate.backends.choice import Choice
+from aaam_pipeline.annotate.options import BackendName
+from aaam_pipeline.models.inference import Backend, ModelOutput, Notify
 from aaam_pipeline.models.info import BundleInfo
 
-__all__ = ["Backend", "BackendName", "ModelOutput", "Say", "create", "model_info"]
+__all__ = ["Backend", "BackendName", "ModelOutput", "create", "model_info"]
 
 
-def create(name: BackendName, folder: Path, device: str, say: Say = lambda text: None) -> Backend:
-    """Load the bundle or export `folder` for use; `say` hears what a person should know (memory ran short).
+def create(name: BackendName, folder: Path, device: str, notify: Notify = lambda text: None) -> Backend:
+    """Load the bundle or export `folder` for use; `notify` gets what a person should know (memory ran short).
 
     Raises:
         UsageError: `folder` is no model; the backend is not installed, or cannot do what is asked.
         DeviceError: the device is not there.
         IntegrityError: the model is damaged.
     """
-    from aaam_pipeline.annotate.backends import choice
-
     # read by OpenMP when torch is loaded: threads that wait for each other must not take the cores from decoding
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     chosen = choice.choose(name, folder, device)
     if chosen.on_gpu and choice.has_gpu():
         chosen = chosen.on_gpu
     if chosen.runtime == "openvino":
-        from aaam_pipeline.annotate.backends import openvino_backend
-
-        return openvino_backend.load(chosen.folder, chosen.info)
-    from aaam_pipeline.annotate.backends import torch_backend
-
-    return torch_backend.load(chosen.folder, chosen.info, device, chosen.precision, say)
+        return _load_openvino(chosen.folder, chosen.info)
+    return _load_torch(chosen, device, notify)
 
 
 def model_info(name: BackendName, folder: Path, device: str) -> BundleInfo:
@@ -52,9 +49,36 @@ def model_info(name: BackendName, folder: Path, device: str) -> BundleInfo:
     Raises:
         UsageError, IntegrityError: as `create`, as far as it can be known without loading the model.
     """
-    from aaam_pipeline.annotate.backends import choice
-
     chosen = choice.choose(name, folder, device)
     if chosen.on_gpu and chosen.on_gpu.info.model_id != chosen.info.model_id and choice.has_gpu():
         return chosen.on_gpu.info
     return chosen.info
+
+
+def _load_torch(chosen: Choice, device: str, notify: Notify) -> Backend:
+    from aaam_pipeline.models import bundle
+    from aaam_pipeline.models.inference.module import InferenceModule
+    from aaam_pipeline.models.inference.torch_backend import TorchBackend
+
+    loaded = bundle.load(chosen.folder, bundle.choose_device(device))
+    return TorchBackend(InferenceModule(loaded.network, loaded.info.preprocess), chosen.info, chosen.precision, notify)
+
+
+def _load_openvino(folder: Path, info: BundleInfo) -> Backend:
+    from aaam_pipeline.models.export import manifest
+    from aaam_pipeline.models.export.load import load_export
+    from aaam_pipeline.models.inference.openvino_backend import OpenVinoBackend
+
+    if manifest.is_export(folder):
+        found = manifest.read_exported(folder)
+        manifest.check_files(folder, found)
+        return load_export(folder, found, info)
+    # only a bundle needs torch: an export is ready in half a second
+    import torch
+
+    from aaam_pipeline.models import bundle
+    from aaam_pipeline.models.export import convert
+
+    loaded = bundle.load(folder, torch.device("cpu"))
+    model = convert.to_openvino(loaded.network, loaded.info.preprocess)
+    return OpenVinoBackend(model, info, loaded.network.embedding_dim, "fp32")

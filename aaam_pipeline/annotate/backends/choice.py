@@ -2,15 +2,14 @@
 
 import ctypes
 import re
-import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from aaam_pipeline.annotate.backends.base import BackendName
+from aaam_pipeline.annotate.options import BackendName
 from aaam_pipeline.core.errors import DeviceError, UsageError
 from aaam_pipeline.models.export import manifest as exported
-from aaam_pipeline.models.export.manifest import ExportInfo, Precision
-from aaam_pipeline.models.export.runtimes import installed, need
+from aaam_pipeline.models.export.manifest import ExportInfo
+from aaam_pipeline.models.inference.runtimes import Precision, installed, need
 from aaam_pipeline.models.info import BundleInfo, read_info
 
 
@@ -71,7 +70,7 @@ def _check_openvino(device: str) -> None:
 def has_gpu() -> bool:
     """Return whether torch would use a GPU; torch is imported only where there is a driver."""
     try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        ctypes.CDLL("libcuda.so.1")
     except OSError:
         return False
     import torch

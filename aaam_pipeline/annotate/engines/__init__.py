@@ -1,17 +1,15 @@
 """Who makes the parts: this process (`local`), or a Ray cluster (`ray`). The work on a part is the same (`parts`)."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from aaam_pipeline.annotate.backends import Backend
+from aaam_pipeline.annotate.options import EngineName
 from aaam_pipeline.annotate.parts import AnnotateJob
 from aaam_pipeline.core.progress import Advance, Reporter
 
-Name = Literal["local", "ray"]
-
 
 def run(
-    name: Name,
+    name: EngineName,
     job: AnnotateJob,
     numbers: Sequence[int],
     advance: Advance,

@@ -16,12 +16,12 @@ from aaam_pipeline.annotate.inputs.base import (
     SUFFIXES,
     Facts,
     InputItem,
-    Selection,
     file_facts,
     is_url,
     suffix,
 )
 from aaam_pipeline.annotate.inputs.tree import Tree
+from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import UsageError
 

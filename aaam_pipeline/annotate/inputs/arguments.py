@@ -13,7 +13,6 @@ from aaam_pipeline.annotate.inputs.base import (
     SUFFIXES,
     InputItem,
     NameFilter,
-    Selection,
     file_facts,
     has_wildcard,
     is_url,
@@ -21,6 +20,7 @@ from aaam_pipeline.annotate.inputs.base import (
 )
 from aaam_pipeline.annotate.inputs.shards import refuse_compressed
 from aaam_pipeline.annotate.inputs.tree import LocalLister, Tree
+from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.errors import UsageError
 

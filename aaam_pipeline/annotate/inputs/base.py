@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase, translate
 from typing import NamedTuple
 
+from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import path_text
 
 SUFFIXES = frozenset(
@@ -44,24 +45,6 @@ class InputItem(NamedTuple):
     bytes: int | None
     mtime: int | None
     offset: int | None = None
-
-
-class Selection(NamedTuple):
-    """Options of the search. They choose among what is found in folders, globs and tars, never what is named itself.
-
-    Attributes:
-        recursive: search the folders in a folder.
-        hidden: take names that begin with a dot.
-        exclude: patterns of what is left out; each is tried on the path below the root and on every single name of it.
-        column: the column of a CSV or Parquet list that holds the paths.
-        limit: stop after so many images.
-    """
-
-    recursive: bool = True
-    hidden: bool = False
-    exclude: Sequence[str] = ()
-    column: str | None = None
-    limit: int | None = None
 
 
 class NameFilter:

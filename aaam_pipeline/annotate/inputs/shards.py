@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from aaam_pipeline.annotate.inputs import remote
-from aaam_pipeline.annotate.inputs.base import COMPRESSED_TARS, InputItem, NameFilter, Selection, is_url, valid_mtime
+from aaam_pipeline.annotate.inputs.base import COMPRESSED_TARS, InputItem, NameFilter, is_url, valid_mtime
+from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
 

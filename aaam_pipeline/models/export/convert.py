@@ -2,7 +2,7 @@
 
 Shapes: B batch, S side, L labels, D embedding, N images to calibrate with.
 
-What is exported is `Whole`: preprocessing, network and sigmoid in one graph.
+What is exported is the `InferenceModule`: preprocessing, network and sigmoid in one graph.
 """
 
 from importlib.metadata import version
@@ -12,38 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from aaam_pipeline.core.artifacts import file_sha256, write_checksummed
 from aaam_pipeline.models.bundle import Bundle
-from aaam_pipeline.models.export.manifest import FORMAT, MANIFEST, VERSION, ExportInfo, Precision, Runtime, marked
-from aaam_pipeline.models.export.runtimes import PACKAGES, load_openvino, need, quiet
+from aaam_pipeline.models.export.manifest import FORMAT, MANIFEST, VERSION, ExportInfo, marked
+from aaam_pipeline.models.inference.module import InferenceModule
+from aaam_pipeline.models.inference.runtimes import PACKAGES, Precision, Runtime, load_openvino, need, quiet
 from aaam_pipeline.models.network import Network
 from aaam_pipeline.models.preprocess import Preprocess
-
-
-class Whole(nn.Module):
-    """Pixels, uint8 (B, S, S, 3) -> scores (B, L) and embeddings (B, D), float32."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: Network, preprocess: Preprocess) -> None:
-        """Wrap a network in evaluation mode."""
-        super().__init__()
-        self.network = network
-        device = network.classifier.weight.device
-        # buffers, not constants made in `forward`: a GPU would wait for them to be copied in every batch
-        self.register_buffer("mean", torch.tensor(preprocess.mean, device=device), persistent=False)
-        self.register_buffer("std", torch.tensor(preprocess.std, device=device), persistent=False)
-        self.eval()
-
-    def forward(self, pixels_BSS3: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalise as `Preprocess.normalise` does, and predict."""
-        images_BSS3 = pixels_BSS3.float().div(255).sub(self.mean).div(self.std)
-        embedding_BD = self.network.embed(images_BSS3.permute(0, 3, 1, 2))
-        scores_BL: Tensor = self.network.classifier(embedding_BD).sigmoid()
-        return scores_BL, embedding_BD
 
 
 def to_openvino(network: Network, preprocess: Preprocess) -> Any:
@@ -133,5 +109,5 @@ def _program(network: Network, preprocess: Preprocess) -> torch.export.ExportedP
     pixels_BSS3 = torch.zeros((2, preprocess.size, preprocess.size, 3), dtype=torch.uint8)
     with torch.no_grad():
         return torch.export.export(
-            Whole(network, preprocess), (pixels_BSS3,), dynamic_shapes=({0: torch.export.Dim("batch")},)
+            InferenceModule(network, preprocess), (pixels_BSS3,), dynamic_shapes=({0: torch.export.Dim("batch")},)
         )

@@ -5,19 +5,17 @@
 """
 
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from aaam_pipeline.core.artifacts import absolute, file_sha256, read_checksummed
 from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.models.inference.runtimes import Precision, Runtime
 from aaam_pipeline.models.info import BundleInfo, check
 
 FORMAT = "aaam-export"
 VERSION = 2
 MANIFEST = "export.json"
-Runtime = Literal["openvino", "onnx"]
-Precision = Literal["fp32", "bf16", "int8"]
 # what marks the annotations of a precision whose scores differ from the model's own by more than 0.005
 SUFFIXES: dict[Precision, str] = {"fp32": "", "bf16": "-bf16", "int8": "-int8"}
 FASTEST_FIRST: tuple[Precision, ...] = ("int8", "bf16", "fp32")
@@ -96,8 +94,8 @@ def check_files(folder: Path, exported: ExportInfo) -> None:
             raise IntegrityError(f"{file} is missing or damaged: not what {folder / MANIFEST} names; export it again")
 
 
-def place(bundle: Path, runtime: Runtime, precision: Precision) -> Path:
-    """Return where an export lies by default: beside its bundle, which is an output of DVC and holds nothing else."""
+def export_dir(bundle: Path, runtime: Runtime, precision: Precision) -> Path:
+    """Return the default folder of an export: beside its bundle, which is an output of DVC and holds nothing else."""
     bundle = absolute(bundle)
     return bundle.with_name(f"{bundle.name}-{runtime}-{precision}")
 
@@ -109,7 +107,7 @@ def fastest_beside(bundle: Path, info: BundleInfo) -> Path | None:
         IntegrityError: an export there is damaged.
     """
     for precision in FASTEST_FIRST:
-        folder = place(bundle, "openvino", precision)
+        folder = export_dir(bundle, "openvino", precision)
         if is_export(folder) and same_model(read_exported(folder).info, info):
             return folder
     return None

@@ -9,43 +9,31 @@ bf16 is there for those who ask for it, under a model id of its own.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate.backends.base import ModelOutput, Say
-from aaam_pipeline.annotate.backends.cuda_graphs import CudaGraphRunner
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.memory import keep_freed_memory
-from aaam_pipeline.models import bundle
-from aaam_pipeline.models.export.convert import Whole
-from aaam_pipeline.models.export.manifest import Precision
+from aaam_pipeline.models.inference import ModelOutput, Notify
+from aaam_pipeline.models.inference.cuda_graphs import CudaGraphRunner
+from aaam_pipeline.models.inference.module import InferenceModule
+from aaam_pipeline.models.inference.runtimes import Precision
 from aaam_pipeline.models.info import BundleInfo
-
-
-def load(folder: Path, info: BundleInfo, device: str, precision: Precision, say: Say) -> "TorchBackend":
-    """Load a bundle.
-
-    Raises:
-        DeviceError, IntegrityError: as `bundle.choose_device` and `bundle.load`.
-    """
-    loaded = bundle.load(folder, bundle.choose_device(device))
-    return TorchBackend(Whole(loaded.network, loaded.info.preprocess), info, precision, say)
 
 
 class TorchBackend:
     """A `Backend` of a network in torch, on the device where it lies."""
 
     def __init__(
-        self, whole: Whole, info: BundleInfo, precision: Precision = "fp32", say: Say = lambda _: None
+        self, module: InferenceModule, info: BundleInfo, precision: Precision = "fp32", notify: Notify = lambda _: None
     ) -> None:
         """Use a network in evaluation mode."""
         self.info = info
-        self.embedding_dim = whole.network.embedding_dim
-        self._whole, self._precision, self._say = whole, precision, say
-        self._device = whole.mean.device
+        self.embedding_dim = module.network.embedding_dim
+        self._module, self._precision, self._notify = module, precision, notify
+        self._device = module.mean.device
         self._gpu = self._device.type == "cuda"
         self._largest = 2**31
         self._on_gpu = CudaGraphRunner(self._forward)
@@ -75,7 +63,7 @@ class TorchBackend:
             except torch.OutOfMemoryError:
                 self._halve(len(piece_BSS3))
         if self._largest < before:
-            self._say(f"{self._device} ran out of memory: continuing with {self._largest} images at once")
+            self._notify(f"{self._device} ran out of memory: continuing with {self._largest} images at once")
         return lambda: _joined([piece() for piece in pieces])
 
     def _halve(self, size: int) -> None:
@@ -114,7 +102,7 @@ class TorchBackend:
         with torch.autocast(
             self._device.type, dtype=torch.bfloat16, enabled=self._precision == "bf16", cache_enabled=False
         ):
-            answers: tuple[torch.Tensor, ...] = self._whole(pixels_BSS3)
+            answers: tuple[torch.Tensor, ...] = self._module(pixels_BSS3)
         return answers
 
 

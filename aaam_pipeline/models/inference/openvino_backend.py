@@ -5,43 +5,18 @@ Shapes: B batch, S side, L labels, D embedding.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate.backends.base import ModelOutput
-from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.models.export import manifest as exported
-from aaam_pipeline.models.export.manifest import ExportInfo, Precision
-from aaam_pipeline.models.export.runtimes import load_openvino
+from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.models.inference import ModelOutput
+from aaam_pipeline.models.inference.runtimes import Precision, load_openvino
 from aaam_pipeline.models.info import BundleInfo
 
 # images of one request: few enough for the caches, enough for the weights of fully connected layers to be read seldom
 CHUNK = 8
-
-
-def load(folder: Path, info: BundleInfo) -> "OpenVinoBackend":
-    """Load a bundle or an export; `info` is what annotations are marked with.
-
-    Raises:
-        UsageError: the processor cannot compute in the export's precision.
-        IntegrityError: a file is missing or damaged.
-    """
-    if exported.is_export(folder):
-        found = exported.read_exported(folder)
-        exported.check_files(folder, found)
-        return OpenVinoBackend.read(folder, found, info)
-    # only a bundle needs torch: an export is ready in half a second
-    import torch
-
-    from aaam_pipeline.models import bundle
-    from aaam_pipeline.models.export import convert as export
-
-    loaded = bundle.load(folder, torch.device("cpu"))
-    model = export.to_openvino(loaded.network, loaded.info.preprocess)
-    return OpenVinoBackend(model, info, loaded.network.embedding_dim, "fp32")
 
 
 class OpenVinoBackend:
@@ -68,20 +43,6 @@ class OpenVinoBackend:
         self.title = f"OpenVINO {precision} on cpu"
         self._queue = openvino.AsyncInferQueue(core.compile_model(model, "CPU", settings))
         self._thread = ThreadPoolExecutor(1, "openvino")
-
-    @classmethod
-    def read(cls, folder: Path, found: ExportInfo, info: BundleInfo) -> Self:
-        """Read the files of an export.
-
-        Raises:
-            IntegrityError: OpenVINO cannot read them.
-        """
-        name = "model.xml" if found.runtime == "openvino" else "model.onnx"
-        try:
-            model = load_openvino().Core().read_model(folder / name)
-        except RuntimeError as error:
-            raise IntegrityError(f"{folder / name} cannot be read: {str(error).splitlines()[-1]}") from None
-        return cls(model, info, found.embedding_dim, found.precision)
 
     def start(self, pixels_BSS3: NDArray[np.uint8]) -> Callable[[], ModelOutput]:
         """Begin a batch; it is worked off in the background."""

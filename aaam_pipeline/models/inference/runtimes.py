@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.models.export.manifest import Runtime
 
+Runtime = Literal["openvino", "onnx"]
+Precision = Literal["fp32", "bf16", "int8"]
 PACKAGES: dict[Runtime, tuple[str, ...]] = {
     "openvino": ("openvino", "nncf"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),

@@ -1,18 +1,17 @@
-"""What every backend gives and can do.
+"""A trained model at work, behind one interface: torch on a CPU or a GPU, OpenVINO on a CPU. Loads neither.
 
 Shapes: B batch, S side, L labels, D embedding.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.models.info import BundleInfo
 
-BackendName = Literal["auto", "torch", "torch-bf16", "openvino"]
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class ModelOutput(NamedTuple):

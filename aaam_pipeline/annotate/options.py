@@ -1,0 +1,60 @@
+"""What a user may choose in `annotate`, and the defaults, which the command line shows. Loads no library."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from aaam_pipeline.imaging import MAX_PIXELS
+
+BackendName = Literal["auto", "torch", "torch-bf16", "openvino"]
+EngineName = Literal["local", "ray"]
+OnExisting = Literal["resume", "overwrite", "error"]
+
+
+class Selection(NamedTuple):
+    """Options of the search. They choose among what is found in folders, globs and tars, never what is named itself.
+
+    Attributes:
+        recursive: search the folders in a folder.
+        hidden: take names that begin with a dot.
+        exclude: patterns of what is left out; each is tried on the path below the root and on every single name of it.
+        column: the column of a CSV or Parquet list that holds the paths.
+        limit: stop after so many images.
+    """
+
+    recursive: bool = True
+    hidden: bool = False
+    exclude: Sequence[str] = ()
+    column: str | None = None
+    limit: int | None = None
+
+
+class Assignment(NamedTuple):
+    """Which labels an image gets: those from `threshold` on (None: the bundle's own, one a label), `top` at most.
+
+    With `top` alone it gets its `top` best labels whatever their scores, as in the paper's protocol.
+    """
+
+    top: int | None = None
+    threshold: float | None = None
+
+
+class Options(NamedTuple):
+    """How to annotate. `num_workers` None: one decoding process a core; `timeout`: seconds for one image.
+
+    `forget`: drop the rows of roots that are no longer among the inputs, instead of refusing.
+    """
+
+    batch_size: int = 32
+    num_workers: int | None = None
+    device: str = "auto"
+    backend: BackendName = "auto"
+    engine: EngineName = "local"
+    ray_address: str | None = None
+    assignment: Assignment = Assignment()
+    on_existing: OnExisting = "resume"
+    retry_failed: bool = False
+    forget: bool = False
+    max_failure_rate: float = 0.1
+    part_size: int = 1024
+    timeout: float = 60.0
+    max_pixels: int = MAX_PIXELS
