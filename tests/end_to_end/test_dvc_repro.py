@@ -140,11 +140,11 @@ def built(fresh: Path) -> tuple[Path, str, str]:
     return fresh, first, repro(fresh)
 
 
-def test_a_killed_pipeline_goes_on_where_it_was_and_runs_every_stage(built: tuple[Path, str, str]) -> None:
+def test_a_killed_pipeline_resumes_where_it_was_and_runs_every_stage(built: tuple[Path, str, str]) -> None:
     folder, first, second = built
     assert ran(first) == STAGES[: STAGES.index("train_joint") + 1]
     assert ran(second) == STAGES[STAGES.index("train_joint") :]
-    assert "scenes joint: goes on after epoch" in second
+    assert "scenes joint: resumes after epoch" in second
     assert "scenes joint epoch 1/5" not in second
     assert "scenes joint epoch 2/5" not in second
     for place in (
@@ -163,7 +163,7 @@ def test_the_weights_are_those_of_a_run_that_was_never_killed(built: tuple[Path,
     killed = sha256(folder / JOINT)
     history = (folder / "plots/scenes/joint.csv").read_bytes()
     said = repro(folder, "--force", "--single-item", "train_joint@scenes")
-    assert "goes on" not in said
+    assert "resumes" not in said
     assert "scenes joint epoch 1/5" in said
     assert sha256(folder / JOINT) == killed
     assert (folder / "plots/scenes/joint.csv").read_bytes() == history
