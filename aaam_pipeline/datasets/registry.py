@@ -80,7 +80,7 @@ def get(name: str) -> Dataset:
 
 
 def code_fingerprint(name: str) -> str | None:
-    """Return the SHA-256 of the Python sources of a data set, a module or package anywhere; None: it cannot be used."""
+    """Return what changes with the Python sources of a data set, a module or package anywhere; None: it has none."""
     try:
         dataset = get(name)
     except UsageError:
@@ -88,7 +88,7 @@ def code_fingerprint(name: str) -> str | None:
     plugin = dataset.plugin if isinstance(dataset, PluginDataset) else dataset
     module = inspect.getmodule(plugin) or inspect.getmodule(type(plugin))
     path = Path(inspect.getfile(module)) if module else None
-    return sources_fingerprint([path.parent if path.name == "__init__.py" else path]) if path else None
+    return sources_fingerprint([path.parent if path.name == "__init__.py" else path])[:16] if path else None
 
 
 def load_params(name: str, params: ParamsFile) -> Any:
