@@ -4,6 +4,7 @@ A process that crashes or hangs fails its own image only: the process is started
 image is decoded there. Each process has a thread here that feeds it and waits for its answers.
 """
 
+import logging
 import mmap
 import os
 import subprocess
@@ -29,6 +30,8 @@ from aaam_pipeline.annotate.inputs import InputItem, is_url
 from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.errors import AaamError, ImageError
 from aaam_pipeline.imaging.resizing import DecodedImage
+
+log = logging.getLogger(__name__)
 
 # sent ahead to one process: the next file is fetched while one is decoded; URLs need many under way
 AHEAD_LOCAL, AHEAD_REMOTE = 2, 16
@@ -126,14 +129,17 @@ class DecoderPool:
                     # whoever closes the pool may have looked for processes just before
                     return
                 process.wait_until_ready()
+                log.debug("decoding process %d is ready", number)
             try:
                 # an image that a process died of is tried again with nothing behind it
                 process.send([task.item for task in (islice(waiting, 1) if suspect else waiting)])
                 image = process.receive(self._timeout)
             except TimeoutError:
+                log.warning("decoding process %d is restarted: no answer to %s", number, waiting[0].item.location)
                 self._end(number)
                 image = _failed(waiting, "timeout", f"not read and decoded within {self._timeout:g} seconds")
             except (EOFError, OSError):
+                log.warning("decoding process %d is restarted: it ended at %s", number, waiting[0].item.location)
                 self._end(number)
                 if not suspect:
                     # killed from outside, perhaps: it is the image's fault when it happens twice

@@ -4,6 +4,7 @@ A part is the unit of work: its inputs are one row group of `todo.parquet`, its 
 is done. So any engine, on any machine that sees the work folder, can make any part, and none is made twice.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +27,8 @@ from aaam_pipeline.annotate.options import Assignment, BackendName
 from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.progress import Advance
 from aaam_pipeline.formats.parts import PartStats, part_path
+
+log = logging.getLogger(__name__)
 
 
 class AnnotateJob(NamedTuple):
@@ -84,6 +87,7 @@ class PartMaker:
 
     def make(self, numbers: Sequence[int], advance: Advance) -> Iterator[PartStats]:
         """Make parts; yield the stats of each when it is written. The next one is begun before."""
+        log.info("%d parts are to be made, with %d decoding processes", len(numbers), self.job.num_workers)
         started = time.perf_counter()
         written: Future[PartStats] | None = None
         with ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
@@ -93,13 +97,13 @@ class PartMaker:
                     rows.append(batch)
                     advance(batch.num_rows, batch.num_rows - batch["error_type"].null_count)
                 if written:
-                    yield written.result()
+                    yield _logged(written.result())
                 now = time.perf_counter()
                 table = pa.Table.from_batches(rows)
                 written = pool.submit(writer.write_part, part_path(self.job.rows, number), table, now - started)
                 started = now
             if written:
-                yield written.result()
+                yield _logged(written.result())
 
     def _batches(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[ReadImage]]]:
         """Yield (part, images of one batch). A batch never reaches beyond its part: a part's rows are its own."""
@@ -128,3 +132,9 @@ class PartMaker:
                 yield part, finish()
         for part, finish in begun:
             yield part, finish()
+
+
+def _logged(stats: PartStats) -> PartStats:
+    rate = stats.count / max(stats.seconds, 1e-9)
+    log.info("part of %d images written after %.1f s (%.1f a second)", stats.count, stats.seconds, rate)
+    return stats

@@ -4,6 +4,7 @@ Nothing is done twice and nothing is lost: see `changes` for what is to be done,
 made, `parts` for the making, `engines` for who makes it.
 """
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,8 @@ from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.models.info import BundleInfo
 
 __all__ = ["Options", "annotate", "preview"]
+
+log = logging.getLogger(__name__)
 
 NOTHING: Mapping[str, int] = {}
 
@@ -76,6 +79,7 @@ def _prepare(
     """
     with _scratch() as scratch, ChangeDetector(Path(scratch)) as detector:
         detector.record(items)
+        log.info("%d images listed; left out: %s", detector.inputs, dict(skipped) or "none")
         manifest = _identity(info, model, detector, options)
         existing = _existing(staging, manifest, options)
         if _resumable(staging, detector, manifest, options):

@@ -58,7 +58,7 @@ def model(named: Path | None) -> Path:
     found = named or newest_model()
     if found is None:
         raise UsageError("no model below ./models: make one with `dvc repro`, or name one with --model")
-    log.info("model %s: %s", found, "named" if named else "the newest below ./models")
+    log.info("model %s: %s", near(found), "named" if named else "the newest below ./models")
     return near(found)
 
 
@@ -74,7 +74,7 @@ def index(named: Path | None, quiet: bool) -> Path:
     found = Project(Path.cwd()).newest_index()
     if found is None:
         raise UsageError("no index here: make one with `aaam-pipe index annotations`, or name one with --index")
-    log.info("index %s: the newest made in this folder", found)
+    log.info("index %s: the newest made in this folder", near(found))
     if not quiet:
         print(f"index: {near(found)}", file=sys.stderr)
     return near(found)

@@ -1,5 +1,6 @@
 """One request to a web server: its answer, or in one line what is wrong, and whether it may pass; and trying again."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,8 @@ from urllib.request import getproxies, proxy_bypass
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
+
+log = logging.getLogger(__name__)
 
 SCHEMES = ("http", "https")
 TIMEOUT = 30.0
@@ -66,7 +69,9 @@ def with_retries(
             except urllib3.exceptions.MaxRetryError:
                 raise error from None
             before = now
-            time.sleep(max(retry.get_backoff_time(), min(error.wait, LONGEST_WAIT)))
+            wait = max(retry.get_backoff_time(), min(error.wait, LONGEST_WAIT))
+            log.warning("%s; attempt %d of %d follows in %.1f s", error, len(retry.history) + 1, attempts, wait)
+            time.sleep(wait)
 
 
 @contextmanager
@@ -87,6 +92,7 @@ def request(url: str, headers: Mapping[str, str] = {}, method: str = "GET") -> "
         if parts.username is not None:
             sent |= urllib3.make_headers(basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
             url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        log.debug("%s %s", method, url)
         response = _pool(os.getpid(), _proxy(parts.scheme, parts.hostname or "")).request(
             method,
             url,

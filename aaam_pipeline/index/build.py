@@ -4,6 +4,7 @@ An index is always built anew, and replaces the previous one when it is complete
 copied from the previous index, which is many times as fast as reading it again, and gives the same answers.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,8 @@ from aaam_pipeline.index.manifest import FILES, PARTS, SCORES, VECTORS, IndexMan
 from aaam_pipeline.index.scores import ScoresBuilder
 from aaam_pipeline.index.vector_builders import PreviousVectors
 from aaam_pipeline.index.vectors import Vectors
+
+log = logging.getLogger(__name__)
 
 
 class PreviousIndex(NamedTuple):
@@ -90,6 +93,8 @@ def build(
             return previous.manifest
         previous = _reusable(previous, folders[0], parts, memory)
         plan = IndexPlan(folders, parts, [_steps(each, previous.parts if previous else []) for each in parts])
+        copied = sum(each.images for steps in plan.steps for each in steps if isinstance(each, CopiedImages))
+        log.info("%d images, %d of them copied from the previous index", plan.images, copied)
         work = work_folder(out)
         try:
             manifest = _build(plan, previous, work, memory, report)

@@ -5,6 +5,7 @@ what its authors put between pooling and the 1,000 ImageNet outputs (VGG16: fc6,
 The last layer is dropped: AAAM has its own. Besides torchvision's names there is `vgg_small`, a VGG for small pictures.
 """
 
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from aaam_pipeline.core.errors import IntegrityError, ParamsError, UsageError
+
+log = logging.getLogger(__name__)
 
 # channels of each convolution, and whether the map is halved after it
 SMALL_VGG = ((24, True), (48, True), (48, False), (96, True), (96, False), (128, True), (160, False))
@@ -62,6 +65,7 @@ def load(name: str, weights: str, dropout: float) -> Backbone:
         UsageError: the weights file is not there, or the download failed.
         IntegrityError: the weights file does not fit the backbone.
     """
+    log.info("backbone %s with weights: %s", name, weights)
     model = _build(name, weights)
     if weights not in ("imagenet", "none"):
         _load_file(model, Path(weights), name)

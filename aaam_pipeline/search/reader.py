@@ -1,6 +1,8 @@
 """The files of an index, opened for reading: the manifest, the tables of DuckDB, the vectors of FAISS."""
 
+import logging
 import os
+import time
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +17,8 @@ from aaam_pipeline.index import manifest as manifests
 if TYPE_CHECKING:
     from aaam_pipeline.index.vectors import Vectors
 
+log = logging.getLogger(__name__)
+
 
 class IndexReader:
     """The files of one build: they are held open, and stay readable while the index is rebuilt."""
@@ -28,6 +32,7 @@ class IndexReader:
         """
         self.folder = folder
         self.manifest = manifests.read(folder)
+        log.info("%s: %d images, %d labels", folder, self.manifest.images, len(self.manifest.vocabulary))
         self._use_gpu = use_gpu
         # held open, so that vectors first needed after a rebuild are still those of this index
         self._vectors_file = (folder / manifests.VECTORS).open("rb")
@@ -87,7 +92,10 @@ class IndexReader:
             self._execute("SET threads = 1")
 
     def _execute(self, statement: str, values: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
+        started = time.perf_counter()
         try:
             return self._database.execute(statement, values)
         except duckdb.Error as error:
             raise IntegrityError(f"{self.folder} is damaged: {str(error).splitlines()[0]}") from None
+        finally:
+            log.debug("%.1f ms: %s", 1000 * (time.perf_counter() - started), statement)

@@ -54,7 +54,7 @@ def test_thousands_of_images_come_in_order_each_with_its_own_pixels(workers: int
 @pytest.mark.parametrize(("word", "kind"), [("CRASH", "decoder_crashed"), ("EXIT", "decoder_crashed")])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_crash_takes_down_its_own_image_only(
-    word: str, kind: str, workers: int, folder: Path, tmp_path: Path
+    word: str, kind: str, workers: int, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     wanted = good(folder)
     for place in (0, 7, 8, 25, len(wanted) + 4):
@@ -63,6 +63,8 @@ def test_a_crash_takes_down_its_own_image_only(
     assert kinds(images) == [kind if each.path.endswith("jpg") else "ok" for each in wanted]
     check_as_read_here(images, wanted)
     assert str(images[0].picture) == "the decoder crashed on it"
+    # each is tried twice
+    assert sum("is restarted: it ended at" in message for message in caplog.messages) == 10
     # what listing told is known of it
     assert images[0][1:4] == (None, len(word), wanted[0].mtime)
 

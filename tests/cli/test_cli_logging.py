@@ -126,6 +126,52 @@ def test_annotating_with_logs_is_annotating(photos: Path, tiny_bundle: Path, inv
     assert all(LINE.fullmatch(line) for line in (tmp_path / "run.log").read_text().splitlines())
 
 
+def test_logs_say_what_was_chosen_and_what_was_done(
+    photos: Path, tiny_bundle: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    os.environ["AAAM_LOG_FILE"] = "run.log"
+    (tmp_path / "photos").symlink_to(photos)
+    (tmp_path / "photos.txt").write_text(f"{photos}/001.jpg\n{photos}/002.jpg\n")
+    said = {}
+    for words in (
+        ("annotate", "photos.txt", "--model", tiny_bundle, "--backend", "torch", "--num-workers", "0"),
+        ("index",),
+        (
+            "annotate",
+            "photos/004.jpg",
+            "--model",
+            tiny_bundle,
+            "--backend",
+            "torch",
+            "--out",
+            "more",
+            "--num-workers",
+            "2",
+        ),
+        ("index", "annotations", "more"),
+        ("search", "grass", "-q"),
+    ):
+        assert invoke(*words).exit_code == 0
+        said[words[0]] = (tmp_path / "run.log").read_text()
+        (tmp_path / "run.log").unlink()
+        if words == ("index",):
+            said.setdefault("first index", said["index"])
+    for line in (
+        f"model {tiny_bundle}: named",
+        "1 images listed; left out: none",
+        f"backend 'torch' on 'auto': torch fp32 from {tiny_bundle}",
+        "of 1 images written after",
+        "1 parts are to be made, with ",
+        # what the person saw
+        "1 of 1 images annotated",
+    ):
+        assert line in said["annotate"]
+    assert "2 images, 0 of them copied from the previous index" in said["first index"]
+    assert "3 images, 2 of them copied from the previous index" in said["index"]
+    assert "index index: the newest made in this folder" in said["search"]
+    assert " ms: SELECT " in said["search"]
+
+
 def test_a_stage_logs_where_the_environment_says(tmp_path: Path) -> None:
     log = tmp_path / "stage.log"
     done = subprocess.run(

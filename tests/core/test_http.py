@@ -35,6 +35,14 @@ def test_waits_double_from_the_second_failure_on(waited: list[float]) -> None:
     assert waited == [0, 1, 2, 4, 8]
 
 
+def test_each_retry_is_logged_with_its_reason(waited: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    with_retries(_Work(TransientError("HTTP 503 Busy"), TransientError("no connection", wait=7)))
+    assert caplog.messages == [
+        "HTTP 503 Busy; attempt 2 of 4 follows in 0.0 s",
+        "no connection; attempt 3 of 4 follows in 7.0 s",
+    ]
+
+
 def test_the_last_failure_is_raised_as_it_is(waited: list[float]) -> None:
     work = _Work(*[TransientError(str(number)) for number in range(9)])
     with pytest.raises(TransientError, match="3"):

@@ -10,6 +10,7 @@ same weights that lies beside the bundle (int8, bf16, fp32) or else the bundle i
 Neither torch nor OpenVINO is imported before a backend is made of it.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from aaam_pipeline.annotate.backends.choice import Choice
 from aaam_pipeline.annotate.options import BackendName
 from aaam_pipeline.models.inference import Backend, ModelOutput, Notify
 from aaam_pipeline.models.info import BundleInfo
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Backend", "BackendName", "ModelOutput", "create", "model_info"]
 
@@ -35,6 +38,7 @@ def create(name: BackendName, folder: Path, device: str, notify: Notify = lambda
     chosen = choice.choose(name, folder, device)
     if chosen.on_gpu and choice.has_gpu():
         chosen = chosen.on_gpu
+    log.info("backend %r on %r: %s %s from %s", name, device, chosen.runtime, chosen.precision, chosen.folder)
     if chosen.runtime == "openvino":
         return _load_openvino(chosen.folder, chosen.info)
     return _load_torch(chosen, device, notify)

@@ -6,6 +6,7 @@ the same file (ETag or date). It is renamed when its size and checksum are right
 
 import errno
 import hashlib
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from aaam_pipeline.core.progress import Reporter
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
+
+log = logging.getLogger(__name__)
 
 # a file of gigabytes is worth more patience than a photograph
 ATTEMPTS = 6
@@ -71,13 +74,16 @@ def fetch(target: Path, addresses: Sequence[str], bytes: int | None, md5: str | 
         DatasetError: no address has it, or the disk is full; what was received is kept.
     """
     if target.exists():
+        log.info("%s is there already", target)
         return
     file = PartialFile(target.with_name(f"{target.name}.part"), bytes, md5)
     failures = []
     for address in addresses:
+        log.info("%s is fetched from %s, %d bytes are there", target, address, file.held())
         try:
             _fetch_from(address, file, report)
         except PermanentError as error:
+            log.warning("%s: %s", address, error)
             failures.append(f"{address}: {error}")
             continue
         file.path.replace(target)
