@@ -18,7 +18,7 @@ from aaam_pipeline.core.plugins import call_plugin, load_plugin, plugin_names
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import Listing
 
-BUILT_IN = ("coco2014", "corel5k", "iaprtc12", "nuswide", "scenes")
+BUILT_IN = ("coco2014", "corel5k", "folder", "iaprtc12", "nuswide", "scenes")
 GROUP = "aaam_pipeline.datasets"
 PARTS = ("Params", "download", "read")
 

@@ -20,7 +20,7 @@ def test_every_data_set_offers_the_interface(name: str) -> None:
 
 
 def test_an_unknown_data_set_is_named_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"no data set 'corel'; known: coco2014, corel5k, iaprtc12, nuswide, scenes"):
+    with pytest.raises(UsageError, match=r"no data set 'corel'; known: coco2014, corel5k, folder, iaprtc12, nuswide"):
         registry.get("corel")
 
 

@@ -1,0 +1,82 @@
+"""`folder`: pictures of your own below one folder, and a table: `path,label,label,...`, one picture a line.
+
+Paths are relative to the folder; a first line that begins with `path` is a heading. No picture is copied.
+"""
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from aaam_pipeline.core.errors import DatasetError
+from aaam_pipeline.core.params import Struct
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets.listing import Example, Listing, hold_out
+from aaam_pipeline.datasets.official import copies
+from aaam_pipeline.datasets.roots import find_root
+
+NAME = "folder"
+
+
+class FolderParams(Struct, frozen=True):
+    """`folder.data` of params.yaml. `table`: a path below `root`; `val`, `test`: shares of the pictures, by `seed`."""
+
+    root: str | None = None
+    table: str = "labels.csv"
+    val: Annotated[float, Meta(gt=0, lt=0.5)] = 0.1
+    test: Annotated[float, Meta(gt=0, lt=0.5)] = 0.2
+    seed: int = 7
+
+
+Params = FolderParams
+
+
+def download(params: FolderParams, out: Path, report: Reporter) -> None:
+    """Describe the folder and the pictures of its table.
+
+    Raises:
+        DatasetError: there is no folder or table, a line is wrong, or a picture is not there.
+    """
+    root = find_root(NAME, params.root, params.table)
+    if root is None or not (root / params.table).is_file():
+        raise DatasetError(f"{NAME}: set folder.data.root to the folder of your pictures, which holds {params.table}")
+    images = {image: root / image for image in _read_table(root / params.table)}
+    missing = [image for image, path in images.items() if not path.is_file()]
+    if missing or not images:
+        fault = f"{len(missing)} files are not in {root}, the first: {missing[0]}" if missing else "it lists no picture"
+        raise DatasetError(f"{root / params.table}: {fault}")
+    shutil.copyfile(root / params.table, out / "labels.csv")
+    copies.describe(NAME, root, {}, images.items(), out, report)
+
+
+def read(raw: Path, params: FolderParams) -> Listing:
+    """Read the table, and hold out the pictures that validate and those that test.
+
+    Raises:
+        DatasetError: there are too few.
+    """
+    labels, paths = _read_table(raw / "labels.csv"), copies.read(raw).images
+    examples = [Example(image, paths[image], labels[image]) for image in labels]
+    val, test = (max(1, round(share * len(examples))) for share in (params.val, params.test))
+    train, held_out = hold_out(NAME, examples, val + test, params.seed)
+    splits = dict(zip(("test", "val"), hold_out(NAME, held_out, val, params.seed), strict=True))
+    return Listing(tuple(sorted({label for each in examples for label in each.labels})), {"train": train} | splits)
+
+
+def _read_table(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return image -> labels, in the order of the lines."""
+    labels: dict[str, tuple[str, ...]] = {}
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        lines = csv.reader(stream, strict=True)
+        try:
+            for image, *words in (map(str.strip, cells) for cells in lines if any(map(str.strip, cells))):
+                if not image or image in labels:
+                    fault = f"{image} is listed twice" if image else "it has no path"
+                    raise DatasetError(f"{path}, line {lines.line_num}: {fault}")
+                if lines.line_num > 1 or image.lower() != "path":
+                    labels[image] = tuple(dict.fromkeys(filter(None, words)))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DatasetError(f"{path}, after line {lines.line_num}: no CSV in UTF-8: {error}") from None
+    return labels
