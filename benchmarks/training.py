@@ -27,13 +27,13 @@ from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models import ModelParams, Network
 from aaam_pipeline.models.architecture import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
-from aaam_pipeline.training import loaders, process
+from aaam_pipeline.training import loaders
 from aaam_pipeline.training.augment import Augment
+from aaam_pipeline.training.device import set_up_process
 from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.optimizer import make_optimizer
-from aaam_pipeline.training.phases import PHASES, PhaseParams
+from aaam_pipeline.training.phases import PHASES, PhaseParams, PhaseSettings, TrainParams
 from aaam_pipeline.training.prediction_tracker import PredictionTracker
-from aaam_pipeline.training.settings import PhaseSettings, TrainParams
 from aaam_pipeline.training.state import PhaseStatus, TrainJob, TrainState
 from aaam_pipeline.training.trainer import train_epoch
 from benchmarks.table import Report, best
@@ -76,7 +76,7 @@ def run(report: Report, full: bool = False) -> None:
     # in a process that is as it started: what training sets would help the plain loops, too
     before = _before(VGG16[0], large, context, scale.batch, report)
     before_small = _before(MOBILENET_V2[0], small, context, SMALL.batch, report) if device.type == "cpu" else None
-    process.set_up(device)
+    set_up_process(device)
     _vgg16(context, scale, large, before, report)
     if before_small:
         _mobilenet_v2(context, small, before_small, report)

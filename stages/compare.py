@@ -12,8 +12,8 @@ from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.project import HERE
 from aaam_pipeline.evaluation import comparison
+from aaam_pipeline.evaluation.document import markdown_table
 from aaam_pipeline.evaluation.inputs import Sources
-from aaam_pipeline.evaluation.markdown import table as markdown
 
 
 def main(
@@ -29,7 +29,7 @@ def main(
         selection = MethodSelection(method or [], criterion if tune else None, parse_settings(setting or []))
         result = compare(dataset, ParamsFile.read(params), comparison_paths(HERE, dataset), selection, report)
         shown = comparison.table(result, Sources())
-        print(f"{shown.title}\n\n{markdown(shown)}\n\n{shown.note}")
+        print(f"{shown.title}\n\n{markdown_table(shown)}\n\n{shown.note}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Files that are whole or not there: atomic writes, folders published by one rename, manifests, fingerprints."""
 
+import csv
 import ctypes
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -53,6 +55,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write content (structs allowed) as indented JSON, atomically."""
     write_bytes(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows, the names of the columns first, as CSV with lines that end in a line feed, atomically."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_bytes(path, text.getvalue().encode())
 
 
 def write_checksummed(path: Path, content: Manifest) -> Manifest:

@@ -9,18 +9,17 @@ Shapes: S seeds, L labels.
 """
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
-from aaam_pipeline.core.artifacts import write_bytes
+from aaam_pipeline.core.artifacts import write_bytes, write_csv
 from aaam_pipeline.core.errors import DatasetError, IntegrityError
 from aaam_pipeline.evaluation.paper import paper
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores
@@ -63,7 +62,10 @@ def summarise(datasets: Sequence[str], scores: Path, reports: Path, page: Path) 
     text = page.read_text(encoding="utf8") if page.exists() else INTRODUCTION
     for name in datasets:
         runs = _read(scores / name / "ablation")
-        test = {variant: {seed: _evaluated(split) for seed, split in of.items()} for variant, of in runs.items()}
+        test = {
+            variant: {seed: metrics.evaluate(each.scores_NL, each.targets_NL, each.k) for seed, each in of.items()}
+            for variant, of in runs.items()
+        }
         val = {
             variant: {seed: _validation(scores / name / "ablation" / variant / f"{seed}.json") for seed in of}
             for variant, of in runs.items()
@@ -85,10 +87,6 @@ def _read(folder: Path) -> dict[str, dict[int, ScoredSplit]]:
     return runs
 
 
-def _evaluated(split: ScoredSplit) -> Metrics:
-    return metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
-
-
 def _validation(path: Path) -> Metrics:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
@@ -97,28 +95,17 @@ def _validation(path: Path) -> Metrics:
 
 
 def _write_csv(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Metrics]]]) -> None:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["variant", "seed", "split", *COLUMNS])
+    rows: list[list[str | float]] = [["variant", "seed", "split", *COLUMNS]]
     for split, variants in found.items():
         for variant, seeds in variants.items():
             for seed, metrics_of in seeds.items():
-                rows.writerow([variant, seed, split, *(round(metrics_of[name], 6) for name in COLUMNS)])
-    write_bytes(path, text.getvalue().encode())
+                rows.append([variant, seed, split, *(round(metrics_of[name], 6) for name in COLUMNS)])
+    write_csv(path, rows)
 
 
 def _overall(title: str, found: Mapping[str, Mapping[int, Metrics]]) -> str:
-    """Return a table: mean and standard deviation over seeds, and the paired difference to the baseline."""
-    seeds = len(found[BASELINE])
-    lines = [f"\n**{title}**, {seeds} seeds", "", _row(["", *COLUMNS.values()]), _row(["---"] * (len(COLUMNS) + 1))]
-    for variant, title_of in VARIANTS.items():
-        columns = {name: _column(found[variant], name) for name in COLUMNS}
-        lines.append(_row([title_of, *(_spread(values) for values in columns.values())]))
-    for variant, title_of in VARIANTS.items():
-        if variant != BASELINE:
-            gains = [_column(found[variant], name) - _column(found[BASELINE], name) for name in COLUMNS]
-            lines.append(_row([f"{title_of}, gain over BCE", *map(_gain, gains)]))
-    return "\n".join(lines)
+    columns = {variant: [_column(of, name) for name in COLUMNS] for variant, of in found.items()}
+    return _table(f"**{title}**, {len(found[BASELINE])} seeds", list(COLUMNS.values()), columns)
 
 
 def _by_difficulty(runs: Mapping[str, Mapping[int, ScoredSplit]]) -> str:
@@ -129,16 +116,19 @@ def _by_difficulty(runs: Mapping[str, Mapping[int, ScoredSplit]]) -> str:
     order = present[np.argsort(-ap[BASELINE].mean(0)[present], kind="stable")]
     thirds = dict(zip(("easy", "middling", "hard"), np.array_split(order, 3), strict=True))
     heads = [f"{name} ({len(labels)} labels)" for name, labels in thirds.items()]
-    lines = ["\n**Mean AP of labels** by how hard they are for BCE, test split", "", _row(["", *heads])]
-    lines.append(_row(["---"] * 4))
-    for variant, title in VARIANTS.items():
-        values = [ap[variant][:, labels].mean(1) * 100 for labels in thirds.values()]
-        lines.append(_row([title, *map(_spread, values)]))
+    columns = {variant: [ap_SL[:, labels].mean(1) * 100 for labels in thirds.values()] for variant, ap_SL in ap.items()}
+    return _table("**Mean AP of labels** by how hard they are for BCE, test split", heads, columns)
+
+
+def _table(caption: str, heads: Sequence[str], columns: Mapping[str, Sequence[Column]]) -> str:
+    """Return a table: of each variant mean and deviation over seeds, then the paired differences to the baseline."""
+    rows = [["", *heads], ["---"] * (len(heads) + 1)]
+    rows += [[title, *map(_spread, columns[variant])] for variant, title in VARIANTS.items()]
     for variant, title in VARIANTS.items():
         if variant != BASELINE:
-            gains = [(ap[variant] - ap[BASELINE])[:, labels].mean(1) * 100 for labels in thirds.values()]
-            lines.append(_row([f"{title}, gain over BCE", *map(_gain, gains)]))
-    return "\n".join(lines)
+            gains = [ours - theirs for ours, theirs in zip(columns[variant], columns[BASELINE], strict=True)]
+            rows.append([f"{title}, gain over BCE", *map(_gain, gains)])
+    return "\n".join([f"\n{caption}", "", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _label_ap(splits: Mapping[int, ScoredSplit]) -> NDArray[np.float64]:
@@ -159,10 +149,6 @@ def _gain(differences: Column) -> str:
     if len(differences) == 1:
         return f"{differences[0]:+.2f}"
     return f"{differences.mean():+.2f} ± {differences.std(ddof=1) / len(differences) ** 0.5:.2f} {better}"
-
-
-def _row(cells: Sequence[Any]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def _with_tables(text: str, dataset: str, tables: str, page: Path) -> str:

@@ -10,9 +10,7 @@ The seven metrics rank labels and images by the scores that a method gives, as t
 scores, as annotations and searches have them, or of a method without a calibration again of what it gives.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
-from aaam_pipeline.core.artifacts import write_bytes, write_json
+from aaam_pipeline.core.artifacts import write_csv, write_json
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores
@@ -68,7 +66,7 @@ def _method(split: ScoredSplit, out: Path, name: str, setting: NeighbourSetting 
 
 def _write_labels(split: ScoredSplit, path: Path) -> None:
     table = metrics.per_label(split.scores_NL, split.targets_NL, split.k)
-    _write_csv(path, ["label", *table], zip(split.labels, *map(_rounded, table.values()), strict=True))
+    write_csv(path, [["label", *table], *zip(split.labels, *map(_rounded, table.values()), strict=True)])
 
 
 def _reliability(scores_NL: Scores, split: ScoredSplit, path: Path) -> Metrics:
@@ -76,7 +74,7 @@ def _reliability(scores_NL: Scores, split: ScoredSplit, path: Path) -> Metrics:
     table = metrics.reliability(scores_NL, split.targets_NL)
     full = table.pairs_B > 0
     rows = zip(_rounded(table.score_B[full]), _rounded(table.frequency_B[full]), table.pairs_B[full], strict=True)
-    _write_csv(path, ["score", "frequency", "pairs"], rows)
+    write_csv(path, [["score", "frequency", "pairs"], *rows])
     return {
         "ece": metrics.calibration_error(scores_NL, split.targets_NL),
         "ece_per_label": metrics.label_calibration_error(scores_NL, split.targets_NL),
@@ -88,7 +86,7 @@ def _queries(scores_NL: Scores, split: ScoredSplit, path: Path) -> Metrics:
     pairs = metrics.pair_queries(scores_NL, split.targets_NL, QUERY_DEPTH)
     texts = [f"{split.labels[one]} {split.labels[other]}" for one, other in pairs.ids_P2]
     rows = zip(texts, pairs.relevant_P, map(float, pairs.precision_P), strict=True)
-    _write_csv(path, ["query", "relevant", "precision_at_10"], rows)
+    write_csv(path, [["query", "relevant", "precision_at_10"], *rows])
     enough = pairs.relevant_P >= QUERY_DEPTH
     mean = float(pairs.precision_P[enough].mean()) if enough.any() else 0.0
     values: Metrics = {"pair_queries": int(enough.sum()), "pair_precision_at_10": mean}
@@ -137,11 +135,3 @@ def check_alike(splits: Mapping[str, ScoredSplit]) -> None:
         same = (split.image_ids, split.labels, split.k) == (first.image_ids, first.labels, first.k)
         if not same or (split.targets_NL != first.targets_NL).any():
             raise IntegrityError(f"{method} was scored on other images, labels or k than {next(iter(splits))}")
-
-
-def _write_csv(path: Path, names: list[str], rows: Iterable[Sequence[Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode())

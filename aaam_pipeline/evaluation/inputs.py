@@ -70,7 +70,7 @@ class Statistics(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """All that a report says about a data set. `pairs` are the two-label queries of `baseline` and of `ours`."""
+    """All that a report says about a data set. `pairs` are the two-label queries of `compared`."""
 
     name: str
     labels: list[str]
@@ -78,12 +78,17 @@ class Inputs(NamedTuple):
     methods: list[ScoredMethod]
     baseline: ScoredMethod
     ours: ScoredMethod
-    pairs: tuple[metrics.PairQueries, metrics.PairQueries]
+    pairs: list[metrics.PairQueries]
     ablation: dict[str, Spread]
     statistics: Statistics | None
     test_L: NDArray[np.intp]
     together_LL: NDArray[np.intp]
     sources: Sources
+
+    @property
+    def compared(self) -> list[ScoredMethod]:
+        """Return the baseline and ours, or the one method that both are."""
+        return [self.baseline, self.ours] if self.ours is not self.baseline else [self.ours]
 
     @property
     def title(self) -> str:
@@ -125,15 +130,14 @@ def read(name: str, sources: Sources, baseline: str | None = None, ours: str | N
         check_alike({first: truth, method: split})
         methods[method] = _measure(method, title(method, attention), file, split)
         if method in chosen:
-            pairs[method] = metrics.pair_queries(
-                calibrate(split.scores_NL, split.calibration), split.targets_NL, QUERY_DEPTH
-            )
+            calibrated_NL = calibrate(split.scores_NL, split.calibration)
+            pairs[method] = metrics.pair_queries(calibrated_NL, split.targets_NL, QUERY_DEPTH)
     statistics = _statistics(sources.prepared / name, truth.labels)
     test_NL = truth.targets_NL.astype(np.intp)
     return Inputs(
         name, truth.labels, truth.k, list(methods.values()), methods[chosen[0]], methods[chosen[1]],
-        (pairs[chosen[0]], pairs[chosen[1]]), read_ablation(sources.ablations / name / "ablation.csv"), statistics,
-        test_NL.sum(0), statistics.together_LL if statistics else test_NL.T @ test_NL, sources,
+        [pairs[each] for each in dict.fromkeys(chosen)], read_ablation(sources.ablations / name / "ablation.csv"),
+        statistics, test_NL.sum(0), statistics.together_LL if statistics else test_NL.T @ test_NL, sources,
     )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aaam_pipeline.core.artifacts import write_bytes
-from aaam_pipeline.evaluation import markdown, page, paper_tables, sections
-from aaam_pipeline.evaluation.document import Section
+from aaam_pipeline.evaluation import paper_tables, sections
+from aaam_pipeline.evaluation.document import Section, chart_files, render_html, render_markdown
 from aaam_pipeline.evaluation.inputs import Inputs
 from aaam_pipeline.evaluation.paper import paper
 
@@ -28,9 +28,9 @@ def write(reports: Sequence[Inputs], out: Path, html: Path) -> list[Path]:
     for report in reports:
         folder, chapter = out / report.name, _chapter(report)
         first = Section("", "", [paper_tables.table_1([report], {})])
-        text = markdown.render(f"Results on {report.title}", INTRODUCTION, [first, *chapter])
+        text = render_markdown(f"Results on {report.title}", INTRODUCTION, [first, *chapter])
         write_bytes(folder / "report.md", text.encode())
-        for name, svg in markdown.charts(chapter).items():
+        for name, svg in chart_files(chapter).items():
             write_bytes(folder / name, svg.encode())
         written.append(folder / "report.md")
     write_bytes(html, _page(reports).encode())
@@ -49,7 +49,7 @@ def _page(reports: Sequence[Inputs]) -> str:
         tables = [paper_tables.not_run(name, why) for name, why in elsewhere.items()]
         text = "What the paper prints about data sets that this report has no scores of."
         chapters.append(("elsewhere", "Not run", [Section("The paper's tables", text, [*tables], folded=True)]))
-    return page.render(f"Results on {names}", INTRODUCTION, chapters)
+    return render_html(f"Results on {names}", INTRODUCTION, chapters)
 
 
 def _chapter(report: Inputs) -> list[Section]:

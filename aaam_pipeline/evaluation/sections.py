@@ -37,9 +37,7 @@ OVERVIEW = {
 
 def overview(report: Inputs) -> Section:
     """Return all metrics of every method."""
-    rows = [
-        [method.title, method.name, *(_metric(method, name) for name in OVERVIEW)] for method in report.methods
-    ]  # fmt: skip
+    rows = [[each.title, each.name, *(_metric(each, name) for name in OVERVIEW)] for each in report.methods]
     columns = [Column("row", text=True), Column("method", text=True), *OVERVIEW.values()]
     note = (
         f"Percent, but for N+, the labels of {len(report.labels)} with a recall above 0. Retrieval: of all queries of "
@@ -82,19 +80,18 @@ def labels(report: Inputs) -> Section:
 
 def _label_table(report: Inputs, title: str, ids_L: NDArray[np.intp]) -> Table:
     """Return a table of labels: images, AP of the two methods and their difference, then AP of the other methods."""
-    pair = [report.baseline, report.ours] if report.ours is not report.baseline else [report.ours]
+    pair = report.compared
     others = [method for method in report.methods if method not in pair][: TABLE_METHODS - len(pair)]
     columns = [Column("label", text=True), Column("train", "images"), Column("test", "images")]
     columns += [Column(method.title, "AP") for method in pair]
     columns += [Column("diff.", "AP")] if len(pair) > 1 else []
     columns += [Column(method.title, "AP") for method in others]
+    gain_L = report.ours.ap_L - report.baseline.ap_L
     rows = []
     for label in ids_L.tolist():
         there = report.test_L[label] > 0
         ap = [float(method.ap_L[label]) if there else None for method in (*pair, *others)]
-        difference = (
-            [signed(ap[1] - ap[0] if ap[0] is not None and ap[1] is not None else None)] if len(pair) > 1 else []
-        )
+        difference = [signed(float(gain_L[label]) if there else None)] if len(pair) > 1 else []
         train = str(report.statistics.train_L[label]) if report.statistics else NONE
         shown = [percent(value) for value in ap]
         counts = [train, str(report.test_L[label])]
@@ -105,13 +102,12 @@ def _label_table(report: Inputs, title: str, ids_L: NDArray[np.intp]) -> Table:
 
 def calibration(report: Inputs) -> Section:
     """Return how reliable the scores are, before and after calibration."""
-    shown = [report.baseline, report.ours] if report.ours is not report.baseline else [report.ours]
-    panels = [(method.title, method.raw, method.calibrated) for method in shown]
+    panels = [(method.title, method.raw, method.calibrated) for method in report.compared]
     text = (
         "Of the labels that are given a score of 0.8, are eight in ten there? A point is one of 15 bins of equal "
         "width; the larger, the more scores are in it. A perfect method lies on the diagonal."
     )
-    errors = "; ".join(f"{method.title} {_errors(method)}" for method in shown)
+    errors = "; ".join(f"{method.title} {_errors(method)}" for method in report.compared)
     chart = Chart(
         "calibration", "Calibration curves", charts.calibration(panels), f"Expected calibration error: {errors}."
     )
@@ -162,15 +158,12 @@ def _pairs(report: Inputs, images: int, given_LL: NDArray[np.float64]) -> Table:
 
 def queries(report: Inputs) -> Section:
     """Return how well two-label queries are answered: the hardest ones, and the means."""
-    baseline, ours = report.pairs
+    ours = report.pairs[-1]
     enough_P = np.flatnonzero(ours.relevant_P >= QUERY_DEPTH)
     if not len(enough_P):
         return Section("Queries of two labels", f"No two labels are on {QUERY_DEPTH} test images together.", [])
-    means = {
-        method.title: float(pairs.precision_P[enough_P].mean())
-        for method, pairs in ((report.baseline, baseline), (report.ours, ours))
-    }
-    shares = ", ".join(f"{title} {percent(value)}" for title, value in means.items())
+    means = [float(pairs.precision_P[enough_P].mean()) for pairs in report.pairs]
+    shares = ", ".join(f"{each.title} {percent(mean)}" for each, mean in zip(report.compared, means, strict=True))
     text = (
         f"The share of the first {QUERY_DEPTH} hits that hold both labels, over the {len(enough_P)} pairs that at "
         f"least {QUERY_DEPTH} test images answer: {shares} percent."
@@ -186,15 +179,13 @@ def queries(report: Inputs) -> Section:
 
 
 def _query_table(report: Inputs, title: str, ids_P: Sequence[int] | NDArray[np.intp]) -> Table:
-    baseline, ours = report.pairs
-    both = report.ours is not report.baseline
-    columns = [Column("query", text=True), Column("images")]
-    columns += [Column(method.title) for method in ([report.baseline, report.ours] if both else [report.ours])]
+    ours = report.pairs[-1]
+    columns = [Column("query", text=True), Column("images"), *(Column(method.title) for method in report.compared)]
     rows = []
     for pair in ids_P:
         text = " ".join(_quoted(report.labels[label]) for label in ours.ids_P2[pair])
-        precision = [baseline.precision_P[pair], ours.precision_P[pair]] if both else [ours.precision_P[pair]]
-        rows.append([text, str(ours.relevant_P[pair]), *(percent(value, 0) for value in precision)])
+        precision = [percent(each.precision_P[pair], 0) for each in report.pairs]
+        rows.append([text, str(ours.relevant_P[pair]), *precision])
     return Table(title, columns, rows)
 
 

@@ -17,10 +17,9 @@ from aaam_pipeline.core.artifacts import publish, read_json, work_folder, write_
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.training import settings
 from aaam_pipeline.training.distributed import DistributedContext
+from aaam_pipeline.training.phases import PhaseSettings, read_settings
 from aaam_pipeline.training.run import PhasePaths, fingerprint, run_phase
-from aaam_pipeline.training.settings import PhaseSettings
 
 PHASES = ("bce", "joint", "hard")
 ONE_PHASE = "bce-one-phase"
@@ -66,7 +65,7 @@ def ablate(
     """
     if DistributedContext(device).world_size > 1:
         raise UsageError("the ablation trains in one process: start it without torchrun")
-    chosen = {phase: settings.read(params, dataset, phase) for phase in PHASES}
+    chosen = {phase: read_settings(params, dataset, phase) for phase in PHASES}
     results = work_folder(out)
     for seed in seeds:
         for variant in VARIANTS:

@@ -3,10 +3,10 @@
 Shapes: N images of a split, B rows of a batch, S side, L labels.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,13 +25,8 @@ MEMORY_SHARE = 0.5
 
 Rows = NDArray[np.integer]
 Pair = tuple[Tensor, Tensor]
-
-
-class Loader(Protocol):
-    """Yields, for each array of rows, their pixels, uint8 (B, S, S, 3), and targets, float32 (B, L), on the device."""
-
-    def __call__(self, batches: Iterable[Rows]) -> Iterator[Pair]:
-        """Read the rows of each batch in turn."""
+Loader = Callable[[Iterable[Rows]], Iterator[Pair]]
+"""Yields, for each array of rows, their pixels, uint8 (B, S, S, 3), and targets, float32 (B, L), on the device."""
 
 
 def make_loader(split: Split, device: torch.device) -> Loader:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from aaam_pipeline.models.warp import warp_loss
 from aaam_pipeline.training import losses
+from aaam_pipeline.training.device import autocast
 from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.loaders import Batch
-from aaam_pipeline.training.precision import autocast
 from aaam_pipeline.training.state import Forward, TrainJob
 
 

@@ -18,14 +18,13 @@ def make_optimizer(network: Network, params: PhaseParams, device: torch.device) 
     Raises:
         TrainingError: all groups would be.
     """
-    rates = {"features": params.lr.features, "attention": params.lr.attention, "classifier": params.lr.classifier}
     groups = []
     for name, parameters in network.groups().items():
-        members = list(parameters)
+        members, rate = list(parameters), getattr(params.lr, name)
         for parameter in members:
-            parameter.requires_grad_(rates[name] > 0)
-        if members and rates[name] > 0:
-            groups.append({"params": members, "lr": rates[name], "initial_lr": rates[name]})
+            parameter.requires_grad_(rate > 0)
+        if members and rate > 0:
+            groups.append({"params": members, "lr": rate, "initial_lr": rate})
     if not groups:
         raise TrainingError("all learning rates are 0: nothing would be trained")
     # one kernel for all parameters instead of several for each
@@ -41,16 +40,13 @@ def make_scheduler(
     """
 
     def factor(step: int) -> float:
+        if params.schedule == "constant":
+            return 1.0
         epoch, batch = divmod(step, steps_per_epoch)
-        return _factor(params, (epoch + batch / steps_per_epoch) / params.epochs)
+        # the share of the phase that is over
+        done = (epoch + batch / steps_per_epoch) / params.epochs
+        if done < WARM_UP:
+            return 0.04 + 0.96 * done / WARM_UP
+        return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
     return LambdaLR(optimizer, factor, last_epoch=first_step - 1)
-
-
-def _factor(params: PhaseParams, done: float) -> float:
-    """Return the factor on the learning rates when a share `done` in [0, 1] of the phase is over."""
-    if params.schedule == "constant":
-        return 1.0
-    if done < WARM_UP:
-        return 0.04 + 0.96 * done / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))

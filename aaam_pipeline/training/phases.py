@@ -1,4 +1,4 @@
-"""The three phases as a table (section 5.4): each starts from the checkpoint of the one before.
+"""The three phases as a table (section 5.4), each from the checkpoint of the one before; and their settings.
 
 `bce` finds the easy labels. `joint` adds the triplet margin with random triplets (Algorithm 1): found labels pull the
 related, not yet found ones up. `hard` takes the triplets that maximise the margin loss instead of random ones. `warp`
@@ -12,8 +12,11 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from aaam_pipeline.core.params import Struct
+from aaam_pipeline.core.params import LabelCount, ParamsFile, Struct
+from aaam_pipeline.models import ModelParams
+from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import triplets
+from aaam_pipeline.training.augment import Augment
 
 Miner = Callable[[Tensor, Tensor, int, torch.Generator], Tensor]
 Positive = Annotated[float, Meta(gt=0)]
@@ -45,6 +48,31 @@ class PhaseParams(Struct, frozen=True):
     weight: NotNegative = 1.0
 
 
+class TrainParams(Struct, frozen=True):
+    """`train` of params.yaml, common to the phases.
+
+    `batch_size` is that of all processes together. `precision: auto` is bf16 autocast on a GPU and fp32 on a CPU,
+    where bf16 pays if the CPU computes with it (AVX512-BF16).
+    `compile`: pass the network through torch.compile, which takes a minute and pays in long training on a GPU.
+    """
+
+    seed: int = 1
+    batch_size: Annotated[int, Meta(ge=2)] = 64
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
+    augment: Augment = Augment()
+
+
+class PhaseSettings(Struct, frozen=True):
+    """What decides a phase, apart from its data: `k` and the sections of a data set's block."""
+
+    k: int
+    preprocess: Preprocess
+    model: ModelParams
+    train: TrainParams
+    phase: PhaseParams
+
+
 class Phase(NamedTuple):
     """A row of the table: its name, the phase it starts from, and how it picks triplets (None: none).
 
@@ -70,3 +98,18 @@ PHASES = {
         Phase("warp", after=None, mine=None, objective="warp"),
     )
 }
+
+
+def read_settings(params: ParamsFile, dataset: str, phase: str) -> PhaseSettings:
+    """Read the settings of a data set's phase from params.yaml.
+
+    Raises:
+        ParamsError: as `ParamsFile.section`.
+    """
+    return PhaseSettings(
+        k=params.section(f"{dataset}.k", LabelCount),
+        preprocess=params.section(f"{dataset}.preprocess", Preprocess),
+        model=params.section(f"{dataset}.model", ModelParams),
+        train=params.section(f"{dataset}.train", TrainParams),
+        phase=params.section(f"{dataset}.phases.{phase}", PhaseParams),
+    )

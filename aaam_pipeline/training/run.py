@@ -1,7 +1,5 @@
 """The training stages: read, train a phase, write its bundle, scores, history and prediction paths."""
 
-import csv
-import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,12 +19,11 @@ from aaam_pipeline.formats.columns import to_float16
 from aaam_pipeline.formats.recordings import write_recording
 from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 from aaam_pipeline.models import Network, bundle
-from aaam_pipeline.training import process
+from aaam_pipeline.training.device import set_up_process
 from aaam_pipeline.training.distributed import DistributedContext
-from aaam_pipeline.training.phases import PHASES
+from aaam_pipeline.training.phases import PHASES, PhaseSettings
 from aaam_pipeline.training.predict import SplitPredictions, predict
 from aaam_pipeline.training.prediction_tracker import PredictionTracker
-from aaam_pipeline.training.settings import PhaseSettings
 from aaam_pipeline.training.state import HistoryRow, PhaseStatus, TrainJob
 from aaam_pipeline.training.trainer import train
 
@@ -79,7 +76,7 @@ def run_phase(
     labels = read_labels(paths.prepared)
     train_split = read_split(paths.prepared, "train")
     network = _starting_network(settings, paths, labels, train_split, context)
-    process.set_up(context.device)
+    set_up_process(context.device)
     job = TrainJob(
         name=f"{dataset} {phase}",
         phase=PHASES[phase],
@@ -182,8 +179,4 @@ def fingerprint(
 def _write_history(path: Path, history: list[HistoryRow]) -> None:
     """Write the training curve as CSV for `dvc plots`; epoch 0 has no training losses."""
     names = list(dict.fromkeys(name for row in reversed(history) for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    artifacts.write_bytes(path, text.getvalue().encode())
+    artifacts.write_csv(path, [names, *([row.get(name, "") for name in names] for row in history)])

@@ -13,9 +13,8 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models import Network
 from aaam_pipeline.training.distributed import DistributedContext
-from aaam_pipeline.training.phases import Phase
+from aaam_pipeline.training.phases import Phase, PhaseSettings
 from aaam_pipeline.training.prediction_tracker import PredictionTracker
-from aaam_pipeline.training.settings import PhaseSettings
 
 LOSS_METRICS = ("loss", "bce", "triplet_margin", "triplets_per_image")
 """What is measured of every batch, in the order of `PhaseStatus.totals`."""

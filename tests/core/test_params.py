@@ -10,8 +10,7 @@ from aaam_pipeline.core.params import LabelCount, ParamsFile, to_dict
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.models import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
-from aaam_pipeline.training.phases import PhaseParams
-from aaam_pipeline.training.settings import TrainParams
+from aaam_pipeline.training.phases import PhaseParams, TrainParams
 from stages import settings
 
 REPOSITORY = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.core.project import Project
 from aaam_pipeline.datasets.prepared import read_manifest, read_split
 from aaam_pipeline.models.bundle import read_info
-from aaam_pipeline.training import settings
+from aaam_pipeline.training.phases import read_settings
 from aaam_pipeline.training.run import phase_paths, run_phase
 
 PROJECT = Path(__file__).parents[2]
@@ -71,7 +71,7 @@ def test_a_data_set_goes_from_its_official_files_to_a_trained_model(name: str, t
     splits = read_manifest(prepared).splits
     assert splits["train"].images + splits["val"].images + splits["train"].bad + splits["val"].bad == COUNTS[name].train
     assert splits["test"].images + splits["test"].bad == COUNTS[name].test
-    chosen = settings.read(ParamsFile.read(params), name, "bce")
+    chosen = read_settings(ParamsFile.read(params), name, "bce")
     run_phase(name, "bce", chosen, phase_paths(Project(tmp_path), name, "bce"), "cpu", NullReporter())
     assert len(read_info(tmp_path / "models" / name / "bce").vocabulary) == COUNTS[name].labels
 

@@ -23,8 +23,7 @@ from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import read_info
-from aaam_pipeline.training import settings
-from aaam_pipeline.training.phases import PHASES
+from aaam_pipeline.training.phases import PHASES, read_settings
 from aaam_pipeline.training.run import PhasePaths, run_phase
 
 pytestmark = pytest.mark.slow
@@ -92,7 +91,7 @@ def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             validation=folder / "validation" / f"{phase.name}.json",
             work=folder / "work" / phase.name,
         )
-        run_phase("corel5k", phase.name, settings.read(params, "corel5k", phase.name), paths, "cpu", NullReporter())
+        run_phase("corel5k", phase.name, read_settings(params, "corel5k", phase.name), paths, "cpu", NullReporter())
     return folder
 
 

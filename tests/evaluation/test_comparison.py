@@ -7,9 +7,8 @@ from evaluation.projects import make_ablation, scored, write
 
 from aaam_pipeline import metrics
 from aaam_pipeline.evaluation.comparison import table
-from aaam_pipeline.evaluation.document import NONE
+from aaam_pipeline.evaluation.document import NONE, markdown_table
 from aaam_pipeline.evaluation.inputs import Sources
-from aaam_pipeline.evaluation.markdown import table as markdown
 from aaam_pipeline.formats.comparison import Comparison, MethodResult
 
 METRICS = {"precision_at_k": 0.5, "recall_at_k": 0.25, "map_at_10": 0.75, "map": 0.3333, "n_plus": 4}
@@ -37,7 +36,7 @@ def test_printed_numbers_and_costs_stand_beside_ours(sources: Sources) -> None:
     assert "features of vgg16 (4,096)" in shown.title
     assert "1,234 test" in shown.note
     assert "svm failed: not enough memory" in shown.note
-    assert markdown(shown).count("\n") == len(rows) + 1
+    assert markdown_table(shown).count("\n") == len(rows) + 1
 
 
 def test_a_data_set_without_printed_numbers_has_ours_alone(sources: Sources) -> None:

@@ -76,5 +76,5 @@ def test_queries_are_those_that_enough_images_answer(project: Path) -> None:
     hardest = section.items[0].rows  # type: ignore[union-attr]
     assert [int(row[-1]) for row in hardest] == sorted(round(100 * value) for value in pairs.precision_P[enough])[:10]
     few = read()
-    nothing = few._replace(pairs=(few.pairs[0], few.pairs[1]._replace(relevant_P=few.pairs[1].relevant_P * 0)))
+    nothing = few._replace(pairs=[few.pairs[0], few.pairs[1]._replace(relevant_P=few.pairs[1].relevant_P * 0)])
     assert queries(nothing).items == []

@@ -17,8 +17,7 @@ from aaam_pipeline.training import losses, triplets
 from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.loaders import Batch
 from aaam_pipeline.training.objective import batch_loss
-from aaam_pipeline.training.phases import PHASES, Phase, PhaseParams
-from aaam_pipeline.training.settings import PhaseSettings, TrainParams
+from aaam_pipeline.training.phases import PHASES, Phase, PhaseParams, PhaseSettings, TrainParams
 from aaam_pipeline.training.state import TrainJob
 
 MARGIN, WEIGHT, K = 0.2, 0.7, 2

@@ -21,8 +21,7 @@ from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
-from aaam_pipeline.training import settings
-from aaam_pipeline.training.phases import PHASES
+from aaam_pipeline.training.phases import PHASES, read_settings
 from aaam_pipeline.training.run import PhasePaths, run_phase
 
 SIZE = 32
@@ -108,7 +107,7 @@ def paths(root: Path, phase: str, prepared: Path | None = None) -> PhasePaths:
 
 def run(params_path: Path, phase: str, at: PhasePaths, report: Reporter, device: str = "cpu") -> None:
     """Run a phase with the settings of a params.yaml."""
-    run_phase("toy", phase, settings.read(ParamsFile.read(params_path), "toy", phase), at, device, report)
+    run_phase("toy", phase, read_settings(ParamsFile.read(params_path), "toy", phase), at, device, report)
 
 
 class Lines(NullReporter):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from aaam_pipeline.training.precision import autocast
+from aaam_pipeline.training.device import autocast
 
 CPU = torch.device("cpu")
 IMAGES = torch.linspace(-1, 1, 2 * 4 * 6 * 6).reshape(2, 4, 6, 6)

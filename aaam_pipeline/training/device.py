@@ -1,4 +1,4 @@
-"""The precision of the forward pass: bf16 autocast, or fp32."""
+"""How a device computes in training: the same every time on a CPU, and in bf16 or fp32."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,19 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+
+from aaam_pipeline.core.memory import keep_freed_memory
+
+
+def set_up_process(device: torch.device) -> None:
+    """Set the whole process up to train on `device`: a CPU computes deterministically, and keeps the memory it has."""
+    on_cpu = device.type == "cpu"
+    torch.use_deterministic_algorithms(on_cpu)
+    # deterministic algorithms come with filling all new memory, to show who reads it unset: a sixth of the time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = device.type == "cuda"
+    if on_cpu:
+        keep_freed_memory()
 
 
 @contextmanager
