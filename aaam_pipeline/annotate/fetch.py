@@ -1,15 +1,12 @@
-"""The bytes of one item, from a file, a part of a tar, a bucket or the web. Safe to call from many threads."""
+"""The bytes of one input, from a file, a part of a tar, a bucket or the web. Safe to call from many threads."""
 
 import os
 import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from aaam_pipeline.annotate.inputs.base import InputItem, is_url, reason, valid_mtime
+from aaam_pipeline.annotate.inputs.base import LARGEST, InputItem, is_url, reason, valid_mtime
 from aaam_pipeline.core.errors import ImageError
-
-# what is larger is no photograph; reading it would take the memory of all others
-LARGEST = 1 << 30
 
 
 class Content(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the camera noted in a picture (EXIF): how it was held and when. Notes that are damaged tell nothing.
+"""What the camera noted in a picture (EXIF): how it was held and when. Damaged notes are ignored.
 
 Tags by their names in CIPA DC-008 (Exif 3.0). When a picture was taken is DateTimeOriginal, else DateTimeDigitized: a
 scan may have that alone. DateTime is not asked: programs that edit a picture put the time of the edit there.

@@ -189,4 +189,4 @@ def test_a_recording_gives_the_answers_of_every_batch(tiny_bundle: Path, with_to
     for batch, finish in zip(batches, begun, strict=True):
         np.testing.assert_allclose(finish().scores_BL, with_torch.start(batch)().scores_BL, atol=EQUAL)
     assert isinstance(backend, TorchBackend)
-    assert isinstance(backend._on_gpu._recorded, CapturedGraph)
+    assert isinstance(backend._on_gpu._captured, CapturedGraph)

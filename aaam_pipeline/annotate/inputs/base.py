@@ -17,6 +17,8 @@ SUFFIXES = frozenset(
 LIST_SUFFIXES = frozenset({".csv", ".lst", ".parquet", ".tsv", ".txt"})
 SHARD_SUFFIX = ".tar"
 COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.lz4")
+# what is larger is no photograph; reading it would take the memory of all others
+LARGEST = 1 << 30
 # a scheme of one letter is a Windows drive
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

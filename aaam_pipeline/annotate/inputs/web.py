@@ -6,7 +6,7 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from aaam_pipeline.annotate.inputs.base import reason, to_microseconds
+from aaam_pipeline.annotate.inputs.base import LARGEST, reason, to_microseconds
 from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import ImageError
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 SCHEMES = http.SCHEMES
-LARGEST = 1 << 30
 # a server that sends a byte now and then never runs into the timeout of a single read
 DEADLINE = 300.0
 
