@@ -37,8 +37,7 @@ def _build_scores(annotations: Path, out: Path) -> None:
     for part in sorted(annotations.glob("*.parquet")):
         for batch in pq.ParquetFile(part).iter_batches(INSERT_ROWS, columns=[*METADATA, "scores"]):
             scores.add(batch)
-    scores.finish()
-    scores.label_counts(NAMES)
+    scores.finish(NAMES)
     scores.close()
 
 

@@ -171,9 +171,8 @@ def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: 
             for folder, steps in zip(plan.folders, plan.steps, strict=True):
                 for rows in _add(folder.manifest, steps, scores, vectors):
                     advance(rows)
-        scores.finish()
+        counts = scores.finish(first.vocabulary)
         _check_disjoint(scores, plan)
-        counts = scores.label_counts(first.vocabulary)
     except duckdb.Error as error:
         raise IntegrityError(f"cannot build the index: {str(error).splitlines()[0]}") from None
     finally:

@@ -104,18 +104,18 @@ class ScoresBuilder:
         self._database.execute(f"INSERT INTO {table} SELECT * FROM incoming")
         self._database.unregister("incoming")
 
-    def finish(self) -> None:
-        """Write the last rows, and the `place` of every image: its rank by path, then root, then id."""
+    def finish(self, vocabulary: list[str]) -> list[int]:
+        """Write the last rows, and `place`, the rank by path, root and id; return how many images have each label."""
         self._flush()
         self._database.execute("COMMIT")
         # the metadata of 20 hits among a million images is then read in 1.5 ms instead of 5
         self._database.execute("CREATE UNIQUE INDEX images_id ON images (id)")
-        if self._greatest is not None:
-            return
-        self._database.execute(
-            "UPDATE scores SET place = ranked.place FROM (SELECT id, row_number() OVER (ORDER BY path, root, id) - 1 "
-            "AS place FROM images) AS ranked WHERE scores.id = ranked.id"
-        )
+        if self._greatest is None:
+            self._database.execute(
+                "UPDATE scores SET place = ranked.place FROM (SELECT id, row_number() OVER (ORDER BY path, root, id) "
+                "- 1 AS place FROM images) AS ranked WHERE scores.id = ranked.id"
+            )
+        return count_labels(self._database, vocabulary)
 
     def find_repeated(self, ends: list[int]) -> str | None:
         """Return an image, as root/path, that is in more than one of the id ranges [ends[n], ends[n + 1])."""
@@ -127,10 +127,6 @@ class ScoresBuilder:
             [ends[:-1], ends[1:]],
         ).fetchone()
         return f"{found[0].rstrip('/')}/{found[1]}" if found else None
-
-    def label_counts(self, vocabulary: list[str]) -> list[int]:
-        """Return how many images were assigned each label."""
-        return count_labels(self._database, vocabulary)
 
     def close(self) -> None:
         """Flush everything into the file."""

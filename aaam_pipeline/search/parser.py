@@ -11,6 +11,7 @@ compare  = ">=" | "<=" | ">" | "<" | "=" ;
 import re
 import unicodedata
 from decimal import Decimal
+from functools import cache
 from typing import NamedTuple, NoReturn
 
 from aaam_pipeline.core.artifacts import path_text
@@ -121,7 +122,8 @@ class _Parser:
         self.longest = resolver.vocabulary.longest if plain else resolver.longest
         self.unknown: dict[str, None] = {}
         self.notes: dict[str, None] = {}
-        self._found: dict[str, tuple[int, ...]] = {}
+        # a long query may repeat a word a thousand times
+        self._ids = cache(resolver.find)
 
     @property
     def token(self) -> Token:
@@ -204,9 +206,7 @@ class _Parser:
         return (0,), 1
 
     def _find(self, name: str) -> tuple[int, ...]:
-        if name not in self._found:
-            self._found[name] = self.resolver.find(name)
-        ids = self._found[name]
+        ids = self._ids(name)
         vocabulary = self.resolver.vocabulary
         if ids and name not in vocabulary:
             more = f"... ({len(ids)} labels)" if len(ids) > MAX_LISTED else ""
@@ -258,10 +258,8 @@ def _printable(text: str) -> str:
 
 
 def _width(text: str) -> int:
-    """Return how many columns a terminal needs for a text: two for a wide character, none for a combining one.
-
-    Rich has the same, but is not loaded outside `cli`.
-    """
+    """Return how many columns a terminal needs for a text: two for a wide character, none for a combining one."""
+    # Rich has the same, but is loaded by `cli` alone
     return sum(
         0 if unicodedata.combining(each) or unicodedata.category(each) in ("Mn", "Me") else
         2 if unicodedata.east_asian_width(each) in "WF" else 1

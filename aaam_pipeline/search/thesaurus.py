@@ -92,11 +92,10 @@ class LabelResolver:
 
         A label wins over a synonym, that over a parent; only then the other number is tried, in the same order.
         """
-        if word in self.vocabulary:
-            return (self.vocabulary.id(word),)
         folded = word.casefold()
         rules: tuple[Callable[[str], tuple[int, ...]], ...] = (self._exactly, self._synonym, self._parent)
-        for forms in ([folded], list(self._forms(folded))):
+        # lazily: a label needs no thesaurus
+        for forms in map(list, ([folded], self._forms(folded))):
             for rule in rules:
                 for form in forms:
                     if found := rule(form):
