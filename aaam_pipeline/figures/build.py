@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.datasets.prepared import read_labels
+from aaam_pipeline.datasets.prepared import Split, read_labels, read_split
 from aaam_pipeline.figures import map_groups, prediction_paths, score_bars, style
 from aaam_pipeline.figures.activation_maps import activation_maps
-from aaam_pipeline.figures.pictures import Pictures, find_rows, open_test, order_by_rise
+from aaam_pipeline.figures.pictures import find_rows, order_by_rise, show
 from aaam_pipeline.formats.recordings import join, read_recording
 from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.models import bundle
@@ -66,8 +66,7 @@ def draw_paths(methods: Mapping[str, Sequence[Path]], request: FigureRequest, ir
     prediction_paths.check_alike(rows)
     names = rows[-1].recording.image_ids
     positions = find_rows(names, request.images) or prediction_paths.choose(rows[-1], request.number)
-    test = open_test(request.prepared)
-    pictures = [test.show(names[position]) for position in positions]
+    pictures = _pictures(request, [names[position] for position in positions])
     return style.save(prediction_paths.draw(rows, pictures, positions, irrelevant), request.out, request.formats)
 
 
@@ -87,8 +86,7 @@ def draw_bars(methods: Mapping[str, Path], request: FigureRequest) -> list[Path]
         raise IntegrityError(f"the scores of {baseline.title} and {ours.title} are of other images or labels")
     rows = find_rows(other.image_ids, request.images)
     rows = rows or order_by_rise(one.scores_NL, other.scores_NL, other.targets_NL)[: request.number]
-    test = open_test(request.prepared)
-    pictures = [test.show(other.image_ids[row]) for row in rows]
+    pictures = _pictures(request, [other.image_ids[row] for row in rows])
     return style.save(score_bars.draw(baseline, ours, pictures, rows), request.out, request.formats)
 
 
@@ -101,15 +99,19 @@ def draw_maps(models: Mapping[str, Path], request: FigureRequest, labels: int = 
     """
     target = bundle.choose_device(device)
     loaded = [bundle.load(folder, target) for folder in models.values()]
-    test = open_test(request.prepared)
+    test = read_split(request.prepared, "test")
     vocabulary = read_labels(request.prepared)
     for each in loaded:
-        fits = each.info.vocabulary == vocabulary
-        if not fits or each.info.preprocess.size != test.split.pixels_NSS3.shape[1]:
+        if each.info.vocabulary != vocabulary or each.info.preprocess.size != test.pixels_NSS3.shape[1]:
             raise IntegrityError(f"{each.folder} was trained on other labels or sizes than {request.prepared} has")
-    rows = [test.row(image_id) for image_id in request.images] or _order_by_rise(loaded, test)[: request.number]
+    rows = find_rows(test.image_ids, request.images, "test image") or _order_by_rise(loaded, test)[: request.number]
     groups = [_group(loaded, test, row, vocabulary, labels) for row in rows]
     return style.save(map_groups.draw(groups, list(models)), request.out, request.formats)
+
+
+def _pictures(request: FigureRequest, image_ids: Sequence[str]) -> list[NDArray[np.uint8]]:
+    test = read_split(request.prepared, "test")
+    return [show(test, row) for row in find_rows(test.image_ids, image_ids, "test image")]
 
 
 def _check_there(what: str, files: Iterable[Path]) -> None:
@@ -129,14 +131,14 @@ def _row(name: str, files: Sequence[Path]) -> prediction_paths.PathRow:
     return prediction_paths.PathRow(name, joined, phases)
 
 
-def _order_by_rise(models: Sequence[bundle.Bundle], test: Pictures) -> list[int]:
+def _order_by_rise(models: Sequence[bundle.Bundle], test: Split) -> list[int]:
     """Return the first test images of two labels or more, in the order of `order_by_rise` from first to last model."""
-    several_N = np.flatnonzero(test.split.targets_NL.sum(1) > 1)[:CANDIDATES]
+    several_N = np.flatnonzero(test.targets_NL.sum(1) > 1)[:CANDIDATES]
     before_NL, after_NL = (_predict(model, test, several_N) for model in (models[0], models[-1]))
-    return [int(several_N[row]) for row in order_by_rise(before_NL, after_NL, test.split.targets_NL[several_N])]
+    return [int(several_N[row]) for row in order_by_rise(before_NL, after_NL, test.targets_NL[several_N])]
 
 
-def _predict(model: bundle.Bundle, test: Pictures, rows_N: NDArray[np.intp]) -> NDArray[np.float32]:
+def _predict(model: bundle.Bundle, test: Split, rows_N: NDArray[np.intp]) -> NDArray[np.float32]:
     scores = [
         model.network.predict(_input(model, test, rows_N[start : start + BATCH]))[0].cpu().numpy()
         for start in range(0, len(rows_N), BATCH)
@@ -144,16 +146,16 @@ def _predict(model: bundle.Bundle, test: Pictures, rows_N: NDArray[np.intp]) -> 
     return np.concatenate([np.zeros((0, len(model.info.vocabulary)), np.float32), *scores])
 
 
-def _input(model: bundle.Bundle, test: Pictures, rows_B: NDArray[np.intp]) -> torch.Tensor:
-    pixels_BSS3 = torch.from_numpy(np.ascontiguousarray(test.split.pixels_NSS3[rows_B]))
+def _input(model: bundle.Bundle, test: Split, rows_B: NDArray[np.intp]) -> torch.Tensor:
+    pixels_BSS3 = torch.from_numpy(np.ascontiguousarray(test.pixels_NSS3[rows_B]))
     return model.info.preprocess.normalise(pixels_BSS3.to(next(model.network.parameters()).device))
 
 
 def _group(
-    models: Sequence[bundle.Bundle], test: Pictures, row: int, vocabulary: Sequence[str], limit: int
+    models: Sequence[bundle.Bundle], test: Split, row: int, vocabulary: Sequence[str], limit: int
 ) -> map_groups.ImageMaps:
     """Compute the maps of an image's labels; of more than `limit` those whose score differs most between the models."""
-    relevant = np.flatnonzero(test.split.targets_NL[row])
+    relevant = np.flatnonzero(test.targets_NL[row])
     inputs = [_input(model, test, np.array([row])) for model in models]
     results = [
         activation_maps(model.network, images_13SS, relevant.tolist())
@@ -162,7 +164,7 @@ def _group(
     scores = [probabilities_1L[0].cpu().numpy()[relevant] for _, probabilities_1L in results]
     shown = np.sort(np.argsort(-(scores[-1] - scores[0]), kind="stable")[:limit])
     return map_groups.ImageMaps(
-        test.show(test.split.image_ids[row]),
+        show(test, row),
         [vocabulary[label] for label in relevant[shown]],
         [maps_1KHW[0].cpu().numpy()[shown] for maps_1KHW, _ in results],
         [each[shown] for each in scores],

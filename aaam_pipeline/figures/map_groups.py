@@ -7,7 +7,7 @@ higher of the two networks' highest value. So a paler map is a weaker one.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -42,7 +42,8 @@ def draw(groups: Sequence[ImageMaps], titles: Sequence[str], beside: int = 2) ->
     cell = min((width - SIDE - GAP * most) / (most + 1), 1.3)
     lines = [groups[start : start + beside] for start in range(0, len(groups), beside)]
     # wide pictures need less height; tall ones are made to fit
-    cells = [(cell, cell * min(1.0, max(_ratio(group) for group in line))) for line in lines]
+    ratios = [[group.picture_PQ3.shape[0] / group.picture_PQ3.shape[1] for group in line] for line in lines]
+    cells = [(cell, cell * min(1.0, max(line))) for line in ratios]
     blocks = [HEAD + len(titles) * (tall + UNDER) for _, tall in cells]
     height = sum(blocks) + (len(lines) - 1) * BETWEEN + FOOT
     with style.figure_style():
@@ -53,12 +54,6 @@ def draw(groups: Sequence[ImageMaps], titles: Sequence[str], beside: int = 2) ->
                 _group(figure, group, titles, (column * (width + GROUP_GAP), top), cells[number])
         _scale(figure, height)
     return figure
-
-
-def _ratio(group: ImageMaps) -> float:
-    height, width, _ = group.picture_PQ3.shape
-    ratio: float = height / width
-    return ratio
 
 
 def _group(
@@ -112,11 +107,8 @@ def _scale(figure: Figure, height: float) -> None:
     heat_1Q = np.linspace(0, 1, 256)[None]
     axes.imshow(_mixed(heat_1Q, np.full_like(heat_1Q, 0.8)), aspect="auto", interpolation="nearest")
     style.frame(axes)
-    options: dict[str, Any] = {
-        "transform": axes.transAxes,
-        "va": "center_baseline",
-        "fontsize": style.SMALL,
-        "color": style.INK,
-    }
-    axes.text(-0.03, 0.5, "activation:  0", ha="right", **options)
-    axes.text(1.03, 0.5, "highest of the image and label in all rows.  Number: the label's score", ha="left", **options)
+    after = "highest of the image and label in all rows.  Number: the label's score"
+    for x, side, text in ((-0.03, "right", "activation:  0"), (1.03, "left", after)):
+        axes.text(
+            x, 0.5, text, ha=side, va="center_baseline", transform=axes.transAxes, fontsize=style.SMALL, color=style.INK
+        )

@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.figures import style
 from aaam_pipeline.figures.pictures import order_by_rise
-from aaam_pipeline.figures.spread import spread
 from aaam_pipeline.formats.recordings import Recording
 
 # inches
@@ -135,6 +135,25 @@ def _panel(axes: Axes, path: PathRow, position: int, labels: Sequence[int]) -> N
         axes.plot([1.01, 1.05], [end, height], color=colour, linewidth=0.4, **outside)
         name = style.short(recording.labels[label])
         axes.text(1.065, height, name, color=colour, fontsize=size, va="center_baseline", **outside)
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Return a position for each wanted position, at least `gap` apart in the same order, moved by the least squares.
+
+    Without the gaps this is isotonic regression. Positions are kept within [low, high] if there is room; else they are
+    spread evenly over it.
+
+    >>> spread([0.5, 0.5, 0.9], 0.1, 0, 1)
+    [0.45, 0.55, 0.9]
+    """
+    if not wanted:
+        return []
+    order = np.argsort(wanted, kind="stable")
+    steps = np.arange(len(wanted)) * min(gap, (high - low) / max(len(wanted) - 1, 1))
+    bases = isotonic_regression(np.array(wanted)[order] - steps).x
+    positions = np.empty(len(wanted))
+    positions[order] = np.clip(bases, low, high - steps[-1]) + steps
+    return [round(float(position), 9) for position in positions]
 
 
 def _smooth(line_S: NDArray[np.floating], parts: NDArray[np.intp]) -> NDArray[np.float64]:

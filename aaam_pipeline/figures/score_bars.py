@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
@@ -102,5 +103,5 @@ def _legend(figure: Figure, baseline: str, ours: str) -> None:
 
 def _pale(colour: str) -> tuple[float, float, float]:
     """Mix a colour with white."""
-    red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    red, green, blue = to_rgb(colour)
     return red + (1 - red) * PALE, green + (1 - green) * PALE, blue + (1 - blue) * PALE

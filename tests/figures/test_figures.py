@@ -13,8 +13,9 @@ from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.figures import build, prediction_paths, score_bars, style
-from aaam_pipeline.figures.pictures import open_test, order_by_rise
+from aaam_pipeline.figures.pictures import find_rows, order_by_rise, show
 from aaam_pipeline.formats.recordings import Recording, write_recording
 from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 
@@ -190,12 +191,11 @@ def test_images_are_chosen_on_which_a_hard_label_rises() -> None:
 
 
 def test_a_picture_is_the_original_as_it_was_or_what_the_network_sees(project: Path, tmp_path: Path) -> None:
-    test = open_test(Path("data/prepared/toy"))
-    assert test.show("test/1").shape == (360, 480, 3)
-    gone = test._replace(split=test.split._replace(paths=[tmp_path / "gone"] * 3))
-    np.testing.assert_array_equal(gone.show("test/1"), test.split.pixels_NSS3[1])
+    test = read_split(Path("data/prepared/toy"), "test")
+    assert show(test, 1).shape == (360, 480, 3)
+    np.testing.assert_array_equal(show(test._replace(paths=[tmp_path / "gone"] * 3), 1), test.pixels_NSS3[1])
     with pytest.raises(UsageError, match="no test image 'x'"):
-        test.show("x")
+        find_rows(test.image_ids, ["x"], "test image")
 
 
 def test_the_lines_are_the_scores_and_their_colours_the_truth() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
-from aaam_pipeline.figures.spread import spread
+from aaam_pipeline.figures.prediction_paths import spread
 
 
 def cost(positions: list[float], wanted: list[float]) -> float:
