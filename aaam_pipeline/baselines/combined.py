@@ -11,6 +11,7 @@ Shapes: N training images, B images of a block, D features, L labels, K neighbou
 p: the model's probabilities; j: the K nearest training images by cosine c, those below 0 counting 0.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,11 +27,11 @@ from aaam_pipeline.formats.calibration import sigmoid
 ROUNDING = 1e-5
 
 
+@dataclass(eq=False, kw_only=True)
 class Head(Method):
     """The last layer of a trained bundle, over its own embedding: AAAM's scores, from features. Nothing is learnt."""
 
-    def __init__(self, *, model: str) -> None:
-        self.model = model
+    model: str
 
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         import torch
@@ -51,6 +52,7 @@ class Head(Method):
         return sigmoid(features_BD @ self.weights_LD.T + self.biases_L)
 
 
+@dataclass(eq=False, kw_only=True)
 class Combined(Method):
     """The mean above, of a model's probabilities and its neighbours' labels.
 
@@ -67,16 +69,11 @@ class Combined(Method):
     ordered = True
     grid: ClassVar[dict[str, list[Any]]] = {"weight": [0.0, 0.25, 0.5, 0.75]}
 
-    def __init__(
-        self,
-        *,
-        base: str = "bce",
-        base_params: dict[str, Any] | None = None,
-        model: str | None = None,
-        k: int = 40,
-        weight: float = 0.4,
-    ) -> None:
-        self.base, self.base_params, self.model, self.k, self.weight = base, base_params, model, k, weight
+    base: str = "bce"
+    base_params: dict[str, Any] | None = None
+    model: str | None = None
+    k: int = 40
+    weight: float = 0.4
 
     def plan(self, images: int, dimension: int, labels: int) -> str:
         """Return what the neighbours take beside the base."""

@@ -24,30 +24,11 @@ from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.calibration import sigmoid
 
 
-class _Linear(Method):
-    """Scores W x + b; `alpha`: the weight of the penalty."""
-
-    alpha: float
-
-    def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
-        if not self.alpha > 0:
-            raise UsageError(f"{type(self).__name__}: alpha must be above 0, not {self.alpha}")
-        self.scale_ = standardisation(features_ND)
-        self.weights_DL_, self.biases_L_ = self._solve(features_ND, targets_NL)
-
-    @abstractmethod
-    def _solve(self, features_ND: Features, targets_NL: Targets) -> tuple[Wide, Wide]:
-        """Return weights (D, L) and biases (L,), for features as they are."""
-
-    def _scores(self, features_BD: Features) -> NDArray[np.floating]:
-        return features_BD @ self.weights_DL_ + self.biases_L_
-
-
 @dataclass(eq=False)
-class _Smooth(_Linear):
-    """A differentiable loss, minimised by L-BFGS from W = 0 and biases that give each label its prior.
+class _Linear(Method):
+    """Scores W x + b, of a differentiable loss minimised by L-BFGS from W = 0 and biases that give labels their prior.
 
-    iterations: the most of L-BFGS.
+    alpha: the weight of the penalty. iterations: the most of L-BFGS.
     """
 
     alpha: float = 0.01
@@ -57,7 +38,17 @@ class _Smooth(_Linear):
     def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
         """Return the loss summed over images, and its gradient, (B, L)."""
 
+    def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
+        if not self.alpha > 0:
+            raise UsageError(f"{type(self).__name__}: alpha must be above 0, not {self.alpha}")
+        self.scale_ = standardisation(features_ND)
+        self.weights_DL_, self.biases_L_ = self._solve(features_ND, targets_NL)
+
+    def _scores(self, features_BD: Features) -> NDArray[np.floating]:
+        return features_BD @ self.weights_DL_ + self.biases_L_
+
     def _solve(self, features_ND: Features, targets_NL: Targets) -> tuple[Wide, Wide]:
+        """Return weights (D, L) and biases (L,), for features as they are."""
         (images, dimension), labels = features_ND.shape, targets_NL.shape[1]
         counts_L = targets_NL.sum(0, dtype=np.float64)
         prior_L = np.log(counts_L + 0.5) - np.log(images - counts_L + 0.5)
@@ -87,7 +78,7 @@ class _Smooth(_Linear):
         return prior_L
 
 
-class Softmax(_Smooth):
+class Softmax(_Linear):
     """Multinomial logistic regression on label distributions: the softmax loss of Gong et al. 2013 (section 3.2, 1).
 
     The target of an image with c labels is 1 / c for each of them; the loss is the cross-entropy of softmax(W x + b)
@@ -109,7 +100,7 @@ class Softmax(_Smooth):
         return np.asarray(np.exp(log_softmax(super()._scores(features_BD), axis=1)))
 
 
-class Logistic(_Smooth):
+class Logistic(_Linear):
     """Logistic regression of each label against all others; scores are its probabilities.
 
     The row is from Uricchio et al. 2017 by the paper's citation, which has no details of it.
@@ -128,7 +119,7 @@ class Logistic(_Smooth):
 
 
 @dataclass(eq=False)
-class Svm(_Smooth):
+class Svm(_Linear):
     """A linear classifier for each label, of targets -1 and 1; scores are W x + b, real numbers.
 
     `loss: least_squares` is "L2 regularized least square regression" as the paper puts it (section 5.3, 4), with its

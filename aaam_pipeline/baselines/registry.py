@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from aaam_pipeline.baselines.base import Method
+from aaam_pipeline.baselines.plugins import GROUP, create_plugin
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.plugins import plugin_names
 
@@ -51,8 +52,6 @@ def names() -> tuple[str, ...]:
     Raises:
         UsageError: another package has a method of a name that is taken here.
     """
-    from aaam_pipeline.baselines.plugins import GROUP
-
     added = plugin_names(GROUP)
     if taken := sorted(_METHODS.keys() & set(added)):
         raise UsageError(f"another package adds a method {taken[0]!r}, which is built in: rename its entry point")
@@ -67,7 +66,12 @@ def create(name: str, **params: Any) -> Method:
         UsageError: the method needs a library that is not installed, or cannot be imported from another package.
     """
     if name not in _METHODS:
-        return _create_plugin(name, params)
+        if plugin := create_plugin(name, **params):
+            return plugin
+        known = names()
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}? known:" if close else "known:"
+        raise UsageError(f"no method {name!r}; {hint} {', '.join(known)}")
     entry = _METHODS[name]
     try:
         kind = getattr(import_module(f"{__package__}.{entry.module}"), entry.kind)
@@ -75,14 +79,3 @@ def create(name: str, **params: Any) -> Method:
     except ModuleNotFoundError as error:
         raise UsageError(f"{name} needs {error.name}: pip install 'aaam-pipe[research]'") from None
     return method.set_params(**params)
-
-
-def _create_plugin(name: str, params: dict[str, Any]) -> Method:
-    from aaam_pipeline.baselines.plugins import create_plugin
-
-    if method := create_plugin(name, **params):
-        return method
-    known = names()
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? known:" if close else "known:"
-    raise UsageError(f"no method {name!r}; {hint} {', '.join(known)}")

@@ -176,45 +176,33 @@ class TagProp(Method):
             raise UsageError(f"k must be at least 1, not {self.k}")
         self.nearest_ = Nearest(features_ND, unit=self.unit)
         self.targets_ = np.asarray(targets_NL)
-        if len(features_ND) == 1:
-            self._keep(np.zeros(1), None, [])
-        else:
+        self.parameters_ = np.zeros(1)
+        self.sigmoids_: Sigmoids | None = None
+        self.losses_: list[float] = []
+        if len(features_ND) > 1:
             self._learn(Neighbourhood(*self.nearest_.others(self.k), self.targets_))
 
-    def _keep(self, parameters_P: Floats, sigmoids: Sigmoids | None, losses: list[float]) -> None:
-        self.parameters_, self.sigmoids_, self.losses_ = parameters_P, sigmoids, losses
-
     def _learn(self, near: Neighbourhood) -> None:
-        parameters_P = np.zeros(1 if self.weights == "distance" else near.ids_NK.shape[1])
-        if not self.sigmoid:
-            parameters_P, value = self._fit_weights(parameters_P, near, None)
-            self._keep(parameters_P, None, [value])
-            return
-        sigmoids: Sigmoids | None = None
-        losses: list[float] = []
-        for _ in range(ROUNDS):
-            x_NL = near.present(neighbour_weights(parameters_P, near.distances_NK, self.weights))
-            sigmoids = fit_sigmoids(x_NL, self.targets_, *class_costs(self.targets_), start=sigmoids)
-            parameters_P, value = self._fit_weights(parameters_P, near, sigmoids)
-            losses.append(value)
-            if len(losses) > 1 and losses[-2] - value < GAIN * value:
+        by_distance = self.weights == "distance"
+        self.parameters_ = np.zeros(1 if by_distance else near.ids_NK.shape[1])
+        bounds = [(0, None)] if by_distance else None
+        for _ in range(ROUNDS if self.sigmoid else 1):
+            if self.sigmoid:
+                x_NL = near.present(neighbour_weights(self.parameters_, near.distances_NK, self.weights))
+                self.sigmoids_ = fit_sigmoids(x_NL, self.targets_, *class_costs(self.targets_), start=self.sigmoids_)
+            arguments = (near, self.targets_, self.weights, self.sigmoids_)
+            found = minimize(
+                loss, self.parameters_, arguments, "L-BFGS-B", jac=True, bounds=bounds,
+                options={"maxiter": 50, "ftol": 1e-6},
+            )  # fmt: skip
+            self.parameters_ = found.x
+            self.losses_.append(float(found.fun))
+            if len(self.losses_) > 1 and self.losses_[-2] - self.losses_[-1] < GAIN * self.losses_[-1]:
                 break
-        self._keep(parameters_P, sigmoids, losses)
-
-    def _fit_weights(self, start_P: Floats, near: Neighbourhood, sigmoids: Sigmoids | None) -> tuple[Floats, float]:
-        arguments = (near, self.targets_, self.weights, sigmoids)
-        bounds = [(0, None)] if self.weights == "distance" else None
-        found = minimize(
-            loss, start_P, arguments, "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 50, "ftol": 1e-6}
-        )
-        return found.x, float(found.fun)
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
-        ids_BK, distances_BK = self.nearest_.search(features_BD, self._count())
-        near = Neighbourhood(ids_BK, distances_BK, self.targets_)
+        # as many as the weights were learnt for: an image that is no training image has one more to choose from
+        count = max(min(self.k, len(self.targets_) - 1), 1)
+        near = Neighbourhood(*self.nearest_.search(features_BD, count), self.targets_)
         x_BL = near.present(neighbour_weights(self.parameters_, near.distances_NK, self.weights))
         return (1 - EPS) * x_BL + EPS / 2 if self.sigmoids_ is None else self.sigmoids_(x_BL)
-
-    def _count(self) -> int:
-        """Return how many neighbours the weights were learnt for: those of an image that is no training image."""
-        return max(min(self.k, len(self.targets_) - 1), 1)

@@ -1,7 +1,5 @@
 """The paper's table of a data set with what each method costs: the numbers printed, ours, time and memory."""
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 from aaam_pipeline import metrics
@@ -42,7 +40,14 @@ def table(comparison: Comparison, sources: Sources) -> Table:
             cells.append(percent(row.metrics[metric]) if row else NONE)
         rest = [f"{round(row.metrics['n_plus'], 1):g}", *row.cost] if row else [NONE] * (1 + len(COST))
         rows.append([*cells, *rest])
-    return Table(_title(comparison), _columns(printed is not None), rows, _note(comparison))
+    pairs = ("printed", "ours") if printed else ("",)
+    results = [Column(name, group) if printed else Column(group) for group in HEADS[:-1] for name in pairs]
+    columns = [Column("method", text=True), *results, Column(HEADS[-1]), *map(Column, COST)]
+    heading = (
+        f"Methods on {printed.title if printed else comparison.dataset} (k = {comparison.k}), "
+        f"features of {comparison.model} ({comparison.dimension:,})"
+    )
+    return Table(heading, columns, rows, _note(comparison))
 
 
 def _ours(comparison: Comparison, sources: Sources) -> dict[str, _Row]:
@@ -52,7 +57,9 @@ def _ours(comparison: Comparison, sources: Sources) -> dict[str, _Row]:
     rows = {
         title(f"{COMPARE}/{each.name}"): _Row(each.test, _cost(each)) for each in comparison.methods if not each.error
     }
-    for path in _phases(sources.scores / comparison.dataset):
+    # the phases of training in their order, and the network trained with WARP
+    paths = [sources.scores / comparison.dataset / f"{phase}.parquet" for phase in (*paper().phases, "warp")]
+    for path in (each for each in paths if each.is_file()):
         split = read_scores(path)
         name = title(path.stem)
         values = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
@@ -62,30 +69,12 @@ def _ours(comparison: Comparison, sources: Sources) -> dict[str, _Row]:
     return rows
 
 
-def _phases(folder: Path) -> Iterable[Path]:
-    """Return the scores of trained networks: the phases in their order, and the network trained with WARP."""
-    named = [folder / f"{phase}.parquet" for phase in (*paper().phases, "warp")]
-    return [path for path in named if path.is_file()]
-
-
 def _cost(result: MethodResult) -> list[str]:
     return [_seconds(result.seconds_fit), _seconds(result.seconds_predict), f"{result.peak_bytes / 1e9:.2f} GB"]
 
 
 def _seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
-
-
-def _title(comparison: Comparison) -> str:
-    printed = paper().printed(comparison.dataset)
-    name = printed.title if printed else comparison.dataset
-    return f"Methods on {name} (k = {comparison.k}), features of {comparison.model} ({comparison.dimension:,})"
-
-
-def _columns(printed: bool) -> list[Column]:
-    pairs = ("printed", "ours") if printed else ("",)
-    results = [Column(name, group) if printed else Column(group) for group in HEADS[:-1] for name in pairs]
-    return [Column("method", text=True), *results, Column(HEADS[-1]), *map(Column, COST)]
 
 
 def _note(comparison: Comparison) -> str:

@@ -4,7 +4,7 @@ Shapes: N images, L labels.
 
 Platt scaling (Platt 1999; Guo et al. 2017 for networks): p' = sigmoid(a_l logit(p) + b_l). With a_l > 0 it is strictly
 increasing, so it never changes how a label ranks the images; what changes is how its scores compare with those of other
-labels. The logit of p' is still a linear function of the embedding. `metrics.platt` fits it.
+labels. The logit of p' is still a linear function of the embedding. `metrics.calibration` fits it.
 """
 
 from typing import Annotated

@@ -1,9 +1,8 @@
 """The field's metrics of annotation, retrieval and calibration, pure functions of NumPy arrays."""
 
 from aaam_pipeline.metrics.annotation import average_precision, evaluate, per_label
-from aaam_pipeline.metrics.calibration import calibration_error, label_calibration_error, reliability
+from aaam_pipeline.metrics.calibration import calibration_error, fit_calibration, label_calibration_error, reliability
 from aaam_pipeline.metrics.neighbours import choose_neighbours, nearest, smooth
-from aaam_pipeline.metrics.platt import fit_calibration
 from aaam_pipeline.metrics.retrieval import SIZES, PairQueries, label_sets, pair_queries, query_ap, retrieval_map
 from aaam_pipeline.metrics.thresholds import choose_thresholds
 

@@ -4,7 +4,7 @@ Shapes: N images, L labels, Q queries of S labels each, P pairs of labels.
 
 The protocol of the field (Makadia et al. 2008, Guillaumin et al. 2009): an image is relevant to a query if it holds all
 of its labels, and every set of labels that some image holds is a query. Images are ranked exactly as `search` ranks
-them (`core.ranking`).
+them (`formats.ranking`).
 """
 
 from itertools import combinations
