@@ -10,7 +10,6 @@ from typer import Option
 
 from aaam_pipeline.annotate.options import Assignment, BackendName, EngineName, OnExisting, Options, Selection
 from aaam_pipeline.cli import defaults
-from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.project import HERE
 
 Images = Annotated[
@@ -96,28 +95,25 @@ def annotate(
     Every input gets a row; one that cannot be decoded is a row that says why. The same command, given again, resumes
     a stopped run, or updates the annotations: new, changed and deleted images.
     """
-    with cli_errors():
-        from aaam_pipeline.annotate import inputs, runner
-        from aaam_pipeline.cli.render import reporter
+    from aaam_pipeline.annotate import inputs, runner
+    from aaam_pipeline.cli.render import reporter
 
-        given = context.params
-        options = _fill(Options, given)._replace(assignment=_fill(Assignment, given))
-        selection = _fill(Selection, given)
-        skipped: Counter[str] = Counter()
-        bundle = defaults.model(model)
-        found = inputs.find(images, selection, skipped)
-        with reporter(quiet) as report:
-            if dry_run:
-                counts = runner.preview(found, bundle, out, options, report, skipped)
-                print(counts if counts.todo or counts.deleted else "nothing to do")
-                return
-            made = runner.annotate(found, bundle, out, options, report, skipped)
-            report.info(
-                f"{out}: {made.successes} of {made.inputs} images annotated, {_counts(made.failures, 'failed')}"
-            )
-            if skipped:
-                report.info(f"left out of the inputs: {_counts(skipped, 'names')}")
-            report.info(f"next: aaam-pipe index {out}")
+    given = context.params
+    options = _fill(Options, given)._replace(assignment=_fill(Assignment, given))
+    selection = _fill(Selection, given)
+    skipped: Counter[str] = Counter()
+    bundle = defaults.model(model)
+    found = inputs.find(images, selection, skipped)
+    with reporter(quiet) as report:
+        if dry_run:
+            counts = runner.preview(found, bundle, out, options, report, skipped)
+            print(counts if counts.todo or counts.deleted else "nothing to do")
+            return
+        made = runner.annotate(found, bundle, out, options, report, skipped)
+        report.info(f"{out}: {made.successes} of {made.inputs} images annotated, {_counts(made.failures, 'failed')}")
+        if skipped:
+            report.info(f"left out of the inputs: {_counts(skipped, 'names')}")
+        report.info(f"next: aaam-pipe index {out}")
 
 
 def _fill(kind: type[Kind], given: Mapping[str, Any]) -> Kind:

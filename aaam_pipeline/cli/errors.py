@@ -10,7 +10,6 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import NoReturn
 
 import typer
@@ -19,18 +18,11 @@ from aaam_pipeline.core.errors import AaamError, QuerySyntaxError, UsageError
 from aaam_pipeline.core.logging import logging_configured, printable
 
 INTERRUPTED = 130
-_running = ContextVar("running", default=False)
 
 
 @contextmanager
-def cli_errors(debug: bool | None = None) -> Iterator[None]:
-    """Run a command: what a user can cause ends in one line on stderr; `debug` (or AAAM_DEBUG) shows the traceback."""
-    if _running.get():
-        # the one around it takes care of all
-        yield
-        return
-    token = _running.set(True)
-    debug = bool(os.environ.get("AAAM_DEBUG")) if debug is None else debug
+def cli_errors() -> Iterator[None]:
+    """Run a command, with its logs: what a user can cause ends in one line on stderr; AAAM_DEBUG adds the traceback."""
     try:
         with logging_configured():
             yield
@@ -38,30 +30,28 @@ def cli_errors(debug: bool | None = None) -> Iterator[None]:
     except (typer.Exit, SystemExit):
         raise
     except KeyboardInterrupt:
-        _fail(INTERRUPTED, "interrupted; what was finished is kept, run the same command again to resume", debug)
+        _fail(INTERRUPTED, "interrupted; what was finished is kept, run the same command again to resume")
     except BrokenPipeError:
         # the reader went away (`| head`): not an error, and Python must not complain about it while it shuts down
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     except QuerySyntaxError as error:
         message, *lines = str(error).split("\n")
-        _fail(error.exit_code, message, debug, lines)
+        _fail(error.exit_code, message, lines)
     except AaamError as error:
-        _fail(error.exit_code, str(error), debug)
+        _fail(error.exit_code, str(error))
     except OSError as error:
         path = f"{error.filename}: " if error.filename else ""
         # no disk and no file is at fault there, but what was typed
         wrong = error.errno == errno.ENAMETOOLONG
-        _fail(UsageError.exit_code if wrong else 1, f"{path}{error.strerror or error}", debug)
+        _fail(UsageError.exit_code if wrong else 1, f"{path}{error.strerror or error}")
     except Exception as error:
-        _fail(1, f"unexpected {type(error).__name__}: {error} (a defect: --debug shows where)", debug)
-    finally:
-        _running.reset(token)
+        _fail(1, f"unexpected {type(error).__name__}: {error} (a defect: --debug shows where)")
 
 
-def _fail(code: int, message: str, debug: bool, context: Sequence[str] = ()) -> NoReturn:
+def _fail(code: int, message: str, context: Sequence[str] = ()) -> NoReturn:
     """End with one line; a query that cannot be parsed adds `context`, itself and a caret under the error."""
-    if debug:
+    if os.environ.get("AAAM_DEBUG"):
         traceback.print_exc()
     prefix = "" if code == INTERRUPTED else "error: "
     print(prefix + printable(" ".join(message.split())), *context, sep="\n", file=sys.stderr)

@@ -132,7 +132,7 @@ def maps(
     prepared: Prepared = None,
     device: defaults.Device = "auto",
 ) -> None:
-    """Draw Fig. 5: which places of a picture speak for each of its labels, a row a model.
+    """Draw Fig. 5: which parts of a picture speak for each of its labels, a row a model.
 
     CAM where a network ends in average pooling and a linear layer, Grad-CAM for other heads. Where no images are named,
     they are chosen among the first 256 with two labels or more.

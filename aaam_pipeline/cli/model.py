@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aaam_pipeline.cli import defaults
-from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
 
@@ -77,27 +76,26 @@ def export(
 
     An export that loses too much is refused, and nothing is left of it.
     """
-    with cli_errors():
-        bundle = defaults.model(model)
-        from aaam_pipeline.models.export.manifest import export_dir
-        from aaam_pipeline.models.info import read_info
+    bundle = defaults.model(model)
+    from aaam_pipeline.models.export.manifest import export_dir
+    from aaam_pipeline.models.info import read_info
 
-        info = read_info(bundle)
-        target = out or export_dir(bundle, format.value, precision.value)
-        from aaam_pipeline.cli import render
-        from aaam_pipeline.datasets.prepared import read_split
-        from aaam_pipeline.models.export.publish import ExportRequest, export_bundle
+    info = read_info(bundle)
+    target = out or export_dir(bundle, format.value, precision.value)
+    from aaam_pipeline.cli import render
+    from aaam_pipeline.datasets.prepared import read_split
+    from aaam_pipeline.models.export.publish import ExportRequest, export_bundle
 
-        prepared = data or HERE.prepared(info.dataset)
-        labelled, training_NSS3 = None, None
-        if data or prepared.is_dir():
-            labelled = _labelled_images(prepared, info, split.value)
-            training_NSS3 = read_split(prepared, "train").pixels_NSS3
-        request = ExportRequest(format.value, precision.value, max_map_loss, calibration_images)
-        with render.reporter(quiet) as report:
-            made = export_bundle(bundle, target, request, report, labelled, training_NSS3)
-            _show(made, target, as_json)
-            report.info(f"exported {made.info.model_id} to {render.near(target)}")
+    prepared = data or HERE.prepared(info.dataset)
+    labelled, training_NSS3 = None, None
+    if data or prepared.is_dir():
+        labelled = _labelled_images(prepared, info, split.value)
+        training_NSS3 = read_split(prepared, "train").pixels_NSS3
+    request = ExportRequest(format.value, precision.value, max_map_loss, calibration_images)
+    with render.reporter(quiet) as report:
+        made = export_bundle(bundle, target, request, report, labelled, training_NSS3)
+        _show(made, target, as_json)
+        report.info(f"exported {made.info.model_id} to {render.near(target)}")
 
 
 def _labelled_images(prepared: Path, info: "BundleInfo", split: str) -> "LabelledImages":

@@ -40,7 +40,7 @@ def logging_configured() -> Iterator[None]:
         UsageError: the file cannot be written, or the verbosity is no number.
     """
     logger = logging.getLogger(PACKAGE)
-    handlers, level = _handlers(), logger.level
+    handlers, before = _handlers(), logger.level
     for handler in handlers:
         logger.addHandler(handler)
     if handlers:
@@ -51,11 +51,13 @@ def logging_configured() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        log.error("%s: %s", type(error).__name__, error, exc_info=True)
+        # Ctrl-C, or a reader of stdout that has gone (`| head`): nothing failed
+        level = logging.INFO if isinstance(error, KeyboardInterrupt | BrokenPipeError) else logging.ERROR
+        log.log(level, "%s: %s", type(error).__name__, error, exc_info=level == logging.ERROR)
         raise
     finally:
         log.info("ended after %.2f seconds", time.monotonic() - started)
-        logger.setLevel(level)
+        logger.setLevel(before)
         for handler in handlers:
             logger.removeHandler(handler)
             # a disk that is full was reported when a record could not be written

@@ -108,9 +108,9 @@ def test_without_labelled_images_fp32_is_exported_unmeasured(invoke: Invoke, mod
 
 
 def test_the_data_set_prepared_here_is_found(invoke: Invoke, model: Path, prepared: Path) -> None:
-    place = Path("data/prepared/toy")
-    place.parent.mkdir(parents=True)
-    place.symlink_to(prepared)
+    folder = Path("data/prepared/toy")
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(prepared)
     assert invoke("model", "export", "--model", model).exit_code == 0
     assert read_exported(model.with_name("bce-openvino-fp32")).measured
 

@@ -97,8 +97,8 @@ def rooted(annotated: Path, tmp_path: Path) -> Callable[[str], Path]:
         shutil.copytree(annotated, tmp_path / "ann")
         for part in (tmp_path / "ann").glob("*.parquet"):
             rows = pq.ParquetFile(part).read()
-            place = rows.schema.get_field_index("root")
-            rows = rows.set_column(place, rows.schema.field("root"), pa.array([root] * len(rows)))
+            column = rows.schema.get_field_index("root")
+            rows = rows.set_column(column, rows.schema.field("root"), pa.array([root] * len(rows)))
             writer.write_part(part, rows, 0.0)
         rewrite_json(tmp_path / "ann" / "manifest.json", roots=[root])
         build(tmp_path / "ann", tmp_path / "index", NullReporter())
@@ -123,8 +123,8 @@ def test_every_output_has_the_same_images_in_the_same_order(
     option: str | None, indexed: Path, photos: Path, invoke: Invoke
 ) -> None:
     asked = ("similar", photos / "001.jpg", "--query", "grass|dog", "--index", indexed, "--top", "5")
-    places = invoke(*asked, "--paths").stdout.splitlines()
-    assert len(places) == 5
+    paths = invoke(*asked, "--paths").stdout.splitlines()
+    assert len(paths) == 5
     result = invoke(*asked, *([option] if option else []))
     assert (result.exit_code, result.stderr) == (0, "")
     read = {
@@ -134,7 +134,7 @@ def test_every_output_has_the_same_images_in_the_same_order(
         "-0": lambda text: text.split("\0")[:-1],
         None: lambda text: [line.split("\t")[1] for line in text.splitlines()],
     }
-    assert read[option](result.stdout) == places
+    assert read[option](result.stdout) == paths
 
 
 def test_a_title_says_what_was_asked(indexed: Path, photos: Path, invoke: Invoke, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_names_that_are_not_utf8_are_given_as_they_are_on_disk(tiny_bundle: Path
 
     there = {os.fsencode(tmp_path / "photos" / name) for name in (odd, r"\xff.jpg", "new\nline.jpg")}
     assert set(run("-0").split(b"\0")[:-1]) == there
-    assert sorted(run("--paths")) == sorted(b"".join(place + b"\n" for place in there))
+    assert sorted(run("--paths")) == sorted(b"".join(path + b"\n" for path in there))
     assert {json.loads(line)["path"] for line in run("--json").splitlines()} == {
         r"\xff\xfe.jpg",
         r"\xff.jpg",
@@ -204,7 +204,7 @@ def test_names_that_are_not_utf8_are_given_as_they_are_on_disk(tiny_bundle: Path
     assert len(lines) == 3
     assert any(r"new\x0aline.jpg" in line for line in lines)
     copied = {os.fsencode(path.name)[5:] for path in (tmp_path / "best").iterdir()}
-    assert copied == {place.rpartition(b"/")[2] for place in there}
+    assert copied == {path.rpartition(b"/")[2] for path in there}
     run("--html", "p.html")
     assert (tmp_path / "p.html").read_text().count("data:image/jpeg") == 3
 
