@@ -8,7 +8,7 @@ from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.project import HERE
-from aaam_pipeline.datasets.download import download
+from aaam_pipeline.datasets.registry import download
 
 
 def main(dataset: str, out: Path, params: Path = HERE.params) -> None:

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from aaam_pipeline.core.artifacts import sources_fingerprint
+from aaam_pipeline.core.artifacts import publish, sources_fingerprint, work_folder
 from aaam_pipeline.core.errors import DatasetError, ParamsError, UsageError
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.plugins import call_plugin, load_plugin, plugin_names
@@ -89,6 +89,14 @@ def code_fingerprint(name: str) -> str | None:
     module = inspect.getmodule(plugin) or inspect.getmodule(type(plugin))
     path = Path(inspect.getfile(module)) if module else None
     return sources_fingerprint([path.parent if path.name == "__init__.py" else path])[:16] if path else None
+
+
+def download(name: str, params: ParamsFile, out: Path, report: Reporter) -> None:
+    """Obtain the data set `name`, or a description of where it is, into `out`, which appears only when it is whole."""
+    own = load_params(name, params)
+    work = work_folder(out)
+    get(name).download(own, work, report)
+    publish(work, out)
 
 
 def load_params(name: str, params: ParamsFile) -> Any:

@@ -27,7 +27,7 @@ from aaam_pipeline.training.prediction_tracker import PredictionTracker
 from aaam_pipeline.training.state import HistoryRow, PhaseStatus, TrainJob
 from aaam_pipeline.training.trainer import train
 
-CODE = ("core", "formats", "imaging", "datasets", "metrics", "models", "training")
+CODE = ("core", "formats", "imaging", "datasets/listing.py", "datasets/prepared.py", "metrics", "models", "training")
 
 
 class PhasePaths(NamedTuple):
@@ -170,7 +170,7 @@ def fingerprint(
             "task": [dataset, phase, params.to_dict(settings)],
             "data": content_fingerprint(paths.prepared),
             "start": start,
-            "code": artifacts.sources_fingerprint(package / room for room in CODE),
+            "code": artifacts.sources_fingerprint(package / path for path in CODE),
             "torch": [torch.__version__, context.device.type, context.world_size],
         }
     )

@@ -67,7 +67,7 @@ EDITS = [
     Edit("k", param("scenes.k", 7), f"settings {TRAIN}", AFTER_TRAINING),
     Edit("a data set's size", param("scenes.data.train", 7), "settings download prepare", f"{TRAIN} {AFTER_TRAINING}"),
     Edit("a data set's code", code("datasets/scenes/pen.py"), "settings download prepare", f"{TRAIN} {AFTER_TRAINING}"),
-    Edit("another data set's code", code("datasets/nuswide/labels.py"), "settings"),
+    Edit("another data set's code", code("datasets/nuswide/flickr.py"), "settings"),
     # the same bytes come of it, whatever the number of threads: nothing follows, nothing is trained again
     Edit("threads that decode", code("datasets/decode.py"), "settings prepare", f"{TRAIN} {AFTER_TRAINING}"),
     Edit("a triplet miner", code("training/triplets.py"), TRAIN, AFTER_TRAINING),

@@ -11,7 +11,7 @@ from PIL import Image
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.listing import Listing
-from aaam_pipeline.datasets.official.assemble import Counts
+from aaam_pipeline.datasets.official import Counts
 
 COCO_CATEGORIES = {1: "person", 3: "car", 18: "dog", 67: "dining table"}
 COCO_TRAIN, COCO_VAL = 14, 6

@@ -7,9 +7,9 @@ from PIL import Image
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import corel5k
+from aaam_pipeline.datasets.copies import find_root
 from aaam_pipeline.datasets.corel5k import Params
 from aaam_pipeline.datasets.listing import Listing
-from aaam_pipeline.datasets.roots import find_root
 
 WORDS = ["city", "sky", "sun", "tiger", "water", "unused"]
 # `tiger` occurs in training only, `water` in test only

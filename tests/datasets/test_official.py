@@ -11,7 +11,7 @@ from datasets.standins import COUNTS, MAKERS, labels_by_id, listed
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
-from aaam_pipeline.datasets.official.assemble import Counts
+from aaam_pipeline.datasets.official import Counts
 
 
 @pytest.fixture(params=MAKERS)

@@ -8,7 +8,7 @@ from aaam_pipeline.core.errors import DatasetError, UsageError
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
-from aaam_pipeline.datasets.download import download
+from aaam_pipeline.datasets.registry import download
 
 
 @pytest.mark.parametrize("name", registry.BUILT_IN)

@@ -15,9 +15,9 @@ from aaam_pipeline.annotate import embedding, inputs, runner
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
-from aaam_pipeline.datasets.download import download
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.datasets.prepared import read_split
+from aaam_pipeline.datasets.registry import download
 from aaam_pipeline.evaluation.evaluate import evaluate
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.scores import read_scores

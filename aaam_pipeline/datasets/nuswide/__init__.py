@@ -13,17 +13,16 @@ from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets import copies
 from aaam_pipeline.datasets.fetching.archives import NUSWIDE, NUSWIDE_PAGE, NUSWIDE_URLS
 from aaam_pipeline.datasets.fetching.obtain import cache, obtain
 from aaam_pipeline.datasets.listing import Listing
-from aaam_pipeline.datasets.nuswide import flickr, labels
-from aaam_pipeline.datasets.official import copies
-from aaam_pipeline.datasets.official.assemble import Counts, LabelledImage, OfficialLists, OfficialParams, assemble
-from aaam_pipeline.datasets.official.lines import read_lines
-from aaam_pipeline.datasets.roots import find_root
+from aaam_pipeline.datasets.nuswide import flickr
+from aaam_pipeline.datasets.official import Counts, LabelledImage, OfficialLists, OfficialParams, assemble
 
 NAME = "nuswide"
 EXPECTED = Counts(train=125_449, test=83_898, labels=81)
@@ -59,7 +58,7 @@ def download(params: NusWideParams, out: Path, report: Reporter) -> None:
     Raises:
         DatasetError: the copy lacks a file, the photographs cannot be had without you, or the download fails.
     """
-    root = find_root(NAME, params.root, *candidates(CONCEPTS))
+    root = copies.find_root(NAME, params.root, *candidates(CONCEPTS))
     urls = _url_list(root) if params.fetch else None
     if root is None:
         if not params.fetch:
@@ -99,7 +98,7 @@ def official_files(root: Path) -> dict[str, Path]:
     """
     names = [CONCEPTS, *(f"ImageList/{part}Imagelist.txt" for part in PARTS)]
     files = {name: copies.find(NAME, root, candidates(name)) for name in names}
-    concepts = read_lines(files[CONCEPTS], "concept")
+    concepts = copies.read_lines(files[CONCEPTS], "concept")
     for name in (label_file(concept, part) for part in PARTS for concept in concepts):
         files[name] = copies.find(NAME, root, candidates(name))
     return files
@@ -130,14 +129,53 @@ def read(raw: Path, params: NusWideParams) -> Listing:
 
 def read_lists(files: dict[str, Path]) -> OfficialLists:
     """Return the concepts, and the images of the official lists that have one at least."""
-    concepts = tuple(read_lines(files[CONCEPTS], "concept"))
+    concepts = tuple(copies.read_lines(files[CONCEPTS], "concept"))
     parts: list[list[LabelledImage]] = []
     for part in PARTS:
         listed = files[f"ImageList/{part}Imagelist.txt"]
-        ids = labels.read_images(listed)
-        labels_NL = labels.read_labels([files[label_file(concept, part)] for concept in concepts], listed, len(ids))
-        rows = [np.flatnonzero(row) for row in labels_NL]
-        parts.append(
-            [(id, tuple(concepts[index] for index in row)) for id, row in zip(ids, rows, strict=True) if len(row)]
-        )
+        ids = read_images(listed)
+        labels_NL = read_labels([files[label_file(concept, part)] for concept in concepts], listed, len(ids))
+        rows = zip(ids, map(np.flatnonzero, labels_NL), strict=True)
+        parts.append([(id, tuple(concepts[index] for index in row)) for id, row in rows if len(row)])
     return OfficialLists(concepts, *parts)
+
+
+def read_images(path: Path) -> list[str]:
+    """Return the ids in a list of images, in order.
+
+    Raises:
+        DatasetError: a line is not an image, or there twice.
+    """
+    ids = []
+    for number, line in enumerate(copies.read_lines(path, "image"), start=1):
+        id = flickr.image_id(line)
+        if id is None:
+            raise DatasetError(f"{path}, line {number}: not an image like actor\\0001_2124494179.jpg: {line!r}")
+        ids.append(id)
+    return ids
+
+
+def read_labels(files: list[Path], images: Path, count: int) -> NDArray[np.uint8]:
+    """Return the labels (count, L) of the images of a list, as uint8 0 or 1, from the files of L concepts.
+
+    Raises:
+        DatasetError: a file has another number of lines than the list, or a line that is neither 0 nor 1.
+    """
+    labels_NL = np.zeros((count, len(files)), dtype=np.uint8)
+    for column, path in enumerate(files):
+        data = path.read_bytes()
+        flags = data.translate(None, b" \t\r\n")
+        if len(flags) != count or data.rstrip().count(b"\n") != count - 1 or flags.translate(None, b"01"):
+            raise _wrong(path, data, images, count)
+        labels_NL[:, column] = np.frombuffer(flags, dtype=np.uint8) == ord("1")
+    return labels_NL
+
+
+def _wrong(path: Path, data: bytes, images: Path, count: int) -> DatasetError:
+    """Say what is wrong with a file of labels."""
+    lines = [line.strip() for line in data.rstrip().split(b"\n")]
+    for number, line in enumerate(lines, start=1):
+        if line not in (b"0", b"1"):
+            shown = line[:40].decode("utf8", "backslashreplace")
+            return DatasetError(f"{path}, line {number}: neither 0 nor 1: {shown!r}")
+    return DatasetError(f"{path} has {len(lines):,} lines, but {images.name} has {count:,} images")

@@ -5,6 +5,7 @@ the URLs of the large, middle, small and original picture, `null` for those that
 """
 
 import csv
+import re
 from collections.abc import Collection, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,7 +17,6 @@ from aaam_pipeline.core.artifacts import write_bytes
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.http import PermanentError, TransientError, request, with_retries
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.datasets.nuswide.labels import image_id
 
 COLUMNS = 6
 # the middle size first, which most have and is large enough
@@ -26,6 +26,7 @@ LARGEST = 50 * 10**6
 # after so many in a row, the network is at fault and not the photographs
 HOPELESS = 100
 JPEG = b"\xff\xd8"
+IMAGE = re.compile(r"(?:.*[\\/])?([^\\/.][^\\/]*)[\\/](\d+_\d+)\.jpg", re.IGNORECASE)
 
 
 class FlickrPhoto(NamedTuple):
@@ -41,6 +42,12 @@ class FetchOutcome(NamedTuple):
     image_id: str
     reason: str
     transient: bool = False
+
+
+def image_id(listed: str) -> str | None:
+    """Return `actor/0001_2124494179` for an image as lists name it, or None if it is not one."""
+    found = IMAGE.fullmatch(listed)
+    return f"{found[1]}/{found[2]}" if found else None
 
 
 def read_urls(path: Path) -> Iterator[FlickrPhoto]:

@@ -13,9 +13,8 @@ from msgspec import Meta
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets import copies
 from aaam_pipeline.datasets.listing import Example, Listing, hold_out
-from aaam_pipeline.datasets.official import copies
-from aaam_pipeline.datasets.roots import find_root
 
 NAME = "folder"
 
@@ -39,7 +38,7 @@ def download(params: FolderParams, out: Path, report: Reporter) -> None:
     Raises:
         DatasetError: there is no folder or table, a line is wrong, or a picture is not there.
     """
-    root = find_root(NAME, params.root, params.table)
+    root = copies.find_root(NAME, params.root, params.table)
     if root is None or not (root / params.table).is_file():
         raise DatasetError(f"{NAME}: set folder.data.root to the folder of your pictures, which holds {params.table}")
     images = {image: root / image for image in _read_table(root / params.table)}

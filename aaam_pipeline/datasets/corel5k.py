@@ -7,8 +7,8 @@ It is never fetched: the photographs may not be redistributed. Kept are the word
 test (260 with the official files). Validation images are held out of the training list.
 """
 
-import csv
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +17,8 @@ from msgspec import Meta
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets import copies
 from aaam_pipeline.datasets.listing import Example, Listing, hold_out
-from aaam_pipeline.datasets.roots import find_root
 
 FILES = ("words", "training_label", "test_label")
 
@@ -46,14 +46,10 @@ def download(params: Corel5kParams, out: Path, report: Reporter) -> None:
         if not (root / "labels" / name).is_file():
             raise DatasetError(f"{root} is not Corel-5k in its usual layout: no labels/{name}")
         shutil.copyfile(root / "labels" / name, out / "labels" / name)
-    images = sorted(path for path in (root / "images").glob("*/*.jp*g"))
-    if not images:
+    found = copies.write_images(((path.stem, path) for path in sorted((root / "images").glob("*/*.jp*g"))), out)
+    if not found:
         raise DatasetError(f"{root} is not Corel-5k in its usual layout: no images/<folder>/<id>.jpeg")
-    with (out / "images.csv").open("w", newline="") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(["id", "path", "bytes"])
-        rows.writerows([path.stem, path, path.stat().st_size] for path in images)
-    report.info(f"corel5k: {len(images)} images found in {root}")
+    report.info(f"corel5k: {found} images found in {root}")
 
 
 def root_of(params: Corel5kParams) -> Path:
@@ -62,7 +58,7 @@ def root_of(params: Corel5kParams) -> Path:
     Raises:
         DatasetError: neither leads to a folder.
     """
-    if root := find_root("corel5k", params.root, "labels"):
+    if root := copies.find_root("corel5k", params.root, "labels"):
         return root
     raise DatasetError(
         "Corel-5k is never downloaded: set corel5k.data.root or AAAM_DATA_DIR to the folder of your copy"
@@ -76,18 +72,14 @@ def read(raw: Path, params: Corel5kParams) -> Listing:
         DatasetError: a line is damaged, or images that the labels name are missing.
     """
     words = [line.strip() for line in (raw / "labels" / "words").read_text().splitlines() if line.strip()]
-    with (raw / "images.csv").open(newline="") as stream:
-        paths = {row["id"]: Path(row["path"]) for row in csv.DictReader(stream)}
+    paths = copies.read_images("corel5k", raw)
     training = _read_labels(raw / "labels" / "training_label", words)
     test = _read_labels(raw / "labels" / "test_label", words)
     missing = [image for image in (*training, *test) if image not in paths]
     if missing:
         raise DatasetError(f"Corel-5k: {len(missing)} images are missing, the first is {missing[0]}; check your copy")
-
-    def used(labels: dict[str, list[str]]) -> set[str]:
-        return {word for words_of_image in labels.values() for word in words_of_image}
-
-    kept = used(training) & used(test)
+    in_training, in_test = (set(chain.from_iterable(labels.values())) for labels in (training, test))
+    kept = in_training & in_test
 
     def examples(labels: dict[str, list[str]]) -> list[Example]:
         return [Example(image, paths[image], tuple(w for w in of if w in kept)) for image, of in labels.items()]

@@ -1,6 +1,7 @@
 """What the data sets with an official split of training and test images share: settings, counts, assembling."""
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -57,9 +58,16 @@ def assemble(
     Raises:
         DatasetError: an image is listed twice; or the copy is not of the `expected` size and may not be partial.
     """
-    missing: list[str] = []
-    train, test = (_found(images, locate, missing) for images in (lists.train, lists.test))
-    _refuse_twins(dataset, [*lists.train, *lists.test])
+    listed = [*lists.train, *lists.test]
+    paths = {image_id: locate(image_id) for image_id, _ in listed}
+    if len(paths) < len(listed):
+        twin = next(id for id, count in Counter(id for id, _ in listed).items() if count > 1)
+        raise DatasetError(f"{dataset}: image {twin} is in training and in test")
+    missing = tuple(image_id for image_id, path in paths.items() if path is None)
+    train, test = (
+        [Example(image_id, path, labels) for image_id, labels in images if (path := paths[image_id])]
+        for images in (lists.train, lists.test)
+    )
     note = _difference(Counts(len(train), len(test), len(lists.labels)), expected, missing)
     if note and not params.allow_partial:
         raise DatasetError(
@@ -68,30 +76,10 @@ def assemble(
         )
     kept, val = hold_out(dataset, train, params.val, params.seed)
     splits = {"train": kept, "val": val, "test": test}
-    return Listing(lists.labels, splits, tuple(missing), f"{dataset}: {note}; what is there is used" if note else "")
+    return Listing(lists.labels, splits, missing, f"{dataset}: {note}; what is there is used" if note else "")
 
 
-def _found(images: Iterable[LabelledImage], locate: Callable[[str], Path | None], missing: list[str]) -> list[Example]:
-    """Return the images that are there, and add the ids of the others to `missing`."""
-    examples = []
-    for image_id, labels in images:
-        path = locate(image_id)
-        if path is None:
-            missing.append(image_id)
-        else:
-            examples.append(Example(image_id, path, labels))
-    return examples
-
-
-def _refuse_twins(dataset: str, images: Iterable[LabelledImage]) -> None:
-    seen: set[str] = set()
-    for image_id, _ in images:
-        if image_id in seen:
-            raise DatasetError(f"{dataset}: image {image_id} is in training and in test")
-        seen.add(image_id)
-
-
-def _difference(found: Counts, expected: Counts, missing: list[str]) -> str:
+def _difference(found: Counts, expected: Counts, missing: Sequence[str]) -> str:
     """Say in what a copy differs from the data set; empty if in nothing."""
     parts = [
         f"{ours:,} {name} instead of {theirs:,}"

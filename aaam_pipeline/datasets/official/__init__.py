@@ -1,1 +1,0 @@
-"""What the data sets with an official split share: describing a copy, reading its lists, checking its counts."""
