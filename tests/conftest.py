@@ -200,6 +200,7 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
         "AAAM_DEBUG",
         "AAAM_LOG_FILE",
         "AAAM_VERBOSE",
+        "AAAM_QUIET",
         "AAAM_NO_CONFIG",
         "AAAM_MODEL",
         "AAAM_INDEX",

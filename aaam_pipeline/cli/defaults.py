@@ -41,7 +41,9 @@ Words = Annotated[
     Path | None,
     typer.Option(help="Words file: synonyms and parents, instead of the shipped ones.", envvar=WORDS),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks on stderr.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no remarks on stderr.", envvar="AAAM_QUIET")
+]
 
 
 def newest_model() -> Path | None:

@@ -189,7 +189,7 @@ def test_a_typed_format_wins_over_one_in_a_file(tmp_path: Path, indexed: Path, i
 
 def test_settings_reach_help_logs_and_the_words_file(tmp_path: Path, invoke: Invoke) -> None:
     (tmp_path / "w.yaml").write_text("# mine\nsynonyms: {}\n")
-    (tmp_path / "aaam.toml").write_text('log-file = "run.log"\nwords = "w.yaml"\n[search]\ntop = 77\n')
+    (tmp_path / "aaam.toml").write_text('quiet = true\nlog-file = "run.log"\nwords = "w.yaml"\n[search]\ntop = 77\n')
     assert "default: 77" in invoke("search", "--help").stdout
     result = invoke("labels", "--words")
     assert result.stdout == (tmp_path / "w.yaml").read_text(), result.stderr
