@@ -5,6 +5,7 @@ parts of annotations (their stats), compared methods (their metrics), phases of 
 (a mark each), a file that is being downloaded (its length), photographs that are gone (a table that people read).
 """
 
+import logging
 import os
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -12,6 +13,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from aaam_pipeline.core.artifacts import write_bytes
+
+log = logging.getLogger(__name__)
 
 Entry = TypeVar("Entry")
 
@@ -38,11 +41,13 @@ class Journal(Generic[Entry]):
             head, *lines = path.read_bytes().split(b"\n")[:-1]
             entries = [msgspec.json.decode(line, type=kind) for line in lines]
             if msgspec.json.decode(head) != identity:
+                log.info("%s is of other work, which is done anew", path)
                 return None
         except (FileNotFoundError, ValueError):
             return None
         # the next entry must begin a line
         write_bytes(path, b"".join(line + b"\n" for line in (head, *lines)))
+        log.info("%s: %d steps of an earlier run are kept", path, len(entries))
         return cls(path, entries)
 
     def append(self, entry: Entry) -> None:

@@ -4,6 +4,7 @@
 is equal, byte for byte, for equal training, so it carries no date.
 """
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from aaam_pipeline.core.artifacts import file_sha256, publish, work_folder, writ
 from aaam_pipeline.core.errors import DeviceError, IntegrityError
 from aaam_pipeline.models.info import FORMAT, VERSION, BundleInfo, read_info
 from aaam_pipeline.models.network import Network
+
+log = logging.getLogger(__name__)
 
 __all__ = ["FORMAT", "VERSION", "Bundle", "BundleInfo", "choose_device", "load", "read_info", "save"]
 
@@ -72,7 +75,11 @@ def choose_device(name: str) -> torch.device:
         DeviceError: the name is none of these, or the machine has no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        log.info(
+            "device auto: %s", torch.cuda.get_device_name() if name == "cuda" else "cpu, torch finds no GPU to use"
+        )
+        return torch.device(name)
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -6,6 +6,7 @@ Images are dealt out in turn: process r has those in rows r, r + P, r + 2P ... o
 whole batch of all processes, so the loss is that of one process with the same batch.
 """
 
+import logging
 import os
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.models import Network, bundle
+
+log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
@@ -38,6 +41,7 @@ class DistributedContext:
             if device != "cpu" and torch.cuda.is_available():
                 device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         self.device = bundle.choose_device(device)
+        log.info("process %d of %d, on %s", self.rank, self.world_size, self.device)
         if self.world_size > 1 and not dist.is_initialized():
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)

@@ -47,6 +47,13 @@ def test_help_of_a_command_names_all_its_options(name: str, invoke: Invoke) -> N
             assert max(parameter.opts, key=len) in result.stdout
 
 
+@pytest.mark.parametrize("name", [name for name, command in commands() if not hasattr(command, "commands")])
+def test_every_command_takes_the_options_of_the_program(name: str, invoke: Invoke) -> None:
+    result = invoke(*name.split(), "-vv", "--debug", "--log-file", "x.log", "--help")
+    assert result.exit_code == 0
+    assert "--log-file" not in result.stdout
+
+
 def test_version_is_printed(invoke: Invoke) -> None:
     result = invoke("--version")
     assert (result.exit_code, result.stdout) == (0, f"aaam-pipe {__version__}\n")

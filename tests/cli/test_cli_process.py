@@ -174,6 +174,7 @@ def test_ctrl_c_while_torch_is_loading_exits_130_without_a_traceback(
         ("search grass", 0),
         ("search zebra", 2),
         ("labels", 0),
+        ("-v config", 0),
         ("similar photos/001.png", 0),
         ("similar ../{name}/photos/001.png --not photos/002.png --query grass --html {tmp}/page.html", 0),
         ("similar gone.png", 2),
