@@ -11,7 +11,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from aaam_pipeline.core.errors import DatasetError, UsageError
 Features = NDArray[np.float32]
 Targets = NDArray[np.uint8]
 Scores = NDArray[np.float32]
+Wide = NDArray[np.float64]
 # rows of memory-mapped features that are looked at together: 64 MB of VGG16's
 BLOCK = 4096
 
@@ -120,6 +121,33 @@ def blocks(*arrays: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
     """Yield views of the same rows of several arrays, at most `BLOCK` rows together."""
     for first in range(0, len(arrays[0]), BLOCK):
         yield tuple(array[first : first + BLOCK] for array in arrays)
+
+
+class Scale(NamedTuple):
+    """Mean and deviation of each feature, (D,); the deviation of a constant feature is 1."""
+
+    mean_D: Wide
+    deviation_D: Wide
+
+    def __call__(self, features_BD: Features) -> Features:
+        """Return standardised features."""
+        scaled: Features = ((features_BD - self.mean_D) / self.deviation_D).astype(np.float32)
+        return scaled
+
+    def folded(self, weights_DL: Wide, biases_L: Wide) -> tuple[Wide, Wide]:
+        """Return the weights and biases that do to features what the given ones do to standardised features."""
+        inner_DL = weights_DL / self.deviation_D[:, None]
+        return inner_DL, biases_L - self.mean_D @ inner_DL
+
+
+def standardisation(features_ND: Features) -> Scale:
+    """Return mean and deviation of training features, in two passes over them."""
+    mean_D: Wide = np.asarray(features_ND.mean(0, dtype=np.float64))
+    squares_D = np.zeros_like(mean_D)
+    for (block,) in blocks(features_ND):
+        squares_D += np.square(block - mean_D).sum(0)
+    deviation_D = np.sqrt(squares_D / len(features_ND))
+    return Scale(mean_D, np.where(deviation_D > 0, deviation_D, 1))
 
 
 def check_names(owner: str, params: dict[str, Any], known: list[str]) -> None:

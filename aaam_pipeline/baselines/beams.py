@@ -58,7 +58,10 @@ def search(step: Step, state: State, images: int, labels: int, width: int, longe
     last_M = torch.full((images * width,), labels, device=device)
     for position in range(longest):
         logits_M, state = step(state, last_M)
-        log_q_BWl = _next(logits_M.view(images, width, labels + 1), beam.used_BWL)
+        # of the next label or the end, without the labels that are used
+        logits_BWl = logits_M.view(images, width, labels + 1).clone()
+        logits_BWl[:, :, :labels].masked_fill_(beam.used_BWL, -torch.inf)
+        log_q_BWl = logits_BWl.log_softmax(2)
         share_BW = beam.log_p_BW.softmax(1) * ~beam.ended_BW
         present_BL += torch.einsum("bw,bwl->bl", share_BW, log_q_BWl[:, :, :labels].exp())
         beam, from_BW = _grow(beam, log_q_BWl, position)
@@ -69,13 +72,6 @@ def search(step: Step, state: State, images: int, labels: int, width: int, longe
         if bool(beam.ended_BW.all()):
             break
     return Beams(beam.labels_BWT, beam.log_p_BW, present_BL.clamp(max=1))
-
-
-def _next(logits_BWl: Tensor, used_BWL: Tensor) -> Tensor:
-    """Return log-probabilities of the next label or the end, without the labels that are used."""
-    masked_BWl = logits_BWl.clone()
-    masked_BWl[:, :, :-1].masked_fill_(used_BWL, -torch.inf)
-    return masked_BWl.log_softmax(2)
 
 
 def _grow(beam: _Hypotheses, log_q_BWl: Tensor, position: int) -> tuple[_Hypotheses, Tensor]:

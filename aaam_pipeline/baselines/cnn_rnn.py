@@ -35,9 +35,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from aaam_pipeline.baselines import beams
-from aaam_pipeline.baselines.base import Features, Targets
+from aaam_pipeline.baselines.base import Features, Targets, standardisation
 from aaam_pipeline.baselines.networks import GradientMethod
-from aaam_pipeline.baselines.scaling import standardisation
 from aaam_pipeline.core.errors import UsageError
 
 IGNORED = -100

@@ -112,7 +112,8 @@ def compare(
         create(name, **selection.settings.get(name, {}))
     check_criterion(selection.criterion or CRITERIA[0])
     features = read_manifest(paths.features)
-    identity = [features.hash, k, selection.criterion, _code(), _versions()]
+    code = sources_fingerprint(Path(aaam_pipeline.__file__).parent / room for room in CODE)
+    identity = [features.hash, k, selection.criterion, code, _versions()]
     results = []
     with exclusive(paths.work):
         for name in known:
@@ -173,10 +174,6 @@ def in_process(work: Callable[..., Result], *arguments: Any) -> Result:
             return pool.submit(work, *arguments).result()
         except BrokenProcessPool:
             raise AaamError("its process was killed, for memory most likely") from None
-
-
-def _code() -> str:
-    return sources_fingerprint(Path(aaam_pipeline.__file__).parent / room for room in CODE)
 
 
 def _threads() -> int:

@@ -6,7 +6,7 @@ Pattern Recognition 71, 2017. The space, its equations and their deviations: sem
 Shapes: N training images, B images of a block, D features, L labels, E dimensions of the space.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,22 +22,8 @@ from aaam_pipeline.core.errors import UsageError
 KAPPAS = [0.3, 1.0, 3.0]
 
 
-@dataclass(eq=False, kw_only=True)
-class _InSpace(Method):
-    """What both share: the hyper-parameters of the space.
-
-    kernel: between images, `rbf`, `linear` or `chi2` (for features that are not negative; many times slower). kappa:
-    strength of the regularisation. power: of the correlations that coordinates are multiplied by. landmarks: of
-    Nystroem's approximation, above 20,000 training images. unit: scale features to unit length first. seed: of the
-    landmarks.
-    """
-
-    kernel: str = "rbf"
-    kappa: float = 1.0
-    power: float = 1.0
-    landmarks: int = 4000
-    unit: bool = True
-    seed: int = 1
+class _InSpace(SpaceSettings, Method):
+    """What both share: the settings of the space are hyper-parameters."""
 
     def plan(self, images: int, dimension: int, labels: int) -> str:
         """Return what the kernel takes, or that it is approximated."""
@@ -46,7 +32,7 @@ class _InSpace(Method):
         return f"kernel CCA: above {EXACT:,} training images approximated, Nystroem with {self.landmarks:,} landmarks"
 
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
-        settings = SpaceSettings(self.kernel, self.kappa, self.power, self.landmarks, self.unit, self.seed)
+        settings = SpaceSettings(**{each.name: getattr(self, each.name) for each in fields(SpaceSettings)})
         self.space_ = space_of(features_ND, targets_NL, settings)
         self.correlations_ = self.space_.correlations_E
 

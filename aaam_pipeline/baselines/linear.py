@@ -18,8 +18,7 @@ from scipy.linalg import solve
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from aaam_pipeline.baselines.base import Features, Method, Targets, blocks
-from aaam_pipeline.baselines.scaling import Wide, standardisation
+from aaam_pipeline.baselines.base import Features, Method, Targets, Wide, blocks, standardisation
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.calibration import sigmoid
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from aaam_pipeline.baselines.base import Features, Method, Targets
-from aaam_pipeline.baselines.scaling import Scale, standardisation
+from aaam_pipeline.baselines.base import Features, Method, Scale, Targets, standardisation
 from aaam_pipeline.core.errors import TrainingError, UsageError
 from aaam_pipeline.core.seeding import derive
 from aaam_pipeline.formats.calibration import sigmoid

@@ -29,7 +29,7 @@ Deviations, with reasons:
 """
 
 import hashlib
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,8 +95,15 @@ class Kernel:
         return np.asarray(np.maximum(distances_MN, 0, out=distances_MN), np.float32)
 
 
-class SpaceSettings(NamedTuple):
-    """What a space depends on beside the data."""
+@dataclass(eq=False, kw_only=True)
+class SpaceSettings:
+    """What a space depends on beside the data.
+
+    kernel: between images, `rbf`, `linear` or `chi2` (for features that are not negative; many times slower). kappa:
+    strength of the regularisation. power: of the correlations that coordinates are multiplied by. landmarks: of
+    Nystroem's approximation, above 20,000 training images. unit: scale features to unit length first. seed: of the
+    landmarks.
+    """
 
     kernel: str = "rbf"
     kappa: float = 1.0

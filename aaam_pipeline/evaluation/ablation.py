@@ -62,15 +62,17 @@ def summarise(datasets: Sequence[str], scores: Path, reports: Path, page: Path) 
     text = page.read_text(encoding="utf8") if page.exists() else INTRODUCTION
     for name in datasets:
         runs = _read(scores / name / "ablation")
-        test = {
-            variant: {seed: metrics.evaluate(each.scores_NL, each.targets_NL, each.k) for seed, each in of.items()}
-            for variant, of in runs.items()
-        }
-        val = {
-            variant: {seed: _validation(scores / name / "ablation" / variant / f"{seed}.json") for seed in of}
-            for variant, of in runs.items()
-        }
-        _write_csv(reports / name / "ablation.csv", {"val": val, "test": test})
+        test, val = {}, {}
+        for variant, of in runs.items():
+            test[variant] = {seed: metrics.evaluate(run.scores_NL, run.targets_NL, run.k) for seed, run in of.items()}
+            val[variant] = {seed: _validation(scores / name / "ablation" / variant / f"{seed}.json") for seed in of}
+        rows = [
+            [variant, seed, split, *(round(found[column], 6) for column in COLUMNS)]
+            for split, variants in (("val", val), ("test", test))
+            for variant, seeds in variants.items()
+            for seed, found in seeds.items()
+        ]
+        write_csv(reports / name / "ablation.csv", [["variant", "seed", "split", *COLUMNS], *rows])
         tables = [_overall("Test split", test), _overall("Validation split, by which settings were chosen", val)]
         text = _with_tables(text, name, "\n".join([*tables, _by_difficulty(runs)]), page)
     write_bytes(page, text.encode())
@@ -94,15 +96,6 @@ def _validation(path: Path) -> Metrics:
         raise IntegrityError(f"{path} is missing or damaged: {error}") from None
 
 
-def _write_csv(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Metrics]]]) -> None:
-    rows: list[list[str | float]] = [["variant", "seed", "split", *COLUMNS]]
-    for split, variants in found.items():
-        for variant, seeds in variants.items():
-            for seed, metrics_of in seeds.items():
-                rows.append([variant, seed, split, *(round(metrics_of[name], 6) for name in COLUMNS)])
-    write_csv(path, rows)
-
-
 def _overall(title: str, found: Mapping[str, Mapping[int, Metrics]]) -> str:
     columns = {variant: [_column(of, name) for name in COLUMNS] for variant, of in found.items()}
     return _table(f"**{title}**, {len(found[BASELINE])} seeds", list(COLUMNS.values()), columns)
@@ -110,7 +103,10 @@ def _overall(title: str, found: Mapping[str, Mapping[int, Metrics]]) -> str:
 
 def _by_difficulty(runs: Mapping[str, Mapping[int, ScoredSplit]]) -> str:
     """Return a table of the mean AP of the easy, middling and hard third of the labels, by the baseline's own AP."""
-    ap = {variant: _label_ap(of) for variant, of in runs.items()}
+    ap = {
+        variant: np.stack([metrics.average_precision(run.scores_NL, run.targets_NL) for run in of.values()])
+        for variant, of in runs.items()
+    }
     first = next(iter(runs[BASELINE].values()))
     present = np.flatnonzero(first.targets_NL.any(0))
     order = present[np.argsort(-ap[BASELINE].mean(0)[present], kind="stable")]
@@ -129,10 +125,6 @@ def _table(caption: str, heads: Sequence[str], columns: Mapping[str, Sequence[Co
             gains = [ours - theirs for ours, theirs in zip(columns[variant], columns[BASELINE], strict=True)]
             rows.append([f"{title}, gain over BCE", *map(_gain, gains)])
     return "\n".join([f"\n{caption}", "", *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def _label_ap(splits: Mapping[int, ScoredSplit]) -> NDArray[np.float64]:
-    return np.stack([metrics.average_precision(each.scores_NL, each.targets_NL) for each in splits.values()])
 
 
 def _column(found: Mapping[int, Metrics], name: str) -> Column:

@@ -52,7 +52,9 @@ def evaluate(scores: Mapping[str, Path], out: Path, validation: Mapping[str, Pat
 def _method(split: ScoredSplit, out: Path, name: str, setting: NeighbourSetting | None) -> Metrics:
     """Write the tables of a method, and return its metrics."""
     calibrated_NL = calibrate(split.scores_NL, split.calibration)
-    _write_labels(split, out / "per_label" / name)
+    table = metrics.per_label(split.scores_NL, split.targets_NL, split.k)
+    rows = zip(split.labels, *map(_rounded, table.values()), strict=True)
+    write_csv(out / "per_label" / name, [["label", *table], *rows])
     values = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
     values |= _reliability(calibrated_NL, split, out / "reliability" / name)
     if split.calibration:
@@ -62,11 +64,6 @@ def _method(split: ScoredSplit, out: Path, name: str, setting: NeighbourSetting 
     if setting:
         values |= _with_neighbours(calibrated_NL, split, setting)
     return {key: value if isinstance(value, int) else round(value, DIGITS) for key, value in values.items()}
-
-
-def _write_labels(split: ScoredSplit, path: Path) -> None:
-    table = metrics.per_label(split.scores_NL, split.targets_NL, split.k)
-    write_csv(path, [["label", *table], *zip(split.labels, *map(_rounded, table.values()), strict=True)])
 
 
 def _reliability(scores_NL: Scores, split: ScoredSplit, path: Path) -> Metrics:

@@ -120,7 +120,8 @@ def read(name: str, sources: Sources, baseline: str | None = None, ours: str | N
     """
     files = _files(sources.scores / name)
     if not files:
-        raise UsageError(f"no scores of {name}: no {sources.scores / name}/*.parquet; known: {_known(sources)}")
+        known = ", ".join(datasets(sources))
+        raise UsageError(f"no scores of {name}: no {sources.scores / name}/*.parquet; known: {known}")
     chosen = _choose(files, baseline, "bce", 0), _choose(files, ours, "hard", -1)
     attention = _has_attention(sources.params, name)
     first, methods, pairs = next(iter(files)), {}, {}
@@ -169,13 +170,6 @@ def _choose(files: Iterable[str], named: str | None, usual: str, else_index: int
         if each in known:
             return each
     raise UsageError(f"no scores of a method {named!r}; known: {', '.join(known)}")
-
-
-def _known(sources: Sources) -> str:
-    try:
-        return ", ".join(datasets(sources))
-    except UsageError:
-        return "none"
 
 
 def _has_attention(params: ParamsFile | None, name: str) -> bool:

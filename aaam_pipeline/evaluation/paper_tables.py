@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from aaam_pipeline.evaluation.ablation import VARIANTS, Spread
+from aaam_pipeline.evaluation.ablation import VARIANTS
 from aaam_pipeline.evaluation.document import NONE, Column, Table, percent, signed
 from aaam_pipeline.evaluation.inputs import COMPARE, Inputs, Statistics
 from aaam_pipeline.evaluation.paper import METRICS, Printed, paper
@@ -28,18 +28,15 @@ def table_1(reports: Sequence[Inputs], elsewhere: Mapping[str, str]) -> Table:
     """Return Table 1 of the data sets of a report, and of others of the paper that are not in it, with the reason."""
     columns, parts = [Column("", text=True)], [list(STATISTICS)]
     notes: dict[str, list[str]] = {}
-    known = [(each.title, paper().printed(each.name), each.statistics, _no_pictures(each)) for each in reports]
+    known = [(each.title, paper().printed(each.name), each.statistics, _not_counted(each)) for each in reports]
     missing = [(paper().datasets[name].title, paper().datasets[name], None, why) for name, why in elsewhere.items()]
     for title, printed, statistics, why in [*known, *missing]:
         names = COMPARED if printed and statistics else ("printed",) if printed else ("ours",)
         columns += [Column(name, title) for name in names]
         theirs, ours = _printed_statistics(printed), _our_statistics(statistics)
-        if printed:
-            parts.append([_number(value) for value in theirs])
-        if statistics or not printed:
-            parts.append([_number(value) for value in ours])
-        if printed and statistics:
-            parts.append([_difference(one, other) for one, other in zip(ours, theirs, strict=True)])
+        differences = [_difference(one, other) for one, other in zip(ours, theirs, strict=True)]
+        cells = {"printed": map(_number, theirs), "ours": map(_number, ours), "diff.": differences}
+        parts += [list(cells[name]) for name in names]
         if not statistics:
             notes.setdefault(why, []).append(title)
         elif statistics.lost:
@@ -86,8 +83,9 @@ def _found(report: Inputs) -> dict[str, Row]:
         title = method.title if method.title not in found else f"{method.title} ({method.name})"
         found[title] = (method.metrics, None, f"{method.name}.parquet")
     for title, spread in report.ablation.items():
+        seeds = f"{spread.seeds} seeds" if spread.seeds > 1 else "one seed"
         key = title if title not in found else f"{title} (ablation)"
-        found[key] = (spread.mean, spread.deviation, f"ablation.csv, {_seeds(spread)}")
+        found[key] = (spread.mean, spread.deviation, f"ablation.csv, {seeds}")
     return found
 
 
@@ -128,27 +126,21 @@ def _why(report: Inputs, title: str) -> str:
 
 
 def _note(report: Inputs, printed: Printed | None, found: Mapping[str, Row]) -> str:
-    notes = [f"Percent. Sources: *.parquet in {report.sources.scores / report.name},"]
-    notes.append(f"ablation.csv in {report.sources.ablations / report.name}.")
+    scores, ablation = report.sources.scores / report.name, report.sources.ablations / report.name
+    notes = [f"Percent. Sources: *.parquet in {scores}, ablation.csv in {ablation}."]
     if printed is None:
         notes.append(f"The paper has no results on {report.name}.")
     elif printed.k != report.k:
         notes.append(f"The paper has k = {printed.k}.")
     if any(deviations for _, deviations, _ in found.values()):
         notes.append("±: the standard deviation over seeds.")
-    if not report.ours.title.startswith("AAAM"):
-        return " ".join(notes)
-    notes.append(
-        "AAAM is BCE + TM + Self-Attention after the hard phase; BCE + Self-Attention is the network after bce."
-    )
+    if report.ours.title.startswith("AAAM"):
+        notes.append("AAAM is BCE + TM + Self-Attention after the hard phase;")
+        notes.append("BCE + Self-Attention is the network after bce.")
     return " ".join(notes)
 
 
-def _seeds(spread: Spread) -> str:
-    return f"{spread.seeds} seeds" if spread.seeds > 1 else "one seed"
-
-
-def _no_pictures(report: Inputs) -> str:
+def _not_counted(report: Inputs) -> str:
     return f"not counted: no {report.sources.prepared / report.name}"
 
 

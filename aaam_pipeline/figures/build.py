@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.datasets.prepared import Split, read_labels, read_split
-from aaam_pipeline.figures import map_groups, prediction_paths, score_bars, style
-from aaam_pipeline.figures.activation_maps import activation_maps
+from aaam_pipeline.figures import activation_maps, prediction_paths, score_bars, style
 from aaam_pipeline.figures.pictures import find_rows, order_by_rise, show
 from aaam_pipeline.formats.recordings import join, read_recording
 from aaam_pipeline.formats.scores import read_scores
@@ -106,7 +105,7 @@ def draw_maps(models: Mapping[str, Path], request: FigureRequest, labels: int = 
             raise IntegrityError(f"{each.folder} was trained on other labels or sizes than {request.prepared} has")
     rows = find_rows(test.image_ids, request.images, "test image") or _order_by_rise(loaded, test)[: request.number]
     groups = [_group(loaded, test, row, vocabulary, labels) for row in rows]
-    return style.save(map_groups.draw(groups, list(models)), request.out, request.formats)
+    return style.save(activation_maps.draw(groups, list(models)), request.out, request.formats)
 
 
 def _pictures(request: FigureRequest, image_ids: Sequence[str]) -> list[NDArray[np.uint8]]:
@@ -153,17 +152,17 @@ def _input(model: bundle.Bundle, test: Split, rows_B: NDArray[np.intp]) -> torch
 
 def _group(
     models: Sequence[bundle.Bundle], test: Split, row: int, vocabulary: Sequence[str], limit: int
-) -> map_groups.ImageMaps:
+) -> activation_maps.ImageMaps:
     """Compute the maps of an image's labels; of more than `limit` those whose score differs most between the models."""
     relevant = np.flatnonzero(test.targets_NL[row])
     inputs = [_input(model, test, np.array([row])) for model in models]
     results = [
-        activation_maps(model.network, images_13SS, relevant.tolist())
+        activation_maps.activation_maps(model.network, images_13SS, relevant.tolist())
         for model, images_13SS in zip(models, inputs, strict=True)
     ]
     scores = [probabilities_1L[0].cpu().numpy()[relevant] for _, probabilities_1L in results]
     shown = np.sort(np.argsort(-(scores[-1] - scores[0]), kind="stable")[:limit])
-    return map_groups.ImageMaps(
+    return activation_maps.ImageMaps(
         show(test, row),
         [vocabulary[label] for label in relevant[shown]],
         [maps_1KHW[0].cpu().numpy()[shown] for maps_1KHW, _ in results],

@@ -39,12 +39,7 @@ class PathRow(NamedTuple):
 def draw(
     paths: Sequence[PathRow], pictures: Sequence[NDArray[np.uint8]], positions: Sequence[int], irrelevant: int = 3
 ) -> Figure:
-    """Draw the images at `positions` of the recordings, with their `pictures` above.
-
-    Raises:
-        IntegrityError: the recordings are not of the same images and labels.
-    """
-    check_alike(paths)
+    """Draw the images at `positions` of recordings that are `check_alike`, with their `pictures` above."""
     first = paths[0].recording
     shown = [_shown(paths, position, irrelevant) for position in positions]
     names = [style.short(first.labels[label]) for labels in shown for label in labels]

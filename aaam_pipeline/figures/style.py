@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from aaam_pipeline.core.artifacts import write_bytes
 
 # inches
-ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16
+TWO_COLUMNS = 7.16
 DPI = 300
 RELEVANT, IRRELEVANT = "#a50f26", "#3f9f7a"
 INK, WEAK, LINE = "#1a1a1a", "#6b6b70", "#c9c9c6"

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import publish, read_json, work_folder, write_json
-from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.artifacts import publish, work_folder, write_bytes
+from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.training.distributed import DistributedContext
@@ -39,10 +39,6 @@ VARIANTS = (
     Variant("bce+tm", attention=False, triplets=True),
     Variant("aaam", attention=True, triplets=True),
 )
-
-
-class _Finished(msgspec.Struct):
-    fingerprint: str
 
 
 def ablate(
@@ -104,11 +100,11 @@ def _train(
             prepared, start, folder / "model", folder / "scores.parquet", folder / "history.csv",
             folder / "paths.parquet", folder / "validation.json", folder / "work",
         )  # fmt: skip
-        print_of = fingerprint(dataset, phase, ours, paths, DistributedContext(device))
-        if _finished(folder) != print_of:
+        finished, identity = folder / "finished", fingerprint(dataset, phase, ours, paths, DistributedContext(device))
+        if not finished.is_file() or finished.read_bytes() != identity.encode():
             report.info(f"{dataset}, {variant.name}, seed {seed}: {phase}")
             run_phase(dataset, phase, ours, paths, device, report)
-            write_json(folder / "finished.json", _Finished(print_of))
+            write_bytes(finished, identity.encode())
         trained.append(paths)
     return trained
 
@@ -121,10 +117,3 @@ def _of_variant(chosen: PhaseSettings, variant: Variant, seed: int, phase: str) 
     if not variant.triplets and phase != "bce":
         phase_params = replace(phase_params, weight=0.0)
     return replace(chosen, model=model, phase=phase_params, train=replace(chosen.train, seed=seed))
-
-
-def _finished(folder: Path) -> str | None:
-    try:
-        return read_json(folder / "finished.json", _Finished, "a finished phase").fingerprint
-    except (IntegrityError, UsageError):
-        return None

@@ -6,9 +6,7 @@ Shapes: N images of a split, L labels.
 import math
 import time
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core.errors import TrainingError
@@ -100,13 +98,13 @@ def train_epoch(job: TrainJob, state: TrainState, forward: Forward, loader: Load
             if status.step % record_every == 0:
                 state.tracker.record(state.network, steps_before + status.step)
             if status.step % CHECK_EVERY == 0:
-                _check_finite(totals, job, status.epoch)
+                _check_finite(totals.sum().item(), job, status.epoch)
                 if any(context.all_gather_object(time.monotonic() - saved > CHECKPOINT_SECONDS)):
                     status.totals = totals.tolist()
                     save_checkpoint(job, state)
                     saved = time.monotonic()
             advance(batch.global_size)
-    _check_finite(totals, job, status.epoch)
+    _check_finite(totals.sum().item(), job, status.epoch)
     return dict(zip(LOSS_METRICS, totals.tolist(), strict=True))
 
 
@@ -114,9 +112,8 @@ def validate(job: TrainJob, state: TrainState, means: HistoryRow) -> None:
     """Add an epoch's row to the history; keep a copy of the weights where they are the best so far."""
     status = state.status
     scores_NL = predict(state.network, job.settings.preprocess, job.val.pixels_NSS3, job.context).scores_NL
-    if np.isnan(scores_NL).any():
-        # the last step of an epoch can ruin weights that no loss was computed with yet
-        raise _not_a_number(job, status.epoch)
+    # the last step of an epoch can ruin weights that no loss was computed with yet
+    _check_finite(float(scores_NL.sum()), job, status.epoch)
     measured = metrics.evaluate(scores_NL, job.val.targets_NL, job.settings.k)
     row: HistoryRow = {"epoch": status.epoch} | means
     status.history.append(row | {f"val_{name}": value for name, value in measured.items()})
@@ -125,13 +122,9 @@ def validate(job: TrainJob, state: TrainState, means: HistoryRow) -> None:
         state.best_weights = {name: each.detach().clone() for name, each in state.network.state_dict().items()}
 
 
-def _check_finite(totals: Tensor, job: TrainJob, epoch: int) -> None:
-    if not math.isfinite(totals.sum().item()):
-        raise _not_a_number(job, epoch)
-
-
-def _not_a_number(job: TrainJob, epoch: int) -> TrainingError:
-    return TrainingError(f"{job.name}: the loss is not a number in epoch {epoch}; lower the learning rates")
+def _check_finite(value: float, job: TrainJob, epoch: int) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(f"{job.name}: the loss is not a number in epoch {epoch}; lower the learning rates")
 
 
 def _line(job: TrainJob, status: PhaseStatus, seconds: float) -> str:
