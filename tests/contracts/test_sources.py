@@ -40,6 +40,20 @@ def test_files_and_functions_stay_readable() -> None:
     assert [each for path in CODE for each in too_long(path)] == []
 
 
+def class_names() -> Iterator[tuple[str, str]]:
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                yield node.name, path.relative_to(REPOSITORY).as_posix()
+
+
+def test_no_two_classes_have_one_name() -> None:
+    where: dict[str, list[str]] = {}
+    for name, path in class_names():
+        where.setdefault(name, []).append(path)
+    assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}
+
+
 def test_the_pattern_knows_a_registry_when_it_sees_one() -> None:
     for host in (
         "py" + "pi.org/project/torch",
