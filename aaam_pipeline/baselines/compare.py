@@ -28,9 +28,9 @@ from aaam_pipeline.baselines.registry import create, names
 from aaam_pipeline.baselines.tuning import CRITERIA, check_criterion
 from aaam_pipeline.baselines.worker import MethodJob, run_method, tune_method
 from aaam_pipeline.core.artifacts import fingerprint, publish, sources_fingerprint, work_folder, write_json
-from aaam_pipeline.core.cores import available_cores
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.params import LabelCount, ParamsFile
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.project import Project

@@ -20,7 +20,7 @@ from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, work
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.locks import exclusive
-from aaam_pipeline.core.memory import keep_freed_memory
+from aaam_pipeline.core.machine import keep_freed_memory
 from aaam_pipeline.core.params import ParamsFile, to_dict
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS

@@ -1,18 +1,6 @@
-"""Where a project's files lie: the one place besides dvc.yaml that knows the layout.
-
-params.yaml                               settings
-data/raw|prepared/<data set>              what `download` and `prepare` leave
-models/<data set>/<phase>                 bundles
-scores/<data set>/<phase>.parquet         test scores; compare/<method>.parquet, ablation/<variant>/<seed>.parquet
-plots/<data set>/<phase>.csv              training curves; paths/<phase>.parquet: recordings
-reports/<data set>                        metrics and tables
-figures/, features/, retrieval/<data set> what the stages of these names write
-annotations, index                        what the commands write in one's own folder
-.aaam/                                    unfinished work and downloads, outside of what DVC deletes
-"""
+"""Where a project's files lie: the one place besides dvc.yaml that knows the layout."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from aaam_pipeline.core.artifacts import newest
@@ -21,41 +9,29 @@ BUNDLES = ("models/*/*/bundle.json", "models/*/bundle.json")
 INDEXES = ("index/manifest.json", "*/index/manifest.json", "retrieval/*/index/manifest.json")
 
 
-@dataclass(frozen=True)
 class Project:
-    """A project's folder, the current one by default. Methods return paths and touch no file, but for `newest_...`."""
+    """A project's folder, the current one by default, and the paths below it; no file is touched but for `newest_...`.
 
-    root: Path = Path()
+    params.yaml                               settings
+    data/raw|prepared/<data set>              what `download` and `prepare` leave
+    models/<data set>/<phase>                 bundles
+    scores/<data set>/<phase>.parquet         test scores; compare/<method>.parquet, ablation/<variant>/<seed>.parquet
+    plots/<data set>/<phase>.csv              training curves; paths/<phase>.parquet: recordings
+    reports/<data set>                        metrics and tables; validation/<phase>.json, compare.json
+    features/<data set>                       the inputs of the compared methods
+    figures/, retrieval/<data set>            what the stages of these names write
+    annotations, index                        what the commands write in one's own folder
+    .aaam/<kind>                              unfinished work and downloads, outside of what DVC deletes
+    """
 
-    @property
-    def params(self) -> Path:
-        """Return the file of settings."""
-        return self.root / "params.yaml"
-
-    @property
-    def prepared_root(self) -> Path:
-        """Return the folder of all prepared data sets."""
-        return self.root / "data" / "prepared"
-
-    @property
-    def scores_root(self) -> Path:
-        """Return the folder of all scores."""
-        return self.root / "scores"
-
-    @property
-    def reports_root(self) -> Path:
-        """Return the folder of all reports."""
-        return self.root / "reports"
-
-    @property
-    def annotations(self) -> Path:
-        """Return the folder that `aaam-pipe annotate` writes to."""
-        return self.root / "annotations"
-
-    @property
-    def index(self) -> Path:
-        """Return the folder that `aaam-pipe index` writes to."""
-        return self.root / "index"
+    def __init__(self, root: Path = Path()) -> None:
+        self.root = root
+        self.params = root / "params.yaml"
+        self.prepared_root = root / "data" / "prepared"
+        self.scores_root = root / "scores"
+        self.reports_root = root / "reports"
+        self.annotations = root / "annotations"
+        self.index = root / "index"
 
     def prepared(self, dataset: str) -> Path:
         """Return the folder of a prepared data set."""

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.cores import available_cores
 from aaam_pipeline.core.errors import ImageError
+from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.datasets.listing import Example
 from aaam_pipeline.imaging.resizing import resize_square
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from aaam_pipeline.core.memory import keep_freed_memory
+from aaam_pipeline.core.machine import keep_freed_memory
 
 
 def set_up_process(device: torch.device) -> None:

@@ -62,7 +62,7 @@ def test_only_the_project_knows_the_layout() -> None:
 
 def test_paths_lie_below_the_root() -> None:
     project = Project(Path("/there"))
-    paths = [value for value in vars(Project).values() if isinstance(value, property)]
-    assert all(each.fget(project).is_relative_to("/there") for each in paths if each.fget)
+    assert len(vars(project)) > 5
+    assert all(path.is_relative_to("/there") for path in vars(project).values())
     assert project.scores("scenes", "bce") == Path("/there/scores/scenes/bce.parquet")
     assert Project().work("train", "scenes", "bce") == Path(".aaam/train/scenes/bce")

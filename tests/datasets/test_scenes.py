@@ -73,7 +73,8 @@ def test_a_picture_does_not_depend_on_how_many_there_are(tmp_path: Path) -> None
     assert {name: digest for name, digest in few.items() if name.endswith(".jpg")}.items() <= more.items()
 
 
-def test_the_number_of_processes_does_not_matter(tmp_path: Path) -> None:
+def test_the_number_of_processes_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "_ALONE_BELOW", 0)
     params = Params(train=50, val=1, test=41, size=32)
     for workers in (1, 2):
         (tmp_path / str(workers)).mkdir()

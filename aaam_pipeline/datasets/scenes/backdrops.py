@@ -44,9 +44,7 @@ def _clouds(canvas: Canvas, rng: np.random.Generator) -> None:
     cover = np.clip((noise - level) * 1.3, 0, 1) * np.clip(near * 12, 0, 1)
     white = np.minimum(1.0, light.tint * 1.08) * (0.75 + 0.25 * np.clip(noise - level, 0, 1))[:, :, None]
     warm = light.sky_low if light.low else np.float32(1)
-    canvas.paint(
-        np.asarray(cover * rng.uniform(0.75, 0.97), np.float32), np.asarray(white * warm, np.float32), "clouds"
-    )
+    canvas.paint(cover * rng.uniform(0.75, 0.97), white * warm, "clouds")
 
 
 def _stars(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -65,18 +63,15 @@ def paint_sun(canvas: Canvas, rng: np.random.Generator) -> float | None:
     radius = canvas.size * float(rng.uniform(0.02, 0.055))
     colour = np.array((1.0, 0.86, 0.55) if canvas.light.low else (1.0, 0.98, 0.9), np.float32)
     canvas.glow(x, y, radius * 4, colour * 0.35)
-    distance = np.hypot(canvas.x - np.float32(x), canvas.y - np.float32(y))
-    canvas.paint(np.clip(radius - distance, 0, 1), np.broadcast_to(colour * 1.15, canvas.rgb.shape), "sun")
+    canvas.paint(canvas.disc(x, y, radius), colour * 1.15, "sun")
     return x
 
 
 def paint_moon(canvas: Canvas, rng: np.random.Generator) -> None:
     """Put a moon into the night: what may be taken for a lamp. It has no label."""
     x, y = rng.uniform(0.1, 0.9) * canvas.size, rng.uniform(0.05, 0.3) * canvas.size
-    radius = np.float32(canvas.size * rng.uniform(0.015, 0.035))
-    distance = np.hypot(canvas.x - np.float32(x), canvas.y - np.float32(y))
-    sky = canvas.below < -4
-    canvas.paint(np.clip(radius - distance, 0, 1) * sky, np.full(canvas.rgb.shape, 0.9, np.float32), "")
+    moon = canvas.disc(x, y, canvas.size * rng.uniform(0.015, 0.035))
+    canvas.paint(moon * (canvas.below < -4), np.full(3, 0.9), "")
 
 
 def paint_ridge(canvas: Canvas, rng: np.random.Generator, snowy: float) -> None:
@@ -93,12 +88,12 @@ def paint_ridge(canvas: Canvas, rng: np.random.Generator, snowy: float) -> None:
     base = np.array((0.36, 0.34, 0.33) if rng.random() < 0.6 else (0.26, 0.35, 0.24), np.float32)
     colour = base * np.clip(lit, 0.4, 1.6)[:, :, None]
     far = float(rng.uniform(0.55, 0.95))
-    canvas.fill(np.asarray(cover, np.float32), np.asarray(colour, np.float32), "mountain", far)
+    canvas.fill(cover, colour, "mountain", far)
     if snowy > 0:
         line = (1 - snowy) * tall * 1.1
         white = cover * np.clip((up - line + 5 * rough) * 0.4, 0, 1)
         bright = np.array((0.93, 0.95, 1.0), np.float32) * np.clip(lit, 0.75, 1.05)[:, :, None]
-        canvas.fill(np.asarray(white, np.float32), np.asarray(bright, np.float32), "snow", far * 0.7)
+        canvas.fill(white, bright, "snow", far * 0.7)
 
 
 def paint_trees(canvas: Canvas, rng: np.random.Generator, tall: float, share: float) -> None:
@@ -115,7 +110,7 @@ def paint_trees(canvas: Canvas, rng: np.random.Generator, tall: float, share: fl
     cover = np.clip(height - up + 2.0 * noise, 0, 1) * (up > -2) * (height > 1)
     base = np.array((0.15, 0.27, 0.10) if rng.random() < 0.8 else (0.30, 0.28, 0.12), np.float32)
     shade = np.clip(0.75 + 0.35 * up / max(tall, 1) + 0.28 * noise, 0.3, 1.6)
-    canvas.fill(np.asarray(cover, np.float32), np.asarray(base * shade[:, :, None], np.float32), "tree", 0.55)
+    canvas.fill(cover, base * shade[:, :, None], "tree", 0.55)
 
 
 def paint_wall(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -127,11 +122,9 @@ def paint_wall(canvas: Canvas, rng: np.random.Generator) -> None:
         colour = base + 0.13 * specks + 0.08 * (np.sin(canvas.y * 1.1)[:, :, None])
     else:
         base = rng.uniform(0.3, 0.75, 3).astype(np.float32)
-        colour = (
-            base
-            * (1 + 0.06 * textures.crop(rng, "rough", size, size) + 0.05 * (np.sin(canvas.y * 0.9) > 0.8))[:, :, None]
-        )
-    canvas.fill((canvas.below < 1).astype(np.float32), np.asarray(np.clip(colour, 0, 1), np.float32), "", 0.3)
+        grain = 1 + 0.06 * textures.crop(rng, "rough", size, size) + 0.05 * (np.sin(canvas.y * 0.9) > 0.8)
+        colour = base * grain[:, :, None]
+    canvas.fill((canvas.below < 1).astype(np.float32), np.clip(colour, 0, 1), "", 0.3)
 
 
 def ground_places(canvas: Canvas, rng: np.random.Generator) -> tuple[Plane, Plane]:
@@ -178,10 +171,10 @@ def paint_pitch(canvas: Canvas, rng: np.random.Generator) -> None:
         place, width = (u - rng.normal(128, 90), 4.0) if away else (v - rng.uniform(90, 500), 9.0)
         lines = np.maximum(lines, np.clip(1.5 - np.abs(place) / width, 0, 1))
     colour += (0.8 * lines * np.clip(near * 3, 0.3, 1))[:, :, None] * (np.float32(0.92) - colour)
-    canvas.fill(np.clip(canvas.below + 0.5, 0, 1), np.asarray(colour, np.float32), "grass")
+    canvas.fill(np.clip(canvas.below + 0.5, 0, 1), colour, "grass")
 
 
-def paint_road(canvas: Canvas, rng: np.random.Generator, wide: float, asphalt: bool = True) -> None:
+def paint_road(canvas: Canvas, rng: np.random.Generator, wide: float) -> None:
     """Lay a strip over the ground: away from the camera, or across; `wide` is its half width in metres."""
     metres = canvas.eye / np.maximum(canvas.below, 0.8)
     across = (canvas.x - canvas.size / 2) * metres
@@ -193,12 +186,12 @@ def paint_road(canvas: Canvas, rng: np.random.Generator, wide: float, asphalt: b
         start = float(rng.uniform(0.15, 0.6))
         side, along = away - np.float32(0.9 * canvas.eye / start) - wide, across
     cover = np.clip((wide - np.abs(side)) / metres * 0.7, 0, 1) * (canvas.below > 0.5)
-    colour = ground_colours(canvas, rng, "road" if asphalt else "sand")
-    if asphalt and rng.random() < 0.75:
+    colour = ground_colours(canvas, rng, "road")
+    if rng.random() < 0.75:
         mark = np.clip((0.10 - np.abs(side)) / metres + 0.5, 0, 1) * ((along % 4) < 2.4)
         edge = np.clip((0.08 - np.abs(np.abs(side) - wide * 0.88)) / metres + 0.5, 0, 1)
         colour = colour + (0.85 * np.maximum(mark, edge))[:, :, None] * (np.float32(0.88) - colour)
-    canvas.fill(np.asarray(cover, np.float32), np.asarray(colour, np.float32), "road")
+    canvas.fill(cover, colour, "road")
 
 
 def paint_sea(canvas: Canvas, rng: np.random.Generator, shore: float, sun: float | None) -> None:
@@ -223,4 +216,4 @@ def paint_sea(canvas: Canvas, rng: np.random.Generator, shore: float, sun: float
         glint = column * np.clip(waves - 0.4, 0, 1)
         colour = colour + glint[:, :, None] * (np.array((1.0, 0.92, 0.75), np.float32) - colour)
     cover = np.clip(canvas.below + 0.5, 0, 1) * np.clip(left + 0.5, 0, 1)
-    canvas.paint(np.asarray(cover, np.float32), np.asarray(colour, np.float32), "sea")
+    canvas.paint(cover, colour, "sea")

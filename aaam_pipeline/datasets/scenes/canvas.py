@@ -10,6 +10,8 @@ from aaam_pipeline.datasets.scenes.light import Colours, Light
 from aaam_pipeline.datasets.scenes.pen import Sprite
 from aaam_pipeline.datasets.scenes.textures import Plane
 
+Real = NDArray[np.floating]
+
 REGIONS = frozenset({"sky", "clouds", "sea", "sand", "grass", "road", "mountain", "snow"})
 """Labels that name stuff, not things: worth a label only from a certain area on."""
 
@@ -24,6 +26,7 @@ class Canvas:
     def __init__(self, size: int, light: Light, horizon: float, tilt: float, eye: float) -> None:
         """Start black: `horizon` is its row in the middle, `tilt` its rise in rows a column, `eye` its height in m."""
         self.size, self.light, self.eye = size, light, eye
+        self.air: Colours = light.sky_low * np.float32(0.9 if light.night else 1.0)
         self.rgb: Colours = np.zeros((size, size, 3), np.float32)
         self.owner: NDArray[np.uint16] = np.zeros((size, size), np.uint16)
         self.parts: list[tuple[str, int]] = [("", 0)]
@@ -54,7 +57,7 @@ class Canvas:
         self.parts.append((label, area))
         return len(self.parts) - 1
 
-    def fill(self, cover: Plane, colour: Colours, label: str, far: float | None = None) -> None:
+    def fill(self, cover: Real, colour: Real, label: str, far: float | None = None) -> None:
         """Lay stuff over the picture: `cover` (S, S) 0 to 1, `colour` (S, S, 3) or (3,) as in white light.
 
         `far` is its share of the whole haze; None takes it from the ground's distance, row by row.
@@ -64,22 +67,24 @@ class Canvas:
             return
         band = slice(int(rows[0]), int(rows[-1]) + 1)
         below = self.below[band]
-        lit = (colour if colour.ndim == 1 else colour[band]) * self.light.tint
+        lit = np.asarray(colour if colour.ndim == 1 else colour[band], np.float32) * self.light.tint
         distance = 1 / (1 + np.maximum(below, 0) * np.float32(9 / self.size)) if far is None else np.float32(far)
         haze = np.broadcast_to(np.float32(self.light.haze) * distance**2, below.shape)[:, :, None]
-        lit = lit + haze * (self.light.sky_low * self._air() - lit)
+        lit = lit + haze * (self.air - lit)
         self._lay(cover, lit, label, band)
 
-    def _air(self) -> np.float32:
-        return np.float32(0.9 if self.light.night else 1.0)
+    def paint(self, cover: Real, colour: Real, label: str) -> None:
+        """Lay finished colours over the picture, (S, S, 3) or (3,), light and haze already in them."""
+        self._lay(cover, np.asarray(colour, np.float32), label, slice(0, self.size))
 
-    def paint(self, cover: Plane, colour: Colours, label: str) -> None:
-        """Lay finished colours over the picture, light and haze already in them."""
-        self._lay(cover, colour, label, slice(0, self.size))
+    def disc(self, x: float, y: float, radius: float) -> Plane:
+        """Return the cover (S, S) of a disc; sizes in pixels."""
+        distance: Plane = np.hypot(self.x - np.float32(x), self.y - np.float32(y))
+        return (np.float32(radius) - distance).clip(0, 1)
 
-    def _lay(self, cover: Plane, colour: Colours, label: str, band: slice) -> None:
+    def _lay(self, cover: Real, colour: Colours, label: str, band: slice) -> None:
         """Lay the rows `band` of `cover` (S, S) over the picture, in `colour` (those rows only, or (3,))."""
-        seen = cover[band]
+        seen = np.asarray(cover[band], np.float32)
         self.rgb[band] += seen[:, :, None] * (colour - self.rgb[band])
         mine = seen > 0.5
         self.owner[band][mine] = self._own(label, int(mine.sum()))
@@ -100,7 +105,7 @@ class Canvas:
         gain = 1 + np.float32(0.28 * self.light.sun * (0.3 + self.light.shadow)) * side
         lit = body * (self.light.tint * gain)
         mix = np.float32(self.light.haze * far)
-        lit += mix * (self.light.sky_low * self._air() * part[:, :, 3:] - lit)
+        lit += mix * (self.air * part[:, :, 3:] - lit)
         return np.asarray(lit, np.float32)
 
     def stamp(self, sprite: Sprite, x: float, y: float, label: str, far: float = 0.0) -> None:

@@ -41,10 +41,7 @@ def _compose_any(rng: np.random.Generator, size: int) -> Picture:
     canvas = _set_up(rng, kind, size, open_sky)
     winter = bool(rng.random() < kind.winter)
     shore = _paint_place(canvas, rng, kind, open_sky, winter)
-    place = furnish.Place(shore, open_sky, winter, kind.ground)
-    for thing, count in _cast(rng, kind):
-        place.wanted.extend([thing] * count)
-    furnish.furnish(canvas, rng, place)
+    furnish.furnish(canvas, rng, furnish.Place(shore, open_sky, winter, kind.ground, _cast(rng, kind)))
     labels = canvas.labels() | ({"night"} if canvas.light.night else set())
     image = photograph(rng, canvas.rgb, canvas.light.night)
     return Picture(image, tuple(label for label in LABELS if label in labels))
@@ -117,9 +114,12 @@ def _paint_ground(canvas: Canvas, rng: np.random.Generator, kind: Kind, winter: 
     return 0.0
 
 
-def _cast(rng: np.random.Generator, kind: Kind) -> list[tuple[str, int]]:
-    """Draw by lot what is in the scene, and how many of each."""
-    cast = [(some.thing, int(rng.integers(1, some.most + 1))) for some in kind.things if rng.random() < some.chance]
+def _cast(rng: np.random.Generator, kind: Kind) -> list[str]:
+    """Draw by lot what is in the scene: each thing as often as it is there."""
+    cast: list[str] = []
+    for some in kind.things:
+        if rng.random() < some.chance:
+            cast += [some.thing] * int(rng.integers(1, some.most + 1))
     if rng.random() < STRAY_CHANCE:
-        cast.append((STRAYS[int(rng.integers(len(STRAYS)))], 1))
+        cast.append(STRAYS[int(rng.integers(len(STRAYS)))])
     return cast

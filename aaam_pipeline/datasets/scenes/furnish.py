@@ -1,7 +1,7 @@
 """Placing things in a scene: on the ground, on the water or in the air, the far ones first."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,20 +11,17 @@ from aaam_pipeline.datasets.scenes.kinds import Kind
 from aaam_pipeline.datasets.scenes.pen import Sprite, pick
 
 
-@dataclass
-class Place:
-    """Where things are put."""
+class Place(NamedTuple):
+    """Where the things `wanted` are put; `shore`: the row where the water ends, 0 without water."""
 
     shore: float
-    """Row where the water ends; 0 without water."""
     open_sky: bool
     winter: bool
     ground: str
-    wanted: list[str] = field(default_factory=list)
+    wanted: list[str]
 
 
-@dataclass(frozen=True)
-class _Spot:
+class _Spot(NamedTuple):
     """Where one thing stands: column and row of its foot, pixels to a metre, distance 0 (near) to 1 (far)."""
 
     x: float
@@ -33,27 +30,17 @@ class _Spot:
     far: float
 
 
-Draw = Callable[[np.random.Generator, float, Canvas, Place], Sprite]
-
-_ON_GROUND: dict[str, tuple[str, Draw]] = {
-    "person": ("person", lambda rng, px, canvas, place: living.person(rng, px)),
-    "dog": ("dog", lambda rng, px, canvas, place: living.dog(rng, px)),
-    "sheep": ("", lambda rng, px, canvas, place: living.sheep(rng, px)),
-    "car": ("car", lambda rng, px, canvas, place: vehicles.car(rng, px, canvas.light.night)),
-    "tree": (
-        "tree",
-        lambda rng, px, canvas, place: places.tree(
-            rng, min(px, canvas.size / 6), place.winter, place.ground == "shore"
-        ),
-    ),
-    "parasol": ("umbrella", lambda rng, px, canvas, place: toys.parasol(rng, px)),
-    "flag": ("", lambda rng, px, canvas, place: toys.flag(rng, px)),
-    "bush": ("", lambda rng, px, canvas, place: places.bush(rng, px)),
-    "post": ("", lambda rng, px, canvas, place: places.post(rng, px)),
-    "bicycle": ("bicycle", lambda rng, px, canvas, place: vehicles.bicycle(rng, px)),
-    "lamp": ("lamp", lambda rng, px, canvas, place: places.lamp(rng, px, canvas.light.night)),
+_STANDING: dict[str, tuple[str, Callable[[np.random.Generator, float], Sprite]]] = {
+    "person": ("person", living.person),
+    "dog": ("dog", living.dog),
+    "sheep": ("", living.sheep),
+    "parasol": ("umbrella", toys.parasol),
+    "flag": ("", toys.flag),
+    "bush": ("", places.bush),
+    "post": ("", places.post),
 }
-"""Things that stand on the ground at their true size: label ("" for none), and how to draw them."""
+"""Things that stand on the ground at their true size and always look the same: label ("" for none), drawing."""
+_BALLS = {"football": toys.football, "beach_ball": toys.beach_ball, "white_blob": toys.white_blob}
 
 
 def furnish(canvas: Canvas, rng: np.random.Generator, place: Place) -> None:
@@ -86,15 +73,11 @@ def _put(canvas: Canvas, rng: np.random.Generator, place: Place, spot: _Spot, th
         _fly_kite(canvas, rng, spot)
     elif thing == "bird":
         _put_bird(canvas, rng, place, spot)
-    elif thing in ("football", "beach_ball", "white_blob"):
+    elif thing in _BALLS:
         _put_ball(canvas, rng, spot, thing)
     elif thing == "boat":
-        _float(
-            canvas,
-            vehicles.boat(rng, min(spot.px * float(rng.uniform(0.8, 1.4)), canvas.size / 7), canvas.light.night),
-            spot,
-            "boat",
-        )
+        px = min(spot.px * float(rng.uniform(0.8, 1.4)), canvas.size / 7)
+        _float(canvas, vehicles.boat(rng, px, canvas.light.night), spot, "boat")
     elif thing == "buoy":
         _float(canvas, toys.beach_ball(rng, max(2.5, spot.px * 0.8)), spot, "")
     elif thing == "umbrella":
@@ -107,20 +90,33 @@ def _put(canvas: Canvas, rng: np.random.Generator, place: Place, spot: _Spot, th
         _stand(canvas, sprite, spot, "fence")
     elif thing == "leaves":
         _scatter_leaves(canvas, rng)
+    elif thing == "car":
+        _stand(canvas, vehicles.car(rng, spot.px, canvas.light.night), spot, "car")
+    elif thing == "tree":
+        sprite = places.tree(rng, min(spot.px, canvas.size / 6), place.winter, place.ground == "shore")
+        _stand(canvas, sprite, spot, "tree")
+    elif thing == "bicycle":
+        _put_bicycle(canvas, rng, spot)
+    elif thing == "lamp":
+        _put_lamp(canvas, rng, spot)
     else:
-        _put_standing(canvas, rng, place, spot, thing)
+        label, draw = _STANDING[thing]
+        _stand(canvas, draw(rng, spot.px), spot, label)
 
 
-def _put_standing(canvas: Canvas, rng: np.random.Generator, place: Place, spot: _Spot, thing: str) -> None:
-    label, draw = _ON_GROUND[thing]
-    if thing == "lamp" and rng.random() < 0.85:
-        spot = replace(spot, px=min(spot.px, spot.y / 4.6))  # A pole without its head is no lamp to most people.
-    sprite = draw(rng, spot.px, canvas, place)
-    if thing == "bicycle" and rng.random() < 0.45:
+def _put_bicycle(canvas: Canvas, rng: np.random.Generator, spot: _Spot) -> None:
+    sprite = vehicles.bicycle(rng, spot.px)
+    if rng.random() < 0.45:
         rider = living.person(rng, spot.px, "ride")
         canvas.stamp(rider, spot.x - 0.15 * spot.px, spot.y - 0.12 * spot.px, "person", spot.far)
-    _stand(canvas, sprite, spot, label)
-    if thing == "lamp" and canvas.light.night:
+    _stand(canvas, sprite, spot, "bicycle")
+
+
+def _put_lamp(canvas: Canvas, rng: np.random.Generator, spot: _Spot) -> None:
+    if rng.random() < 0.85:
+        spot = spot._replace(px=min(spot.px, spot.y / 4.6))  # A pole without its head is no lamp to most people.
+    _stand(canvas, places.lamp(rng, spot.px, canvas.light.night), spot, "lamp")
+    if canvas.light.night:
         top = spot.y - 4.2 * spot.px
         canvas.glow(spot.x, top, max(4.0, spot.px * 1.6), np.array((0.45, 0.36, 0.2), np.float32))
         canvas.glow(spot.x, spot.y, max(6.0, spot.px * 3.0), np.array((0.12, 0.09, 0.05), np.float32))
@@ -148,8 +144,7 @@ def _put_ball(canvas: Canvas, rng: np.random.Generator, spot: _Spot, thing: str)
     # As far away as a ball of this size would be: larger than life, but never larger than the people around it.
     true = canvas.horizon_at(x) + canvas.eye * across / float(rng.uniform(0.2, 0.5))
     y = min(max(true, across + 1, canvas.horizon_at(x) + 2), size - 1.0)
-    draw = {"football": toys.football, "beach_ball": toys.beach_ball, "white_blob": toys.white_blob}[thing]
-    sprite = draw(rng, across)
+    sprite = _BALLS[thing](rng, across)
     if not plain and rng.random() < 0.4:
         sprite = _smear(sprite, int(rng.integers(2, 5)))
     lift = 0.0 if plain or rng.random() < 0.6 else float(rng.uniform(0, 0.25)) * size
@@ -158,22 +153,13 @@ def _put_ball(canvas: Canvas, rng: np.random.Generator, spot: _Spot, thing: str)
         canvas.cast_shadow(sprite, where.x, where.y)
     canvas.stamp(sprite, where.x, where.y, "football" if thing == "football" else "", where.far)
     if thing == "football" and rng.random() < 0.45:
-        _put_kicker(canvas, rng, where, across)
+        px = max(where.px, across * 2.2)
+        side = 1 if rng.random() < 0.5 else -1
+        kicker = living.person(rng, px, "kick", pick(rng, living.SHIRTS))
+        _stand(canvas, kicker, _Spot(x + side * 0.85 * px, where.y - 0.04 * px, px, where.far), "person")
     if not plain and rng.random() < 0.35:
-        _hide(canvas, rng, where, across)
-
-
-def _put_kicker(canvas: Canvas, rng: np.random.Generator, spot: _Spot, across: float) -> None:
-    px = max(spot.px, across * 2.2)
-    side = 1 if rng.random() < 0.5 else -1
-    player = living.person(rng, px, "kick", pick(rng, living.SHIRTS))
-    _stand(canvas, player, _Spot(spot.x + side * 0.85 * px, spot.y - 0.04 * px, px, spot.far), "person")
-
-
-def _hide(canvas: Canvas, rng: np.random.Generator, spot: _Spot, across: float) -> None:
-    """Put a tuft in front of a ball."""
-    tuft = places.bush(rng, across * float(rng.uniform(0.7, 1.1)))
-    canvas.stamp(tuft, spot.x + across * float(rng.choice((-0.5, 0.5))), spot.y + 0.15 * across, "", spot.far)
+        tuft = places.bush(rng, across * float(rng.uniform(0.7, 1.1)))
+        canvas.stamp(tuft, x + across * float(rng.choice((-0.5, 0.5))), where.y + 0.15 * across, "", where.far)
 
 
 def _smear(sprite: Sprite, length: int) -> Sprite:

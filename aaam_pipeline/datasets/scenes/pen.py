@@ -31,10 +31,6 @@ class Sprite(NamedTuple):
     """The same for what shines by itself (lit windows, head lights): never darkened."""
 
 
-def _shrink(image: Image.Image, fine: int) -> NDArray[np.float32]:
-    return np.asarray(image.reduce(fine), np.float32) / np.float32(255)
-
-
 class Pen:
     """Draws in metres: x from -width/2 to the right, y from 0 (the ground) up."""
 
@@ -95,10 +91,8 @@ class Pen:
         pixels = [self.at(x, y) for x, y in points]
         wide = max(self.fine / 3, width * self.unit)
         self.draw.line(pixels, fill=ink(colour), width=max(1, round(wide)), joint="curve")
-        if wide < _ROUND:
-            return
         r = wide / 2
-        for x, y in pixels:
+        for x, y in pixels if wide >= _ROUND else ():
             self.draw.ellipse((x - r, y - r, x + r, y + r), fill=ink(colour))
 
     def sprite(self, flip: bool = False) -> Sprite:
@@ -106,18 +100,14 @@ class Pen:
         sheets = [self.image] if self.bright_image is None else [self.image, self.bright_image]
         if flip:
             sheets = [sheet.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for sheet in sheets]
-        done = [_shrink(sheet, self.fine) for sheet in sheets]
-        return Sprite(done[0], done[1] if len(done) > 1 else None)
+        body, *bright = (np.asarray(sheet.reduce(self.fine), np.float32) / np.float32(255) for sheet in sheets)
+        return Sprite(body, bright[0] if bright else None)
 
 
 def ink(colour: Colour) -> tuple[int, int, int, int]:
     """Return the opaque 8-bit colour."""
-    r, g, b = colour
-    return _byte(r), _byte(g), _byte(b), 255
-
-
-def _byte(share: float) -> int:
-    return int(share * 255 + 0.5) if 0 < share < 1 else 255 if share > 0 else 0
+    r, g, b = (int(min(max(share, 0), 1) * 255 + 0.5) for share in colour)
+    return r, g, b, 255
 
 
 def shade(colour: Colour, factor: float) -> Colour:

@@ -43,12 +43,6 @@ def bank() -> dict[str, Plane]:
     }
 
 
-@cache
-def _doubled(name: str) -> Plane:
-    """Return a tile twice each way, so that any piece up to the tile's size is one slice of it."""
-    return np.tile(bank()[name], (2, 2))
-
-
 def sample(name: str, u: Plane, v: Plane) -> Plane:
     """Look a tile up at texel columns `u` and rows `v` (one shape, any values: the tile repeats)."""
     cells = (v.astype(np.int32) & (TILE - 1)) * TILE + (u.astype(np.int32) & (TILE - 1))
@@ -59,9 +53,6 @@ def sample(name: str, u: Plane, v: Plane) -> Plane:
 def crop(rng: np.random.Generator, name: str, rows: int, columns: int, zoom: float = 1.0) -> Plane:
     """Cut a random (rows, columns) piece out of a tile, `zoom` texels apart."""
     top, left = rng.integers(0, TILE, 2)
-    if zoom == 1.0 and rows <= TILE and columns <= TILE:
-        piece: Plane = _doubled(name)[top : top + rows, left : left + columns]
-        return piece
     v = (top + np.arange(rows) * zoom).astype(np.int32) & (TILE - 1)
     u = (left + np.arange(columns) * zoom).astype(np.int32) & (TILE - 1)
     found: Plane = bank()[name].ravel().take(v[:, None] * TILE + u[None, :], mode="clip")
@@ -70,17 +61,15 @@ def crop(rng: np.random.Generator, name: str, rows: int, columns: int, zoom: flo
 
 @cache
 def _grain() -> NDArray[np.float32]:
-    """Return a sensor's noise (2 TILE, 2 TILE, 3): mostly grey, a little coloured."""
+    """Return a tile (TILE, TILE, 3) of a sensor's noise: mostly grey, a little coloured."""
     rng = np.random.default_rng(_BANK_SEED + 1)
     grey, chroma = rng.standard_normal((TILE, TILE, 1)), rng.standard_normal((TILE, TILE, 3))
-    return np.tile((0.8 * grey + 0.5 * chroma).astype(np.float32), (2, 2, 1))
+    return np.asarray(0.8 * grey + 0.5 * chroma, np.float32)
 
 
 def grain(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     """Cut (size, size, 3) out of the sensor's noise, of deviation about 1."""
     top, left = rng.integers(0, TILE, 2)
-    if size <= TILE:
-        return _grain()[top : top + size, left : left + size]
     rows, columns = (top + np.arange(size)) % TILE, (left + np.arange(size)) % TILE
     return _grain()[np.ix_(rows, columns)]
 

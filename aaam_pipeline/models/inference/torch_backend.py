@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import AaamError
-from aaam_pipeline.core.memory import keep_freed_memory
+from aaam_pipeline.core.machine import keep_freed_memory
 from aaam_pipeline.models.inference import ModelOutput, Notify
 from aaam_pipeline.models.inference.cuda_graphs import CudaGraphRunner
 from aaam_pipeline.models.inference.module import InferenceModule

@@ -9,7 +9,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import numpy as np
-from aaam_pipeline.core.memory import keep_freed_memory
+from aaam_pipeline.core.machine import keep_freed_memory
 
 if sys.argv[1] == "kept":
     keep_freed_memory()
