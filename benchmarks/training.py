@@ -28,9 +28,9 @@ from aaam_pipeline.models import ModelParams, Network
 from aaam_pipeline.models.architecture import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import loaders
-from aaam_pipeline.training.augment import Augment
 from aaam_pipeline.training.device import set_up_process
 from aaam_pipeline.training.distributed import DistributedContext
+from aaam_pipeline.training.loaders import Augment
 from aaam_pipeline.training.optimizer import make_optimizer
 from aaam_pipeline.training.phases import PHASES, PhaseParams, PhaseSettings, TrainParams
 from aaam_pipeline.training.prediction_tracker import PredictionTracker

@@ -24,7 +24,7 @@ from aaam_pipeline.models import ModelParams, Network
 from aaam_pipeline.models.architecture import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import losses
-from aaam_pipeline.training.augment import NOISE, Augment, augment
+from aaam_pipeline.training.loaders import NOISE, Augment, augment
 from aaam_pipeline.training.optimizer import make_scheduler
 from aaam_pipeline.training.phases import PHASES, PhaseParams
 from benchmarks.table import Report

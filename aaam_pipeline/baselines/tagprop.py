@@ -29,6 +29,7 @@ Deviations, with reasons:
   image, finite.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -66,21 +67,21 @@ class Neighbourhood:
     def present(self, weights_NK: Floats) -> Floats:
         """Return x: the weight of each image's neighbours that have the label, (N, L)."""
         x_NL = np.empty((len(self.ids_NK), self._labels_NL.shape[1]))
-        for rows in self._blocks():
-            labels_BKL = self._labels_NL[self.ids_NK[rows]]
+        for rows, labels_BKL in self._blocks():
             x_NL[rows] = np.matmul(weights_NK[rows, None].astype(np.float32), labels_BKL)[:, 0]
         return x_NL
 
     def pull(self, gradient_NL: Floats) -> Floats:
         """Return the derivative with respect to the weights, (N, K), of a function of `present` from that of x."""
         pulled_NK = np.empty(self.ids_NK.shape)
-        for rows in self._blocks():
-            labels_BKL = self._labels_NL[self.ids_NK[rows]]
+        for rows, labels_BKL in self._blocks():
             pulled_NK[rows] = np.matmul(labels_BKL, gradient_NL[rows, :, None].astype(np.float32))[:, :, 0]
         return pulled_NK
 
-    def _blocks(self) -> list[slice]:
-        return [slice(first, first + self._step) for first in range(0, len(self.ids_NK), self._step)]
+    def _blocks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        for first in range(0, len(self.ids_NK), self._step):
+            rows = slice(first, first + self._step)
+            yield rows, self._labels_NL[self.ids_NK[rows]]
 
 
 def neighbour_weights(parameters_P: Floats, distances_NK: Floats, by: str) -> Floats:

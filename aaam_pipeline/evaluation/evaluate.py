@@ -111,10 +111,11 @@ def _with_neighbours(scores_NL: Scores, split: ScoredSplit, setting: NeighbourSe
     """Measure the same queries on scores smoothed over neighbours."""
     assert split.embedding_ND is not None
     smoothed_NL = metrics.smooth(scores_NL, *metrics.nearest(split.embedding_ND, setting.neighbours), setting.weight)
-    maps = {size: metrics.retrieval_map(smoothed_NL, split.targets_NL, size)[0] for size in metrics.SIZES}
-    chosen: Metrics = {"neighbours": setting.neighbours, "neighbours_weight": setting.weight}
-    chosen["neighbours_validation_gain"] = setting.gain
-    return chosen | {f"retrieval_map_{size}_neighbours": value for size, value in maps.items()}
+    values: Metrics = {"neighbours": setting.neighbours, "neighbours_weight": setting.weight}
+    values["neighbours_validation_gain"] = setting.gain
+    for size in metrics.SIZES:
+        values[f"retrieval_map_{size}_neighbours"], _ = metrics.retrieval_map(smoothed_NL, split.targets_NL, size)
+    return values
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:

@@ -1,4 +1,4 @@
-"""How prepared pictures reach the device that trains, and the batches of an epoch.
+"""How prepared pictures reach the device that trains, and the batches of an epoch, which are augmented there.
 
 Shapes: N images of a split, B rows of a batch, S side, L labels.
 """
@@ -6,19 +6,23 @@ Shapes: N images of a split, B rows of a batch, S side, L labels.
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
 
+from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.seeding import derive
 from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models.preprocess import Preprocess
-from aaam_pipeline.training.augment import NOISE, Augment, augment
 from aaam_pipeline.training.distributed import DistributedContext
 
+NOISE = 6
+"""Random numbers that `augment` takes for a picture."""
 PREFETCH = 3
 # of a GPU's free memory: the rest is for the network, its gradients and its activations
 MEMORY_SHARE = 0.5
@@ -92,6 +96,36 @@ class PrefetchLoader:
     def _read(self, rows: Rows) -> Pair:
         pixels, targets = torch.from_numpy(self.split.pixels_NSS3[rows]), torch.from_numpy(self.split.targets_NL[rows])
         return (pixels.pin_memory(), targets.pin_memory()) if self.pinned else (pixels, targets)
+
+
+class Augment(Struct, frozen=True):
+    """`train.augment` of params.yaml: how pictures are varied while training.
+
+    `flip`: probability of a left-right mirror. `zoom`: a window between 1 - zoom and 1 of the side is shown, anywhere
+    in the picture. `light`: contrast and brightness vary by up to this share.
+    """
+
+    flip: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    zoom: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+    light: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+
+
+def augment(images_B3SS: Tensor, params: Augment, noise_B6: Tensor) -> Tensor:
+    """Return the pictures mirrored, zoomed, shifted and re-lit, each by its own six random numbers in [0, 1)."""
+    count, device = len(images_B3SS), images_B3SS.device
+    scale_B = 1 - params.zoom * noise_B6[:, 0]
+    shift_B2 = (1 - scale_B)[:, None] * (2 * noise_B6[:, 1:3] - 1)
+    mirror_B = torch.where(noise_B6[:, 3] < params.flip, -1.0, 1.0)
+    theta_B23 = torch.zeros(count, 2, 3, device=device)
+    theta_B23[:, 0, 0] = scale_B * mirror_B
+    theta_B23[:, 1, 1] = scale_B
+    theta_B23[:, :, 2] = shift_B2
+    grid = affine_grid(theta_B23, list(images_B3SS.shape), align_corners=False)
+    moved_B3SS = grid_sample(images_B3SS, grid, padding_mode="reflection", align_corners=False)
+    contrast_B = 1 + params.light * (2 * noise_B6[:, 4] - 1)
+    brightness_B = params.light * (2 * noise_B6[:, 5] - 1)
+    lit_B3SS = moved_B3SS * contrast_B[:, None, None, None] + brightness_B[:, None, None, None]
+    return lit_B3SS.contiguous(memory_format=torch.channels_last)
 
 
 class Batch(NamedTuple):

@@ -9,7 +9,6 @@ from torch import Tensor
 from aaam_pipeline.models.warp import warp_loss
 from aaam_pipeline.training import losses
 from aaam_pipeline.training.device import autocast
-from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.loaders import Batch
 from aaam_pipeline.training.state import Forward, TrainJob
 
@@ -25,17 +24,17 @@ def batch_loss(job: TrainJob, forward: Forward, batch: Batch, miner: torch.Gener
         logits_BL = forward(batch.images_B3SS)
     logits_BL = logits_BL.float()
     share = len(logits_BL) * context.world_size / batch.global_size
-    if job.phase.objective == "warp":
-        loss = warp_loss(logits_BL, batch.targets_BL, params.margin, miner) * share
-        with torch.no_grad():
-            bce = losses.bce(logits_BL, batch.targets_BL) * share
-        return loss, _means(loss, bce, torch.zeros_like(loss), 0.0, context)
     triplets_T4, count = _mine(job, logits_BL.detach(), batch, miner)
     bce = losses.bce(logits_BL, batch.targets_BL) * share
     margin_sum = losses.triplet_margin(logits_BL.sigmoid(), triplets_T4, params.margin, "sum")
     margin = margin_sum * (context.world_size / max(count, 1))
-    loss = bce + params.weight * margin
-    return loss, _means(loss, bce, margin, count / batch.global_size, context)
+    if job.phase.objective == "warp":
+        loss = warp_loss(logits_BL, batch.targets_BL, params.margin, miner) * share
+    else:
+        loss = bce + params.weight * margin
+    own = torch.stack([loss.detach(), bce.detach(), margin.detach()]).double()
+    means = context.all_reduce_sum(own) / context.world_size
+    return loss, torch.cat([means, own.new_tensor([count / batch.global_size])])
 
 
 def _mine(job: TrainJob, logits_BL: Tensor, batch: Batch, miner: torch.Generator) -> tuple[Tensor, int]:
@@ -51,8 +50,3 @@ def _mine(job: TrainJob, logits_BL: Tensor, batch: Batch, miner: torch.Generator
     own_T4 = all_T4[all_T4[:, 0] % context.world_size == context.rank]
     own_T4[:, 0] //= context.world_size
     return own_T4, len(all_T4)
-
-
-def _means(loss: Tensor, bce: Tensor, margin: Tensor, triplets: float, context: DistributedContext) -> Tensor:
-    own = torch.stack([loss.detach(), bce.detach(), margin.detach()]).double()
-    return torch.cat([context.all_reduce_sum(own) / context.world_size, own.new_tensor([triplets])])

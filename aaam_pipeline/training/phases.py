@@ -16,7 +16,7 @@ from aaam_pipeline.core.params import LabelCount, ParamsFile, Struct
 from aaam_pipeline.models import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import triplets
-from aaam_pipeline.training.augment import Augment
+from aaam_pipeline.training.loaders import Augment
 
 Miner = Callable[[Tensor, Tensor, int, torch.Generator], Tensor]
 Positive = Annotated[float, Meta(gt=0)]

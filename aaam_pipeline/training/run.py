@@ -110,13 +110,11 @@ def _publish(
     settings, targets_NL = job.settings, job.val.targets_NL
     calibration = metrics.fit_calibration(val.scores_NL, targets_NL)
     calibrated_NL = calibrate(val.scores_NL, calibration)
-    write_scores(
-        paths.scores,
-        ScoredSplit(
-            job.test.image_ids, test.scores_NL, job.test.targets_NL, job.labels, settings.k, calibration,
-            to_float16(test.embedding_ND),
-        ),
-    )  # fmt: skip
+    truth, embedding_ND = job.test, to_float16(test.embedding_ND)
+    scored = ScoredSplit(
+        truth.image_ids, test.scores_NL, truth.targets_NL, job.labels, settings.k, calibration, embedding_ND
+    )
+    write_scores(paths.scores, scored)
     val_metrics = metrics.evaluate(val.scores_NL, targets_NL, settings.k)
     artifacts.write_json(paths.validation, val_metrics)
     _write_history(paths.history, status.history)

@@ -9,9 +9,16 @@ from torch import Tensor
 from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import loaders
-from aaam_pipeline.training.augment import Augment, augment
 from aaam_pipeline.training.distributed import DistributedContext
-from aaam_pipeline.training.loaders import DeviceLoader, HostLoader, Loader, PrefetchLoader, augmented_batches
+from aaam_pipeline.training.loaders import (
+    Augment,
+    DeviceLoader,
+    HostLoader,
+    Loader,
+    PrefetchLoader,
+    augment,
+    augmented_batches,
+)
 
 CPU = torch.device("cpu")
 CONTEXT = DistributedContext("cpu")
