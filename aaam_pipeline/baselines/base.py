@@ -117,10 +117,11 @@ class Method(ABC):
         """Return the scores of one block of at most `BLOCK` images, (B, L)."""
 
 
-def blocks(*arrays: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
-    """Yield views of the same rows of several arrays, at most `BLOCK` rows together."""
-    for first in range(0, len(arrays[0]), BLOCK):
-        yield tuple(array[first : first + BLOCK] for array in arrays)
+def blocks(*arrays: NDArray[Any], rows: int | None = None) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Yield views of the same rows of several arrays, at most `rows` together, or `BLOCK`."""
+    step = rows or BLOCK
+    for first in range(0, len(arrays[0]), step):
+        yield tuple(array[first : first + step] for array in arrays)
 
 
 class Scale(NamedTuple):

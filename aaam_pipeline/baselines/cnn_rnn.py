@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from aaam_pipeline.baselines import beams
-from aaam_pipeline.baselines.base import Features, Targets, standardisation
+from aaam_pipeline.baselines.base import Features, Targets, blocks, standardisation
 from aaam_pipeline.baselines.networks import GradientMethod
 from aaam_pipeline.core.errors import UsageError
 
@@ -140,5 +140,5 @@ class CnnRnn(GradientMethod):
         return beams.search(self.network_.step, state, len(features_BD), self.labels_, self.width, self.longest_)
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
-        parts = [features_BD[first : first + TOGETHER] for first in range(0, len(features_BD), TOGETHER)]
-        return np.concatenate([self.search(part).present_BL.cpu().numpy() for part in parts])
+        parts = blocks(features_BD, rows=TOGETHER)
+        return np.concatenate([self.search(part_BD).present_BL.cpu().numpy() for (part_BD,) in parts])

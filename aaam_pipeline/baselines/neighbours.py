@@ -45,9 +45,8 @@ class NeighbourMethod(Method):
         self.targets_NL_ = np.ascontiguousarray(targets_NL, np.float32)
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
-        rows = max(CELLS // len(self.features_ND_), 1)
-        parts = [features_BD[first : first + rows] for first in range(0, len(features_BD), rows)]
-        return np.concatenate([self._votes(self._squared_distances(part_BD)) for part_BD in parts])
+        parts = blocks(features_BD, rows=max(CELLS // len(self.features_ND_), 1))
+        return np.concatenate([self._votes(self._squared_distances(part_BD)) for (part_BD,) in parts])
 
     def _squared_distances(self, features_BD: Features) -> NDArray[np.float32]:
         """Return the squared Euclidean distances to all training images, (B, N)."""

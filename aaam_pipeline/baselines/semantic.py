@@ -195,19 +195,21 @@ class SemanticSpace:
         map_RR = vectors_RR[:, kept] / np.sqrt(values_R[kept])
         size = map_RR.shape[1]
         square_RR, with_RL = np.zeros((size, size)), np.zeros((size, targets_NL.shape[1]))
-        sum_R = np.zeros(size)
+        sum_R, labels_LL = np.zeros(size), np.zeros((targets_NL.shape[1], targets_NL.shape[1]))
         for features_BD, targets_BL in blocks(features_ND, targets_NL):
             kernel_BR = self._kernel(self._prepare(features_BD), self._chosen_RD)
             mapped_BR = kernel_BR @ map_RR.astype(np.float32)
             square_RR += mapped_BR.T @ mapped_BR
             with_RL += mapped_BR.T @ (targets_BL - self.mean_L).astype(np.float32)
             sum_R += mapped_BR.sum(0, dtype=np.float64)
+            # how many images have both labels
+            labels_LL += targets_BL.T.astype(np.float32) @ targets_BL.astype(np.float32)
         mean_R, whole = sum_R / count, float(np.trace(square_RR))
         square_RR -= count * np.outer(mean_R, mean_R)
         kappa = self._ridge(float(np.trace(square_RR)), whole, count)
         square_RR[np.diag_indices(size)] += kappa
         solved_RL = cho_solve(cho_factor(square_RR, lower=True, overwrite_a=True), with_RL)
-        labels_LL = _gram(targets_NL) - count * np.outer(self.mean_L, self.mean_L)
+        labels_LL -= count * np.outer(self.mean_L, self.mean_L)
         turned_LE = self._correlate(with_RL.T @ solved_RL, labels_LL, count)
         primal_RE = solved_RL @ turned_LE
         self._keep(map_RR @ primal_RE, mean_R @ primal_RE)
@@ -245,12 +247,6 @@ def draw_landmarks(features_ND: Features, count: int, seed: int) -> NDArray[np.i
     rows = (row_D.data for features_BD in contiguous for row_D in features_BD)
     digests = b"".join(hashlib.blake2b(row, digest_size=8, key=key).digest() for row in rows)
     return np.argsort(np.frombuffer(digests, np.uint64), kind="stable")[:count]
-
-
-def _gram(targets_NL: Targets) -> Floats:
-    """Return Y' Y: how many images have both labels."""
-    floats = (targets_BL.astype(np.float32) for (targets_BL,) in blocks(targets_NL))
-    return np.asarray(sum(targets_BL.T @ targets_BL for targets_BL in floats), np.float64)
 
 
 _last: tuple[bytes, SemanticSpace] | None = None

@@ -29,7 +29,6 @@ Deviations, with reasons:
   image, finite.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -37,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from aaam_pipeline.baselines.base import Features, Method, Targets
+from aaam_pipeline.baselines.base import Features, Method, Targets, blocks
 from aaam_pipeline.baselines.nearest import Nearest
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.calibration import sigmoid
@@ -67,21 +66,16 @@ class Neighbourhood:
     def present(self, weights_NK: Floats) -> Floats:
         """Return x: the weight of each image's neighbours that have the label, (N, L)."""
         x_NL = np.empty((len(self.ids_NK), self._labels_NL.shape[1]))
-        for rows, labels_BKL in self._blocks():
-            x_NL[rows] = np.matmul(weights_NK[rows, None].astype(np.float32), labels_BKL)[:, 0]
+        for ids_BK, weights_BK, x_BL in blocks(self.ids_NK, weights_NK, x_NL, rows=self._step):
+            x_BL[:] = np.matmul(weights_BK[:, None].astype(np.float32), self._labels_NL[ids_BK])[:, 0]
         return x_NL
 
     def pull(self, gradient_NL: Floats) -> Floats:
         """Return the derivative with respect to the weights, (N, K), of a function of `present` from that of x."""
         pulled_NK = np.empty(self.ids_NK.shape)
-        for rows, labels_BKL in self._blocks():
-            pulled_NK[rows] = np.matmul(labels_BKL, gradient_NL[rows, :, None].astype(np.float32))[:, :, 0]
+        for ids_BK, gradient_BL, pulled_BK in blocks(self.ids_NK, gradient_NL, pulled_NK, rows=self._step):
+            pulled_BK[:] = np.matmul(self._labels_NL[ids_BK], gradient_BL[:, :, None].astype(np.float32))[:, :, 0]
         return pulled_NK
-
-    def _blocks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        for first in range(0, len(self.ids_NK), self._step):
-            rows = slice(first, first + self._step)
-            yield rows, self._labels_NL[self.ids_NK[rows]]
 
 
 def neighbour_weights(parameters_P: Floats, distances_NK: Floats, by: str) -> Floats:

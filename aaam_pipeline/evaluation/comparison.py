@@ -1,7 +1,5 @@
 """The paper's table of a data set with what each method costs: the numbers printed, ours, time and memory."""
 
-from typing import NamedTuple
-
 from aaam_pipeline import metrics
 from aaam_pipeline.evaluation.ablation import read_ablation
 from aaam_pipeline.evaluation.document import NONE, Column, Table, percent
@@ -12,13 +10,7 @@ from aaam_pipeline.formats.scores import read_scores
 
 HEADS = ("P@k", "R@k", "mAP@10", "mAP", "N+")
 COST = ("fit", "predict", "memory")
-
-
-class _Row(NamedTuple):
-    """Metrics of ours, and the cells of what they cost."""
-
-    metrics: dict[str, float]
-    cost: list[str]
+FREE = [NONE] * len(COST)
 
 
 def table(comparison: Comparison, sources: Sources) -> Table:
@@ -32,14 +24,13 @@ def table(comparison: Comparison, sources: Sources) -> Table:
     rows: list[list[str]] = []
     for name in dict.fromkeys([*paper().titles(comparison.dataset), *ours]):
         theirs = printed.rows.get(name) if printed else None
-        row = ours.get(name)
+        found, cost = ours.get(name, (None, FREE))
         cells = [name]
         for position, metric in enumerate(METRICS):
             if printed:
                 cells.append(NONE if not theirs or theirs[position] is None else f"{theirs[position]:.1f}")
-            cells.append(percent(row.metrics[metric]) if row else NONE)
-        rest = [f"{round(row.metrics['n_plus'], 1):g}", *row.cost] if row else [NONE] * (1 + len(COST))
-        rows.append([*cells, *rest])
+            cells.append(percent(found[metric]) if found else NONE)
+        rows.append([*cells, f"{round(found['n_plus'], 1):g}" if found else NONE, *cost])
     pairs = ("printed", "ours") if printed else ("",)
     results = [Column(name, group) if printed else Column(group) for group in HEADS[:-1] for name in pairs]
     columns = [Column("method", text=True), *results, Column(HEADS[-1]), *map(Column, COST)]
@@ -50,22 +41,19 @@ def table(comparison: Comparison, sources: Sources) -> Table:
     return Table(heading, columns, rows, _note(comparison))
 
 
-def _ours(comparison: Comparison, sources: Sources) -> dict[str, _Row]:
-    """Return title -> row: of the compared methods, the trained phases and the ablation."""
-    free = [NONE] * len(COST)
+def _ours(comparison: Comparison, sources: Sources) -> dict[str, tuple[dict[str, float], list[str]]]:
+    """Return title -> metrics and cost, of the compared methods, the trained phases and the ablation."""
     # `bce` is a compared method and a phase, with a row of its own for each
-    rows = {
-        title(f"{COMPARE}/{each.name}"): _Row(each.test, _cost(each)) for each in comparison.methods if not each.error
-    }
+    rows = {title(f"{COMPARE}/{each.name}"): (each.test, _cost(each)) for each in comparison.methods if not each.error}
     # the phases of training in their order, and the network trained with WARP
     paths = [sources.scores / comparison.dataset / f"{phase}.parquet" for phase in (*paper().phases, "warp")]
     for path in (each for each in paths if each.is_file()):
         split = read_scores(path)
         name = title(path.stem)
         values = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
-        rows.setdefault(name if name not in rows else f"{name} (network)", _Row(values, free))
+        rows.setdefault(name if name not in rows else f"{name} (network)", (values, FREE))
     for name, spread in read_ablation(sources.ablations / comparison.dataset / "ablation.csv").items():
-        rows.setdefault(name if name not in rows else f"{name} (ablation)", _Row(dict(spread.mean), free))
+        rows.setdefault(name if name not in rows else f"{name} (ablation)", (dict(spread.mean), FREE))
     return rows
 
 

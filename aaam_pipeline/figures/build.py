@@ -3,6 +3,8 @@
 Images are test images of a prepared data set. Where none are chosen, those are shown on which a hard label rises
 farthest from the first method to the last: a relevant label that the first one ranks below as many labels as are
 relevant.
+
+Shapes: N images, L labels; H x W a picture as it is shown.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,14 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.errors import ImageError, IntegrityError, UsageError
 from aaam_pipeline.datasets.prepared import Split, read_labels, read_split
 from aaam_pipeline.figures import activation_maps, prediction_paths, score_bars, style
-from aaam_pipeline.figures.pictures import find_rows, order_by_rise, show
 from aaam_pipeline.formats.recordings import join, read_recording
 from aaam_pipeline.formats.scores import read_scores
+from aaam_pipeline.imaging.thumbnails import thumbnail
 from aaam_pipeline.models import bundle
 
+# the longer side of a picture; an inch and a half of print at 300 dpi
+SIDE = 480
 # the images that models are run on to choose some
 CANDIDATES, BATCH = 256, 64
 # the rows of Fig. 2: the recordings of their phases
@@ -64,7 +68,7 @@ def draw_paths(methods: Mapping[str, Sequence[Path]], request: FigureRequest, ir
     rows = [_row(name, files) for name, files in methods.items()]
     prediction_paths.check_alike(rows)
     names = rows[-1].recording.image_ids
-    positions = find_rows(names, request.images) or prediction_paths.choose(rows[-1], request.number)
+    positions = find_rows(names, request.images) or _choose(rows[-1], request.number)
     pictures = _pictures(request, [names[position] for position in positions])
     return style.save(prediction_paths.draw(rows, pictures, positions, irrelevant), request.out, request.formats)
 
@@ -108,6 +112,43 @@ def draw_maps(models: Mapping[str, Path], request: FigureRequest, labels: int = 
     return style.save(activation_maps.draw(groups, list(models)), request.out, request.formats)
 
 
+def show(split: Split, row: int) -> NDArray[np.uint8]:
+    """Return a picture, (H, W, 3): the original if it can be read, else the square that the network sees."""
+    try:
+        return np.asarray(thumbnail(split.paths[row].read_bytes(), SIDE, enlarge=True))
+    except (OSError, ImageError):
+        return np.asarray(split.pixels_NSS3[row])
+
+
+def order_by_rise(
+    before_NL: NDArray[np.floating], after_NL: NDArray[np.floating], targets_NL: NDArray[np.integer]
+) -> list[int]:
+    """Order images by how far a hard label of theirs rises, the farthest first; of equal ones those with more labels.
+
+    A label is hard for an image if it is relevant, and ranked below as many labels as are relevant.
+    """
+    relevant_NL = targets_NL > 0
+    rise_NL = np.asarray(after_NL, np.float64) - before_NL
+    rank_NL = np.argsort(-np.asarray(before_NL, np.float64), axis=1, kind="stable").argsort(axis=1)
+    hard_NL = relevant_NL & (rank_NL >= relevant_NL.sum(1)[:, None])
+    rise_N = np.where(hard_NL, rise_NL, -1.0).max(axis=1, initial=-1.0)
+    return [int(row) for row in np.lexsort([-relevant_NL.sum(1), -rise_N])]
+
+
+def find_rows(image_ids: Sequence[str], wanted: Sequence[str], what: str = "image") -> list[int]:
+    """Return the positions of the images that somebody chose; `what` names one in messages.
+
+    Raises:
+        UsageError: one is not among `image_ids`.
+    """
+    positions = {image_id: position for position, image_id in enumerate(image_ids)}
+    for image_id in wanted:
+        if image_id not in positions:
+            few = ", ".join(image_ids[:10]) + (", ..." if len(image_ids) > 10 else "")
+            raise UsageError(f"no {what} {image_id!r} there; there are {few}")
+    return [positions[image_id] for image_id in wanted]
+
+
 def _pictures(request: FigureRequest, image_ids: Sequence[str]) -> list[NDArray[np.uint8]]:
     test = read_split(request.prepared, "test")
     return [show(test, row) for row in find_rows(test.image_ids, image_ids, "test image")]
@@ -117,6 +158,15 @@ def _check_there(what: str, files: Iterable[Path]) -> None:
     for file in files:
         if not file.is_file():
             raise UsageError(f"no {what} {file}")
+
+
+def _choose(path: prediction_paths.PathRow, count: int) -> list[int]:
+    """Return the positions of the images on which a hard label rises farthest from the first phase to the end."""
+    recording, first = path.recording, 0
+    if path.phases:
+        # of two scores at that step, those that the next phase starts from
+        first = int(np.flatnonzero(recording.steps_S <= path.phases[0][1])[-1])
+    return order_by_rise(recording.scores_SML[first], recording.scores_SML[-1], recording.targets_ML)[:count]
 
 
 def _row(name: str, files: Sequence[Path]) -> prediction_paths.PathRow:

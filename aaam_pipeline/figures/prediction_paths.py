@@ -18,7 +18,6 @@ from scipy.optimize import isotonic_regression
 
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.figures import style
-from aaam_pipeline.figures.pictures import order_by_rise
 from aaam_pipeline.formats.recordings import Recording
 
 # inches
@@ -80,15 +79,6 @@ def check_alike(paths: Sequence[PathRow]) -> None:
         same = (one.labels, one.image_ids) == (other.labels, other.image_ids)
         if not same or (one.targets_ML != other.targets_ML).any():
             raise IntegrityError(f"the recordings of {first.title} and {path.title} are of other images or labels")
-
-
-def choose(path: PathRow, count: int) -> list[int]:
-    """Return the positions of the images on which a hard label rises farthest from the first phase to the end."""
-    recording, first = path.recording, 0
-    if path.phases:
-        # of two scores at that step, those that the next phase starts from
-        first = int(np.flatnonzero(recording.steps_S <= path.phases[0][1])[-1])
-    return order_by_rise(recording.scores_SML[first], recording.scores_SML[-1], recording.targets_ML)[:count]
 
 
 def _shown(paths: Sequence[PathRow], position: int, irrelevant: int) -> list[int]:

@@ -15,7 +15,7 @@ from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.figures import build, prediction_paths, score_bars, style
-from aaam_pipeline.figures.pictures import find_rows, order_by_rise, show
+from aaam_pipeline.figures.build import find_rows, order_by_rise, show
 from aaam_pipeline.formats.recordings import Recording, write_recording
 from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 
