@@ -2,7 +2,7 @@
 
     python -m benchmarks.calibration models/scenes/hard data/prepared/scenes
 
-Shapes: N images, L labels, V different values.
+Shapes: N images, L labels.
 """
 
 import sys
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
 
 from aaam_pipeline import metrics
 from aaam_pipeline.datasets.prepared import read_split
@@ -39,16 +40,8 @@ def temperature(scores_NL: Scores, targets_NL: Targets) -> list[float]:
 
 def isotonic(scores_N: Scores, targets_N: Targets) -> Map:
     """Return the rising curve with the least squares, between its steps a line (pool adjacent violators)."""
-    values_V, positions = np.unique(scores_N, return_inverse=True)
-    counts_V = np.bincount(positions)
-    blocks: list[tuple[float, int, int]] = []
-    for total, count in zip(np.bincount(positions, targets_N), counts_V, strict=True):
-        blocks.append((float(total), int(count), 1))
-        while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]:
-            last, before = blocks.pop(), blocks.pop()
-            blocks.append((last[0] + before[0], last[1] + before[1], last[2] + before[2]))
-    curve_V = np.concatenate([[total / count] * width for total, count, width in blocks])
-    return lambda scores: np.interp(scores, values_V, curve_V)
+    curve = IsotonicRegression(out_of_bounds="clip").fit(scores_N, targets_N)
+    return lambda scores: np.asarray(curve.predict(scores.ravel()), np.float64).reshape(scores.shape)
 
 
 def isotonic_per_label(scores_NL: Scores, targets_NL: Targets) -> Map:

@@ -5,6 +5,7 @@ They are strings without any library, so that `report` needs none; the paper's f
 
 from collections.abc import Sequence
 from html import escape
+from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +13,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.metrics.calibration import Reliability
 
 # one block of rules, also when a page has several drawings; its classes begin with c- and match nothing else in a page
-STYLE = """<style>
-.c { font: 11px/1 system-ui, "Helvetica Neue", Arial, sans-serif; --c-ink: #222; --c-weak: #6b6b70; --c-line: #d9d9d6;
- --c-fill: #1f5f9e; --c-on: #fff; --c-before: #b4532a; }
-.c text { fill: var(--c-ink); } .c .c-weak { fill: var(--c-weak); } .c .c-on { fill: var(--c-on); }
-.c .c-bold { font-weight: 600; font-size: 12px; }
-.c .c-grid { stroke: var(--c-line); fill: none; } .c .c-chance { stroke: var(--c-weak); stroke-dasharray: 2 3; }
-.c .c-after { stroke: var(--c-fill); stroke-width: 1.8; fill: none; } .c circle.c-after { fill: var(--c-fill); }
-.c .c-before { stroke: var(--c-before); stroke-width: 1.4; stroke-dasharray: 5 3; fill: none; }
-.c circle.c-before { stroke-dasharray: none; fill: none; }
-.c .c-cell { fill: var(--c-fill); } .c .c-small { font-size: 9px; }
-@media (prefers-color-scheme: dark) { .c { --c-ink: #eee; --c-weak: #a0a0a6; --c-line: #3c3c42; --c-fill: #7db8f0;
- --c-on: #10151c; --c-before: #f0a076; } }
-@media print { .c { --c-ink: #000; --c-weak: #444; --c-line: #ccc; --c-fill: #1f5f9e; --c-on: #fff;
- --c-before: #b4532a; } }
-</style>"""
+STYLE = f"<style>\n{(files(__package__) / 'templates' / 'charts.css').read_text('utf8')}</style>"
 PANEL, LEFT, TOP, BETWEEN, BELOW = 260, 46, 44, 60, 44
 TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 CELL, CHARACTER = 22, 6.2
