@@ -21,7 +21,7 @@ from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.machine import keep_freed_memory
-from aaam_pipeline.core.params import ParamsFile, to_dict
+from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.datasets.prepared import Split, content_fingerprint, read_manifest, read_split
@@ -69,7 +69,8 @@ def compute(
     if extractor.preprocess.size != size:
         raise UsageError(f"{extractor.name} takes pictures of {extractor.preprocess.size} px, {prepared} has {size} px")
     manifest = FeaturesManifest(
-        FORMAT, VERSION, dataset, extractor.name, to_dict(extractor.architecture), to_dict(extractor.preprocess),
+        FORMAT, VERSION, dataset, extractor.name,
+        msgspec.to_builtins(extractor.architecture), msgspec.to_builtins(extractor.preprocess),
         _weights_sha256(extractor.network), content_fingerprint(prepared), extractor.network.embedding_dim, {},
     )  # fmt: skip
     with exclusive(out):

@@ -141,21 +141,17 @@ def _failure(error: Exception) -> Exception:
     cause = getattr(error, "reason", None)
     inner = cause if isinstance(cause, Exception) else error
     said = " ".join(str(inner).split())
-    if isinstance(inner, exceptions.SSLError):
-        return PermanentError(f"TLS: {said}")
-    if isinstance(inner, exceptions.LocationValueError):
-        return PermanentError(f"not a URL: {said}")
-    if isinstance(inner, exceptions.ResponseError):
-        return PermanentError(said)
-    if isinstance(inner, exceptions.NameResolutionError):
-        return TransientError("the name of the server cannot be resolved")
-    if isinstance(inner, exceptions.NewConnectionError | exceptions.ProxyError):
-        return TransientError("no connection to the server")
-    if isinstance(inner, exceptions.TimeoutError):
-        return TransientError(f"no answer within {TIMEOUT:.0f} seconds")
-    if isinstance(inner, exceptions.ProtocolError | exceptions.IncompleteRead):
-        return TransientError("the connection broke off before the end of the file")
-    return TransientError(said)
+    broken = "the connection broke off before the end of the file"
+    known = (
+        (exceptions.SSLError, PermanentError(f"TLS: {said}")),
+        (exceptions.LocationValueError, PermanentError(f"not a URL: {said}")),
+        (exceptions.ResponseError, PermanentError(said)),
+        (exceptions.NameResolutionError, TransientError("the name of the server cannot be resolved")),
+        (exceptions.NewConnectionError | exceptions.ProxyError, TransientError("no connection to the server")),
+        (exceptions.TimeoutError, TransientError(f"no answer within {TIMEOUT:.0f} seconds")),
+        (exceptions.ProtocolError | exceptions.IncompleteRead, TransientError(broken)),
+    )
+    return next((failure for kind, failure in known if isinstance(inner, kind)), TransientError(said))
 
 
 def _proxy(scheme: str, host: str) -> str | None:

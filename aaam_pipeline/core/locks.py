@@ -33,26 +33,22 @@ def exclusive(folder: Path) -> Iterator[None]:
     except Timeout:
         if not path.exists():
             # file systems that refuse a new file with "no such file" look as if someone had just removed it
-            raise UsageError(
-                f"cannot write to {folder.parent}: no file can be made there; choose another --out"
-            ) from None
+            fault = "no file can be made there"
+            raise UsageError(f"cannot write to {folder.parent}: {fault}; choose another --out") from None
         raise UsageError(f"{folder} is being written by another process{_holder(path)}; wait for it") from None
     except OSError as error:
         raise UsageError(f"cannot write to {folder.parent}: {error.strerror}; choose another --out") from None
     try:
         # where the file system knows no locks, the file's own content is the lock
         if not isinstance(lock, SoftFileLock):
-            path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}))
+            now = datetime.now().astimezone().isoformat(timespec="seconds")
+            path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now}))
         yield
     finally:
         # while it is still held: who waits for it sees that the file is another one by then
         with suppress(OSError):
             path.unlink()
         lock.release()
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def _holder(path: Path) -> str:

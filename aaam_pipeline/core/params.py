@@ -114,12 +114,6 @@ class ParamsFile:
         return preset
 
 
-def to_dict(section: Struct) -> dict[str, Any]:
-    """Return a section as plain, JSON-able values (for fingerprints and bundles)."""
-    plain: dict[str, Any] = msgspec.to_builtins(section)
-    return plain
-
-
 def _check_names(path: Path, where: str, block: Mapping[str, Any], sections: tuple[str, ...]) -> None:
     """Refuse names in a block that no stage would ever read: a typo there would be silently ignored."""
     phases = block.get("phases") or {}

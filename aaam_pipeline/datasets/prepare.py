@@ -22,17 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import aaam_pipeline
-from aaam_pipeline.core.artifacts import (
-    file_sha256,
-    fingerprint,
-    path_text,
-    publish,
-    sources_fingerprint,
-    sync,
-    work_folder,
-    write_checksummed,
-    write_json,
-)
+from aaam_pipeline.core import artifacts
+from aaam_pipeline.core.artifacts import path_text, work_folder
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.locks import exclusive
@@ -75,15 +66,15 @@ def prepare(name: str, listing: Listing, out: Path, size: int, report: Reporter)
         if bad:
             report.info(f"prepare: {bad} images cannot be decoded and are left out, see {out / 'bad_images.csv'}")
         # before the folders are exchanged: a run that is killed in between must not resume in the old one
-        sync(work)
+        artifacts.sync(work)
         journal.close()
-        publish(work, out)
+        artifacts.publish(work, out)
 
 
 def _open(listing: Listing, out: Path, size: int) -> tuple[Path, Journal[WrittenRows]]:
     """Return the work folder and the journal, as the last run left them if it was of the very same work."""
     package = Path(aaam_pipeline.__file__).parent
-    identity = fingerprint(
+    identity = artifacts.fingerprint(
         {
             "listing": [
                 listing.labels,
@@ -91,7 +82,7 @@ def _open(listing: Listing, out: Path, size: int) -> tuple[Path, Journal[Written
             ],
             "size": size,
             "libraries": [_version(name) for name in LIBRARIES],
-            "code": sources_fingerprint(package / path for path in CODE),
+            "code": artifacts.sources_fingerprint(package / path for path in CODE),
         }
     )
     path = out.with_name(f".{out.name}.journal")
@@ -121,33 +112,30 @@ def _check_space(work: Path, total: int, done: int, size: int, report: Reporter)
 
 
 def _write_examples(good: list[Example], path: Path) -> None:
-    table = pa.table(
-        {
-            "image_id": pa.array([example.image_id for example in good], pa.string()),
-            "path": pa.array([path_text(example.path) for example in good], pa.string()),
-            "labels": pa.array([list(example.labels) for example in good], pa.list_(pa.string())),
-        }
-    )
-    pq.write_table(table, path)
+    schema = pa.schema({"image_id": pa.string(), "path": pa.string(), "labels": pa.list_(pa.string())})
+    rows = [(example.image_id, path_text(example.path), example.labels) for example in good]
+    pq.write_table(pa.table(list(zip(*rows, strict=True)), schema=schema), path)
 
 
 def _write_rest(listing: Listing, written: dict[str, WrittenSplit], work: Path, size: int) -> None:
     """Write the vocabulary, the bad images, and the manifest with the hash of every file."""
-    write_json(work / "vocabulary.json", {"labels": listing.labels})
+    artifacts.write_json(work / "vocabulary.json", {"labels": listing.labels})
     missing = (BadImage(image_id, "", "missing", "not in this copy") for image_id in listing.missing)
     with (work / "bad_images.csv").open("w", newline="", encoding="utf8") as stream:
         rows = csv.writer(stream)
         rows.writerow(["image_id", "path", "error_type", "error_message"])
         rows.writerows([*(bad for each in written.values() for bad in each.bad), *missing])
     known = {work / split / "pixels.npy": each.sha256 for split, each in written.items()}
-    paths = sorted(path for path in work.rglob("*") if path.is_file())
     files = {
-        path.relative_to(work).as_posix(): PreparedFile(path.stat().st_size, known.get(path) or file_sha256(path))
-        for path in paths
+        path.relative_to(work).as_posix(): PreparedFile(
+            path.stat().st_size, known.get(path) or artifacts.file_sha256(path)
+        )
+        for path in sorted(work.rglob("*"))
+        if path.is_file()
     }
     splits = {split: _info(each.good, len(each.bad)) for split, each in written.items()}
     manifest = PreparedManifest(FORMAT, VERSION, size, len(listing.labels), len(listing.missing), splits, files)
-    write_checksummed(work / "manifest.json", manifest)
+    artifacts.write_checksummed(work / "manifest.json", manifest)
 
 
 def _info(good: Iterable[Example], bad: int) -> SplitInfo:

@@ -35,6 +35,12 @@ def to_matrix(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
     return flat.reshape(len(array), array.type.list_size)
 
 
+def scored_schema(num_labels: int, **keys: pa.DataType) -> pa.Schema:
+    """Return the columns `keys`, then `scores` and `targets` with a value a label."""
+    values = {"scores": pa.list_(pa.float32(), num_labels), "targets": pa.list_(pa.uint8(), num_labels)}
+    return pa.schema(keys | values)
+
+
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file, atomically and with the same bytes for the same content."""
     sink = pa.BufferOutputStream()

@@ -9,7 +9,7 @@ a SHA-256 of all are in the metadata, as in `scores.parquet`.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats import SCHEMA_VERSION
-from aaam_pipeline.formats.columns import content_sha256, fixed_size_list, to_matrix, write_table
+from aaam_pipeline.formats.columns import content_sha256, fixed_size_list, scored_schema, to_matrix, write_table
 
 
 class Recording(NamedTuple):
@@ -73,7 +73,7 @@ def read_recording(path: Path) -> Recording:
         table = pq.read_table(path)
         metadata = table.schema.metadata or {}
         labels = msgspec.json.decode(metadata[b"labels"], type=list[str])
-        if not table.schema.equals(_schema(len(labels))):
+        if not table.schema.equals(scored_schema(len(labels), step=pa.int64(), image_id=pa.string())):
             raise IntegrityError(f"{path} is not a recording: its columns are others, or of another width")
         step_R = table["step"].to_numpy()
         images = int((step_R == step_R[0]).sum())
@@ -111,19 +111,6 @@ def join(recordings: Sequence[Recording]) -> Recording:
     )
 
 
-def _schema(num_labels: int) -> pa.Schema:
-    return pa.schema(
-        [
-            ("step", pa.int64()),
-            ("image_id", pa.string()),
-            ("scores", pa.list_(pa.float32(), num_labels)),
-            ("targets", pa.list_(pa.uint8(), num_labels)),
-        ]
-    )
-
-
 def _sha256(recording: Recording) -> str:
-    return content_sha256(
-        [recording.image_ids, recording.labels],
-        [recording.targets_ML, recording.steps_S, recording.scores_SML],
-    )
+    arrays: list[NDArray[Any]] = [recording.targets_ML, recording.steps_S, recording.scores_SML]
+    return content_sha256([recording.image_ids, recording.labels], arrays)

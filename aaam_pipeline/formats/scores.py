@@ -16,7 +16,14 @@ from aaam_pipeline.core.artifacts import as_read
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.calibration import Calibration
-from aaam_pipeline.formats.columns import content_sha256, fixed_size_list, to_float16, to_matrix, write_table
+from aaam_pipeline.formats.columns import (
+    content_sha256,
+    fixed_size_list,
+    scored_schema,
+    to_float16,
+    to_matrix,
+    write_table,
+)
 
 
 class ScoredSplit(NamedTuple):
@@ -71,7 +78,7 @@ def read_scores(path: Path) -> ScoredSplit:
         metadata = table.schema.metadata or {}
         labels = msgspec.json.decode(metadata[b"labels"], type=list[str])
         # an embedding may follow
-        if not pa.schema(list(table.schema)[:3]).equals(_scores(len(labels))):
+        if not pa.schema(list(table.schema)[:3]).equals(scored_schema(len(labels), image_id=pa.string())):
             raise IntegrityError(f"{path} is not a scores file: its columns are others, or of another width")
         split = ScoredSplit(
             image_ids=table["image_id"].to_pylist(),
@@ -93,16 +100,6 @@ def read_scores(path: Path) -> ScoredSplit:
     if split.calibration and not split.calibration.fits(len(labels)):
         raise IntegrityError(f"{path}: its calibration is not of {len(labels)} labels")
     return split
-
-
-def _scores(num_labels: int) -> pa.Schema:
-    return pa.schema(
-        [
-            ("image_id", pa.string()),
-            ("scores", pa.list_(pa.float32(), num_labels)),
-            ("targets", pa.list_(pa.uint8(), num_labels)),
-        ]
-    )
 
 
 def _content_sha256(split: ScoredSplit, neighbours: Any = None) -> str:

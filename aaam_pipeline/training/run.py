@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 
 import aaam_pipeline
 from aaam_pipeline import metrics
-from aaam_pipeline.core import artifacts, params
+from aaam_pipeline.core import artifacts
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.progress import NullReporter, Reporter
 from aaam_pipeline.core.project import Project
@@ -165,7 +166,7 @@ def fingerprint(
     start = artifacts.file_sha256(paths.start / "model.safetensors") if paths.start else None
     return artifacts.fingerprint(
         {
-            "task": [dataset, phase, params.to_dict(settings)],
+            "task": [dataset, phase, msgspec.to_builtins(settings)],
             "data": content_fingerprint(paths.prepared),
             "start": start,
             "code": artifacts.sources_fingerprint(package / path for path in CODE),

@@ -2,11 +2,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 import yaml
 
 from aaam_pipeline.core.errors import ParamsError
-from aaam_pipeline.core.params import LabelCount, ParamsFile, to_dict
+from aaam_pipeline.core.params import LabelCount, ParamsFile
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.models import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
@@ -195,7 +196,7 @@ def test_sections_cannot_be_changed(tmp_path: Path) -> None:
 
 
 def test_a_section_becomes_plain_values() -> None:
-    assert to_dict(PhaseParams())["lr"] == {"features": 1e-3, "attention": 1e-4, "classifier": 1e-4}
+    assert msgspec.to_builtins(PhaseParams())["lr"] == {"features": 1e-3, "attention": 1e-4, "classifier": 1e-4}
 
 
 def with_preset(name: object, preset: object) -> Tree:

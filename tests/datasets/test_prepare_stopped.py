@@ -109,7 +109,7 @@ def test_what_is_not_of_the_same_work_is_begun_anew(
     elif changed == "library":
         monkeypatch.setattr(module, "version", lambda library: "another")
     elif changed == "code":
-        monkeypatch.setattr(module, "sources_fingerprint", lambda paths: "another")
+        monkeypatch.setattr(module.artifacts, "sources_fingerprint", lambda paths: "another")
     prepared(listing, tmp_path / "out")
     assert len(decoded) == 11
     assert contents(tmp_path / "out") == contents(prepared(listing, tmp_path / "whole"))
@@ -133,7 +133,8 @@ def test_a_run_that_was_stopped_at_its_very_end_resumes(
     listing = make_listing(tmp_path / "raw")
     whole = contents(prepared(listing, tmp_path / "whole"))
     with monkeypatch.context() as patch:
-        real = getattr(module, step)
+        owner: Any = module if step == "_write_examples" else module.artifacts
+        real = getattr(owner, step)
 
         def stop(*arguments: Any) -> None:
             if step != "publish":
@@ -141,7 +142,7 @@ def test_a_run_that_was_stopped_at_its_very_end_resumes(
             if step != "_write_examples" or arguments[1].parent.name == "test":
                 raise KeyboardInterrupt
 
-        patch.setattr(module, step, stop)
+        patch.setattr(owner, step, stop)
         with pytest.raises(KeyboardInterrupt):
             prepared(listing, tmp_path / "out")
     (tmp_path / "out.partial" / ".stray.partial").touch()

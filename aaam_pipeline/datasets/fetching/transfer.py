@@ -8,8 +8,7 @@ import errno
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -127,13 +126,20 @@ def _fetch_from(address: str, file: PartialFile, report: Reporter) -> None:
 
 def _complete(address: str, file: PartialFile, report: Reporter) -> None:
     """Receive what is not there yet."""
-    if not file.held() or file.held() != file.note().total:
+    if file.held() and file.held() == file.note().total:
+        return
+    try:
         _receive(address, file, report)
+    except PermanentError as error:
+        if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        file.discard()
+        raise TransientError("the file there is shorter than what has come of it") from None
 
 
 def _receive(address: str, file: PartialFile, report: Reporter) -> None:
     headers = _resuming(address, file)
-    with _response(address, headers, file) as response:
+    with request(address, headers) as response:
         held = file.held() if headers and response.status == 206 else 0
         total = _total(response, held, file)
         tag = response.headers.get("ETag", "")
@@ -160,18 +166,6 @@ def _resuming(address: str, file: PartialFile) -> dict[str, str]:
     if not held or not (validator or file.md5) or held >= (file.bytes or held + 1):
         return {}
     return {"Range": f"bytes={held}-"} | ({"If-Range": validator} if validator else {})
-
-
-@contextmanager
-def _response(address: str, headers: dict[str, str], file: PartialFile) -> "Iterator[BaseHTTPResponse]":
-    try:
-        with request(address, headers) as response:
-            yield response
-    except PermanentError as error:
-        if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise
-        file.discard()
-        raise TransientError("the file there is shorter than what has come of it") from None
 
 
 def _total(response: "BaseHTTPResponse", held: int, file: PartialFile) -> int | None:

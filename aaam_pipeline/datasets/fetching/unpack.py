@@ -10,7 +10,6 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -19,15 +18,7 @@ from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Reporter
 
 MB = 10**6
-_DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-)
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 
 
 class _Member(NamedTuple):
@@ -43,17 +34,20 @@ def unpack(archive: Path, into: Path, members: Sequence[str], largest: int, repo
         DatasetError: it is no zip or tar, is damaged, would write outside of `into`, holds a link or a device, unpacks
             to more than `largest` bytes, does not fit on the disk, or holds nothing of what is wanted.
     """
-    total = 0
-    count = 0
+    total = count = 0
     into.mkdir(parents=True, exist_ok=True)
-    with _damage(archive), report.task(f"unpack {archive.name} (MB)", _size(archive, members) // MB) as advance:
-        for member in _members(archive, members):
-            total += member.size
-            count += 1
-            if total > largest:
-                raise DatasetError(f"{archive} is not what it should be: it unpacks to more than {largest:,} bytes")
-            _write(member, into, archive)
-            advance(total // MB - (total - member.size) // MB)
+    try:
+        with report.task(f"unpack {archive.name} (MB)", _size(archive, members) // MB) as advance:
+            for member in _members(archive, members):
+                total += member.size
+                count += 1
+                if total > largest:
+                    raise DatasetError(f"{archive} is not what it should be: it unpacks to more than {largest:,} bytes")
+                _write(member, into, archive)
+                advance(total // MB - (total - member.size) // MB)
+    except _DAMAGE as error:
+        fault = " ".join(str(error).split()) or type(error).__name__
+        raise DatasetError(f"{archive} is damaged ({fault}); delete it and give the same command again") from None
     if not count:
         raise DatasetError(f"{archive} is not what it should be: it has nothing named {' or '.join(members) or '...'}")
 
@@ -112,14 +106,3 @@ def _write(member: _Member, into: Path, archive: Path) -> None:
     if partial.stat().st_size != member.size:
         raise DatasetError(f"{archive} is damaged: {member.name} ends after {partial.stat().st_size:,} bytes")
     partial.replace(path)
-
-
-@contextmanager
-def _damage(archive: Path) -> Iterator[None]:
-    try:
-        yield
-    except _DAMAGE as error:
-        raise DatasetError(
-            f"{archive} is damaged ({' '.join(str(error).split()) or type(error).__name__}); "
-            "delete it and give the same command again"
-        ) from None

@@ -17,21 +17,21 @@ class Some(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of scene."""
+    """A kind of scene.
+
+    `ground`: what lies below the horizon: pitch, grass, sand, road, snow, paving, shore (sand and sea) or sea. The rest
+    are chances: `open_sky`: that the sky is seen; otherwise something closes the view, or the camera looks down;
+    `behind`: of each far layer (ridge, trees, houses, blocks); `winter`: that the ground lies under snow.
+    """
 
     weight: float
     ground: str
-    """What lies below the horizon: pitch, grass, sand, road, snow, paving, shore (sand and sea) or sea."""
     open_sky: float
-    """Chance that the sky is seen; otherwise something closes the view, or the camera looks down."""
     night: float
     behind: dict[str, float]
-    """Chance of each far layer: ridge, trees, houses, blocks."""
     things: tuple[Some, ...]
     road: float = 0.0
-    """Chance of a road over the ground."""
     winter: float = 0.0
-    """Chance that the ground lies under snow."""
 
 
 KINDS: dict[str, Kind] = {

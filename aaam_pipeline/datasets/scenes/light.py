@@ -13,30 +13,30 @@ Colours = NDArray[np.float32]
 
 
 class Light(NamedTuple):
-    """The weather of one picture."""
+    """The weather of one picture.
+
+    `sun`: where the light comes from, -1 (far left) to 1; `tint` (3,): what every surface's colour is multiplied by;
+    `sky_top`, `sky_low` (3,): the sky's colours overhead and at the horizon, the lower one is also the haze's; `haze`:
+    its share in the farthest ground; `shadow`: how dark cast shadows are, 0 (overcast) to 1; `low`: the sun is near the
+    horizon, so that shadows are long and colours warm.
+    """
 
     night: bool
     sun: float
-    """Where the light comes from: -1 is far left, 1 far right."""
     tint: Colours
-    """Shape (3,): what every surface's colour is multiplied by."""
     sky_top: Colours
     sky_low: Colours
-    """Shape (3,) each: the sky's colours overhead and at the horizon; the lower one is also the haze's."""
     haze: float
-    """Share of the haze in the farthest ground, 0 to 1."""
     shadow: float
-    """How dark cast shadows are, 0 (overcast) to 1."""
     low: bool
-    """The sun is near the horizon: long shadows, warm colours."""
 
 
-_SKIES = (
+_FAIR = (
     ((0.25, 0.47, 0.82), (0.72, 0.84, 0.94)),
     ((0.36, 0.58, 0.86), (0.80, 0.88, 0.93)),
     ((0.18, 0.36, 0.70), (0.60, 0.76, 0.90)),
 )
-_GREY = ((0.60, 0.64, 0.69), (0.80, 0.82, 0.84))
+_GREY = (((0.60, 0.64, 0.69), (0.80, 0.82, 0.84)),)
 _DUSK = (((0.32, 0.36, 0.60), (0.97, 0.66, 0.42)), ((0.50, 0.42, 0.58), (0.99, 0.76, 0.50)))
 _NIGHT = (((0.02, 0.03, 0.09), (0.09, 0.10, 0.20)), ((0.03, 0.03, 0.06), (0.16, 0.11, 0.12)))
 
@@ -54,19 +54,17 @@ def draw_light(rng: np.random.Generator, night: float) -> Light:
         return Light(True, sun, tint, _jitter(rng, top, 0.01), _jitter(rng, low, 0.02), 0.5, 0.1, False)
     kind = rng.random()
     haze = float(rng.uniform(0.1, 0.75))
-    if kind < 0.22:
-        tint = rng.uniform(0.62, 0.9) * np.array([0.97, 1.0, 1.04])
-        return Light(
-            False, sun, tint.astype(np.float32), _jitter(rng, _GREY[0]), _jitter(rng, _GREY[1]), haze, 0.1, False
-        )
-    if kind < 0.38:
-        top, low = _DUSK[int(rng.integers(len(_DUSK)))]
-        tint = rng.uniform(0.58, 0.88) * np.array([1.15, 0.96, 0.78])
-        return Light(False, sun, tint.astype(np.float32), _jitter(rng, top), _jitter(rng, low), haze, 0.5, True)
-    top, low = _SKIES[int(rng.integers(len(_SKIES)))]
-    tint = rng.uniform(0.82, 1.1) * np.array([1.03, 1.0, 0.95])
-    shadow = float(rng.uniform(0.3, 0.6))
-    return Light(False, sun, tint.astype(np.float32), _jitter(rng, top), _jitter(rng, low), haze, shadow, False)
+    skies, dimmest, brightest, hue = (
+        (_GREY, 0.62, 0.9, (0.97, 1.0, 1.04))
+        if kind < 0.22
+        else (_DUSK, 0.58, 0.88, (1.15, 0.96, 0.78))
+        if kind < 0.38
+        else (_FAIR, 0.82, 1.1, (1.03, 1.0, 0.95))
+    )
+    top, low = skies[int(rng.integers(len(skies)))]
+    tint = (rng.uniform(dimmest, brightest) * np.array(hue)).astype(np.float32)
+    shadow = 0.1 if skies is _GREY else 0.5 if skies is _DUSK else float(rng.uniform(0.3, 0.6))
+    return Light(False, sun, tint, _jitter(rng, top), _jitter(rng, low), haze, shadow, skies is _DUSK)
 
 
 def _expose(rng: np.random.Generator, rgb: Colours, night: bool) -> Colours:
