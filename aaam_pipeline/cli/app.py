@@ -1,11 +1,26 @@
-"""`aaam-pipe`: annotate photographs, index them, search them by keyword."""
+"""`aaam-pipe`: annotate photographs, index them, search them by keyword.
 
-from typing import Annotated
+Its own options --debug, --verbose and --log-file may also be given after the name of a command. Their values are kept
+in the environment, where `errors.cli_errors` reads them, as the stages do.
+"""
+
+import copy
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from aaam_pipeline import __version__
-from aaam_pipeline.cli import annotate, config, doctor, figures, index, model, options, report, search, similar, verify
+from aaam_pipeline.cli import annotate, doctor, figures, index, model, report, search, settings
+from aaam_pipeline.cli.errors import cli_errors
+from aaam_pipeline.core.logging import LOG_FILE, VERBOSE
+
+log = logging.getLogger(__name__)
+ANYWHERE = ("debug", "verbose", "log_file")
 
 app = typer.Typer(
     name="aaam-pipe",
@@ -20,6 +35,24 @@ app = typer.Typer(
 )
 
 
+def _export(context: typer.Context, param: typer.CallbackParam, value: Any) -> None:
+    """Keep a value in the environment until the program ends."""
+    if context.resilient_parsing:
+        return
+    name = str(param.envvar)
+    before = os.environ.get(name)
+    if value:
+        os.environ[name] = str(int(value) if isinstance(value, bool) else value)
+        context.call_on_close(lambda: os.environ.pop(name) if before is None else os.environ.update({name: before}))
+
+
+def _configure(context: typer.Context, without: bool) -> None:
+    """Take what the files with settings say as defaults; eager, so that it comes before the other options."""
+    if not without:
+        found = context.meta[settings.KEY] = settings.read(context)
+        context.default_map = found.default_map()
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"aaam-pipe {__version__}")
@@ -28,10 +61,35 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    debug: options.Debug = False,
-    verbose: options.Verbose = 0,
-    log_file: options.LogFile = None,
-    no_config: options.NoConfig = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.", envvar="AAAM_DEBUG", callback=_export)
+    ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Log what is chosen and done to stderr; -vv: details, too.",
+            envvar=VERBOSE,
+            show_default=False,
+            callback=_export,
+        ),
+    ] = 0,
+    log_file: Annotated[
+        Path | None,
+        typer.Option(help="Append a log with all details to this file.", envvar=LOG_FILE, callback=_export),
+    ] = None,
+    no_config: Annotated[
+        bool,
+        typer.Option(
+            "--no-config",
+            help="Read no project file and no user file.",
+            envvar="AAAM_NO_CONFIG",
+            is_eager=True,
+            callback=_configure,
+        ),
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
@@ -39,21 +97,56 @@ def root(
     """Annotate folders of photographs with keywords, and search them."""
 
 
+class BaseCommand(TyperCommand):
+    """A command that takes the options of `aaam-pipe` itself, too, without listing them in its help."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return its parameters, then those of the program."""
+        shared = [copy.copy(each) for each in ctx.find_root().command.params if each.name in ANYWHERE]
+        for each in shared:
+            each.hidden, each.expose_value = True, False
+        return [*super().get_params(ctx), *shared]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, unless a file with settings is wrong."""
+        with cli_errors():
+            found = settings.current(ctx)
+            for file in filter(None, (found.project, found.user)):
+                log.info("settings from %s", file.path)
+            return super().invoke(ctx)
+
+
+class QueryCommand(BaseCommand):
+    """A command whose query may begin with a minus: `search -crowd dog` needs no `--`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; a word with one minus that is no option belongs to the query."""
+        names = {*ctx.help_option_names, *(name for each in self.get_params(ctx) for name in each.opts)}
+        end = args.index("--") if "--" in args else len(args)
+        # with a space before it, which means nothing in a query, it is not taken for an option
+        words = [f" {word}" if _is_query(word, names) else word for word in args[:end]]
+        return super().parse_args(ctx, words + args[end:])
+
+
+def _is_query(word: str, names: set[str]) -> bool:
+    option = word in names or (word[:2] in names and re.fullmatch(r"=?\d+", word[2:])) or re.fullmatch("-v+", word)
+    return word[:1] == "-" and word[1:2] not in ("", "-") and not option
+
+
 app.command("annotate")(annotate.annotate)
-app.command("verify")(verify.verify)
+app.command("verify")(index.verify)
 app.command("index")(index.index)
-app.command("search", cls=search.QueryCommand)(search.search)
-app.command("similar")(similar.similar)
-app.command("dedup")(similar.dedup)
+app.command("search", cls=QueryCommand)(search.search)
+app.command("similar")(search.similar)
+app.command("dedup")(search.dedup)
 app.command("labels")(search.labels)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
-app.command("config")(config.config)
+app.command("config")(settings.config)
 app.add_typer(figures.app, name="figures")
 app.add_typer(model.app, name="model")
 
-# every command takes the options of the program, too; `search` has such a class of its own
-for each in [app, figures.app, model.app]:
-    for command in each.registered_commands:
-        if command.cls is not search.QueryCommand:
-            command.cls = options.BaseCommand
+# every command takes the options of the program, too
+for command in [*app.registered_commands, *figures.app.registered_commands, *model.app.registered_commands]:
+    if command.cls is not QueryCommand:
+        command.cls = BaseCommand

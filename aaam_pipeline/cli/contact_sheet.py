@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from aaam_pipeline.cli import render
-from aaam_pipeline.cli.thumbnails import thumbnail
+from aaam_pipeline.cli.photos import thumbnail
 from aaam_pipeline.core.artifacts import absolute, write_bytes
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
 

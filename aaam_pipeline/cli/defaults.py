@@ -1,21 +1,45 @@
-"""Options that several commands share, and which model or index is meant when none is named."""
+"""Options that several commands share, how the shell completes them, and what they mean where they are not given."""
 
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aaam_pipeline.cli import completion
 from aaam_pipeline.cli.render import near
-from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.core.project import Project
+from aaam_pipeline.core.errors import AaamError, UsageError
+from aaam_pipeline.core.project import BUNDLES, HERE, INDEXES, Project
 
 # trained only to be compared with: nobody annotates with it unless it is named
 COMPARED = ("warp",)
 
 log = logging.getLogger(__name__)
+
+
+def complete_labels(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the labels of the index that the command would use, as far as it can be read."""
+    from aaam_pipeline.index import manifest
+
+    folder = context.params.get("index") or HERE.newest_index()
+    try:
+        return manifest.read(folder).vocabulary if folder else []
+    except (AaamError, OSError):
+        return []
+
+
+def _complete_bundles(incomplete: str) -> list[str]:
+    return _folders(BUNDLES)
+
+
+def _complete_indexes(incomplete: str) -> list[str]:
+    return _folders(INDEXES)
+
+
+def _folders(patterns: Iterable[str]) -> list[str]:
+    return sorted({str(match.parent) for pattern in patterns for match in Path().glob(pattern)})
+
 
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N. auto takes a GPU where there is one.", envvar="AAAM_DEVICE")
@@ -25,7 +49,7 @@ Model = Annotated[
     typer.Option(
         help="Model bundle, a folder. Default: the newest below ./models but for warp.",
         envvar="AAAM_MODEL",
-        autocompletion=completion.bundles,
+        autocompletion=_complete_bundles,
     ),
 ]
 Index = Annotated[
@@ -33,7 +57,7 @@ Index = Annotated[
     typer.Option(
         help="Index, a folder. Default: the newest made in this folder.",
         envvar="AAAM_INDEX",
-        autocompletion=completion.indexes,
+        autocompletion=_complete_indexes,
     ),
 ]
 WORDS = "AAAM_WORDS"

@@ -14,8 +14,11 @@ from aaam_pipeline.core.project import HERE
 if TYPE_CHECKING:
     from aaam_pipeline.figures.build import FigureRequest
 
-HELP = "Draw the paper's figures: prediction paths, score bars, class activation maps."
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=HELP)
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Draw the paper's figures: prediction paths, score bars, class activation maps.",
+)
 
 
 class FigureFormat(StrEnum):
@@ -45,15 +48,11 @@ Count = Annotated[int, typer.Option(min=1, max=12, help="How many images to choo
 Formats = Annotated[
     list[FigureFormat], typer.Option("--format", help="Kinds of file to write; give it again for several.")
 ]
+ALL_FORMATS = list(FigureFormat)
 Prepared = Annotated[
     Path | None,
     typer.Option(help="Prepared data set whose test pictures are shown. Default: data/prepared/DATASET."),
 ]
-
-
-@app.callback()
-def group() -> None:
-    """Draw the paper's figures: prediction paths, score bars, class activation maps."""
 
 
 @app.command("paths")
@@ -71,7 +70,7 @@ def paths(
     count: Count = 4,
     irrelevant: Annotated[int, typer.Option(min=0, help="Irrelevant labels to show, the best-scored ones.")] = 3,
     out: Out = None,
-    format: Formats = [FigureFormat.PNG, FigureFormat.SVG],  # noqa: B006
+    format: Formats = ALL_FORMATS,
     prepared: Prepared = None,
     quiet: defaults.Quiet = False,
 ) -> None:
@@ -101,7 +100,7 @@ def bars(
     images: Images = None,
     count: Count = 4,
     out: Out = None,
-    format: Formats = [FigureFormat.PNG, FigureFormat.SVG],  # noqa: B006
+    format: Formats = ALL_FORMATS,
     prepared: Prepared = None,
 ) -> None:
     """Draw Fig. 4: the scores that two methods give an image's labels, relevant ones and the best irrelevant ones."""
@@ -128,7 +127,7 @@ def maps(
         int, typer.Option(min=1, max=8, help="Ground-truth labels of an image at most: those that rise most.")
     ] = 3,
     out: Out = None,
-    format: Formats = [FigureFormat.PNG, FigureFormat.SVG],  # noqa: B006
+    format: Formats = ALL_FORMATS,
     prepared: Prepared = None,
     device: defaults.Device = "auto",
 ) -> None:
@@ -178,7 +177,7 @@ def _request(
     images: str | None,
     count: int,
     out: Path | None,
-    formats: Sequence[FigureFormat],
+    formats: Sequence[str],
     prepared: Path | None,
 ) -> "FigureRequest":
     from aaam_pipeline.figures.build import FigureRequest
@@ -192,7 +191,7 @@ def _request(
         out or HERE.figures(_named(dataset)) / figure,
         [image.strip() for image in images.split(",") if image.strip()] if images else [],
         count,
-        [each.value for each in dict.fromkeys(formats)],
+        list(dict.fromkeys(formats)),
     )
 
 

@@ -1,5 +1,6 @@
-"""`aaam-pipe index`."""
+"""`aaam-pipe index` and `verify`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,3 +55,31 @@ def _vectors(info: "VectorsInfo") -> str:
         f"similar images: {info.probes} of {info.lists} lists are compared, {bits} bits a number; they hold "
         f"{info.recall:.1%} of the 10 nearest"
     )
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Folder of annotations, or an index.")] = HERE.annotations,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, nothing else on stdout.")] = False,
+    quiet: defaults.Quiet = False,
+) -> None:
+    """Check annotations or an index: a row for every input, hashes, no duplicates; exit code 4 if damaged."""
+    from aaam_pipeline.annotate.verify import verify as verify_annotations
+    from aaam_pipeline.cli.render import reporter
+    from aaam_pipeline.index.verify import is_index
+    from aaam_pipeline.index.verify import verify as verify_index
+
+    with reporter(quiet) as report:
+        if is_index(folder):
+            manifest = verify_index(folder, report)
+            model_id, labels = manifest.model_id, len(manifest.vocabulary)
+            facts = {"images": manifest.images, "labels": labels}
+            sentence = f"{manifest.images} images, {labels} labels"
+        else:
+            read = verify_annotations(folder, report)
+            model_id, failed = read.model_id, read.inputs - read.successes
+            facts = {"inputs": read.inputs, "ok": read.successes, "failed": failed, "parts": read.parts}
+            sentence = f"{read.inputs} inputs = {read.successes} ok + {failed} failed, in {read.parts} parts"
+    if as_json:
+        print(json.dumps(facts | {"model_id": model_id}))
+    else:
+        print(f"{folder}: sound; {sentence}, annotated with {model_id}")

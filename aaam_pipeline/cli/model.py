@@ -1,8 +1,7 @@
 """`aaam-pipe model`: what is done with a trained model besides using it."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,29 +14,7 @@ if TYPE_CHECKING:
     from aaam_pipeline.models.export.measure import LabelledImages
     from aaam_pipeline.models.info import BundleInfo
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Convert a trained model for other runtimes.")
-
-
-class ExportFormat(StrEnum):
-    """The runtime to export for."""
-
-    OPENVINO = "openvino"
-    ONNX = "onnx"
-
-
-class ExportPrecision(StrEnum):
-    """What the exported model computes in."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-    INT8 = "int8"
-
-
-class MeasuredSplit(StrEnum):
-    """The split of the prepared data to measure on."""
-
-    VAL = "val"
-    TEST = "test"
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -48,12 +25,13 @@ def group() -> None:
 @app.command("export")
 def export(
     format: Annotated[
-        ExportFormat,
+        Literal["openvino", "onnx"],
         typer.Option(help="openvino: used by annotate when it lies beside its bundle. onnx: for other programs."),
-    ] = ExportFormat.OPENVINO,
+    ] = "openvino",
     precision: Annotated[
-        ExportPrecision, typer.Option(help="fp32: the model's own scores. bf16, int8: faster, other scores.")
-    ] = ExportPrecision.FP32,
+        Literal["fp32", "bf16", "int8"],
+        typer.Option(help="fp32: the model's own scores. bf16, int8: faster, other scores."),
+    ] = "fp32",
     model: defaults.Model = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to. Default: beside the bundle, BUNDLE-FORMAT-PRECISION.")
@@ -64,7 +42,7 @@ def export(
             help="Prepared data set to calibrate int8 and to measure on. Default: data/prepared/ and the model's own."
         ),
     ] = None,
-    split: Annotated[MeasuredSplit, typer.Option(help="Its split to measure on.")] = MeasuredSplit.VAL,
+    split: Annotated[Literal["val", "test"], typer.Option(help="Its split to measure on.")] = "val",
     max_map_loss: Annotated[
         float, typer.Option(min=0, help="Refuse an export that loses more mAP than this, in points of 100.")
     ] = 0.5,
@@ -81,7 +59,7 @@ def export(
     from aaam_pipeline.models.info import read_info
 
     info = read_info(bundle)
-    target = out or export_dir(bundle, format.value, precision.value)
+    target = out or export_dir(bundle, format, precision)
     from aaam_pipeline.cli import render
     from aaam_pipeline.datasets.prepared import read_split
     from aaam_pipeline.models.export.publish import ExportRequest, export_bundle
@@ -89,9 +67,9 @@ def export(
     prepared = data or HERE.prepared(info.dataset)
     labelled, training_NSS3 = None, None
     if data or prepared.is_dir():
-        labelled = _labelled_images(prepared, info, split.value)
+        labelled = _labelled_images(prepared, info, split)
         training_NSS3 = read_split(prepared, "train").pixels_NSS3
-    request = ExportRequest(format.value, precision.value, max_map_loss, calibration_images)
+    request = ExportRequest(format, precision, max_map_loss, calibration_images)
     with render.reporter(quiet) as report:
         made = export_bundle(bundle, target, request, report, labelled, training_NSS3)
         _show(made, target, as_json)

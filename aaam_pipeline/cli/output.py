@@ -30,13 +30,13 @@ LinkTo = Annotated[Path | None, typer.Option(help="Likewise, but as symbolic lin
 Html = Annotated[Path | None, typer.Option(help="Also write a contact sheet: one HTML file that holds its thumbnails.")]
 Preview = Annotated[bool, typer.Option("--preview", help="Show thumbnails, where the terminal can.")]
 
-# a comma would need quotes inside the quotes of most rows
 # options of which only one may be given; an explanation may be JSON, too
 EXCLUSIVE = (
     ("as_json", "csv", "paths", "print0", "preview"),
-    ("explain", "csv", "paths", "print0", "preview"),
+    ("csv", "paths", "print0", "preview", "explain"),
     ("copy_to", "link_to"),
 )
+# a comma would need quotes inside the quotes of most rows
 BETWEEN_LABELS = ";"
 
 
@@ -61,16 +61,10 @@ class OutputOptions:
     @classmethod
     def of(cls, context: typer.Context) -> "OutputOptions":
         """Take those of a command's options that have the names of fields."""
-        given = typed_first(context, *EXCLUSIVE)
+        given = exclusive(context, *EXCLUSIVE)
         return cls(**{each.name: given[each.name] for each in fields(cls) if each.name in given})
 
     def __post_init__(self) -> None:
-        bare = "--print0" if self.print0 else "--paths"
-        formats = {"--json": self.as_json, "--csv": self.csv, bare: self.paths or self.print0}
-        exclusive(formats | {"--preview": self.preview})
-        exclusive({"--csv": self.csv, bare: self.paths or self.print0, "--explain": self.explain})
-        exclusive({"--preview": self.preview, "--explain": self.explain})
-        exclusive({"--copy-to": self.copy_to is not None, "--link-to": self.link_to is not None})
         for folder in filter(None, (self.copy_to, self.link_to)):
             if folder.exists() and not folder.is_dir():
                 raise UsageError(f"{folder} is a file, not a folder")
@@ -114,9 +108,9 @@ class OutputOptions:
         """Write the folder and the page; return whether every image is in the folder."""
         complete = True
         if folder := self.copy_to or self.link_to:
-            from aaam_pipeline.cli import collect
+            from aaam_pipeline.cli import photos
 
-            complete = collect.collect(hits, folder, link=self.link_to is not None)
+            complete = photos.collect(hits, folder, link=self.link_to is not None)
         if self.html:
             from aaam_pipeline.cli import contact_sheet
 
@@ -151,24 +145,25 @@ def _csv(hits: "Sequence[Hit]", labels: Sequence[str]) -> None:
         lines.writerow([hit.score, hit.path, hit.root, hit.location, BETWEEN_LABELS.join(hit.labels), *scores])
 
 
-def typed_first(context: typer.Context, *groups: Sequence[str]) -> dict[str, Any]:
-    """Return a command's options; of those that exclude each other, one that is typed wins over those of a file."""
+def exclusive(context: typer.Context, *groups: Sequence[str]) -> dict[str, Any]:
+    """Return a command's options; in a group that excludes each other, one that is typed wins over those of a file.
+
+    Raises:
+        UsageError: more than one of a group is given; --paths and --print0 are one.
+    """
     given = dict(context.params)
     for group in groups:
-        typed = {name for name in group if given.get(name) and _source(context, name) == "COMMANDLINE"}
-        from_file = {name for name in group if _source(context, name) == "DEFAULT_MAP"}
+        typed = {name for name in group if given.get(name) and _is_typed(context, name)}
         if typed:
-            given |= dict.fromkeys(from_file)
+            given |= dict.fromkeys(set(group) - typed)
+    for group in groups:
+        names = [name for name in group if given.get(name) and not (name == "paths" and given["print0"])]
+        if len(names) > 1:
+            first, second = (f"--{name.removeprefix('as_').replace('_', '-')}" for name in names[:2])
+            raise UsageError(f"{first} and {second} exclude each other")
     return given
 
 
-def _source(context: typer.Context, name: str) -> str:
+def _is_typed(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
-    return source.name if source else ""
-
-
-def exclusive(options: dict[str, bool]) -> None:
-    """Raise UsageError when more than one of the options, by name, is given."""
-    given = [name for name, is_given in options.items() if is_given]
-    if len(given) > 1:
-        raise UsageError(f"{given[0]} and {given[1]} exclude each other")
+    return source is not None and source.name == "COMMANDLINE"

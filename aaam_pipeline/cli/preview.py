@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from aaam_pipeline.cli.thumbnails import thumbnail
+from aaam_pipeline.cli.photos import thumbnail
 from aaam_pipeline.core.errors import ImageError
 
 if TYPE_CHECKING:

@@ -28,21 +28,18 @@ ALWAYS_SHOWN = 5
 log = logging.getLogger(__name__)
 
 
-class QuietReporter(NullReporter):
-    """Shows nothing; its lines are in the log, where there is one."""
-
-    def info(self, text: str) -> None:
-        """Log a line."""
-        log.info("%s", text)
-
-
 class PlainReporter(NullReporter):
-    """For logs and pipes: keeps the lines, leaves out the bars."""
+    """For logs and pipes: keeps the lines, leaves out the bars; `quiet`: the lines are in the log alone."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        """Print lines on stderr, unless `quiet`."""
+        self._quiet = quiet
 
     def info(self, text: str) -> None:
-        """Print a line on stderr."""
-        log.info("%s", text, extra=SHOWN)
-        print(text, file=sys.stderr, flush=True)
+        """Log a line, and print it on stderr."""
+        log.info("%s", text, extra=None if self._quiet else SHOWN)
+        if not self._quiet:
+            print(text, file=sys.stderr, flush=True)
 
 
 class TerminalReporter:
@@ -79,10 +76,8 @@ class TerminalReporter:
 @contextmanager
 def reporter(quiet: bool = False) -> Iterator[Reporter]:
     """Yield the reporter that fits stderr: bars on a terminal, lines elsewhere, nothing when `quiet`."""
-    if quiet:
-        yield QuietReporter()
-    elif not sys.stderr.isatty():
-        yield PlainReporter()
+    if quiet or not sys.stderr.isatty():
+        yield PlainReporter(quiet)
     else:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -159,9 +154,9 @@ def groups(found: "Sequence[DuplicateGroup]", *, as_json: bool) -> None:
 
 
 def json_line(content: dict[str, Any]) -> None:
-    """Print an object as a line; characters that stdout cannot hold are escaped."""
+    """Print an object as a line; characters that stdout cannot hold are escaped, and paths are text."""
     everything = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(content, ensure_ascii=not everything))
+    print(json.dumps(content, ensure_ascii=not everything, default=str))
 
 
 def rows(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

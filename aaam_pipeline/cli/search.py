@@ -1,32 +1,19 @@
-"""`aaam-pipe search` and `labels`: keywords."""
+"""`aaam-pipe search`, `similar`, `dedup` and `labels`: what is answered from an index."""
 
 import os
-import re
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aaam_pipeline.cli import completion, defaults, options, output, settings
+from aaam_pipeline.cli import defaults, output, settings
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
 
-
-class QueryCommand(options.BaseCommand):
-    """A command whose query may begin with a minus: `search -crowd dog` needs no `--`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line; a word with one minus that is no option belongs to the query."""
-        names = {*ctx.help_option_names, *(name for each in self.get_params(ctx) for name in each.opts)}
-        end = args.index("--") if "--" in args else len(args)
-        # with a space before it, which means nothing in a query, it is not taken for an option
-        words = [f" {word}" if _is_query(word, names) else word for word in args[:end]]
-        return super().parse_args(ctx, words + args[end:])
-
-
-def _is_query(word: str, names: set[str]) -> bool:
-    option = word in names or (word[:2] in names and re.fullmatch(r"=?\d+", word[2:])) or re.fullmatch("-v+", word)
-    return word[:1] == "-" and word[1:2] not in ("", "-") and not option
+if TYPE_CHECKING:
+    from aaam_pipeline.index.manifest import IndexManifest
+    from aaam_pipeline.search import Embed
 
 
 def search(
@@ -34,7 +21,8 @@ def search(
     query: Annotated[
         list[str],
         typer.Argument(
-            help='A query: "football dog|cat -crowd width>1000"; see docs/search.md.', autocompletion=completion.labels
+            help='A query: "football dog|cat -crowd width>1000"; see docs/search.md.',
+            autocompletion=defaults.complete_labels,
         ),
     ],
     top: output.Top = 20,
@@ -62,7 +50,7 @@ def search(
     own = load(words) if words else None
     with engine.open(defaults.index(index, quiet), thesaurus=own) as opened:
         asked = opened.parse(" ".join(query))
-        info = (render.QuietReporter if quiet else render.PlainReporter)().info
+        info = render.PlainReporter(quiet).info
         for note in asked.notes:
             info(note)
         explained = opened.explain(asked, top) if out.explain else None
@@ -70,6 +58,89 @@ def search(
         out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained, quiet=quiet)
         if not found:
             info(f"none of {opened.manifest.images} images fits this query")
+
+
+def similar(
+    context: typer.Context,
+    photos: Annotated[
+        list[str], typer.Argument(help="Photographs, in the index or not; URLs that are in it. Of several, the mean.")
+    ],
+    unlike: Annotated[
+        list[str] | None, typer.Option("--not", help="A photograph that hits shall be unlike. May be repeated.")
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="Keywords that hits shall also fit: a query as of `search`.")
+    ] = None,
+    top: output.Top = 20,
+    as_json: output.Json = False,
+    csv: output.Csv = False,
+    paths: output.Paths = False,
+    print0: output.Print0 = False,
+    preview: output.Preview = False,
+    copy_to: output.CopyTo = None,
+    link_to: output.LinkTo = None,
+    html: output.Html = None,
+    words: defaults.Words = None,
+    index: defaults.Index = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model bundle for a photograph that is not in the index. Default: the index's own."),
+    ] = None,
+    device: defaults.Device = "auto",
+    quiet: defaults.Quiet = False,
+) -> None:
+    """Find images that look like photographs, most like first."""
+    out = output.OutputOptions.of(context)
+    import aaam_pipeline.search as engine
+    from aaam_pipeline.cli import render
+    from aaam_pipeline.index import manifest
+    from aaam_pipeline.search.thesaurus import load
+
+    folder = defaults.index(index, quiet)
+    read = manifest.read(folder)
+    embed = _embedder(model, device, read)
+    with engine.open(folder, embed, load(words) if words else None) as opened:
+        asked = None if query is None else opened.parse(query)
+        for note in asked.notes if asked else ():
+            render.PlainReporter(quiet).info(note)
+        hits = opened.similar(photos, top, unlike=unlike or (), query=asked)
+        names = opened.labels(asked) if asked else []
+        title = " ".join(["similar to", *photos, *(f"not {each}" for each in unlike or ()), query or ""]).strip()
+        out.write(hits, title=title, labels=names, quiet=quiet)
+
+
+def dedup(
+    context: typer.Context,
+    similarity: Annotated[
+        float, typer.Option(help="The least cosine of images that are taken for duplicates, above 0 and at most 1.")
+    ] = 0.95,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a group, nothing else on stdout.")] = False,
+    paths: Annotated[
+        bool, typer.Option("--paths", help="Only the paths of those beyond the first of each group, one a line.")
+    ] = False,
+    print0: Annotated[
+        bool, typer.Option("--print0", "-0", help="Likewise, each ended by a NUL character: for `xargs -0`.")
+    ] = False,
+    index: defaults.Index = None,
+    quiet: defaults.Quiet = False,
+) -> None:
+    """Group near-duplicates, the best image of a group first; nothing is deleted."""
+    given = output.exclusive(context, ("as_json", "paths", "print0"))
+    if not 0 < similarity <= 1:
+        raise UsageError(f"--similarity must be above 0 and at most 1, not {similarity}")
+    import aaam_pipeline.search as engine
+    from aaam_pipeline.cli import render
+    from aaam_pipeline.search.duplicates import near_duplicates
+
+    with engine.open(defaults.index(index, quiet)) as opened, render.reporter(quiet) as report:
+        groups = near_duplicates(opened, similarity, report)
+        images = opened.manifest.images
+    beyond = [hit for group in groups for hit in group.hits[1:]]
+    if given["paths"] or given["print0"]:
+        render.paths(beyond, nul=bool(given["print0"]))
+    else:
+        render.groups(groups, as_json=bool(given["as_json"]))
+    render.PlainReporter(quiet).info(f"{len(beyond)} of {images} images duplicate another, in {len(groups)} groups")
 
 
 def labels(
@@ -96,6 +167,24 @@ def labels(
             render.json_line({"label": label, "images": count})
         else:
             print(f"{count:8d}  {printable(label)}")
+
+
+def _embedder(named: Path | None, device: str, index: "IndexManifest") -> "Embed":
+    """Return a function that loads the model named, or the index's own, only when a photograph needs it, and once."""
+    model = named or Path(index.model_path)
+
+    @cache
+    def load() -> "Embed":
+        if not named and not model.exists():
+            raise UsageError(
+                f"a photograph is not in the index and needs its model, which is not at {model} any more: name it "
+                "with --model"
+            )
+        from aaam_pipeline.annotate.embedding import Embedder
+
+        return Embedder(model, device, index.model_id)
+
+    return lambda photo: load()(photo)
 
 
 def _print_words(setting: settings.Setting | None) -> None:

@@ -4,15 +4,15 @@ What the files say becomes the defaults of the options (click's `default_map`), 
 variable over the project file, and that over the user file.
 """
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from aaam_pipeline.core import config
-from aaam_pipeline.core.config import ConfigFile
+from aaam_pipeline.core.config import ConfigFile, project_file, user_file
 from aaam_pipeline.core.errors import UsageError
 
 # keys that hold for all commands may be in a table, too: TOML has not both `index = ...` and `[index]`
@@ -54,7 +54,7 @@ class Settings(NamedTuple):
 def read(context: typer.Context) -> Settings:
     """Read the files for the program whose context this is."""
     try:
-        project, user = config.project_file(Path.cwd()), config.user_file()
+        project, user = project_file(Path.cwd()), user_file()
         values: dict[tuple[str, str], Setting] = {}
         for file in filter(None, (user, project)):
             values |= _understand(file, context)
@@ -101,53 +101,46 @@ def _understand(file: ConfigFile, context: typer.Context) -> dict[tuple[str, str
         UsageError: a key is unknown, or a value is none for it.
     """
     known = {name: options(command) for name, command in commands(context.command)}
-    shared, tables = _split(file, known)
     values: dict[tuple[str, str], Setting] = {}
-    for key, value in shared.items():
-        takers = [(name, found[key]) for name, found in known.items() if key in found and found[key].envvar]
-        if not takers:
-            raise UsageError(f"{file.path}: {_unknown_shared(key, known)}")
-        for name, option in takers:
-            values[name, option.name] = _setting(file, key, value, option, context)
-    for name, table in tables.items():
-        for key, value in table.items():
-            if key not in known[name]:
-                nearest = _nearest(key, known[name])
-                raise UsageError(f"{file.path}: unknown key {key!r} in {_title(name)}; nearest: {nearest}")
-            option = known[name][key]
-            values[name, option.name] = _setting(file, f"{_title(name)} {key}", value, option, context)
+    for table, content in _tables(file, known).items():
+        for key, value in content.items():
+            # without a table: all commands that would take it from the environment
+            takers = {
+                name: found[key]
+                for name, found in known.items()
+                if key in found and (name == table if table else found[key].envvar)
+            }
+            if not takers:
+                raise UsageError(f"{file.path}: {_unknown(key, table, known)}")
+            title = f"{_title(table)} {key}" if table else key
+            for name, option in takers.items():
+                values[name, option.name] = _setting(file, title, value, option, context)
     return values
 
 
-def _split(file: ConfigFile, known: Collection[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Return the keys for all commands, and the tables of single commands by their names.
+def _tables(file: ConfigFile, known: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the tables of a file by the commands they are for, first "": the keys for all commands.
 
     Raises:
         UsageError: a table is not that of a command, or the name of one is no table.
     """
     groups = {name.split()[0] for name in known if " " in name}
     shared: dict[str, Any] = {}
-    found: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
     for key, value in file.content.items():
-        if key == SHARED:
-            shared |= _table(file, key, value)
-        elif key in groups and isinstance(value, dict):
-            found |= {f"{key} {inner}": each for inner, each in value.items()}
-        elif isinstance(value, dict):
-            found[key] = value
+        if key in groups and isinstance(value, dict):
+            tables |= {f"{key} {inner}": each for inner, each in value.items()}
+        elif key == SHARED or isinstance(value, dict):
+            tables[key] = value
         else:
             shared[key] = value
-    for name in found:
-        if name not in known:
+    for name, table in tables.items():
+        if name not in (SHARED, *filter(None, known)):
             nearest = _title(_nearest(name, filter(None, known)))
             raise UsageError(f"{file.path}: there is no command for {_title(name)}; nearest: {nearest}")
-    return shared, {name: _table(file, name, value) for name, value in found.items()}
-
-
-def _table(file: ConfigFile, name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UsageError(f"{file.path}: {_title(name)} must be a table, not {value!r}")
-    return value
+        if not isinstance(table, dict):
+            raise UsageError(f"{file.path}: {_title(name)} must be a table, not {table!r}")
+    return {"": shared | tables.pop(SHARED, {})} | tables
 
 
 def _setting(file: ConfigFile, key: str, value: Any, option: Any, context: typer.Context) -> Setting:
@@ -170,8 +163,10 @@ def _setting(file: ConfigFile, key: str, value: Any, option: Any, context: typer
     return Setting(value, file.path)
 
 
-def _unknown_shared(key: str, known: Mapping[str, Mapping[str, Any]]) -> str:
-    """Say where a key belongs that is none for all commands, or which one may be meant."""
+def _unknown(key: str, table: str, known: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say where a key belongs that is none of a table, or none for all commands, or which one may be meant."""
+    if table:
+        return f"unknown key {key!r} in {_title(table)}; nearest: {_nearest(key, known[table])}"
     if key in known or any(name.split(" ")[0] == key for name in known):
         return f"{_title(key)} must be a table"
     if tables := [_title(name) for name, found in known.items() if key in found]:
@@ -186,3 +181,53 @@ def _title(name: str) -> str:
 
 def _nearest(word: str, words: Iterable[str]) -> str:
     return str(get_close_matches(word, sorted(words), 1, cutoff=0)[0])
+
+
+def config(
+    context: typer.Context,
+    command: Annotated[
+        list[str] | None, typer.Argument(help="A command, as in `config annotate`. Default: all of them.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, nothing else on stdout.")] = False,
+) -> None:
+    """Show the value of each option, and where it comes from: environment, project file, user file or default."""
+    from aaam_pipeline.cli import render
+
+    found = current(context)
+    program = context.find_root()
+    wanted = " ".join(command or ())
+    known = dict(commands(program.command))
+    chosen = {name: each for name, each in known.items() if wanted in (name, name.split(" ")[0], "")}
+    if not chosen:
+        raise UsageError(f"there is no command {wanted!r}; there are {', '.join(filter(None, known))}")
+    rows = [
+        (name, key, value, source)
+        for name, each in chosen.items()
+        for key, value, source in _values(name, each, program, found)
+    ]
+    if as_json:
+        for name, key, value, source in rows:
+            render.json_line({"command": name, "option": key, "value": value, "source": source})
+    else:
+        render.rows(
+            ["command", "option", "value", "from"],
+            [[name, key, _text(value), source] for name, key, value, source in rows],
+        )
+
+
+def _values(name: str, command: Any, program: Any, found: Settings) -> Iterator[tuple[str, Any, str]]:
+    """Yield the key, value and source of each option, as a command line without options would have them."""
+    context = program
+    for inner in name.split():
+        context = context.command.commands[inner].make_context(inner, [], parent=context, resilient_parsing=True)
+    for key, option in options(command).items():
+        value, source = option.consume_value(context, {})
+        # of its own options the program has read the command line, and put them into the environment
+        source = source if name else context.get_parameter_source(option.name)
+        setting = found.values.get((name, option.name))
+        origins = {"ENVIRONMENT": option.envvar, "DEFAULT_MAP": setting and str(setting.file), "DEFAULT": "default"}
+        yield key, value, origins.get(source.name) or "command line"
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value) if isinstance(value, str | Path) else json.dumps(value, default=str)

@@ -14,9 +14,9 @@ import pytest
 from conftest import Invoke, make_photo
 from PIL import Image
 
-from aaam_pipeline.cli import collect, contact_sheet, preview
+from aaam_pipeline.cli import contact_sheet, photos, preview
+from aaam_pipeline.cli.photos import thumbnail
 from aaam_pipeline.cli.preview import COLUMNS, ROWS, GraphicsProtocol
-from aaam_pipeline.cli.thumbnails import thumbnail
 from aaam_pipeline.core.errors import ImageError, UsageError
 from aaam_pipeline.search import Hit
 
@@ -214,7 +214,7 @@ def test_names_never_collide_and_are_never_too_long(link: bool, tmp_path: Path) 
         make_photo(tmp_path / f"{folder}.jpg", len(hits))
         (tmp_path / folder).mkdir()
         hits.append(hit((tmp_path / f"{folder}.jpg").rename(tmp_path / folder / name)))
-    assert collect.collect(hits, tmp_path / "best", link=link)
+    assert photos.collect(hits, tmp_path / "best", link=link)
     names = sorted(path.name for path in (tmp_path / "best").iterdir())
     assert [name[:5] for name in names] == ["0001_", "0002_", "0003_", "0004_", "0005_"]
     assert names[:2] == ["0001_x.jpg", "0002_x.jpg"]
@@ -227,7 +227,7 @@ def test_names_never_collide_and_are_never_too_long(link: bool, tmp_path: Path) 
 
 def test_ranks_are_as_wide_as_the_last(tmp_path: Path) -> None:
     found = hit(make_photo(tmp_path / "a.jpg", 1))
-    assert collect.collect([found] * 10_000, tmp_path / "best", link=True)
+    assert photos.collect([found] * 10_000, tmp_path / "best", link=True)
     names = sorted(path.name for path in (tmp_path / "best").iterdir())
     assert (names[0], names[-1]) == ("00001_a.jpg", "10000_a.jpg")
 
@@ -236,7 +236,7 @@ def test_ranks_are_as_wide_as_the_last(tmp_path: Path) -> None:
 def test_hostile_names_are_copied_into_the_folder_and_nowhere_else(name: str, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     found = hit(make_photo(tmp_path / "x.jpg", 1).rename(tmp_path / "photos" / name))
-    assert collect.collect([found], tmp_path / "best", link=False)
+    assert photos.collect([found], tmp_path / "best", link=False)
     assert [path.name for path in (tmp_path / "best").iterdir()] == [f"0001_{name}"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "photos"]
 
@@ -251,7 +251,7 @@ def test_a_full_disk_leaves_no_half_copies(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(shutil, "copy2", full)
-    assert not collect.collect(hits, tmp_path / "best", link=False)
+    assert not photos.collect(hits, tmp_path / "best", link=False)
     assert list((tmp_path / "best").iterdir()) == []
     assert capsys.readouterr().err == "error: 3 of 3 images were not copied: 3 No space left on device\n"
 
@@ -264,7 +264,7 @@ def test_reasons_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         hit(tmp_path / "gone.jpg"),
         Hit("b.jpg", "s3://bucket", 1.0, [], {}),
     ]
-    assert not collect.collect(hits, tmp_path / "best", link=True)
+    assert not photos.collect(hits, tmp_path / "best", link=True)
     said = "error: 3 of 4 images were not linked: 2 not there any more, 1 not on this machine\n"
     assert capsys.readouterr().err == said
     assert [path.name for path in (tmp_path / "best").iterdir()] == ["0001_a.jpg"]
@@ -276,7 +276,7 @@ def test_a_folder_that_cannot_be_made_is_a_usage_error(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write to"):
-        collect.collect([], tmp_path / folder, link=False)
+        photos.collect([], tmp_path / folder, link=False)
     for option in ("--copy-to", "--link-to"):
         result = invoke("search", "grass", "--index", indexed, option, folder)
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
