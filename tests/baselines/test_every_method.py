@@ -11,8 +11,7 @@ from aaam_pipeline import metrics
 from aaam_pipeline.baselines import NAMES, Method, base, registry
 from aaam_pipeline.baselines.tuning import combinations
 from aaam_pipeline.core.errors import DatasetError, UsageError
-from aaam_pipeline.datasets.scenes import LABELS
-from aaam_pipeline.datasets.scenes.compose import compose
+from aaam_pipeline.datasets.scenes.compose import LABELS, compose
 
 Data = tuple[NDArray[np.float32], NDArray[np.uint8]]
 IMAGES, DIMENSION, COUNT = 60, 12, 5

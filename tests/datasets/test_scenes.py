@@ -12,8 +12,8 @@ from PIL import Image
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Advance, NullReporter
 from aaam_pipeline.datasets import scenes
-from aaam_pipeline.datasets.scenes import LABELS, Params, download, read
-from aaam_pipeline.datasets.scenes.compose import Picture, compose
+from aaam_pipeline.datasets.scenes import Params, download, read
+from aaam_pipeline.datasets.scenes.compose import LABELS, Picture, compose
 
 TINY = Params(train=4, val=2, test=3, size=64)
 

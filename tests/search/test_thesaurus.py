@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.datasets.scenes import LABELS as SCENES
+from aaam_pipeline.datasets.scenes.compose import LABELS as SCENES
 from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.search import thesaurus
 from aaam_pipeline.search.thesaurus import LabelResolver, Thesaurus

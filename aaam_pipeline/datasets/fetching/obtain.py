@@ -9,7 +9,7 @@ from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.project import HERE
-from aaam_pipeline.datasets.fetching.archives import Archive, addresses
+from aaam_pipeline.datasets.fetching.archives import Archive
 from aaam_pipeline.datasets.fetching.transfer import announced_size, fetch
 from aaam_pipeline.datasets.fetching.unpack import unpack
 
@@ -35,7 +35,7 @@ def obtain(dataset: str, archives: Sequence[Archive], mirror: str | None, report
             path = folder / archive.name
             known = archive.bytes if archive.exact else None
             try:
-                fetch(path, addresses(archive, mirror), known, archive.md5, report)
+                fetch(path, archive.addresses(mirror), known, archive.md5, report)
             except DatasetError as error:
                 raise DatasetError(
                     f"{error}; try again, or set {dataset}.data.mirror, or {dataset}.data.root to a copy"
@@ -54,7 +54,7 @@ def _check_space(dataset: str, folder: Path, left: Sequence[Archive], mirror: st
     """Report the size of the download and the space it needs; refuse to begin where there is too little."""
     folder.mkdir(parents=True, exist_ok=True)
     sizes = [
-        archive.bytes if archive.exact else announced_size(addresses(archive, mirror)) or archive.bytes
+        archive.bytes if archive.exact else announced_size(archive.addresses(mirror)) or archive.bytes
         for archive in left
     ]
     unpacked = [min(archive.unpacked, 4 * size) for archive, size in zip(left, sizes, strict=True)]
@@ -67,10 +67,8 @@ def _check_space(dataset: str, folder: Path, left: Sequence[Archive], mirror: st
         f"while it is unpacked; {gigabytes(free)} are free"
     )
     if peak - there > free:
-        raise DatasetError(
-            f"{dataset}: {gigabytes(peak - there)} are needed in {folder}, and {gigabytes(free)} are free; "
-            "make room, or make .aaam a link to a larger disk"
-        )
+        shortage = f"{gigabytes(peak - there)} are needed in {folder}, and {gigabytes(free)} are free"
+        raise DatasetError(f"{dataset}: {shortage}; make room, or make .aaam a link to a larger disk")
 
 
 def gigabytes(bytes: int) -> str:

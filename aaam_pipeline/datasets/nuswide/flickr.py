@@ -76,13 +76,15 @@ def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> 
         DatasetError: the list is damaged, or nothing can be fetched at all.
     """
     gone = into.parent / "gone.csv"
-    known = _read_gone(gone)
+    if not gone.exists():
+        into.mkdir(parents=True, exist_ok=True)
+        write_bytes(gone, b"image_id,reason\r\n")
+    with gone.open(newline="", encoding="utf8") as stream:
+        known = {row["image_id"] for row in csv.DictReader(stream)}
     photos = [photo for photo in read_urls(urls) if photo.image_id in wanted]
     absent = [photo for photo in photos if not _path(into, photo.image_id).exists()]
     left = [photo for photo in absent if photo.image_id not in known]
     came, in_a_row = len(photos) - len(absent), 0
-    into.mkdir(parents=True, exist_ok=True)
-    new = not gone.exists()
     with (
         gone.open("a", newline="", encoding="utf8") as stream,
         report.task("photographs", len(photos), len(photos) - len(left)) as advance,
@@ -90,8 +92,6 @@ def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> 
         closing(_fetch_all(left, into)) as outcomes,
     ):
         rows = csv.writer(stream)
-        if new:
-            rows.writerow(["image_id", "reason"])
         for outcome in outcomes:
             advance(1, failed=bool(outcome.reason))
             came += not outcome.reason
@@ -108,13 +108,6 @@ def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> 
 
 def _path(into: Path, image_id: str) -> Path:
     return into / f"{image_id}.jpg"
-
-
-def _read_gone(path: Path) -> set[str]:
-    if not path.exists():
-        return set()
-    with path.open(newline="", encoding="utf8") as stream:
-        return {row["image_id"] for row in csv.DictReader(stream)}
 
 
 def _fetch_all(photos: list[FlickrPhoto], into: Path) -> Generator[FetchOutcome]:

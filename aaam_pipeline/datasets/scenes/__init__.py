@@ -21,10 +21,7 @@ from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing
-from aaam_pipeline.datasets.scenes.compose import compose
-from aaam_pipeline.datasets.scenes.kinds import LABELS
-
-__all__ = ["LABELS", "Params", "ScenesParams", "download", "read"]
+from aaam_pipeline.datasets.scenes.compose import LABELS, compose
 
 _FIELDS = ["split", "file", "labels"]
 _CHUNK = 40

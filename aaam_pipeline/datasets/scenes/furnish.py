@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aaam_pipeline.datasets.scenes import living, places, toys, vehicles
+from aaam_pipeline.datasets.scenes import moving, places, toys
 from aaam_pipeline.datasets.scenes.canvas import Canvas
-from aaam_pipeline.datasets.scenes.kinds import Kind
 from aaam_pipeline.datasets.scenes.pen import Sprite, pick
 
 
@@ -31,9 +30,9 @@ class _Spot(NamedTuple):
 
 
 _STANDING: dict[str, tuple[str, Callable[[np.random.Generator, float], Sprite]]] = {
-    "person": ("person", living.person),
-    "dog": ("dog", living.dog),
-    "sheep": ("", living.sheep),
+    "person": ("person", moving.person),
+    "dog": ("dog", moving.dog),
+    "sheep": ("", moving.sheep),
     "parasol": ("umbrella", toys.parasol),
     "flag": ("", toys.flag),
     "bush": ("", places.bush),
@@ -77,7 +76,7 @@ def _put(canvas: Canvas, rng: np.random.Generator, place: Place, spot: _Spot, th
         _put_ball(canvas, rng, spot, thing)
     elif thing == "boat":
         px = min(spot.px * float(rng.uniform(0.8, 1.4)), canvas.size / 7)
-        _float(canvas, vehicles.boat(rng, px, canvas.light.night), spot, "boat")
+        _float(canvas, moving.boat(rng, px, canvas.light.night), spot, "boat")
     elif thing == "buoy":
         _float(canvas, toys.beach_ball(rng, max(2.5, spot.px * 0.8)), spot, "")
     elif thing == "umbrella":
@@ -91,7 +90,7 @@ def _put(canvas: Canvas, rng: np.random.Generator, place: Place, spot: _Spot, th
     elif thing == "leaves":
         _scatter_leaves(canvas, rng)
     elif thing == "car":
-        _stand(canvas, vehicles.car(rng, spot.px, canvas.light.night), spot, "car")
+        _stand(canvas, moving.car(rng, spot.px, canvas.light.night), spot, "car")
     elif thing == "tree":
         sprite = places.tree(rng, min(spot.px, canvas.size / 6), place.winter, place.ground == "shore")
         _stand(canvas, sprite, spot, "tree")
@@ -105,9 +104,9 @@ def _put(canvas: Canvas, rng: np.random.Generator, place: Place, spot: _Spot, th
 
 
 def _put_bicycle(canvas: Canvas, rng: np.random.Generator, spot: _Spot) -> None:
-    sprite = vehicles.bicycle(rng, spot.px)
+    sprite = moving.bicycle(rng, spot.px)
     if rng.random() < 0.45:
-        rider = living.person(rng, spot.px, "ride")
+        rider = moving.person(rng, spot.px, "ride")
         canvas.stamp(rider, spot.x - 0.15 * spot.px, spot.y - 0.12 * spot.px, "person", spot.far)
     _stand(canvas, sprite, spot, "bicycle")
 
@@ -155,7 +154,7 @@ def _put_ball(canvas: Canvas, rng: np.random.Generator, spot: _Spot, thing: str)
     if thing == "football" and rng.random() < 0.45:
         px = max(where.px, across * 2.2)
         side = 1 if rng.random() < 0.5 else -1
-        kicker = living.person(rng, px, "kick", pick(rng, living.SHIRTS))
+        kicker = moving.person(rng, px, "kick", pick(rng, moving.SHIRTS))
         _stand(canvas, kicker, _Spot(x + side * 0.85 * px, where.y - 0.04 * px, px, where.far), "person")
     if not plain and rng.random() < 0.35:
         tuft = places.bush(rng, across * float(rng.uniform(0.7, 1.1)))
@@ -178,7 +177,7 @@ def _fly_kite(canvas: Canvas, rng: np.random.Generator, spot: _Spot) -> None:
     sprite = toys.kite(rng, px)
     canvas.stamp(sprite, x, max(y, 1.4 * px), "kite", 0.15)
     if rng.random() < 0.5:
-        _stand(canvas, living.person(rng, spot.px, "stand"), spot, "person")
+        _stand(canvas, moving.person(rng, spot.px, "stand"), spot, "person")
 
 
 def _put_bird(canvas: Canvas, rng: np.random.Generator, place: Place, spot: _Spot) -> None:
@@ -186,11 +185,11 @@ def _put_bird(canvas: Canvas, rng: np.random.Generator, place: Place, spot: _Spo
     size = canvas.size
     if not place.open_sky or rng.random() < 0.35:
         px = min(max(spot.px, 9 * size / 128), 48 * size / 128) * float(rng.uniform(0.8, 1.25))
-        _stand(canvas, living.standing_bird(rng, px), spot, "bird")
+        _stand(canvas, moving.standing_bird(rng, px), spot, "bird")
         return
     across = float(np.exp(rng.uniform(np.log(4.5), np.log(38)))) * size / 128
     y = float(rng.uniform(0.06, 0.95)) * max(canvas.horizon_at(spot.x), 0.2 * size)
-    canvas.stamp(living.flying_bird(rng, across), spot.x, y, "bird", 0.2)
+    canvas.stamp(moving.flying_bird(rng, across), spot.x, y, "bird", 0.2)
 
 
 def _scatter_leaves(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -203,24 +202,5 @@ def _scatter_leaves(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _hold_umbrella(canvas: Canvas, rng: np.random.Generator, spot: _Spot) -> None:
-    _stand(canvas, living.person(rng, spot.px, "walk"), spot, "person")
+    _stand(canvas, moving.person(rng, spot.px, "walk"), spot, "person")
     canvas.stamp(toys.umbrella(rng, spot.px), spot.x + 0.12 * spot.px, spot.y - 1.25 * spot.px, "umbrella", spot.far)
-
-
-def far_buildings(canvas: Canvas, rng: np.random.Generator, kind: Kind, open_sky: bool) -> None:
-    """Put a row of buildings behind the scene: houses here and there, or a closed front of blocks."""
-    if float(canvas.skyline.max()) < 1:
-        return
-    houses, blocks = kind.behind.get("houses", 0), kind.behind.get("blocks", 0)
-    tall = bool(rng.random() < blocks / max(houses + blocks, 1e-9))
-    if rng.random() >= max(houses, blocks):
-        return
-    closed = not open_sky or rng.random() < 0.4
-    px = canvas.size / float(rng.uniform(14, 34) if kind.ground in ("paving", "sea") else rng.uniform(35, 80))
-    x = float(rng.uniform(-0.1, 0.1)) * canvas.size
-    while x < canvas.size * 1.1:
-        sprite = places.building(rng, px * float(rng.uniform(0.85, 1.15)), canvas.light.night, tall)
-        half = sprite.body.shape[1] / 2
-        y = canvas.horizon_at(x + half) + px * 0.9
-        canvas.stamp(sprite, x + half, y, "building", 0.35)
-        x += 2 * half * (0.95 if closed else float(rng.uniform(1.1, 3.5)))
