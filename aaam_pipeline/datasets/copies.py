@@ -8,7 +8,7 @@ No file of the copy is copied.
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,13 +63,12 @@ def find_root(dataset: str, root: str | None, *marks: str) -> Path | None:
     return next((folder.resolve() for folder in folders for mark in marks if any(folder.glob(mark))), None)
 
 
-def find(dataset: str, root: Path, candidates: Iterable[str], *, folder: bool = False) -> Path:
+def find(dataset: str, root: Path, candidates: Sequence[str], *, folder: bool = False) -> Path:
     """Return the first of several paths below `root` where users have a file, or a folder.
 
     Raises:
         DatasetError: there is none.
     """
-    candidates = list(candidates)
     for path in (root / candidate for candidate in candidates):
         if path.is_dir() if folder else path.is_file():
             return path

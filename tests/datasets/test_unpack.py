@@ -11,8 +11,8 @@ import pytest
 
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.datasets.fetching import unpack as module
-from aaam_pipeline.datasets.fetching.unpack import unpack
+from aaam_pipeline.datasets.fetching import obtain as module
+from aaam_pipeline.datasets.fetching.obtain import unpack
 
 FILES = {
     "set/images/00/25.jpg": b"one" * 1000,

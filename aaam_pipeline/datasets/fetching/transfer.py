@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -116,8 +116,12 @@ def _fetch_from(address: str, file: PartialFile, report: Reporter) -> None:
             with_retries(partial(_complete, address, file, report), ATTEMPTS, file.held)
         except TransientError as error:
             raise PermanentError(str(error)) from None
-        if _is_right(file):
+        if file.md5 is None:
             return
+        with file.path.open("rb") as stream:
+            if hashlib.file_digest(stream, "md5").hexdigest() == file.md5:
+                return
+        file.discard()
         if not last:
             # its beginning may be that of an older file: once more from the start
             report.info(f"{file.path.stem}: the checksum is wrong, it is fetched again")
@@ -135,6 +139,10 @@ def _complete(address: str, file: PartialFile, report: Reporter) -> None:
             raise
         file.discard()
         raise TransientError("the file there is shorter than what has come of it") from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DatasetError(f"the disk is full: {file.path} needs more; the same command resumes there") from None
 
 
 def _receive(address: str, file: PartialFile, report: Reporter) -> None:
@@ -152,7 +160,7 @@ def _receive(address: str, file: PartialFile, report: Reporter) -> None:
             stream.seek(held)
             stream.truncate()
             while chunk := response.read1(1 << 18, decode_content=False):
-                _write(stream, chunk, file)
+                stream.write(chunk)
                 advance((held + len(chunk)) // MB - held // MB)
                 held += len(chunk)
     if total is not None and held != total:
@@ -189,23 +197,3 @@ def _total(response: "BaseHTTPResponse", held: int, file: PartialFile) -> int | 
     if file.bytes is not None and total not in (None, file.bytes):
         raise PermanentError(f"the file there has {total:,} bytes, not {file.bytes:,}")
     return file.bytes if total is None else total
-
-
-def _write(stream: BinaryIO, chunk: bytes, file: PartialFile) -> None:
-    try:
-        stream.write(chunk)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise DatasetError(f"the disk is full: {file.path} needs more; the same command resumes there") from None
-
-
-def _is_right(file: PartialFile) -> bool:
-    """Compare the checksum, if one is known; a wrong file is not kept."""
-    if file.md5 is None:
-        return True
-    with file.path.open("rb") as stream:
-        if hashlib.file_digest(stream, "md5").hexdigest() == file.md5:
-            return True
-    file.discard()
-    return False

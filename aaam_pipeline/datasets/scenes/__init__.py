@@ -5,7 +5,6 @@ things and look-alikes decide how hard each label is. Picture `i` of a split dep
 seed, the split and `i` only.
 """
 
-import csv
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +15,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
+from aaam_pipeline.core.artifacts import write_csv
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.params import Struct
@@ -23,6 +23,8 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing
 from aaam_pipeline.datasets.scenes.compose import LABELS, compose
 
+_Number = tuple[str, int]
+"""A picture's split, and its number there."""
 _FIELDS = ["split", "file", "labels"]
 _CHUNK = 40
 """Pictures that a process draws at a time: some tenths of a second, so that the progress bar moves."""
@@ -52,20 +54,15 @@ def _generate(params: ScenesParams, out: Path, report: Reporter, workers: int) -
     for split in SPLITS:
         (out / "images" / split).mkdir(parents=True)
     pictures = [(split, number) for split in SPLITS for number in range(getattr(params, split))]
-    with (
-        report.task("scenes", len(pictures)) as advance,
-        (out / "labels.csv").open("w", newline="", encoding="utf-8") as file,
-    ):
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(_FIELDS)
-        for row in _rows(partial(_make, params, out), pictures, workers):
-            table.writerow(row)
+    rows = [_FIELDS]
+    with report.task("scenes", len(pictures)) as advance:
+        for row in _draw(partial(_make, params, out), pictures, workers):
+            rows.append(row)
             advance(1)
+    write_csv(out / "labels.csv", rows)
 
 
-def _rows(
-    make: Callable[[tuple[str, int]], list[str]], pictures: list[tuple[str, int]], workers: int
-) -> Iterator[list[str]]:
+def _draw(make: Callable[[_Number], list[str]], pictures: list[_Number], workers: int) -> Iterator[list[str]]:
     """Yield each picture's row of the table, in order, made by `workers` processes."""
     if workers == 1 or len(pictures) < _ALONE_BELOW:
         yield from map(make, pictures)
@@ -75,8 +72,8 @@ def _rows(
         yield from pool.map(make, pictures, chunksize=_CHUNK)
 
 
-def _make(params: ScenesParams, out: Path, picture: tuple[str, int]) -> list[str]:
-    """Draw and write picture `number` of a split; return its row (split, file, labels)."""
+def _make(params: ScenesParams, out: Path, picture: _Number) -> list[str]:
+    """Draw and write a picture; return its row (split, file, labels)."""
     split, number = picture
     drawn = compose(np.random.default_rng([params.seed, SPLITS.index(split), number]), params.size)
     name = f"images/{split}/{number:05}.jpg"
