@@ -39,7 +39,7 @@ def index(
 
 
 def _bytes(text: str) -> int:
-    from aaam_pipeline.search.values import parse_number
+    from aaam_pipeline.search.filters import parse_number
 
     try:
         return int(parse_number("bytes", text))

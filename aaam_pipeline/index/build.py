@@ -26,8 +26,7 @@ from aaam_pipeline.index import vector_builders
 from aaam_pipeline.index.annotations import AnnotationsFolder, IndexedPart
 from aaam_pipeline.index.manifest import FILES, PARTS, SCORES, VECTORS, IndexManifest
 from aaam_pipeline.index.scores import ScoresBuilder
-from aaam_pipeline.index.vector_builders import PreviousVectors
-from aaam_pipeline.index.vectors import Vectors
+from aaam_pipeline.index.vectors import open_vectors
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +87,10 @@ def build(
         previous = _previous(out)
         known = {part.sha256: part for part in previous.parts} if previous else {}
         parts = [inputs.find_parts(folder, known) for folder in folders]
-        if previous and _is_current(previous, folders, parts, memory):
+        previous = _reusable(previous, folders[0], parts, memory)
+        if previous and _is_current(previous, folders, parts):
             report.info(f"{out} is up to date")
             return previous.manifest
-        previous = _reusable(previous, folders[0], parts, memory)
         plan = IndexPlan(folders, parts, [_steps(each, previous.parts if previous else []) for each in parts])
         copied = sum(each.images for steps in plan.steps for each in steps if isinstance(each, CopiedImages))
         log.info("%d images, %d of them copied from the previous index", plan.images, copied)
@@ -121,15 +120,10 @@ def _previous(out: Path) -> PreviousIndex | None:
         return None
 
 
-def _is_current(
-    previous: PreviousIndex, folders: list[AnnotationsFolder], parts: list[list[IndexedPart]], memory: int
-) -> bool:
-    hashes = [part.sha256 for each in parts for part in each]
-    return (
-        hashes == [part.sha256 for part in previous.parts]
-        and [str(folder.path.absolute()) for folder in folders] == previous.manifest.annotations
-        and _reusable(previous, folders[0], parts, memory) is not None
-    )
+def _is_current(previous: PreviousIndex, folders: list[AnnotationsFolder], parts: list[list[IndexedPart]]) -> bool:
+    """Return whether the previous index was built from the very same parts of the same folders."""
+    same_parts = [part.sha256 for each in parts for part in each] == [part.sha256 for part in previous.parts]
+    return same_parts and [str(folder.path.absolute()) for folder in folders] == previous.manifest.annotations
 
 
 def _reusable(
@@ -163,7 +157,8 @@ def _steps(parts: list[IndexedPart], previous: list[IndexedPart]) -> list[Copied
 def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: int, report: Reporter) -> IndexManifest:
     """Build all files of an index in the folder `work`."""
     first = plan.folders[0].manifest
-    old_scores, old_vectors = (previous.folder / SCORES, _previous_vectors(previous)) if previous else (None, None)
+    old_scores = previous.folder / SCORES if previous else None
+    old_vectors = open_vectors(previous.folder, previous.manifest) if previous else None
     scores = ScoresBuilder(work / SCORES, len(first.vocabulary), memory // 2, old_scores)
     vectors = vector_builders.create(first.embedding_dim, plan.images, memory, work, old_vectors)
     try:
@@ -195,14 +190,6 @@ def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: 
         vectors=vectors_info,
     )
     return manifests.write(work, manifest)
-
-
-def _previous_vectors(previous: PreviousIndex) -> PreviousVectors:
-    manifest = previous.manifest
-    # the file is mapped: it may be closed
-    with (previous.folder / VECTORS).open("rb") as file:
-        vectors = Vectors(file, manifest.images, manifest.embedding_dim, manifest.sha256[VECTORS])
-    return PreviousVectors(vectors, manifest.vectors)
 
 
 def _add(

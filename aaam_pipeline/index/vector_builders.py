@@ -9,7 +9,7 @@ if that fits into the memory allowed, else with 8 bits a number.
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import faiss
 import msgspec
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.index import gpu, recall
+from aaam_pipeline.index import recall
 from aaam_pipeline.index.manifest import VectorsInfo
-from aaam_pipeline.index.vectors import Vectors, unit
+from aaam_pipeline.index.vectors import Vectors, to_gpus, unit
 
 FLAT_IMAGES = 100_000
 MIN_RECALL, TARGET_RECALL = 0.95, 0.96
@@ -46,16 +46,7 @@ class VectorsBuilder(Protocol):
         """Write the index file; return how the vectors are stored."""
 
 
-class PreviousVectors(NamedTuple):
-    """The vectors of the previous index, and how they are stored."""
-
-    vectors: Vectors
-    info: VectorsInfo
-
-
-def create(
-    dim: int, count: int, max_memory: int, work: Path, previous: PreviousVectors | None = None
-) -> VectorsBuilder:
+def create(dim: int, count: int, max_memory: int, work: Path, previous: Vectors | None = None) -> VectorsBuilder:
     """Return the builder for `count` vectors of `dim` that fits `max_memory` bytes; scratch files go to `work`.
 
     Raises:
@@ -95,7 +86,7 @@ def choose_codec(dim: int, count: int, max_memory: int) -> str:
 class FlatBuilder:
     """Writes all vectors in half precision, one after the other."""
 
-    def __init__(self, dim: int, previous: PreviousVectors | None = None) -> None:
+    def __init__(self, dim: int, previous: Vectors | None = None) -> None:
         self._index = faiss.IndexScalarQuantizer(dim, CODECS["fp16"], faiss.METRIC_INNER_PRODUCT)
         self._index.is_trained = True
         self._previous = previous
@@ -107,7 +98,7 @@ class FlatBuilder:
     def copy(self, first: int, count: int) -> None:
         """Add vectors of the previous index as they are: half precision and back changes nothing."""
         assert self._previous
-        self._index.add(self._previous.vectors.stored(first, count))
+        self._index.add(self._previous.stored(first, count))
 
     def write(self, path: Path) -> VectorsInfo:
         """Write the index file."""
@@ -160,7 +151,7 @@ class IvfBuilder:
         index.cp.spherical, index.cp.max_points_per_centroid = True, SAMPLED
         # 8 bits reach a tenth further than what was seen: of images to come, a number may be larger
         index.sq.rangestat_arg = 0.1
-        index.clustering_index = gpu.to_gpus(faiss.IndexFlatIP(self._dim))
+        index.clustering_index = to_gpus(faiss.IndexFlatIP(self._dim))
         chosen = np.random.default_rng(0).choice(
             self._count, min(self._count, SAMPLED * self._lists), replace=False, shuffle=False
         )
@@ -199,9 +190,9 @@ class IvfBuilder:
 class IvfUpdater:
     """Copies the lists of the previous index: its vectors as they are; only new vectors are assigned to a list."""
 
-    def __init__(self, previous: PreviousVectors, count: int) -> None:
+    def __init__(self, previous: Vectors, count: int) -> None:
         self._info, self._count, self._next = previous.info, count, 0
-        self._previous = previous.vectors.faiss_index
+        self._previous = previous.faiss_index
         self._index = _empty(self._previous.quantizer, self._info.lists, self._info.codec)
         self._index.sq, self._index.is_trained = self._previous.sq, True
         self._new_ids = np.full(self._previous.ntotal, -1, np.int64)
@@ -261,7 +252,7 @@ def _empty(quantizer: Any, lists: int, codec: str) -> Any:
 
 def _fill(index: Any, blocks_BD: Iterable[NDArray[np.float32]], first: int) -> None:
     """Add vectors with the ids from `first` on; to find the nearest of the lists is nearly all of the work."""
-    centres = gpu.to_gpus(faiss.downcast_index(index.quantizer))
+    centres = to_gpus(faiss.downcast_index(index.quantizer))
     for block_BD in blocks_BD:
         nearest_B = np.ascontiguousarray(centres.search(block_BD, 1)[1][:, 0])
         ids = np.arange(first, first + len(block_BD))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.index import gpu
+from aaam_pipeline.index.manifest import VECTORS, IndexManifest
 
 HEAD = 100
 """Images at the head of an answer that come from a few lists."""
@@ -31,25 +31,26 @@ ROUNDING = {"fp16": 1e-3, "sq8": 2e-2}
 class Vectors:
     """Reads an index written by `vector_builders`, without loading it into memory twice."""
 
-    def __init__(self, file: BufferedReader, count: int, dim: int, sha256: str, *, use_gpu: bool = False) -> None:
-        """Read from an open file, which may have been replaced by another in the meantime.
+    def __init__(self, file: BufferedReader, manifest: IndexManifest, *, use_gpu: bool = False) -> None:
+        """Read from an open file of the index with this manifest; it may have been replaced by another since.
 
         `use_gpu`: search on the GPUs, if there are any; worth the copying only for many searches.
 
         Raises:
-            IntegrityError: it is not the file with this SHA-256, or does not hold `count` vectors of `dim`.
+            IntegrityError: it is not the file that the manifest names, or does not hold its vectors.
         """
-        path = file.name
+        path, expected = file.name, (manifest.images, manifest.embedding_dim)
+        self.info = manifest.vectors
         # FAISS keeps no checksums: a flipped bit would give other neighbours
         file.seek(0)
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+        if hashlib.file_digest(file, "sha256").hexdigest() != manifest.sha256[VECTORS]:
             raise IntegrityError(f"{path} is damaged: not the file that its manifest names; build the index again")
         try:
             self._index = _read(file, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as error:
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[-1]}") from None
-        if (self._index.ntotal, self._index.d) != (count, dim):
-            raise IntegrityError(f"{path} holds {self._index.ntotal} vectors of {self._index.d}, not {count} of {dim}")
+        if (found := (self._index.ntotal, self._index.d)) != expected:
+            raise IntegrityError("{} holds {} vectors of {}, not {} of {}".format(path, *found, *expected))
         self._lists = self._index.nlist if isinstance(self._index, faiss.IndexIVF) else 0
         self.rounding = ROUNDING["sq8" if self._index.sq.qtype == faiss.ScalarQuantizer.QT_8bit else "fp16"]
         self._can_fetch = not self._lists
@@ -57,7 +58,7 @@ class Vectors:
             # else FAISS starts 32 threads in every search to read lists ahead: three times the time of the search
             faiss.downcast_InvertedLists(self._index.invlists).prefetch_nthread = 0
         # read once more and not mapped: what is copied to GPUs comes from memory
-        self._searcher = _on_gpu(_read(file, 0)) if use_gpu and gpu.available() else self._index
+        self._searcher = _on_gpu(_read(file, 0)) if use_gpu and gpu_available() else self._index
 
     @property
     def faiss_index(self) -> Any:
@@ -155,10 +156,27 @@ def unit(vectors_BD: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.ascontiguousarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
+def open_vectors(folder: Path, manifest: IndexManifest) -> Vectors:
+    """Return the vectors of the index in a folder; raises what `Vectors` raises."""
+    # the file is mapped: it may be closed
+    with (folder / VECTORS).open("rb") as file:
+        return Vectors(file, manifest)
+
+
+def gpu_available() -> bool:
+    """Return whether FAISS was built for GPUs and finds one. Nothing of it was run on a GPU so far."""
+    return hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
+
+
+def to_gpus(index: Any) -> Any:
+    """Return a copy of a FAISS index on all GPUs, or the index itself where there is none."""
+    return faiss.index_cpu_to_all_gpus(index) if gpu_available() else index
+
+
 def _on_gpu(index: Any) -> Any:
     """Return a copy on the GPUs, which have a flat index of half precision of their own kind."""
     if isinstance(index, faiss.IndexIVF):
-        return gpu.to_gpus(index)
+        return to_gpus(index)
     flat = faiss.IndexFlatIP(index.d)
     flat.add(index.reconstruct_n(0, index.ntotal))
     options = faiss.GpuMultipleClonerOptions()

@@ -13,7 +13,7 @@ from aaam_pipeline.formats.parts import read_annotations_manifest
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.manifest import SCORES, VECTORS, IndexManifest
 from aaam_pipeline.index.scores import count_labels
-from aaam_pipeline.index.vectors import Vectors
+from aaam_pipeline.index.vectors import open_vectors
 
 SAMPLE = 100
 
@@ -77,14 +77,13 @@ def _vector_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
     """Yield images, of a sample, that are not the nearest to themselves."""
     chosen = np.random.default_rng().choice(manifest.images, min(SAMPLE, manifest.images), replace=False)
     try:
-        with (folder / VECTORS).open("rb") as file:
-            vectors = Vectors(file, manifest.images, manifest.embedding_dim, manifest.sha256[VECTORS])
-            for id in map(int, chosen):
-                vector_D = vectors.get(id)
-                found = dict(vectors.nearest(vector_D, 1))
-                nearest, cosine = next(iter(found.items()))
-                # an equal image may be found instead, one that is less near or even nearer may not
-                if id not in found and abs(cosine - np.linalg.norm(vector_D)) > vectors.rounding:
-                    yield f"image {id} is not the nearest to itself, but {nearest}"
+        vectors = open_vectors(folder, manifest)
+        for id in map(int, chosen):
+            vector_D = vectors.get(id)
+            found = dict(vectors.nearest(vector_D, 1))
+            nearest, cosine = next(iter(found.items()))
+            # an equal image may be found instead, one that is less near or even nearer may not
+            if id not in found and abs(cosine - np.linalg.norm(vector_D)) > vectors.rounding:
+                yield f"image {id} is not the nearest to itself, but {nearest}"
     except IntegrityError as error:
         yield str(error)

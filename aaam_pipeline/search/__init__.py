@@ -8,6 +8,6 @@ with search.open("index") as index:
 
 from aaam_pipeline.search.engine import Index, Photo, open
 from aaam_pipeline.search.hits import Explanation, Hit, Term, to_arrow
-from aaam_pipeline.search.photos import Embed
+from aaam_pipeline.search.similar import Embed
 
 __all__ = ["Embed", "Explanation", "Hit", "Index", "Photo", "Term", "open", "to_arrow"]

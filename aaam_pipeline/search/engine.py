@@ -19,12 +19,11 @@ from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.search import parser, ranker, similar
 from aaam_pipeline.search import query as queries
-from aaam_pipeline.search.columns import ScoreColumns
 from aaam_pipeline.search.hits import Explanation, Hit, Term
-from aaam_pipeline.search.photos import Embed, id_and_vector
 from aaam_pipeline.search.query import Node
-from aaam_pipeline.search.ranker import RankedImage
+from aaam_pipeline.search.ranker import RankedImage, ScoreColumns
 from aaam_pipeline.search.reader import IndexReader
+from aaam_pipeline.search.similar import Embed, id_and_vector
 from aaam_pipeline.search.thesaurus import LabelResolver, Thesaurus
 
 Photo = str | os.PathLike[str] | NDArray[Any]
@@ -86,23 +85,13 @@ class Index(IndexReader):
         node, values = self._node(text), self.columns.leaf_values()
         ranked = self._ranked(node, top)
         ids = np.array([image.id for image in ranked], np.int64)
-        factors = node.items if isinstance(node, queries.And) else (node,)
-        scores = [
-            ranker.numerators(factor, values, ids) / ranking.denominator(ranker.degree(factor)) for factor in factors
-        ]
-
-        def terms(row: int, image: RankedImage) -> list[Term]:
-            return [
-                Term(
-                    queries.text(factor, self.vocabulary),
-                    float(score[row]),
-                    {name: image.label_scores[name] for name in self._names(queries.labels(factor))},
-                )
-                for factor, score in zip(factors, scores, strict=True)
-            ]
-
-        hits = self._hits(ranked)
-        return [Explanation(hit, terms(row, image)) for row, (image, hit) in enumerate(zip(ranked, hits, strict=True))]
+        explanations = [Explanation(hit, []) for hit in self._hits(ranked)]
+        for factor in node.items if isinstance(node, queries.And) else (node,):
+            written, names = queries.text(factor, self.vocabulary), self._names(queries.labels(factor))
+            scores = ranker.numerators(factor, values, ids) / ranking.denominator(ranker.degree(factor))
+            for (hit, terms), score in zip(explanations, scores.tolist(), strict=True):
+                terms.append(Term(written, score, {name: hit.label_scores[name] for name in names}))
+        return explanations
 
     def similar(
         self,
@@ -143,15 +132,16 @@ class Index(IndexReader):
         path_rank_N, values = self.columns.path_ranks, self.columns.leaf_values()
         rows = None if among is None else np.asarray(among, np.int64)
         ids, numerators = ranker.best(node, values, path_rank_N, top, rows)
-        named = queries.labels(node)
-        scores = (numerators / ranking.denominator(ranker.degree(node))).tolist()
-        codes = [values.codes(label)[ids].tolist() for label in named]
-        names, path_ranks = self._names(named), path_rank_N[ids].tolist()
-
-        def label_scores(row: int) -> dict[str, float]:
-            return {name: code[row] / ranking.LEVELS for name, code in zip(names, codes, strict=True)}
-
-        return [RankedImage(id, scores[row], path_ranks[row], label_scores(row)) for row, id in enumerate(ids.tolist())]
+        scores = numerators / ranking.denominator(ranker.degree(node))
+        columns = {
+            self.vocabulary.labels[label]: (values.codes(label)[ids] / ranking.LEVELS).tolist()
+            for label in queries.labels(node)
+        }
+        images = zip(ids.tolist(), scores.tolist(), path_rank_N[ids].tolist(), strict=True)
+        return [
+            RankedImage(id, score, path_rank, {name: column[row] for name, column in columns.items()})
+            for row, (id, score, path_rank) in enumerate(images)
+        ]
 
     def _node(self, text: str | parser.ParsedQuery) -> Node:
         return (self.parse(text) if isinstance(text, str) else text).node

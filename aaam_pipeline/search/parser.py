@@ -17,7 +17,7 @@ from typing import NamedTuple, NoReturn
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import QuerySyntaxError, UnknownLabelError, UsageError
 from aaam_pipeline.formats import ranking
-from aaam_pipeline.search import query, values
+from aaam_pipeline.search import filters, query
 from aaam_pipeline.search.query import And, Label, MetadataFilter, Node, Or, ScoreFilter
 from aaam_pipeline.search.thesaurus import LabelResolver
 
@@ -34,7 +34,8 @@ TOKEN = re.compile(
     | (?P<field>(?:{"|".join(query.TEXT_FIELDS)}):)(?:"(?P<in_quotes>[^"]*)"|(?P<bare>[^\s"()|]*))
     | (?P<compare>>=|<=|>|<|=)
     | (?P<mark>[|()+-])
-    | (?P<word>[^\s"|()<>=]+)""",
+    | (?P<word>[^\s"|()<>=]+)
+    | (?P<unclosed>")""",
     re.VERBOSE | re.IGNORECASE,
 )
 END = "end"
@@ -95,18 +96,16 @@ def tokens(text: str) -> list[Token]:
     Raises:
         QuerySyntaxError: a quote is not closed.
     """
-    found, position = [], 0
-    while position < len(text):
-        match = TOKEN.match(text, position)
-        if match is None:
+    found = []
+    for match in TOKEN.finditer(text):
+        # of a field, the group of its value
+        kind, position = match.lastgroup or "", match.start()
+        if kind == "unclosed":
             _fail(text, position, 'a quote is not closed; write labels of several words as "traffic light"')
-        kind = match.lastgroup or ""
-        if match["field"] is not None:
-            inner = "in_quotes" if match["in_quotes"] is not None else "bare"
-            found.append(Token("field", match["field"][:-1].lower(), position, match[inner], match.start(inner)))
+        if field := match["field"]:
+            found.append(Token("field", field[:-1].lower(), position, match[kind], match.start(kind)))
         elif kind != "space":
             found.append(Token(kind, match[kind].strip('"') if kind == "quoted" else match[kind], position))
-        position = match.end()
     return [*found, Token(END, "", len(text))]
 
 
@@ -160,7 +159,9 @@ class _Parser:
         if start.kind != "field":
             return self._named()
         self.at += 1
-        return MetadataFilter(start.text, ":", self._checked(values.parse_text, start.text, start))
+        return MetadataFilter(
+            start.text, ":", self._checked(filters.parse_text, start.text, start.value, start.value_position)
+        )
 
     def _parenthesis(self, depth: int) -> Node:
         opening = self.token
@@ -224,16 +225,13 @@ class _Parser:
         if token.kind != "word":
             self.fail("a number is missing here")
         self.at += 1
-        value = self._checked(
-            values.parse_number, field, token._replace(value=token.text, value_position=token.position)
-        )
-        return operator, value
+        return operator, self._checked(filters.parse_number, field, token.text, token.position)
 
-    def _checked(self, parse: values.Parse[values.Value], field: str, token: Token) -> values.Value:
+    def _checked(self, parse: filters.Parse[filters.Value], field: str, text: str, position: int) -> filters.Value:
         try:
-            return parse(field, token.value)
+            return parse(field, text)
         except ValueError as error:
-            _fail(self.text, token.value_position, str(error))
+            _fail(self.text, position, str(error))
 
     def _take(self, kind: str, text: str) -> bool:
         taken = self.token[:2] == (kind, text)

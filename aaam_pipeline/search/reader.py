@@ -5,7 +5,6 @@ import os
 import time
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
@@ -51,9 +50,7 @@ class IndexReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -67,13 +64,7 @@ class IndexReader:
         # faiss is a third of the time that a keyword query takes as a process
         from aaam_pipeline.index.vectors import Vectors
 
-        return Vectors(
-            self._vectors_file,
-            self.manifest.images,
-            self.manifest.embedding_dim,
-            self.manifest.sha256[manifests.VECTORS],
-            use_gpu=self._use_gpu,
-        )
+        return Vectors(self._vectors_file, self.manifest, use_gpu=self._use_gpu)
 
     def select(self, statement: str, values: list[Any] | None = None) -> list[tuple[Any, ...]]:
         """Return the rows of a SELECT over the tables of `index.scores`.

@@ -15,8 +15,8 @@ from search.toy_index import DIM, LABELS, write_annotations
 import aaam_pipeline.search as search
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.index import gpu, recall, vector_builders, vectors
 from aaam_pipeline.index import manifest as manifests
+from aaam_pipeline.index import recall, vector_builders, vectors
 from aaam_pipeline.index.build import build
 from aaam_pipeline.index.vector_builders import VectorsInfo, updatable
 from aaam_pipeline.index.verify import verify
@@ -218,7 +218,7 @@ def test_what_a_gpu_would_do_is_asked_of_it(
         copied.append(type(index).__name__)
         return faiss.clone_index(index)
 
-    monkeypatch.setattr(gpu, "available", lambda: True)
+    monkeypatch.setattr(vectors, "gpu_available", lambda: True)
     monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", copy, raising=False)
     build(built["annotations"], tmp_path / "index", NullReporter(), ENOUGH)
     # one to choose the lists with, one to find the list of each vector

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aaam_pipeline.core.errors import QuerySyntaxError, UnknownLabelError, UsageError
 from aaam_pipeline.formats.vocabulary import Vocabulary
-from aaam_pipeline.search import metadata, parser, query
+from aaam_pipeline.search import filters, parser, query
 from aaam_pipeline.search.query import And, Label, MetadataFilter, Node, Not, Or, ScoreFilter
 from aaam_pipeline.search.thesaurus import LabelResolver
 
@@ -231,8 +231,8 @@ def test_any_text_is_a_query_or_a_usage_error(text: str) -> None:
     else:
         assert parse(query.text(node, RESOLVER.vocabulary)) == node
         # nothing of the text is in the statements
-        filters = [leaf for leaf in query.leaves(node) if isinstance(leaf, query.MetadataFilter)]
-        assert all(re.fullmatch(SQL, metadata.condition(each)[0]) for each in filters)
+        leaves = [leaf for leaf in query.leaves(node) if isinstance(leaf, query.MetadataFilter)]
+        assert all(re.fullmatch(SQL, filters.condition(each)[0]) for each in leaves)
         return
     assert len(lines) in (1, 3)
     assert all(line.isprintable() for line in lines)

@@ -17,8 +17,8 @@ import aaam_pipeline.search as search
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.index.build import build
-from aaam_pipeline.search import columns, ranker
 from aaam_pipeline.search import query as queries
+from aaam_pipeline.search import ranker
 
 CODES_NL = ranking.encode(SCORES_NL).astype(np.int64)
 # as many as 64 bits, and a double, hold exactly
@@ -247,14 +247,14 @@ def test_images_are_ranked_block_by_block_as_all_at_once(
 
 def test_columns_beyond_what_may_be_kept_are_read_again(metadata_index: search.Index) -> None:
     expected = metadata_index.query("grass sky|person -boat", 50)
-    with mock.patch.object(columns, "MAX_BYTES", 2 * IMAGES):
-        kept = columns.ScoreColumns(metadata_index.select_columns, IMAGES)
+    with mock.patch.object(ranker, "MAX_BYTES", 2 * IMAGES):
+        kept = ranker.ScoreColumns(metadata_index.select_columns, IMAGES)
         for _ in range(2):
             for label in range(len(LABELS)):
                 np.testing.assert_array_equal(kept.codes(label), CODES_NL[:, label])
                 assert len(kept._codes) <= 2
         read: list[str] = []
-        kept = columns.ScoreColumns(
+        kept = ranker.ScoreColumns(
             lambda text, values: read.append(text) or metadata_index.select_columns(text, values), IMAGES
         )
         with mock.patch.object(metadata_index, "columns", kept), mock.patch.object(ranker, "BLOCK", 16):

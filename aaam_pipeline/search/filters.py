@@ -1,10 +1,16 @@
-"""What stands behind a comparison or a colon in a query: numbers, sizes, dates, patterns."""
+"""Filters on the metadata of images: from the text of a value (a number, a size, a date, a pattern) to SQL.
+
+Fields are names of this file; everything else that a user typed is a parameter or a number.
+"""
 
 import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import TypeVar
+
+from aaam_pipeline.search.query import TO_INTEGER, MetadataFilter
 
 Value = TypeVar("Value")
 Parse = Callable[[str, str], Value]
@@ -20,6 +26,11 @@ UNITS = {"": 1, "b": 1} | {
 MAX_CHARACTERS = 1000
 # as many as a Decimal keeps, so that a number that was read can be written and read again
 DIGITS = 28
+DATE_COLUMN = "coalesce(taken, mtime)"
+"""What `after:` and `before:` compare: when the photograph was taken, by the camera's clock, or else when the file was
+last changed, in UTC."""
+# larger than any value of the columns, and still a 64-bit integer
+MAX_INTEGER = 2**62
 
 
 def parse_number(field: str, text: str) -> Decimal:
@@ -68,3 +79,30 @@ def parse_text(field: str, text: str) -> str | date:
 def _plain(value: Decimal) -> Decimal:
     """Return a number without the zeros and the point that it does not need."""
     return value.quantize(Decimal(1)) if value == value.to_integral_value() else value.normalize()
+
+
+def condition(node: MetadataFilter) -> tuple[str, list[object]]:
+    """Return a filter as SQL with `$1`, and the value of that. What is not known is null: not true."""
+    match node.field, node.value:
+        case ("width" | "height" | "bytes") as field, Decimal() as value:
+            return _comparison(field, node.operator, Fraction(value)), []
+        case ("path" | "root") as field, str() as pattern:
+            return f"{field} LIKE $1 ESCAPE '^'", [_like(pattern)]
+        case "after", date() as day:
+            return f"{DATE_COLUMN} >= $1::DATE::TIMESTAMP", [day]
+        case "before", date() as day:
+            return f"{DATE_COLUMN} < $1::DATE::TIMESTAMP", [day]
+        case _:
+            raise TypeError(f"no filter: {node}")
+
+
+def _comparison(column: str, operator: str, value: Fraction) -> str:
+    """Return the condition that compares a column of integers with a number."""
+    if operator == "=" and value.denominator > 1:
+        return "false"
+    return f"{column} {operator} {min(TO_INTEGER[operator](value), MAX_INTEGER)}"
+
+
+def _like(pattern: str) -> str:
+    """Return a pattern with * and ? as one for LIKE, in which ^ is the escape."""
+    return "".join({"*": "%", "?": "_"}.get(each, f"^{each}" if each in "%_^" else each) for each in pattern)
