@@ -21,7 +21,6 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import yaml
 
-import aaam_pipeline
 from aaam_pipeline.baselines.feature_files import read_manifest
 from aaam_pipeline.baselines.plugins import plugin_identity
 from aaam_pipeline.baselines.registry import create, names
@@ -112,7 +111,7 @@ def compare(
         create(name, **selection.settings.get(name, {}))
     check_criterion(selection.criterion or CRITERIA[0])
     features = read_manifest(paths.features)
-    code = sources_fingerprint(Path(aaam_pipeline.__file__).parent / room for room in CODE)
+    code = sources_fingerprint(CODE)
     identity = [features.hash, k, selection.criterion, code, _versions()]
     results = []
     with exclusive(paths.work):

@@ -21,6 +21,7 @@ from aaam_pipeline.core.errors import IntegrityError, UsageError
 
 Manifest = TypeVar("Manifest")
 PARTIAL = ".partial"
+PACKAGE = Path(__file__).parents[1]
 ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 
@@ -35,9 +36,13 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sources_fingerprint(paths: Iterable[Path]) -> str:
-    """Return the SHA-256 of Python sources, files and all below folders: resumed work must come from the same code."""
-    files = sorted(file for path in paths for file in (path.rglob("*.py") if path.is_dir() else (path,)))
+def sources_fingerprint(paths: Iterable[Path | str]) -> str:
+    """Return the SHA-256 of Python sources, files and all below folders: resumed work must come from the same code.
+
+    A path that is not absolute is one in this package.
+    """
+    found = [PACKAGE / path for path in paths]
+    files = sorted(file for path in found for file in (path.rglob("*.py") if path.is_dir() else (path,)))
     return fingerprint([[path.name, file_sha256(path)] for path in files])
 
 

@@ -93,7 +93,9 @@ def request(url: str, headers: Mapping[str, str] = {}, method: str = "GET") -> "
             sent |= urllib3.make_headers(basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
             url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         log.debug("%s %s", method, url)
-        response = _pool(os.getpid(), _proxy(parts.scheme, parts.hostname or "")).request(
+        # by the environment (HTTPS_PROXY, NO_PROXY)
+        proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+        response = _pool(os.getpid(), proxy).request(
             method,
             url,
             headers=sent,
@@ -152,11 +154,6 @@ def _failure(error: Exception) -> Exception:
         (exceptions.ProtocolError | exceptions.IncompleteRead, TransientError(broken)),
     )
     return next((failure for kind, failure in known if isinstance(inner, kind)), TransientError(said))
-
-
-def _proxy(scheme: str, host: str) -> str | None:
-    """Return the proxy that the environment names (HTTPS_PROXY, NO_PROXY)."""
-    return None if proxy_bypass(host) else getproxies().get(scheme)
 
 
 @lru_cache(maxsize=8)

@@ -21,9 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import aaam_pipeline
 from aaam_pipeline.core import artifacts
-from aaam_pipeline.core.artifacts import path_text, work_folder
+from aaam_pipeline.core.artifacts import file_sha256, path_text, work_folder
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.locks import exclusive
@@ -73,16 +72,13 @@ def prepare(name: str, listing: Listing, out: Path, size: int, report: Reporter)
 
 def _open(listing: Listing, out: Path, size: int) -> tuple[Path, Journal[WrittenRows]]:
     """Return the work folder and the journal, as the last run left them if it was of the very same work."""
-    package = Path(aaam_pipeline.__file__).parent
+    splits = [[[id, path_text(path), labels] for id, path, labels in listing.splits[split]] for split in SPLITS]
     identity = artifacts.fingerprint(
         {
-            "listing": [
-                listing.labels,
-                *([[id, path_text(path), labels] for id, path, labels in listing.splits[split]] for split in SPLITS),
-            ],
+            "listing": [listing.labels, *splits],
             "size": size,
             "libraries": [_version(name) for name in LIBRARIES],
-            "code": artifacts.sources_fingerprint(package / path for path in CODE),
+            "code": artifacts.sources_fingerprint(CODE),
         }
     )
     path = out.with_name(f".{out.name}.journal")
@@ -127,9 +123,7 @@ def _write_rest(listing: Listing, written: dict[str, WrittenSplit], work: Path, 
         rows.writerows([*(bad for each in written.values() for bad in each.bad), *missing])
     known = {work / split / "pixels.npy": each.sha256 for split, each in written.items()}
     files = {
-        path.relative_to(work).as_posix(): PreparedFile(
-            path.stat().st_size, known.get(path) or artifacts.file_sha256(path)
-        )
+        path.relative_to(work).as_posix(): PreparedFile(path.stat().st_size, known.get(path) or file_sha256(path))
         for path in sorted(work.rglob("*"))
         if path.is_file()
     }

@@ -7,7 +7,6 @@ import msgspec
 import numpy as np
 import torch
 
-import aaam_pipeline
 from aaam_pipeline import metrics
 from aaam_pipeline.core import artifacts
 from aaam_pipeline.core.errors import IntegrityError
@@ -162,14 +161,13 @@ def fingerprint(
     dataset: str, phase: str, settings: PhaseSettings, paths: PhasePaths, context: DistributedContext
 ) -> str:
     """Identify this very work: settings, data, starting weights, code, and what computes it."""
-    package = Path(aaam_pipeline.__file__).parent
     start = artifacts.file_sha256(paths.start / "model.safetensors") if paths.start else None
     return artifacts.fingerprint(
         {
             "task": [dataset, phase, msgspec.to_builtins(settings)],
             "data": content_fingerprint(paths.prepared),
             "start": start,
-            "code": artifacts.sources_fingerprint(package / path for path in CODE),
+            "code": artifacts.sources_fingerprint(CODE),
             "torch": [torch.__version__, context.device.type, context.world_size],
         }
     )

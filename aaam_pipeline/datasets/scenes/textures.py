@@ -43,8 +43,8 @@ def bank() -> dict[str, Plane]:
     }
 
 
-def sample(name: str, u: Plane, v: Plane) -> Plane:
-    """Look a tile up at texel columns `u` and rows `v` (one shape, any values: the tile repeats)."""
+def sample(name: str, u: NDArray[np.number], v: NDArray[np.number]) -> Plane:
+    """Look a tile up at texel columns `u` and rows `v` (broadcast, any values: the tile repeats)."""
     cells = (v.astype(np.int32) & (TILE - 1)) * TILE + (u.astype(np.int32) & (TILE - 1))
     found: Plane = bank()[name].ravel().take(cells, mode="clip")
     return found
@@ -53,10 +53,7 @@ def sample(name: str, u: Plane, v: Plane) -> Plane:
 def crop(rng: np.random.Generator, name: str, rows: int, columns: int, zoom: float = 1.0) -> Plane:
     """Cut a random (rows, columns) piece out of a tile, `zoom` texels apart."""
     top, left = rng.integers(0, TILE, 2)
-    v = (top + np.arange(rows) * zoom).astype(np.int32) & (TILE - 1)
-    u = (left + np.arange(columns) * zoom).astype(np.int32) & (TILE - 1)
-    found: Plane = bank()[name].ravel().take(v[:, None] * TILE + u[None, :], mode="clip")
-    return found
+    return sample(name, left + np.arange(columns) * zoom, (top + np.arange(rows) * zoom)[:, None])
 
 
 @cache
