@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.models import Network
 from aaam_pipeline.models.export import convert as export
-from aaam_pipeline.models.inference.module import InferenceModule
 from aaam_pipeline.models.inference.openvino_backend import OpenVinoBackend
-from aaam_pipeline.models.inference.torch_backend import TorchBackend
+from aaam_pipeline.models.inference.torch_backend import InferenceModule, TorchBackend
 from aaam_pipeline.models.info import BundleInfo
 from benchmarks.material import Filters, make_model
 from benchmarks.table import Report, best

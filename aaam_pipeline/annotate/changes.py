@@ -5,19 +5,20 @@ content decides by its hash. DuckDB joins the two in a scratch file, so that nei
 """
 
 import hashlib
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aaam_pipeline.annotate import fetch, writer
+from aaam_pipeline.annotate import writer
 from aaam_pipeline.annotate.inputs import InputItem
+from aaam_pipeline.annotate.reader import fetch
 from aaam_pipeline.annotate.writer import regroup
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, ImageError
@@ -98,19 +99,20 @@ class ChangeCounts(NamedTuple):
 
 
 class ChangeDetector:
-    """Compares the inputs with the rows that are there; a context manager over a scratch folder."""
+    """Compares the inputs with the rows that are there, in a scratch folder; a context manager."""
 
-    def __init__(self, scratch: Path) -> None:
-        """Use `scratch`, an empty folder that the caller removes.
+    def __init__(self) -> None:
+        """Make the scratch folder.
 
         Raises:
             AaamError: it cannot be written to; so may everything here.
         """
-        self._scratch = scratch
+        self._scratch = tempfile.TemporaryDirectory(prefix="aaam-")
         try:
-            self._database = duckdb.connect(str(scratch / "changes.duckdb"))
+            self._database = duckdb.connect(str(Path(self._scratch.name) / "changes.duckdb"))
             self._database.execute(TABLES)
         except FULL as error:
+            self._scratch.cleanup()
             raise self._full(error) from None
         self.inputs = 0
         self.listing_hash = ""
@@ -118,13 +120,12 @@ class ChangeDetector:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             self._database.close()
         except FULL as closing:
             error = error or closing
+        self._scratch.cleanup()
         if isinstance(error, FULL):
             raise self._full(error) from None
 
@@ -213,7 +214,7 @@ class ChangeDetector:
 
     def _full(self, error: BaseException) -> AaamError:
         reason = str(error).splitlines()[0]
-        return AaamError(f"cannot keep the list of inputs in {self._scratch.parent} (TMPDIR): {reason}")
+        return AaamError(f"cannot keep the list of inputs in {Path(self._scratch.name).parent} (TMPDIR): {reason}")
 
     def _insert(self, table: str, incoming: pa.Table) -> None:
         self._database.register("incoming", incoming)
@@ -249,6 +250,6 @@ def _facts(base: int, number: int, part: Path) -> pa.Table:
 
 def _sha256(item: InputItem) -> str | None:
     try:
-        return hashlib.sha256(fetch.read(item).data).hexdigest()
+        return hashlib.sha256(fetch(item).data).hexdigest()
     except ImageError:
         return None

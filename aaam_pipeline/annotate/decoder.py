@@ -23,10 +23,8 @@ import msgspec
 import numpy as np
 
 from aaam_pipeline.annotate import reader
-from aaam_pipeline.annotate.fetch import Content
 from aaam_pipeline.annotate.inputs import InputItem
-from aaam_pipeline.annotate.reader import ReadImage
-from aaam_pipeline.core.errors import ImageError
+from aaam_pipeline.annotate.reader import Content, ReadImage
 from aaam_pipeline.imaging.resizing import DecodedImage
 
 FETCHING = 16
@@ -54,32 +52,31 @@ def main() -> None:
     memory = mmap.mmap(setup.memory, setup.slots * setup.size**2 * 3)
     slots = np.frombuffer(memory, np.uint8).reshape(setup.slots, setup.size, setup.size, 3)
     pipe.send(None)
-    for number, (item, content) in enumerate(_fetched(pipe)):
-        image = reader.decode(item, content, setup.size, setup.max_pixels)
+    for number, (item, content) in enumerate(_received(pipe)):
+        image = reader.decode(item, content.result, setup.size, setup.max_pixels)
         if isinstance(image.picture, DecodedImage):
             slots[number % setup.slots] = image.picture.pixels_SS3
             image = image._replace(picture=image.picture._replace(pixels_SS3=IN_SLOT))
         pipe.send(image)
 
 
-def _fetched(pipe: "Connection[ReadImage | None, InputItem]") -> Iterator[tuple[InputItem, Content | ImageError]]:
-    """Yield the inputs sent, in order, with their bytes; the following ones are fetched meanwhile."""
-    coming: SimpleQueue[tuple[InputItem, Future[Content | ImageError]] | None] = SimpleQueue()
+def _received(pipe: "Connection[ReadImage | None, InputItem]") -> Iterator[tuple[InputItem, Future[Content]]]:
+    """Yield the inputs sent, in order, with their bytes to come; the following ones are fetched meanwhile."""
+    coming: SimpleQueue[tuple[InputItem, Future[Content]]] = SimpleQueue()
     pool = ThreadPoolExecutor(FETCHING, thread_name_prefix="fetch")
 
     def receive() -> None:
         try:
             while True:
                 item = pipe.recv()
-                coming.put((item, pool.submit(reader.fetched, item)))
+                coming.put((item, pool.submit(reader.fetch, item)))
         except (EOFError, OSError):
             # nobody waits for what is still being fetched
             os._exit(0)
 
     threading.Thread(target=receive, daemon=True).start()
-    while (received := coming.get()) is not None:
-        item, content = received
-        yield item, content.result()
+    while True:
+        yield coming.get()
 
 
 def _die_with_parent() -> None:

@@ -18,13 +18,11 @@ from concurrent.futures import Future
 from itertools import islice
 from multiprocessing.connection import Connection, Pipe
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import IO, NamedTuple, Self
 
 import msgspec
 import numpy as np
 
-from aaam_pipeline.annotate import reader
 from aaam_pipeline.annotate.decoder import DecodeSetup
 from aaam_pipeline.annotate.inputs import InputItem, is_url
 from aaam_pipeline.annotate.reader import ReadImage
@@ -64,9 +62,7 @@ class DecoderPool:
             thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._closed = True
         for process in self._processes:
             if process:
@@ -92,16 +88,13 @@ class DecoderPool:
         enough = 1
         while True:
             while len(pending) < enough and (item := next(remaining, None)):
-                pending.append(self._submit(item))
+                task = DecodeTask(item, Future())
+                self._tasks.put(task)
+                pending.append(task.image)
                 enough = ahead + len(self._threads) * _ahead(item)
             if not pending:
                 return
             yield pending.popleft().result()
-
-    def _submit(self, item: InputItem) -> "Future[ReadImage]":
-        task = DecodeTask(item, Future())
-        self._tasks.put(task)
-        return task.image
 
     def _serve(self, number: int) -> None:
         """Keep one process at work until the pool is closed."""
@@ -272,4 +265,5 @@ def _ahead(item: InputItem) -> int:
 
 
 def _failed(waiting: "deque[DecodeTask]", kind: str, message: str) -> ReadImage:
-    return reader.failed(waiting[0].item, ImageError(kind, message))
+    item = waiting[0].item
+    return ReadImage(item, None, item.bytes, item.mtime, ImageError(kind, message))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.annotate import backends, inputs
 from aaam_pipeline.annotate.backends import Backend
 from aaam_pipeline.annotate.options import BackendName
-from aaam_pipeline.annotate.reader import read_one
+from aaam_pipeline.annotate.reader import read
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import ImageError, UsageError
 from aaam_pipeline.models.export.manifest import is_export
@@ -32,7 +32,7 @@ class Embedder:
             UsageError: the photograph cannot be read.
         """
         photo = photo.absolute()
-        image = read_one(inputs.local_item(photo, photo.parent), self._backend.info.preprocess.size)
+        image = read(inputs.local_item(photo, photo.parent), self._backend.info.preprocess.size)
         if isinstance(image.picture, ImageError):
             raise UsageError(f"{path_text(photo)}: {image.picture}")
         predicted = self._backend.start(image.picture.pixels_SS3[None])()

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby, islice
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import pyarrow as pa
@@ -23,7 +22,7 @@ from aaam_pipeline.annotate.decoder import DecodeSetup
 from aaam_pipeline.annotate.decoder_pool import DecoderPool
 from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.annotate.mapper import Mapper
-from aaam_pipeline.annotate.options import Assignment, BackendName
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.progress import Advance
 from aaam_pipeline.formats.parts import PartStats, part_path
@@ -38,21 +37,11 @@ class AnnotateJob(NamedTuple):
     todo: Path
     first: int
     model: Path
-    backend: BackendName
-    device: str
-    assignment: Assignment
-    batch_size: int
-    num_workers: int
-    timeout: float
-    max_pixels: int
-
-    def parts(self) -> int:
-        """Return how many parts there are to make in all."""
-        return int(pq.read_metadata(self.todo).num_row_groups)
+    options: Options
 
     def missing(self) -> list[int]:
         """Return the numbers of the parts that are still to be made."""
-        numbers = range(self.first, self.first + self.parts())
+        numbers = range(self.first, self.first + pq.read_metadata(self.todo).num_row_groups)
         return [number for number in numbers if not writer.is_finished(part_path(self.rows, number))]
 
 
@@ -65,29 +54,28 @@ class PartMaker:
         Raises:
             AaamError: as `backends.create`.
         """
-        self.job = job
-        self.mapper = Mapper(backend or backends.create(job.backend, job.model, job.device), job.assignment)
+        self.job, self._options = job, job.options
+        backend = backend or backends.create(self._options.backend, job.model, self._options.device)
+        self.mapper = Mapper(backend, self._options.assignment)
         self._todo = pq.ParquetFile(job.todo)
         self._decoders: DecoderPool | None = None
-        if job.num_workers:
-            setup = DecodeSetup(self.mapper.info.preprocess.size, job.max_pixels)
-            self._decoders = DecoderPool(setup, job.num_workers, job.timeout)
+        if self._options.num_workers:
+            setup = DecodeSetup(backend.info.preprocess.size, self._options.max_pixels)
+            self._decoders = DecoderPool(setup, self._options.num_workers, self._options.timeout)
 
     def __enter__(self) -> Self:
         if self._decoders:
             self._decoders.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._decoders:
-            self._decoders.__exit__(kind, error, trace)
+            self._decoders.__exit__(*error)
         self._todo.close()
 
     def make(self, numbers: Sequence[int], advance: Advance) -> Iterator[PartStats]:
         """Make parts; yield the stats of each when it is written. The next one is begun before."""
-        log.info("%d parts are to be made, with %d decoding processes", len(numbers), self.job.num_workers)
+        log.info("%d parts are to be made, with %d decoding processes", len(numbers), self._options.num_workers)
         started = time.perf_counter()
         written: Future[PartStats] | None = None
         with ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
@@ -107,20 +95,19 @@ class PartMaker:
 
     def _batches(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[ReadImage]]]:
         """Yield (part, images of one batch). A batch never reaches beyond its part: a part's rows are its own."""
-        size = self.job.batch_size
-        images = self._images(item for number in numbers for item in self._items(number))
-        for number in numbers:
-            count = self._todo.metadata.row_group(number - self.job.first).num_rows
+        size = self._options.batch_size
+        groups = [number - self.job.first for number in numbers]
+        images = self._images(item for group in groups for item in changes.to_items(self._todo.read_row_group(group)))
+        for number, group in zip(numbers, groups, strict=True):
+            count = self._todo.metadata.row_group(group).num_rows
             for start in range(0, count, size):
                 yield number, list(islice(images, min(size, count - start)))
 
     def _images(self, items: Iterable[InputItem]) -> Iterator[ReadImage]:
         if self._decoders is None:
-            return reader.read(items, self.mapper.info.preprocess.size, self.job.max_pixels)
-        return self._decoders.read(items, 2 * self.job.batch_size)
-
-    def _items(self, number: int) -> Iterator[InputItem]:
-        return changes.to_items(self._todo.read_row_group(number - self.job.first))
+            size, max_pixels = self.mapper.info.preprocess.size, self._options.max_pixels
+            return (reader.read(item, size, max_pixels) for item in items)
+        return self._decoders.read(items, 2 * self._options.batch_size)
 
     def _mapped(self, batches: Iterable[tuple[int, list[ReadImage]]]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield (part, rows of one batch), with the next batch already begun."""

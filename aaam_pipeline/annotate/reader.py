@@ -1,17 +1,28 @@
-"""The reader: an input -> a `ReadImage`, whatever is wrong with it.
+"""The reader: an input -> its bytes -> a `ReadImage`, whatever is wrong with it. Safe to call from many threads.
 
-`decoder_pool` does it in processes of their own and ahead of the model, `read` in the caller's.
+The bytes come from a file, a part of a tar, a bucket or the web. `decoder_pool` reads in processes of their own and
+ahead of the model.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
-from aaam_pipeline.annotate import fetch
-from aaam_pipeline.annotate.inputs import InputItem
+from aaam_pipeline.annotate.inputs import InputItem, is_url, remote
+from aaam_pipeline.annotate.inputs.base import LARGEST, reason, valid_mtime
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.imaging import MAX_PIXELS
 from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
+
+
+class Content(NamedTuple):
+    """The bytes as they are now, and when they were modified (microseconds since 1970), None if not known."""
+
+    data: bytes
+    mtime: int | None
 
 
 class ReadImage(NamedTuple):
@@ -27,33 +38,17 @@ class ReadImage(NamedTuple):
     picture: DecodedImage | ImageError
 
 
-def read_one(item: InputItem, size: int, max_pixels: int = MAX_PIXELS) -> ReadImage:
+def read(item: InputItem, size: int, max_pixels: int = MAX_PIXELS) -> ReadImage:
     """Read one input and decode it to `size` x `size` pixels; an `ImageError` stands for what cannot be decoded."""
-    return decode(item, fetched(item), size, max_pixels)
+    return decode(item, lambda: fetch(item), size, max_pixels)
 
 
-def read(items: Iterable[InputItem], size: int, max_pixels: int = MAX_PIXELS) -> Iterator[ReadImage]:
-    """Yield one `ReadImage` for every item, in order, read in this process: slower, and a crash is a crash."""
-    return (read_one(item, size, max_pixels) for item in items)
-
-
-def fetched(item: InputItem) -> fetch.Content | ImageError:
-    """Return an input's bytes, or why they cannot be had."""
+def decode(item: InputItem, fetched: Callable[[], Content], size: int, max_pixels: int) -> ReadImage:
+    """Decode one input as `read` does; `fetched` returns what `fetch` does, or raises it."""
     try:
-        return fetch.read(item)
+        content = fetched()
     except ImageError as error:
-        return error
-
-
-def failed(item: InputItem, error: ImageError) -> ReadImage:
-    """Return the image of which only the listing's facts are known, and what is wrong with it."""
-    return ReadImage(item, None, item.bytes, item.mtime, error)
-
-
-def decode(item: InputItem, content: fetch.Content | ImageError, size: int, max_pixels: int = MAX_PIXELS) -> ReadImage:
-    """Decode what was fetched."""
-    if isinstance(content, ImageError):
-        return failed(item, content)
+        return ReadImage(item, None, item.bytes, item.mtime, error)
     digest = hashlib.sha256(content.data).hexdigest()
     try:
         picture: DecodedImage | ImageError = resize_square(content.data, size, max_pixels)
@@ -63,3 +58,50 @@ def decode(item: InputItem, content: fetch.Content | ImageError, size: int, max_
         picture = ImageError("too_large", "not enough memory to decode it")
     mtime = item.mtime if content.mtime is None else content.mtime
     return ReadImage(item, digest, len(content.data), mtime, picture)
+
+
+def fetch(item: InputItem) -> Content:
+    """Return the bytes of one input.
+
+    Raises:
+        ImageError: `unreadable` with the reason in one line, or `too_large` (more than 1 GiB).
+    """
+    if item.offset is not None and item.bytes is None:
+        raise ImageError("unreadable", f"damaged tar, or cut off: no image was found after byte {item.offset}")
+    _check_size(item.bytes or 0)
+    try:
+        content = _remote(item) if is_url(item.location) else _local(item)
+    except (OSError, ValueError) as error:
+        raise ImageError("unreadable", reason(error)) from None
+    except MemoryError:
+        raise ImageError("too_large", "not enough memory to read it") from None
+    if item.offset is not None and len(content.data) != item.bytes:
+        raise ImageError("unreadable", f"the tar is cut off: {len(content.data)} of {item.bytes} bytes are there")
+    return content
+
+
+def _local(item: InputItem) -> Content:
+    # a named pipe would be waited for without end, a device might do something when it is opened
+    if not stat.S_ISREG(os.stat(item.location).st_mode):  # noqa: PTH116
+        raise ImageError("unreadable", "not a regular file")
+    with Path(item.location).open("rb", buffering=0) as stream:
+        if item.offset is not None:
+            stream.seek(item.offset)
+            return Content(stream.read(item.bytes), item.mtime)
+        status = os.fstat(stream.fileno())
+        _check_size(status.st_size)
+        return Content(stream.read(), valid_mtime(status.st_mtime_ns // 1000))
+
+
+def _remote(item: InputItem) -> Content:
+    if item.offset is None:
+        data, mtime = remote.read(item.location)
+        return Content(data, item.mtime if mtime is None else mtime)
+    if not item.bytes:
+        return Content(b"", item.mtime)
+    return Content(remote.read(item.location, item.offset, item.offset + item.bytes)[0], item.mtime)
+
+
+def _check_size(size: int) -> None:
+    if size > LARGEST:
+        raise ImageError("too_large", f"{size} bytes, more than {LARGEST}")

@@ -1,22 +1,21 @@
 """`aaam-pipe annotate` and the stage `annotate`: inputs -> what is to be done -> parts -> a published folder.
 
 Nothing is done twice and nothing is lost: see `changes` for what is to be done, `staging` for the folder in which it is
-made, `parts` for the making, `engines` for who makes it.
+made, `parts` for the making, by this process or (`cluster`) by a Ray cluster.
 """
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aaam_pipeline.annotate import backends, engines, inputs
+from aaam_pipeline.annotate import backends, inputs
 from aaam_pipeline.annotate.backends import Backend
 from aaam_pipeline.annotate.changes import ChangeCounts, ChangeDetector
 from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.annotate.options import Options
-from aaam_pipeline.annotate.parts import AnnotateJob
+from aaam_pipeline.annotate.parts import AnnotateJob, PartMaker
 from aaam_pipeline.annotate.staging import ExistingAnnotations, RunPlan, StagingDir, total_stats, write_errors
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
 from aaam_pipeline.core.errors import FailureRateError, UsageError
@@ -55,47 +54,31 @@ def annotate(
         FailureRateError: all is written, but more than `max_failure_rate` of the images failed.
     """
     info = backends.model_info(options.backend, model, options.device)
+    backend = None
     with write_errors(out), exclusive(out):
         staging = StagingDir(out)
-        finished, backend = _prepare(items, info, model, staging, options, report, skipped)
-        if finished is None:
-            _make(staging, model, backend, options, report)
-            finished = staging.publish()
-        return _check_failures(finished, options)
-
-
-def _prepare(
-    items: Iterable[InputItem],
-    info: BundleInfo,
-    model: Path,
-    staging: StagingDir,
-    options: Options,
-    report: Reporter,
-    skipped: Mapping[str, int],
-) -> tuple[AnnotationsManifest | None, Backend | None]:
-    """Find out what is to be done and begin the staging folder; return the finished annotations where it is nothing.
-
-    The detector lives here only: what it holds in memory is free again when the work itself begins.
-    """
-    with _scratch() as scratch, ChangeDetector(Path(scratch)) as detector:
-        detector.record(items)
-        log.info("%d images listed; left out: %s", detector.inputs, dict(skipped) or "none")
-        manifest = _identity(info, model, detector, options)
-        existing = _existing(staging, manifest, options)
-        if _resumable(staging, detector, manifest, options):
-            done = total_stats(staging.rows).count
-            report.info(f"resuming an interrupted run: {done} of {manifest.inputs} images are done")
-            return None, None
-        counts = _compare(detector, existing, options, report, skipped)
-        if existing and existing[0].rows == staging.out and not counts.todo and not detector.stale():
-            staging.discard()
-            report.info(f"{staging.out} is complete: {manifest.inputs} images, same model and settings; nothing to do")
-            return existing[0].manifest, None
-        # before anything is written: a model or a device that is not there leaves nothing behind
-        backend = _load(model, options, report) if counts.todo else None
-        report.info(f"{manifest.inputs} images: {counts}")
-        staging.begin(_plan(manifest, detector, existing, staging, options), detector, existing)
-        return None, backend
+        # what the detector holds in memory is free again when the work itself begins
+        with ChangeDetector() as detector:
+            detector.record(items)
+            log.info("%d images listed; left out: %s", detector.inputs, dict(skipped) or "none")
+            manifest = _identity(info, model, detector, options)
+            existing = _existing(staging, manifest, options)
+            if _resumable(staging, detector, manifest, options):
+                done = total_stats(staging.rows).count
+                report.info(f"resuming an interrupted run: {done} of {manifest.inputs} images are done")
+            else:
+                counts = _compare(detector, existing, options, report, skipped)
+                if existing and existing[0].rows == staging.out and not counts.todo and not detector.stale():
+                    staging.discard()
+                    what = f"{manifest.inputs} images, same model and settings"
+                    report.info(f"{staging.out} is complete: {what}; nothing to do")
+                    return _check_failures(existing[0].manifest, options)
+                # before anything is written: a model or a device that is not there leaves nothing behind
+                backend = _load(model, options, report) if counts.todo else None
+                report.info(f"{manifest.inputs} images: {counts}")
+                staging.begin(_plan(manifest, detector, existing, staging, options), detector, existing)
+        _make(staging, model, backend, options, report)
+        return _check_failures(staging.publish(), options)
 
 
 def preview(
@@ -112,15 +95,10 @@ def preview(
         UsageError, IntegrityError: as `annotate`.
     """
     info = backends.model_info(options.backend, model, options.device)
-    with _scratch() as scratch, ChangeDetector(Path(scratch)) as detector:
+    with ChangeDetector() as detector:
         detector.record(items)
-        staging = StagingDir(out)
-        existing = _existing(staging, _identity(info, model, detector, options), options)
+        existing = _existing(StagingDir(out), _identity(info, model, detector, options), options)
         return _compare(detector, existing, options, report, skipped)
-
-
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="aaam-")
 
 
 def _identity(info: BundleInfo, model: Path, detector: ChangeDetector, options: Options) -> AnnotationsManifest:
@@ -232,24 +210,22 @@ def _load(model: Path, options: Options, report: Reporter) -> Backend | None:
 def _make(staging: StagingDir, model: Path, backend: Backend | None, options: Options, report: Reporter) -> None:
     """Make the parts that are missing."""
     assert staging.plan is not None
-    job = AnnotateJob(
-        rows=staging.rows,
-        todo=staging.todo,
-        first=staging.plan.kept_parts,
-        model=model.absolute(),
-        backend=options.backend,
-        device=options.device,
-        assignment=options.assignment,
-        batch_size=options.batch_size,
-        num_workers=(os.cpu_count() or 1) if options.num_workers is None else options.num_workers,
-        timeout=options.timeout,
-        max_pixels=options.max_pixels,
-    )
+    if options.num_workers is None:
+        options = options._replace(num_workers=os.cpu_count() or 1)
+    job = AnnotateJob(staging.rows, staging.todo, staging.plan.kept_parts, model.absolute(), options)
     missing = job.missing()
-    if missing:
-        backend = backend or _load(model, options, report)
-        with report.task("annotate", staging.plan.manifest.inputs, total_stats(staging.rows).count) as advance:
-            engines.run(options.engine, job, missing, advance, report, backend, options.ray_address)
+    if not missing:
+        return
+    with report.task("annotate", staging.plan.manifest.inputs, total_stats(staging.rows).count) as advance:
+        if options.engine == "ray":
+            from aaam_pipeline.annotate import cluster
+
+            cluster.run(job, missing, advance, report)
+            return
+        with PartMaker(job, backend or _load(model, options, report)) as maker:
+            report.info(f"annotating with {maker.mapper.info.model_id} ({model}), {maker.mapper.backend.title}")
+            for _ in maker.make(missing, advance):
+                pass
 
 
 def _difference(before: AnnotationsManifest, now: AnnotationsManifest) -> str:

@@ -205,11 +205,10 @@ def _remove(folder: Path) -> None:
 
 def _read_plan(folder: Path) -> RunPlan | None:
     try:
-        plan = read_checksummed(folder / PLAN, RunPlan, "a work folder")
+        return read_checksummed(folder / PLAN, RunPlan, "a work folder")
     except AaamError:
         # there is none, it is damaged, or of another version of this program
         return None
-    return plan
 
 
 def _published_plan(out: Path) -> str:

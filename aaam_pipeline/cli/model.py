@@ -11,7 +11,7 @@ from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
     from aaam_pipeline.models.export.manifest import ExportInfo
-    from aaam_pipeline.models.export.measure import LabelledImages
+    from aaam_pipeline.models.export.publish import LabelledImages
     from aaam_pipeline.models.info import BundleInfo
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -84,7 +84,7 @@ def _labelled_images(prepared: Path, info: "BundleInfo", split: str) -> "Labelle
     """
     from aaam_pipeline import metrics
     from aaam_pipeline.datasets.prepared import read_labels, read_split
-    from aaam_pipeline.models.export.measure import LabelledImages
+    from aaam_pipeline.models.export.publish import LabelledImages
 
     if read_labels(prepared) != info.vocabulary:
         raise UsageError(f"{prepared} has other labels than the model; name the data set it was trained on with --data")

@@ -45,14 +45,14 @@ def thumbnail(hit: "Hit", longest: int) -> "Image":
         ImageError: there is no file (`original`), or it cannot be decoded.
     """
     # Pillow is a tenth of a second, which a search without pictures need not wait for
-    from aaam_pipeline.imaging import thumbnails
+    from aaam_pipeline.imaging import resizing
 
     file = original(hit)
     try:
         content = file.read_bytes()
     except OSError as error:
         raise ImageError("unreadable", f"{path_text(file)}: {error.strerror}") from None
-    return thumbnails.thumbnail(content, longest)
+    return resizing.thumbnail(content, longest)
 
 
 def collect(hits: "Sequence[Hit]", folder: Path, *, link: bool) -> bool:

@@ -20,7 +20,7 @@ from aaam_pipeline.datasets.prepared import Split, read_labels, read_split
 from aaam_pipeline.figures import activation_maps, prediction_paths, score_bars, style
 from aaam_pipeline.formats.recordings import join, read_recording
 from aaam_pipeline.formats.scores import read_scores
-from aaam_pipeline.imaging.thumbnails import thumbnail
+from aaam_pipeline.imaging.resizing import thumbnail
 from aaam_pipeline.models import bundle
 
 # the longer side of a picture; an inch and a half of print at 300 dpi

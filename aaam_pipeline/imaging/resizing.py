@@ -1,4 +1,6 @@
-"""Decode and scale a picture in one step, either to a square of S x S (the network's input) or to any other size.
+"""Decode and scale a picture in one step: to a square of S x S (the network's input), or a thumbnail in its own shape.
+
+Pictures of any mode become RGB, as a viewer would show them: transparency on white, inks and deep grey converted.
 
 Large pictures are decoded at reduced scale: a JPEG decoder that makes 1/2, 1/4 or 1/8 of the size straight from the
 DCT coefficients (Pillow's `draft`) saves most of the work. Small ones take the plain path, pixel by pixel the same as
@@ -7,16 +9,16 @@ if there were no other.
 Shapes: S side.
 """
 
+import io
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 from PIL.Image import Resampling, Transpose
 
 from aaam_pipeline.imaging import MAX_PIXELS, exif
-from aaam_pipeline.imaging.colour import to_rgb
 from aaam_pipeline.imaging.decoding import opened
 from aaam_pipeline.imaging.exif import CapturedAt
 
@@ -65,6 +67,25 @@ def resize_square(content: bytes, size: int, max_pixels: int = MAX_PIXELS) -> De
         return DecodedImage(np.asarray(small, dtype=np.uint8), width, height, exif.captured_at(image))
 
 
+def thumbnail(content: bytes, longest: int, enlarge: bool = False) -> Image.Image:
+    """Decode a file's bytes to RGB, as a viewer would show them; the longer side is `longest` pixels.
+
+    Smaller pictures keep their size, unless `enlarge` is set.
+
+    Raises:
+        ImageError: the bytes are no whole image of a known format.
+    """
+
+    def fit(width: int, height: int) -> Size:
+        scale = longest / max(width, height)
+        if scale > 1 and not enlarge:
+            return width, height
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+    with opened(content) as image:
+        return resize(image, fit)[0]
+
+
 def resize(image: Image.Image, fit: Callable[[int, int], Size]) -> tuple[Image.Image, int, int]:
     """Return an opened picture in RGB at the size `fit(width, height)`, and the full width and height as shown."""
     width, height = image.size
@@ -100,3 +121,41 @@ def _reduce(image: Image.Image, box: Box, needed: Size) -> tuple[Image.Image, Bo
         return image, box
     # the last block may be a part of one: the box ends where the picture does
     return image.reduce(factor), (0, 0, box[2] / factor, box[3] / factor)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return the picture as RGB, 8 bits a channel."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith(("I", "F")):
+        return _from_deep(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        shown = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+    if image.mode in ("CMYK", "LAB"):
+        return _from_print(image)
+    return image.convert("RGB")
+
+
+def _from_deep(image: Image.Image) -> Image.Image:
+    """Return a 16- or 32-bit grey picture as RGB; Pillow's own conversion would clip everything above 255 to white."""
+    deep = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
+    top = 65535.0 if image.mode.startswith("I") and deep.max(initial=0) > 255 else max(deep.max(initial=0), 255.0)
+    return Image.fromarray((deep.clip(0, top) * (255 / top)).astype(np.uint8), "L").convert("RGB")
+
+
+def _from_print(image: Image.Image) -> Image.Image:
+    """Return the RGB that inks stand for, by the profile of the press where the file holds one, or a Lab picture's."""
+    if image.mode == "CMYK" and "icc_profile" not in image.info:
+        return image.convert("RGB")
+    try:
+        source = (
+            ImageCms.createProfile("LAB")
+            if image.mode == "LAB"
+            else ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        )
+        shown = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    # a profile that is damaged or for other colours is left aside, as viewers do
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return image.convert("RGB")
+    return shown or image.convert("RGB")

@@ -10,9 +10,13 @@ from aaam_pipeline.annotate import backends
 from aaam_pipeline.annotate.backends import Backend
 from aaam_pipeline.core.errors import AaamError, DeviceError, IntegrityError, UsageError
 from aaam_pipeline.models import bundle
-from aaam_pipeline.models.inference.cuda_graphs import CapturedGraph, CudaGraphRunner, Forward
-from aaam_pipeline.models.inference.module import InferenceModule
-from aaam_pipeline.models.inference.torch_backend import TorchBackend
+from aaam_pipeline.models.inference.torch_backend import (
+    CapturedGraph,
+    CudaGraphRunner,
+    Forward,
+    InferenceModule,
+    TorchBackend,
+)
 
 EQUAL = 0.005
 

@@ -8,7 +8,6 @@ import pytest
 from conftest import rewrite_json
 
 from aaam_pipeline.annotate import backends
-from aaam_pipeline.annotate.backends import choice
 from aaam_pipeline.core.artifacts import write_checksummed
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import Calibration
@@ -32,8 +31,8 @@ def model(tiny_bundle: Path, tmp_path: Path) -> Path:
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenVINO is installed, and there is no GPU, whatever this machine has."""
     monkeypatch.setattr(runtimes, "installed", lambda package: True)
-    monkeypatch.setattr(choice, "installed", lambda package: True)
-    monkeypatch.setattr(choice, "has_gpu", lambda: False)
+    monkeypatch.setattr(backends, "installed", lambda package: True)
+    monkeypatch.setattr(backends, "has_gpu", lambda: False)
 
 
 def pretend(model: Path, precision: Precision, **changes: Any) -> Path:
@@ -47,49 +46,49 @@ def pretend(model: Path, precision: Precision, **changes: Any) -> Path:
 
 
 def test_auto_takes_openvino_where_it_is_installed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choice.choose("auto", model, "auto").runtime == "openvino"
-    monkeypatch.setattr(choice, "installed", lambda package: False)
-    assert choice.choose("auto", model, "auto").runtime == "torch"
+    assert backends.choose("auto", model, "auto").runtime == "openvino"
+    monkeypatch.setattr(backends, "installed", lambda package: False)
+    assert backends.choose("auto", model, "auto").runtime == "torch"
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_auto_takes_torch_on_a_gpu(model: Path, device: str) -> None:
     pretend(model, "int8")
-    assert choice.choose("auto", model, device) == choice.Choice("torch", model, "fp32", read_info(model))
+    assert backends.choose("auto", model, device) == backends.Choice("torch", model, "fp32", read_info(model))
 
 
 def test_the_fastest_export_beside_the_bundle_is_taken(model: Path) -> None:
     for precision in ("fp32", "bf16", "int8"):
         folder = pretend(model, precision)
-        chosen = choice.choose("auto", model, "cpu")
+        chosen = backends.choose("auto", model, "cpu")
         assert (chosen.folder, chosen.precision) == (folder, precision)
         suffix = "" if precision == "fp32" else f"-{precision}"
         assert chosen.info.model_id == read_info(model).model_id + suffix
         assert backends.model_info("auto", model, "cpu") == chosen.info
-    assert choice.choose("openvino", model, "cpu").precision == "int8"
-    assert choice.choose("torch", model, "cpu").precision == "fp32"
+    assert backends.choose("openvino", model, "cpu").precision == "int8"
+    assert backends.choose("torch", model, "cpu").precision == "fp32"
 
 
 def test_an_export_of_other_weights_does_not_count(model: Path) -> None:
     pretend(model, "int8", weights_sha256="0" * 64)
-    assert choice.choose("auto", model, "cpu").folder == model
+    assert backends.choose("auto", model, "cpu").folder == model
 
 
 def test_thresholds_and_calibration_are_those_of_the_bundle(model: Path) -> None:
     pretend(model, "int8", thresholds=[0.9] * 5, calibration=Calibration([2.0] * 5, [0.0] * 5))
-    chosen = choice.choose("auto", model, "cpu").info
+    chosen = backends.choose("auto", model, "cpu").info
     assert (chosen.thresholds, chosen.calibration) == (read_info(model).thresholds, read_info(model).calibration)
 
 
 def test_an_export_of_other_labels_throughout_is_damaged(model: Path) -> None:
     pretend(model, "int8", calibration=Calibration([2.0] * 4, [0.0] * 4))
     with pytest.raises(IntegrityError, match="the calibration is not of 5 labels"):
-        choice.choose("auto", model, "cpu")
+        backends.choose("auto", model, "cpu")
 
 
 def test_a_gpu_wins_over_exports_but_not_over_one_that_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, own = pretend(model, "int8"), read_info(model)
-    monkeypatch.setattr(choice, "has_gpu", lambda: True)
+    monkeypatch.setattr(backends, "has_gpu", lambda: True)
     assert backends.model_info("auto", model, "auto") == own
     assert backends.model_info("auto", model, "cpu").model_id == f"{own.model_id}-int8"
     assert backends.model_info("openvino", model, "auto").model_id == f"{own.model_id}-int8"
@@ -99,7 +98,7 @@ def test_a_gpu_wins_over_exports_but_not_over_one_that_is_named(model: Path, mon
 def test_the_gpu_is_not_asked_for_where_the_answer_does_not_matter(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "has_gpu", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(backends, "has_gpu", lambda: pytest.fail("asked"))
     backends.model_info("auto", model, "auto")
     pretend(model, "fp32")
     backends.model_info("auto", model, "auto")
@@ -108,16 +107,16 @@ def test_the_gpu_is_not_asked_for_where_the_answer_does_not_matter(
 def test_what_does_not_go_together_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = pretend(model, "int8")
     with pytest.raises(UsageError, match="name the bundle"):
-        choice.choose("torch", folder, "cpu")
+        backends.choose("torch", folder, "cpu")
     with pytest.raises(UsageError, match="not on cuda"):
-        choice.choose("auto", folder, "cuda")
+        backends.choose("auto", folder, "cuda")
     with pytest.raises(UsageError, match="not a model bundle"):
-        choice.choose("auto", model.parent, "cpu")
+        backends.choose("auto", model.parent, "cpu")
     monkeypatch.setattr(runtimes, "installed", lambda package: False)
     with pytest.raises(UsageError, match=r"pip install 'aaam-pipe\[openvino\]'"):
-        choice.choose("openvino", model, "cpu")
+        backends.choose("openvino", model, "cpu")
     with pytest.raises(UsageError, match=r"pip install 'aaam-pipe\[openvino\]'"):
-        choice.choose("auto", folder, "cpu")
+        backends.choose("auto", folder, "cpu")
 
 
 def test_a_damaged_export_is_an_integrity_error(model: Path) -> None:

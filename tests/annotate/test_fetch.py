@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from web_server import MODIFIED_MICROSECONDS, Site, serving
 
-from aaam_pipeline.annotate import fetch
-from aaam_pipeline.annotate.fetch import Content
+from aaam_pipeline.annotate import reader
 from aaam_pipeline.annotate.inputs import InputItem, local_item, remote, web
+from aaam_pipeline.annotate.reader import Content
 from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import ImageError
 
@@ -29,7 +29,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def failure(given: InputItem | str) -> tuple[str, str]:
     with pytest.raises(ImageError) as caught:
-        fetch.read(remote.named(given) if isinstance(given, str) else given)
+        reader.fetch(remote.named(given) if isinstance(given, str) else given)
     assert "\n" not in str(caught.value)
     return caught.value.kind, str(caught.value)
 
@@ -39,18 +39,18 @@ def test_a_local_file_is_read_with_its_time_as_of_now(tmp_path: Path) -> None:
     listed = local_item(tmp_path / "a.jpg", tmp_path)
     (tmp_path / "a.jpg").write_bytes(PICTURE)
     os.utime(tmp_path / "a.jpg", ns=(0, 5_999))
-    assert fetch.read(listed) == Content(PICTURE, 5)
+    assert reader.fetch(listed) == Content(PICTURE, 5)
 
 
 def test_a_name_that_is_not_utf8_is_read(tmp_path: Path) -> None:
     file = tmp_path / os.fsdecode(b"\xff\n.jpg")
     file.write_bytes(b"x")
-    assert fetch.read(local_item(file, tmp_path)).data == b"x"
+    assert reader.fetch(local_item(file, tmp_path)).data == b"x"
 
 
 def test_an_empty_file_is_read_as_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
-    assert fetch.read(local_item(tmp_path / "a.jpg", tmp_path)).data == b""
+    assert reader.fetch(local_item(tmp_path / "a.jpg", tmp_path)).data == b""
 
 
 def test_what_is_not_there_or_no_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def test_what_is_not_there_or_no_file_says_so(tmp_path: Path, monkeypatch: pytes
 
 def test_a_file_of_more_than_a_gigabyte_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a.jpg").open("wb") as stream:
-        stream.truncate(fetch.LARGEST + 1)
+        stream.truncate(reader.LARGEST + 1)
     assert failure(local_item(tmp_path / "a.jpg", tmp_path))[0] == "too_large"
     assert failure(InputItem(str(tmp_path / "a.jpg"), "", "a.jpg", None, None))[0] == "too_large"
 
@@ -79,25 +79,25 @@ def test_memory_that_is_not_there_is_a_failure_of_one_image(tmp_path: Path, monk
     def no_memory(source: InputItem) -> Content:
         raise MemoryError
 
-    monkeypatch.setattr(fetch, "_local", no_memory)
+    monkeypatch.setattr(reader, "_local", no_memory)
     assert failure(local_item(tmp_path / "a.jpg", tmp_path)) == ("too_large", "not enough memory to read it")
 
 
 def test_a_url_is_read_with_the_time_that_the_server_tells(site: Site) -> None:
-    assert fetch.read(remote.named(f"{site.url}/a.jpg")) == Content(PICTURE, MODIFIED_MICROSECONDS)
+    assert reader.fetch(remote.named(f"{site.url}/a.jpg")) == Content(PICTURE, MODIFIED_MICROSECONDS)
     assert site.headers[0]["user-agent"] == "aaam-pipe"
 
 
 def test_a_query_is_sent_and_a_password_too(site: Site) -> None:
     site.files["/a.jpg?w=1&x=%20"] = b"small"
     url = site.url.replace("//", "//me:p%40ss@") + "/a.jpg?w=1&x=%20"
-    assert fetch.read(remote.named(url)).data == b"small"
+    assert reader.fetch(remote.named(url)).data == b"small"
     assert site.headers[0]["authorization"] == "Basic bWU6cEBzcw=="
 
 
 def test_blanks_and_letters_in_a_url_are_escaped(site: Site) -> None:
     site.files["/a%20b%C3%A9.jpg"] = b"x"
-    assert fetch.read(remote.named(f"{site.url}/a bé.jpg")).data == b"x"
+    assert reader.fetch(remote.named(f"{site.url}/a bé.jpg")).data == b"x"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_refusal_is_told_and_not_tried_again(status: int, said: str, site: Sit
 @pytest.mark.parametrize("trouble", [429, 500, 502, 503, 504, "short", "half_chunked", "hang_up"])
 def test_what_may_pass_is_tried_again(trouble: int | str, site: Site) -> None:
     site.answers["/a.jpg"] = [trouble, trouble, trouble]
-    assert fetch.read(remote.named(f"{site.url}/a.jpg")).data == PICTURE
+    assert reader.fetch(remote.named(f"{site.url}/a.jpg")).data == PICTURE
     assert site.requests["/a.jpg"] == 4
 
 
@@ -136,7 +136,7 @@ def test_the_server_may_ask_for_patience(site: Site, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(http.time, "sleep", waited.append)
     monkeypatch.setattr(http, "LONGEST_WAIT", 30.0)
     site.answers["/a.jpg"] = [429, 500]
-    fetch.read(remote.named(f"{site.url}/a.jpg"))
+    reader.fetch(remote.named(f"{site.url}/a.jpg"))
     assert waited == [1.0, 0.002]
 
 
@@ -163,7 +163,7 @@ def test_a_body_that_is_too_large_is_not_read_to_its_end(site: Site) -> None:
 def test_a_redirect_is_followed_and_a_circle_of_them_is_not(site: Site) -> None:
     site.files["/moved.jpg"] = b"moved"
     site.answers["/a.jpg"] = [302]
-    assert fetch.read(remote.named(f"{site.url}/a.jpg")).data == b"moved"
+    assert reader.fetch(remote.named(f"{site.url}/a.jpg")).data == b"moved"
     site.answers["/a.jpg"] = [302]
     site.answers["/moved.jpg"] = [302] * 50
     assert failure(f"{site.url}/a.jpg") == ("unreadable", "too many redirects")
@@ -198,9 +198,9 @@ def test_a_proxy_of_the_environment_is_used_except_where_it_says_no(
     site.files["http://example.invalid/a.jpg"] = b"by proxy"
     monkeypatch.setenv("http_proxy", site.url.replace("//", "//me:secret@"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert fetch.read(remote.named("http://example.invalid/a.jpg")).data == b"by proxy"
+    assert reader.fetch(remote.named("http://example.invalid/a.jpg")).data == b"by proxy"
     assert site.headers[0]["proxy-authorization"].startswith("Basic ")
-    assert fetch.read(remote.named(f"{site.url}/a.jpg")).data == PICTURE
+    assert reader.fetch(remote.named(f"{site.url}/a.jpg")).data == PICTURE
 
 
 def test_many_threads_share_few_connections(site: Site) -> None:
@@ -208,7 +208,7 @@ def test_many_threads_share_few_connections(site: Site) -> None:
         site.files[f"/{number}.jpg"] = bytes([number]) * 1000
     named = [remote.named(f"{site.url}/{number % 50}.jpg") for number in range(400)]
     with ThreadPoolExecutor(8) as pool:
-        read = list(pool.map(fetch.read, named))
+        read = list(pool.map(reader.fetch, named))
     assert [content.data[:1] for content in read] == [bytes([number % 50]) for number in range(400)]
     assert len(site.connections) <= 16
 
@@ -219,19 +219,19 @@ def test_threads_read_buckets_at_the_same_time() -> None:
     fsspec.filesystem("memory").pipe({f"/fetched/{number}.jpg": bytes([number]) * 100 for number in range(50)})
     named = [remote.named(f"memory://fetched/{number}.jpg") for number in range(50)]
     with ThreadPoolExecutor(8) as pool:
-        assert [content.data[0] for content in pool.map(fetch.read, named)] == list(range(50))
+        assert [content.data[0] for content in pool.map(reader.fetch, named)] == list(range(50))
     assert failure("memory://fetched/gone.jpg") == ("unreadable", "No such file or directory")
 
 
 def test_a_forked_process_opens_its_own_connections(site: Site) -> None:
-    fetch.read(remote.named(f"{site.url}/a.jpg"))
+    reader.fetch(remote.named(f"{site.url}/a.jpg"))
     before = len(site.connections)
     if threading.active_count() > 20:
         pytest.skip("too many threads to fork")
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(write, b"ok" if fetch.read(remote.named(f"{site.url}/a.jpg")).data == PICTURE else b"no")
+        os.write(write, b"ok" if reader.fetch(remote.named(f"{site.url}/a.jpg")).data == PICTURE else b"no")
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(read, 2) == b"ok"

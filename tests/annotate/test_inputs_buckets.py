@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from finding import find, paths
 
-from aaam_pipeline.annotate import fetch, inputs
+from aaam_pipeline.annotate import inputs, reader
 from aaam_pipeline.annotate.inputs import remote
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
 
@@ -81,7 +81,7 @@ def test_a_bucket_is_searched_like_a_folder(bucket: str) -> None:
     assert [source.path for source in found] == SORTED
     assert {source.root for source in found} == {bucket}
     assert [source.location for source in found] == [f"{bucket}/{name}" for name in SORTED]
-    assert [fetch.read(source).data.decode() for source in found] == SORTED
+    assert [reader.fetch(source).data.decode() for source in found] == SORTED
     assert [source.bytes for source in found] == [len(name.encode()) for name in SORTED]
     assert skipped == {"hidden": 2, "not an image": 1}
 
@@ -92,7 +92,7 @@ def test_the_time_of_an_object_is_that_of_its_listing(bucket: str) -> None:
     (found,) = find(bucket)
     assert found.mtime is not None
     assert before - 2 < found.mtime / 1e6 < before + 60
-    assert fetch.read(found) == (b"1", found.mtime)
+    assert reader.fetch(found) == (b"1", found.mtime)
     assert found.mtime is not None
     assert find(f"{bucket}/a.jpg") == [found]
 
@@ -163,7 +163,7 @@ def test_lists_in_a_bucket_name_their_neighbours(bucket: str) -> None:
         ("memory://other/c.jpg", "memory://other", "c.jpg"),
         ("/local.jpg", "/", "local.jpg"),
     ]
-    assert fetch.read(found[0]) == (b"here", None)
+    assert reader.fetch(found[0]) == (b"here", None)
     assert found[0].mtime is None
     assert len(find(f"{bucket}/l.parquet")) == 10_000
     assert paths(f"{bucket}/l.csv") == ["a.jpg"]
@@ -185,17 +185,17 @@ def test_shards_in_a_bucket_are_read_in_parts(bucket: str, monkeypatch: pytest.M
     assert sum(fetched) < 2 * 700_000
     assert find(f"{bucket}/s/*.tar") == found
     assert [source.path for source in found] == [f"{number}.tar/{name}" for number in range(2) for name in members]
-    assert [fetch.read(source).data for source in found] == 2 * list(members.values())
+    assert [reader.fetch(source).data for source in found] == 2 * list(members.values())
     put(bucket, {"s/1.tar": tar_of(members)[:1000]})
     with pytest.raises(ImageError, match=r"cut off|range"):
-        fetch.read(found[-1])
+        reader.fetch(found[-1])
 
 
 def test_an_object_of_s3_costs_one_request(s3_server: str, caplog: pytest.LogCaptureFixture) -> None:
     code = (
-        "from aaam_pipeline.annotate import fetch, inputs\n"
+        "from aaam_pipeline.annotate import inputs, reader\n"
         "(found,) = inputs.find(['s3://one-request'])\n"
-        "assert fetch.read(found).data == b'x'"
+        "assert reader.fetch(found).data == b'x'"
     )
     options = {"endpoint_url": s3_server, "key": "test", "secret": "test"}
     system = fsspec.filesystem("s3", **options)
@@ -213,7 +213,7 @@ def test_an_object_that_went_away_fails(bucket: str) -> None:
     system, path = fsspec.core.url_to_fs(bucket)
     system.rm_file(f"{path}/b.jpg")
     with pytest.raises(ImageError, match="No such file") as caught:
-        fetch.read(found[1])
+        reader.fetch(found[1])
     assert caught.value.kind == "unreadable"
 
 
@@ -257,9 +257,9 @@ def test_the_environment_names_another_service(s3_server: str) -> None:
     system.mkdir("named-by-environment")
     system.pipe_file("named-by-environment/a.jpg", b"x", ACL="public-read")
     code = (
-        "import sys; from aaam_pipeline.annotate import fetch, inputs\n"
+        "import sys; from aaam_pipeline.annotate import inputs, reader\n"
         "assert not {'fsspec', 'pyarrow', 'urllib3', 'torch'} & set(sys.modules), 'slow to start'\n"
-        "print([fetch.read(found).data for found in inputs.find(['s3://named-by-environment'])])\n"
+        "print([reader.fetch(found).data for found in inputs.find(['s3://named-by-environment'])])\n"
         "assert 'torch' not in sys.modules"
     )
     environment = {**os.environ, "FSSPEC_S3": json.dumps(options)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from finding import find, paths
 
-from aaam_pipeline.annotate import fetch, inputs
+from aaam_pipeline.annotate import inputs, reader
 from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.core.errors import ImageError, UsageError
 
@@ -26,7 +26,7 @@ def shard(file: Path, members: dict[str, bytes], mtime: float = 1_700_000_000, *
 
 def reason(source: InputItem) -> str:
     with pytest.raises(ImageError) as caught:
-        fetch.read(source)
+        reader.fetch(source)
     assert caught.value.kind == "unreadable"
     return str(caught.value)
 
@@ -37,7 +37,7 @@ def test_the_images_of_a_shard_are_read_in_place(tmp_path: Path) -> None:
     assert [source.path for source in found] == ["s.tar/0001.jpg", "s.tar/0002.PNG"]
     assert {source[:2] for source in found} == {(str(tmp_path / "s.tar"), str(tmp_path))}
     assert [source.bytes for source in found] == [5, 6 * 999]
-    assert [fetch.read(source) for source in found] == [
+    assert [reader.fetch(source) for source in found] == [
         (b"first", 1_700_000_000_000_000),
         (b"second" * 999, 1_700_000_000_000_000),
     ]
@@ -50,7 +50,7 @@ def test_a_plain_tar_of_photographs_works_in_every_format(format: int, tmp_path:
     members = {"./a.jpg": b"1", "/b/c.jpg": b"22", "b/é ü.jpg": b"333", long: b"4444", "empty.jpg": b""}
     found = find(shard(tmp_path / "s.TAR", members, format=format))
     assert [source.path[6:] for source in found] == ["a.jpg", "b/c.jpg", "b/é ü.jpg", long, "empty.jpg"]
-    assert [fetch.read(source).data for source in found] == [b"1", b"22", b"333", b"4444", b""]
+    assert [reader.fetch(source).data for source in found] == [b"1", b"22", b"333", b"4444", b""]
 
 
 def test_names_in_a_tar_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_links_folders_and_devices_in_a_tar_are_not_images(tmp_path: Path) -> No
         tar.addfile(member, io.BytesIO(b"abc"))
     skipped: Counter[str] = Counter()
     (found,) = find(tmp_path / "s.tar", skipped=skipped)
-    assert fetch.read(found).data == b"abc"
+    assert reader.fetch(found).data == b"abc"
     assert skipped == {"link or sparse file in a tar": 2}
 
 
@@ -103,7 +103,7 @@ def test_a_sparse_file_in_a_tar_is_counted(tmp_path: Path) -> None:
         pytest.skip("this tar makes no sparse files")
     skipped: Counter[str] = Counter()
     (found,) = find(tmp_path / "s.tar", skipped=skipped)
-    assert fetch.read(found).data == b"abc"
+    assert reader.fetch(found).data == b"abc"
     assert skipped == {"link or sparse file in a tar": 1}
 
 
@@ -156,7 +156,7 @@ def test_of_a_tar_cut_off_the_whole_images_are_found_and_a_row_fails(
 ) -> None:
     (tmp_path / "cut.tar").write_bytes(whole[:size])
     *found, last = find(tmp_path / "cut.tar")
-    assert [fetch.read(source).data for source in found] == [bytes([n]) * 1000 for n in range(left)]
+    assert [reader.fetch(source).data for source in found] == [bytes([n]) * 1000 for n in range(left)]
     assert last[:5] == (str(tmp_path / "cut.tar"), str(tmp_path), "cut.tar", None, None)
     assert "damaged tar" in reason(last)
 

@@ -8,7 +8,7 @@ import pytest
 from finding import find
 from web_server import Site, serving
 
-from aaam_pipeline.annotate import fetch, inputs
+from aaam_pipeline.annotate import inputs, reader
 from aaam_pipeline.core import http
 from aaam_pipeline.core.errors import ImageError, UsageError
 
@@ -82,7 +82,7 @@ def test_of_a_shard_of_the_web_only_headers_and_images_are_fetched(site: Site) -
     assert [source.path for source in found] == [f"s/00.tar/{name}" for name in members]
     assert site.sent < 1_000_000
     assert {source.root for source in found} == {site.url}
-    assert [fetch.read(source).data for source in found] == list(members.values())
+    assert [reader.fetch(source).data for source in found] == list(members.values())
     assert all(source.mtime is not None for source in found)
 
 
@@ -91,7 +91,7 @@ def test_shards_of_the_web_are_named_by_braces(site: Site) -> None:
         site.files[f"/s/{number:02d}.tar"] = tar_of({f"{number}.jpg": b"x", "empty.jpg": b""})
     found = find(f"{site.url}/s/{{00..02}}.tar", limit=5)
     assert [source.path for source in found][::2] == ["s/00.tar/0.jpg", "s/01.tar/1.jpg", "s/02.tar/2.jpg"]
-    assert fetch.read(found[1]).data == b""
+    assert reader.fetch(found[1]).data == b""
 
 
 def test_a_shard_that_is_not_there_is_a_usage_error(site: Site) -> None:
@@ -113,7 +113,7 @@ def test_a_shard_that_is_cut_off_or_breaks_off_has_a_row_that_fails(site: Site) 
     ]
     for source in (found[1], found[4]):
         with pytest.raises(ImageError, match="damaged tar"):
-            fetch.read(source)
+            reader.fetch(source)
 
 
 def test_a_server_without_ranges_gives_no_member(site: Site) -> None:
@@ -121,6 +121,6 @@ def test_a_server_without_ranges_gives_no_member(site: Site) -> None:
     (found,) = find(f"{site.url}/s.tar")
     site.ranges = False
     with pytest.raises(ImageError, match="no range requests"):
-        fetch.read(found)
+        reader.fetch(found)
     with pytest.raises(UsageError, match="no range requests"):
         find(f"{site.url}/s.tar")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aaam_pipeline.annotate.engines import cluster
+from aaam_pipeline.annotate import cluster
 from aaam_pipeline.core.errors import AaamError, DeviceError, UsageError
 
 

@@ -19,9 +19,8 @@ from conftest import make_photo
 from ray_cluster import ACTOR, WAIT_SECONDS, below, running, wait_until
 from runs import rows
 
-from aaam_pipeline.annotate import inputs, runner
-from aaam_pipeline.annotate.engines import cluster
-from aaam_pipeline.annotate.options import Assignment, Options
+from aaam_pipeline.annotate import cluster, inputs, runner
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.parts import AnnotateJob
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.errors import IntegrityError, UsageError
@@ -248,7 +247,7 @@ def test_ctrl_c_exits_130_and_leaves_no_actor_behind(
 
 def test_one_machine_with_another_model_than_the_others_is_refused(many: Path, tiny_bundle: Path) -> None:
     todo = many.with_name("todo.parquet")
-    job = AnnotateJob(many, todo, 0, tiny_bundle, "torch", "cpu", Assignment(), 1, 0, 60, 10**6)
+    job = AnnotateJob(many, todo, 0, tiny_bundle, Options(backend="torch", device="cpu", num_workers=0))
     pq.write_table(pa.table({"path": ["a"]}), job.todo)
     with pytest.raises(UsageError, match=r"is model toy-.* on one machine and other on another"):
         cluster.RayPartMaker(job, "other")

@@ -19,8 +19,7 @@ from aaam_pipeline.evaluation.inputs import Sources, read
 from aaam_pipeline.figures import build as figures
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import choose_device
-from aaam_pipeline.models.export.measure import LabelledImages
-from aaam_pipeline.models.export.publish import ExportRequest
+from aaam_pipeline.models.export.publish import ExportRequest, LabelledImages
 from aaam_pipeline.search.duplicates import near_duplicates
 
 # what does the work of a command, and how many of its options have a default there

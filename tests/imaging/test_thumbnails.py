@@ -8,7 +8,7 @@ from models.pictures import encoded, scene, turned
 from PIL import Image, ImageOps
 
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.imaging.thumbnails import thumbnail
+from aaam_pipeline.imaging.resizing import thumbnail
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

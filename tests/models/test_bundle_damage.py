@@ -75,7 +75,7 @@ def test_a_damaged_export_is_never_run(
     made = export.write(bundle.load(tiny_bundle, CPU), tmp_path, runtime, "fp32")
     backends.create("auto", tmp_path, "cpu")
     # reading one that is whole takes long, and is what must not happen
-    monkeypatch.setattr("aaam_pipeline.models.export.load.load_export", lambda *_: None)
+    monkeypatch.setattr("aaam_pipeline.models.export.manifest.load_export", lambda *_: None)
     for name in sorted([*made.files, exported.MANIFEST]):
         for place in chain(flipped(tmp_path / name), truncated(tmp_path / name, 40)):
             try:

@@ -13,8 +13,8 @@ from aaam_pipeline.models.bundle import Bundle
 from aaam_pipeline.models.export import convert as export
 from aaam_pipeline.models.export import manifest as exported
 from aaam_pipeline.models.inference import runtimes
-from aaam_pipeline.models.inference.module import InferenceModule
 from aaam_pipeline.models.inference.runtimes import Precision, Runtime
+from aaam_pipeline.models.inference.torch_backend import InferenceModule
 
 pytestmark = pytest.mark.slow
 

@@ -3,35 +3,39 @@
 Only what an input needs is imported: a local folder needs neither fsspec nor pyarrow.
 """
 
+import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aaam_pipeline.annotate.inputs import arguments, lists, shards
+from aaam_pipeline.annotate.inputs import lists, remote, shards, web
 from aaam_pipeline.annotate.inputs.base import (
     LIST_SUFFIXES,
     SHARD_SUFFIX,
     SUFFIXES,
     Facts,
     InputItem,
+    NameFilter,
     file_facts,
+    has_wildcard,
     is_url,
     suffix,
 )
-from aaam_pipeline.annotate.inputs.tree import Tree
+from aaam_pipeline.annotate.inputs.tree import FileLister, Tree
 from aaam_pipeline.annotate.options import Selection
-from aaam_pipeline.core.artifacts import path_text
+from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.errors import UsageError
+
+__all__ = ["INCOMPLETE", "SUFFIXES", "Facts", "InputItem", "Selection", "find", "is_url", "local_item"]
 
 BEYOND_LIMIT = "beyond the limit"
 # what makes a listing less than all there is: rows that are missing from it are not those of deleted images
 INCOMPLETE = (BEYOND_LIMIT, "unreadable folder")
-
-__all__ = ["INCOMPLETE", "SUFFIXES", "Facts", "InputItem", "Selection", "find", "is_url", "local_item"]
-
 _EVERYTHING = Selection()
+_NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_WORDS = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
 
 def find(
@@ -48,8 +52,8 @@ def find(
     """
     left_out = Counter() if skipped is None else skipped
     given = list(dict.fromkeys(str(each) for each in inputs))
-    chosen = [argument for each in given for argument in arguments.parse(each, selection)]
-    return _limited(_some(chosen, given, selection, left_out), selection.limit, left_out)
+    chosen = [argument for each in given for argument in _parse(each, selection)]
+    return _images(chosen, given, selection, left_out)
 
 
 def local_item(file: Path, root: Path) -> InputItem:
@@ -57,23 +61,19 @@ def local_item(file: Path, root: Path) -> InputItem:
     return InputItem(str(file), path_text(root), path_text(file.relative_to(root).as_posix()), *file_facts(str(file)))
 
 
-def _limited(images: Iterator[InputItem], limit: int | None, skipped: Counter[str]) -> Iterator[InputItem]:
-    """Yield the first `limit` images, and count one as skipped if there are more."""
-    yield from islice(images, limit)
-    if limit is not None and any(True for _ in images):
-        skipped[BEYOND_LIMIT] += 1
-
-
-def _some(
+def _images(
     chosen: Sequence[Tree | InputItem], given: Sequence[str], selection: Selection, skipped: Counter[str]
 ) -> Iterator[InputItem]:
-    """Yield the images; raise if there is none."""
-    any_found = False
+    """Yield the images up to the limit, and count one as skipped if there are more; raise if there is none."""
+    count = 0
     for found in _once(chosen, skipped):
         for image in _expand(found, selection, skipped):
-            any_found = True
+            if count == selection.limit:
+                skipped[BEYOND_LIMIT] += 1
+                return
+            count += 1
             yield image
-    if not any_found:
+    if not count:
         names = ", ".join(path_text(name) for name in given[:5]) + (", ..." if len(given) > 5 else "")
         left_out = ", ".join(f"{count} {kind}" for kind, count in sorted(skipped.items()))
         looked = f"looked for {' '.join(sorted(SUFFIXES))}"
@@ -88,7 +88,7 @@ def _once(chosen: Sequence[Tree | InputItem], skipped: Counter[str]) -> Iterator
         if isinstance(argument, InputItem):
             if argument.location not in named and not any(tree.holds(argument.location) for tree in trees):
                 named.add(argument.location)
-                yield arguments.look_at(argument)
+                yield _look_at(argument)
         else:
             for found in argument.walk(skipped):
                 if found.location not in named and not any(tree.holds(found.location) for tree in trees):
@@ -106,3 +106,96 @@ def _expand(found: InputItem, selection: Selection, skipped: Counter[str]) -> It
     else:
         shards.refuse_compressed(found.location)
         yield found
+
+
+def _parse(given: str, selection: Selection) -> Iterator[Tree | InputItem]:
+    """Yield the folders and files that an argument names; braces name several (`{000..009}.tar`).
+
+    Raises:
+        UsageError: there is no such file or folder, or it is of a kind that cannot be read.
+    """
+    if given == lists.STDIN:
+        yield InputItem(lists.STDIN, "", lists.STDIN, None, None)
+    elif is_url(given) and given[:7].lower() != "file://":
+        remote.require(given)
+        for url in _braces(given):
+            yield _url(url, selection)
+    else:
+        given = remote.local_path(given) if is_url(given) else given
+        for path in [given] if os.path.lexists(given) else _braces(given):
+            yield _local(path, selection)
+
+
+def _look_at(argument: InputItem) -> InputItem:
+    """Return a file named by its URL with its facts, where the service gives them without reading it.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    if not is_url(argument.location) or urlsplit(argument.location).scheme.lower() in web.SCHEMES:
+        return argument
+    size, mtime = remote.facts(argument.location)
+    return argument._replace(bytes=size, mtime=mtime)
+
+
+def _local(given: str, selection: Selection) -> Tree | InputItem:
+    path = Path(given)
+    if path.is_dir():
+        return Tree(str(absolute(path)), NameFilter(selection), FileLister())
+    if os.path.lexists(given):
+        shards.refuse_compressed(given)
+        file = absolute(path)
+        return InputItem(str(file), path_text(file.parent), path_text(file.name), *file_facts(str(file)))
+    if not has_wildcard(given):
+        raise UsageError(f"no file or folder {path_text(given)}")
+    first = next(index for index, part in enumerate(path.parts) if has_wildcard(part))
+    top = Path(*path.parts[:first])
+    if not top.is_dir():
+        raise UsageError(f"no folder {path_text(top)}, named in {path_text(given)}")
+    return Tree(str(absolute(top)), NameFilter(selection, path.parts[first:]), FileLister())
+
+
+def _url(given: str, selection: Selection) -> Tree | InputItem:
+    parts = urlsplit(given)
+    shards.refuse_compressed(parts.path)
+    if parts.scheme.lower() in web.SCHEMES:
+        if parts.path.endswith("/") or not parts.path:
+            raise UsageError(f"{path_text(given)} is a folder of the web, which nobody lists; give a list of its URLs")
+        return remote.named(given)
+    # not of urlsplit: in a bucket ? and # are characters of a name
+    scheme, _, rest = given.partition("://")
+    url = f"{scheme}://{rest.rstrip('/')}"
+    known = suffix(rest) in SUFFIXES | LIST_SUFFIXES | {SHARD_SUFFIX}
+    if known and not has_wildcard(rest):
+        return _remote_file(url)
+    info = remote.look_up(url)
+    if info is not None:
+        is_folder = info["type"] == "directory"
+        return Tree(url, NameFilter(selection), remote.RemoteLister()) if is_folder else _remote_file(url)
+    components = rest.split("/")
+    first = next((index for index, part in enumerate(components) if has_wildcard(part)), 0)
+    if not first:
+        raise UsageError(f"no file or folder {path_text(given)}")
+    top = f"{scheme}://{'/'.join(components[:first])}"
+    return Tree(top, NameFilter(selection, components[first:]), remote.RemoteLister())
+
+
+def _remote_file(url: str) -> InputItem:
+    folder, _, name = url.rpartition("/")
+    return InputItem(url, path_text(folder), path_text(name), None, None)
+
+
+def _braces(given: str) -> Iterator[str]:
+    """Expand the braces of a shell that WebDataset's users type in quotes: {000..009} and {a,b}."""
+    found = _NUMBERS.search(given) or _WORDS.search(given)
+    if found is None:
+        yield given
+        return
+    if found.re is _NUMBERS:
+        first, last = found[1], found[2]
+        width = len(first) if first.startswith("0") or len(first) == len(last) else 0
+        words = [f"{number:0{width}d}" for number in range(int(first), int(last) + 1)]
+    else:
+        words = found[1].split(",")
+    for word in words:
+        yield from _braces(given[: found.start()] + word + given[found.end() :])

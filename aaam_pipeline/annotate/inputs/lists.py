@@ -11,10 +11,10 @@ import os
 import posixpath
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from aaam_pipeline.annotate.inputs import remote, web
@@ -56,14 +56,15 @@ class _Resolver:
             self._folder = str(Path.cwd()) if location == STDIN else os.path.dirname(location)  # noqa: PTH120
         self._root = path_text(self._folder)
         self._prefix = self._folder if self._folder.endswith("/") else f"{self._folder}/"
-        self._schemes: set[str] = set()
 
     def item(self, name: str) -> InputItem:
         """Return the item for a line."""
         if is_url(name):
             if name[:7].lower() == "file://":
                 return self._local(remote.local_path(name))
-            self._require(name)
+            # an unknown scheme is a row that fails; what only has to be installed stops at the first line
+            if "pip install" in remote.missing(name.partition("://")[0].lower()):
+                remote.require(name)
             return remote.named(name)
         if not self._url or name.startswith("/"):
             return self._local(name)
@@ -81,14 +82,6 @@ class _Resolver:
             return InputItem(location, self._root, path_text(location[len(self._prefix) :]), size, mtime)
         anchor = Path(location).anchor
         return InputItem(location, anchor, path_text(location[len(anchor) :]), size, mtime)
-
-    def _require(self, url: str) -> None:
-        """Stop at the first line that needs something to be installed; an unknown scheme is a row that fails."""
-        scheme = url.partition("://")[0].lower()
-        if scheme not in self._schemes:
-            if "pip install" in remote.missing(scheme):
-                remote.require(url)
-            self._schemes.add(scheme)
 
 
 def _names(location: str, column: str | None) -> Iterator[str]:
@@ -162,14 +155,9 @@ def _parquet(stream: BinaryIO, column: str | None, shown: str) -> Iterator[str]:
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind)):
             raise UsageError(f"{shown}: column {name} holds {kind}, not paths; choose another with --column")
         for batch in file.iter_batches(batch_size=8192, columns=[name]):
-            yield from _texts(batch.column(0).to_pylist())
+            yield from ("" if value is None else os.fsdecode(value) for value in batch.column(0).to_pylist())
     except pa.ArrowException as error:
         raise UsageError(f"cannot read the list {shown}: {reason(error)}") from None
-
-
-def _texts(values: Iterable[Any]) -> Iterator[str]:
-    for value in values:
-        yield "" if value is None else os.fsdecode(value)
 
 
 def _column(names: Sequence[str], asked: str | None, shown: str) -> str:

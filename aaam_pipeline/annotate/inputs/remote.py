@@ -19,7 +19,7 @@ from urllib.request import url2pathname
 
 from aaam_pipeline.annotate.inputs import web
 from aaam_pipeline.annotate.inputs.base import Facts, InputItem, is_url, reason, to_microseconds, valid_mtime
-from aaam_pipeline.annotate.inputs.tree import Entry
+from aaam_pipeline.annotate.inputs.tree import Entry, FileLister
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
 
@@ -27,7 +27,7 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _STAMPS = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
 
-class RemoteLister:
+class RemoteLister(FileLister):
     """The folders of fsspec's file systems."""
 
     def entries(self, folder: str) -> Iterator[Entry]:
@@ -219,9 +219,6 @@ class _Parts(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        return self._at
-
-    def tell(self) -> int:
         return self._at
 
     def readinto(self, buffer: Any) -> int:

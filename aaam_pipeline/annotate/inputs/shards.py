@@ -62,10 +62,8 @@ def members(shard: InputItem, selection: Selection, skipped: Counter[str]) -> It
 
 
 def _open(location: str) -> AbstractContextManager[BinaryIO]:
-    if not is_url(location):
-        return remote.stream(location, LOCAL_BLOCK)
     try:
-        return remote.stream(location, REMOTE_BLOCK)
+        return remote.stream(location, REMOTE_BLOCK if is_url(location) else LOCAL_BLOCK)
     except ImageError as error:
         raise UsageError(f"cannot read {path_text(location)}: {error}") from None
 

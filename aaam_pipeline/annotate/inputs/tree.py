@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from aaam_pipeline.annotate.inputs.base import Facts, InputItem, NameFilter, file_facts, reason
 from aaam_pipeline.core.artifacts import path_text
@@ -18,38 +18,25 @@ class Entry(NamedTuple):
     facts: Facts | None = None
 
 
-class FileLister(Protocol):
-    """Where folders are listed."""
+class FileLister:
+    """Lists folders of this machine, links followed; a subclass those of other file systems."""
 
     def entries(self, folder: str) -> Iterator[Entry]:
-        """List a folder in any order.
+        """List a folder in any order, without looking at each file: the kind comes with the name.
 
         Raises:
             OSError: it cannot be listed.
         """
-
-    def facts(self, file: str) -> Facts:
-        """Return size and modification time of a file whose entry has none."""
-
-    def identity(self, folder: str) -> object:
-        """Return what is the same for a folder reached in two ways; None if there is only one way."""
-
-
-class LocalLister:
-    """The file system of this machine. Links are followed."""
-
-    def entries(self, folder: str) -> Iterator[Entry]:
-        """List a folder without looking at each file: the kind comes with the name."""
         with os.scandir(folder) as entries:
             for entry in entries:
                 yield Entry(entry.name, _is_folder(entry))
 
     def facts(self, file: str) -> Facts:
-        """Return size and modification time."""
+        """Return size and modification time of a file whose entry has none."""
         return file_facts(file)
 
     def identity(self, folder: str) -> object:
-        """Return device and inode."""
+        """Return what is the same for a folder reached in two ways; None if there is only one way."""
         status = os.stat(folder)  # noqa: PTH116
         return status.st_dev, status.st_ino
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.artifacts import file_sha256, write_checksummed
 from aaam_pipeline.models.bundle import Bundle
 from aaam_pipeline.models.export.manifest import FORMAT, MANIFEST, VERSION, ExportInfo, marked
-from aaam_pipeline.models.inference.module import InferenceModule
 from aaam_pipeline.models.inference.runtimes import PACKAGES, Precision, Runtime, load_openvino, need, quiet
+from aaam_pipeline.models.inference.torch_backend import InferenceModule
 from aaam_pipeline.models.network import Network
 from aaam_pipeline.models.preprocess import Preprocess
 

@@ -10,7 +10,8 @@ import msgspec
 
 from aaam_pipeline.core.artifacts import absolute, file_sha256, read_checksummed
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.models.inference.runtimes import Precision, Runtime
+from aaam_pipeline.models.inference.openvino_backend import OpenVinoBackend
+from aaam_pipeline.models.inference.runtimes import Precision, Runtime, load_openvino
 from aaam_pipeline.models.info import BundleInfo, check
 
 FORMAT = "aaam-export"
@@ -92,6 +93,21 @@ def check_files(folder: Path, exported: ExportInfo) -> None:
         file = folder / name
         if not file.is_file() or file_sha256(file) != digest:
             raise IntegrityError(f"{file} is missing or damaged: not what {folder / MANIFEST} names; export it again")
+
+
+def load_export(folder: Path, export: ExportInfo, info: BundleInfo) -> OpenVinoBackend:
+    """Load the files of an export; `info` is what annotations are marked with. OpenVINO reads ONNX files too.
+
+    Raises:
+        UsageError: the processor cannot compute in the export's precision.
+        IntegrityError: OpenVINO cannot read them.
+    """
+    file = folder / ("model.xml" if export.runtime == "openvino" else "model.onnx")
+    try:
+        model = load_openvino().Core().read_model(file)
+    except RuntimeError as error:
+        raise IntegrityError(f"{file} cannot be read: {str(error).splitlines()[-1]}") from None
+    return OpenVinoBackend(model, info, export.embedding_dim, export.precision)
 
 
 def export_dir(bundle: Path, runtime: Runtime, precision: Precision) -> Path:

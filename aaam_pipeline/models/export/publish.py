@@ -1,9 +1,11 @@
 """`aaam-pipe model export`: convert a bundle, measure what that costs on labelled images, and only then publish it.
 
-Shapes: N images, S side.
+Shapes: N images, B batch, S side, L labels.
 """
 
 import shutil
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,14 +15,33 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import foreign, publish, work_folder, write_checksummed
-from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
+from aaam_pipeline.core.progress import Advance, Reporter
+from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.bundle import Bundle
-from aaam_pipeline.models.export import convert, measure
-from aaam_pipeline.models.export.manifest import MANIFEST, ExportInfo, is_export
-from aaam_pipeline.models.export.measure import LabelledImages
+from aaam_pipeline.models.export import convert
+from aaam_pipeline.models.export.manifest import MANIFEST, ExportInfo, Measured, is_export, load_export
+from aaam_pipeline.models.inference import ModelOutput
 from aaam_pipeline.models.inference.runtimes import Precision, Runtime, need
+from aaam_pipeline.models.inference.torch_backend import InferenceModule, TorchBackend
+
+BATCH = 32
+# two ways of computing in fp32 that differ by more than this are not the same model
+SAME = 0.005
+
+Start = Callable[[NDArray[np.uint8]], Callable[[], ModelOutput]]
+# `metrics.evaluate`: (scores_NL, targets_NL, k) -> values by name, of which `map` is read
+Evaluate = Callable[[NDArray[np.float32], NDArray[np.uint8], int], Mapping[str, float]]
+
+
+class LabelledImages(NamedTuple):
+    """A labelled split to measure on: `pixels_NSS3` uint8, `targets_NL`, and how mAP is computed of its scores."""
+
+    pixels_NSS3: NDArray[np.uint8]
+    targets_NL: NDArray[np.uint8]
+    evaluate: Evaluate
+    split: str = "val"
 
 
 class ExportRequest(NamedTuple):
@@ -50,16 +71,16 @@ def export_bundle(
         IntegrityError: the scores of an fp32 export are not the model's own.
         AaamError: it loses more than `max_map_loss`; an earlier export stays as it was.
     """
-    _check(request, out, training_NSS3)
+    _check_request(request, out, training_NSS3)
     loaded = bundle.load(model, torch.device("cpu"))
     work = work_folder(out)
     try:
         quantised = _quantised(loaded, request, training_NSS3, report) if request.precision == "int8" else None
         made = convert.write(loaded, work, request.runtime, request.precision, quantised)
         if labelled:
-            measured = measure.measure(loaded, work, made, labelled, report)
+            measured = _measure(loaded, work, made, labelled, report)
             made = write_checksummed(work / MANIFEST, msgspec.structs.replace(made, measured=measured))
-            measure.check(made, measured, request.max_map_loss)
+            _check_losses(made, measured, request.max_map_loss)
         else:
             report.info(
                 "no prepared data set: the scores of this export were not compared with the model's; see --data"
@@ -71,7 +92,7 @@ def export_bundle(
     return made
 
 
-def _check(request: ExportRequest, out: Path, training_NSS3: NDArray[np.uint8] | None) -> None:
+def _check_request(request: ExportRequest, out: Path, training_NSS3: NDArray[np.uint8] | None) -> None:
     need(request.runtime)
     if request.runtime == "onnx" and request.precision != "fp32":
         raise UsageError("ONNX exports are fp32: quantise them with the tools of the runtime that will run them")
@@ -91,3 +112,65 @@ def _quantised(
     report.info(f"quantising to int8 with {count} training images")
     model = convert.to_openvino(loaded.network, loaded.info.preprocess)
     return convert.quantise(model, np.asarray(training_NSS3[rows]))
+
+
+def _measure(loaded: Bundle, folder: Path, export: ExportInfo, images: LabelledImages, report: Reporter) -> Measured:
+    """Score labelled images with torch fp32 and with the files of the export in `folder`."""
+    reference = TorchBackend(InferenceModule(loaded.network, loaded.info.preprocess), loaded.info)
+    with report.task(f"measure on {images.split}", 2 * len(images.pixels_NSS3)) as advance:
+        torch_NL, torch_rate = _scores(reference.start, images.pixels_NSS3, advance)
+        export_NL, export_rate = _scores(_start(folder, export), images.pixels_NSS3, advance)
+    # compared as annotations have them
+    torch_NL, export_NL = (calibrate(scores_NL, loaded.info.calibration) for scores_NL in (torch_NL, export_NL))
+    differences_NL = np.abs(torch_NL - export_NL)
+    maps = [images.evaluate(scores_NL, images.targets_NL, loaded.info.k)["map"] for scores_NL in (torch_NL, export_NL)]
+    return Measured(
+        split=images.split,
+        images=len(torch_NL),
+        map_torch=maps[0],
+        map_export=maps[1],
+        rate_torch=torch_rate,
+        rate_export=export_rate,
+        max_difference=float(differences_NL.max()),
+        mean_difference=float(differences_NL.mean()),
+    )
+
+
+def _check_losses(export: ExportInfo, measured: Measured, max_map_loss: float) -> None:
+    """Refuse an export that loses too much.
+
+    Raises:
+        IntegrityError: the scores of an fp32 export are not the model's own.
+        AaamError: more mAP is lost than `max_map_loss`, in points of 100.
+    """
+    if export.precision == "fp32" and measured.max_difference > SAME:
+        raise IntegrityError(
+            f"the export's scores differ by {measured.max_difference:.3f} from the model's own: nothing exported"
+        )
+    if measured.map_loss > max_map_loss:
+        raise AaamError(
+            f"{export.precision} loses {measured.map_loss:.2f} points of mAP on {measured.split} "
+            f"({100 * measured.map_torch:.2f} to {100 * measured.map_export:.2f}), more than --max-map-loss "
+            f"{max_map_loss:g}: nothing exported; allow more, or take another --precision"
+        )
+
+
+def _start(folder: Path, export: ExportInfo) -> Start:
+    """Return the `start` of the runtime that the files are for."""
+    if export.runtime == "openvino":
+        return load_export(folder, export, export.info).start
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    return lambda pixels_BSS3: lambda: ModelOutput(*session.run(None, {"pixels": np.asarray(pixels_BSS3)}))
+
+
+def _scores(start: Start, pixels_NSS3: NDArray[np.uint8], advance: Advance) -> tuple[NDArray[np.float32], float]:
+    """Return scores (N, L) and images/s; a first batch, which takes longer, is not timed."""
+    start(pixels_NSS3[:BATCH])()
+    began = time.perf_counter()
+    scores = []
+    for first in range(0, len(pixels_NSS3), BATCH):
+        scores.append(start(pixels_NSS3[first : first + BATCH])().scores_BL)
+        advance(len(scores[-1]))
+    return np.concatenate(scores), len(pixels_NSS3) / (time.perf_counter() - began)

@@ -13,14 +13,115 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.machine import keep_freed_memory
 from aaam_pipeline.models.inference import ModelOutput, Notify
-from aaam_pipeline.models.inference.cuda_graphs import CudaGraphRunner
-from aaam_pipeline.models.inference.module import InferenceModule
 from aaam_pipeline.models.inference.runtimes import Precision
 from aaam_pipeline.models.info import BundleInfo
+from aaam_pipeline.models.network import Network
+from aaam_pipeline.models.preprocess import Preprocess
+
+# (B, S, S, 3) uint8 -> scores (B, L), embeddings (B, D)
+Forward = Callable[[Tensor], tuple[Tensor, ...]]
+# forward passes in which cuDNN and cuBLAS make their choices and take their memory
+WARM_UP = 3
+# a graph computes what was captured: anything beyond rounding is a fault
+CLOSE = 1e-3
+
+
+class InferenceModule(nn.Module):
+    """The whole model, which every runtime computes: preprocessing, network and sigmoid.
+
+    Pixels, uint8 (B, S, S, 3) -> scores (B, L) and embeddings (B, D), float32.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: Network, preprocess: Preprocess) -> None:
+        """Wrap a network in evaluation mode."""
+        super().__init__()
+        self.network = network
+        device = network.classifier.weight.device
+        # buffers, not constants made in `forward`: a GPU would wait for them to be copied in every batch
+        self.register_buffer("mean", torch.tensor(preprocess.mean, device=device), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocess.std, device=device), persistent=False)
+        self.eval()
+
+    def forward(self, pixels_BSS3: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalise as `Preprocess.normalise` does, and predict."""
+        images_BSS3 = pixels_BSS3.float().div(255).sub(self.mean).div(self.std)
+        embedding_BD = self.network.embed(images_BSS3.permute(0, 3, 1, 2))
+        scores_BL: Tensor = self.network.classifier(embedding_BD).sigmoid()
+        return scores_BL, embedding_BD
+
+
+class CapturedGraph:
+    """A forward pass for batches of one size; its answers are overwritten by the next batch in the same stream.
+
+    A GPU gets at once what it else gets kernel by kernel: small networks spend more time on launching kernels than on
+    computing. See "CUDA Graphs" in PyTorch's documentation.
+    """
+
+    def __init__(self, forward: Forward, pixels_BSS3: Tensor) -> None:
+        """Capture `forward` on the device of `pixels_BSS3`.
+
+        Raises:
+            RuntimeError: it cannot be captured, or the graph does not give its answers.
+        """
+        self._pixels_BSS3 = pixels_BSS3.clone()
+        device = pixels_BSS3.device
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                expected = forward(self._pixels_BSS3)
+        torch.cuda.current_stream(device).wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(device), torch.cuda.graph(self._graph):
+            self._answers = forward(self._pixels_BSS3)
+        found = self(pixels_BSS3)
+        if not all(
+            torch.allclose(one, other, rtol=CLOSE, atol=CLOSE) for one, other in zip(found, expected, strict=True)
+        ):
+            raise RuntimeError("the captured forward pass gives other answers")
+
+    def __call__(self, pixels_BSS3: Tensor) -> tuple[Tensor, ...]:
+        """Enqueue a batch of the captured size."""
+        self._pixels_BSS3.copy_(pixels_BSS3, non_blocking=True)
+        self._graph.replay()
+        return self._answers
+
+
+class CudaGraphRunner:
+    """Runs a forward pass on a GPU: captured from the second batch of the same size on, else as it is."""
+
+    def __init__(self, forward: Forward, capture: Callable[[Forward, Tensor], Forward] = CapturedGraph) -> None:
+        """Use `capture` to capture; tests have no GPU."""
+        self._forward, self._capture = forward, capture
+        self._size = 0
+        self._captured: Forward | None = None
+
+    def __call__(self, pixels_BSS3: Tensor) -> tuple[Tensor, ...]:
+        """Enqueue a batch of any size."""
+        size = len(pixels_BSS3)
+        if self._captured is None and size == self._size:
+            try:
+                self._captured = self._capture(self._forward, pixels_BSS3)
+            except RuntimeError:
+                # also for want of memory: that of a graph comes on top
+                self._captured = self._forward
+        if self._captured and size == self._size:
+            return self._captured(pixels_BSS3)
+        if self._captured is None:
+            self._size = size
+        return self._forward(pixels_BSS3)
+
+    def forget(self) -> None:
+        """Drop the graph and its memory."""
+        self._captured, self._size = None, 0
 
 
 class TorchBackend:
@@ -97,12 +198,12 @@ class TorchBackend:
 
         return wait
 
-    def _forward(self, pixels_BSS3: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _forward(self, pixels_BSS3: Tensor) -> tuple[Tensor, ...]:
         # no cache: each weight is used once, and a CUDA graph cannot hold one
         with torch.autocast(
             self._device.type, dtype=torch.bfloat16, enabled=self._precision == "bf16", cache_enabled=False
         ):
-            answers: tuple[torch.Tensor, ...] = self._module(pixels_BSS3)
+            answers: tuple[Tensor, ...] = self._module(pixels_BSS3)
         return answers
 
 

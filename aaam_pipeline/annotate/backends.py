@@ -10,19 +10,36 @@ same weights that lies beside the bundle (int8, bf16, fp32) or else the bundle i
 Neither torch nor OpenVINO is imported before a backend is made of it.
 """
 
+import ctypes
 import logging
 import os
+import re
 from pathlib import Path
+from typing import Literal, NamedTuple
 
-from aaam_pipeline.annotate.backends import choice
-from aaam_pipeline.annotate.backends.choice import Choice
 from aaam_pipeline.annotate.options import BackendName
+from aaam_pipeline.core.errors import DeviceError, UsageError
+from aaam_pipeline.models.export import manifest
 from aaam_pipeline.models.inference import Backend, ModelOutput, Notify
-from aaam_pipeline.models.info import BundleInfo
+from aaam_pipeline.models.inference.runtimes import Precision, installed, need
+from aaam_pipeline.models.info import BundleInfo, read_info
 
 log = logging.getLogger(__name__)
 
 __all__ = ["Backend", "BackendName", "ModelOutput", "create", "model_info"]
+
+
+class Choice(NamedTuple):
+    """What is to be loaded: `folder` is a bundle, or for OpenVINO perhaps an export; `info` as annotations have it.
+
+    `on_gpu`: what is to be loaded instead where torch can use a GPU.
+    """
+
+    runtime: Literal["torch", "openvino"]
+    folder: Path
+    precision: Precision
+    info: BundleInfo
+    on_gpu: "Choice | None" = None
 
 
 def create(name: BackendName, folder: Path, device: str, notify: Notify = lambda text: None) -> Backend:
@@ -35,8 +52,8 @@ def create(name: BackendName, folder: Path, device: str, notify: Notify = lambda
     """
     # read by OpenMP when torch is loaded: threads that wait for each other must not take the cores from decoding
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    chosen = choice.choose(name, folder, device)
-    if chosen.on_gpu and choice.has_gpu():
+    chosen = choose(name, folder, device)
+    if chosen.on_gpu and has_gpu():
         chosen = chosen.on_gpu
     log.info("backend %r on %r: %s %s from %s", name, device, chosen.runtime, chosen.precision, chosen.folder)
     if chosen.runtime == "openvino":
@@ -53,30 +70,27 @@ def model_info(name: BackendName, folder: Path, device: str) -> BundleInfo:
     Raises:
         UsageError, IntegrityError: as `create`, as far as it can be known without loading the model.
     """
-    chosen = choice.choose(name, folder, device)
-    if chosen.on_gpu and chosen.on_gpu.info.model_id != chosen.info.model_id and choice.has_gpu():
+    chosen = choose(name, folder, device)
+    if chosen.on_gpu and chosen.on_gpu.info.model_id != chosen.info.model_id and has_gpu():
         return chosen.on_gpu.info
     return chosen.info
 
 
 def _load_torch(chosen: Choice, device: str, notify: Notify) -> Backend:
     from aaam_pipeline.models import bundle
-    from aaam_pipeline.models.inference.module import InferenceModule
-    from aaam_pipeline.models.inference.torch_backend import TorchBackend
+    from aaam_pipeline.models.inference.torch_backend import InferenceModule, TorchBackend
 
     loaded = bundle.load(chosen.folder, bundle.choose_device(device))
     return TorchBackend(InferenceModule(loaded.network, loaded.info.preprocess), chosen.info, chosen.precision, notify)
 
 
 def _load_openvino(folder: Path, info: BundleInfo) -> Backend:
-    from aaam_pipeline.models.export import manifest
-    from aaam_pipeline.models.export.load import load_export
     from aaam_pipeline.models.inference.openvino_backend import OpenVinoBackend
 
     if manifest.is_export(folder):
         found = manifest.read_exported(folder)
         manifest.check_files(folder, found)
-        return load_export(folder, found, info)
+        return manifest.load_export(folder, found, info)
     # only a bundle needs torch: an export is ready in half a second
     import torch
 
@@ -86,3 +100,53 @@ def _load_openvino(folder: Path, info: BundleInfo) -> Backend:
     loaded = bundle.load(folder, torch.device("cpu"))
     model = convert.to_openvino(loaded.network, loaded.info.preprocess)
     return OpenVinoBackend(model, info, loaded.network.embedding_dim, "fp32")
+
+
+def choose(name: BackendName, folder: Path, device: str) -> Choice:
+    """Decide by the rules of the module's docstring, without asking whether there is a GPU.
+
+    Raises:
+        UsageError: the folder is no model, or what is asked for does not go together.
+        IntegrityError: `bundle.json` or `export.json` is damaged.
+    """
+    if manifest.is_export(folder):
+        found = manifest.read_exported(folder)
+        if name.startswith("torch"):
+            raise UsageError(
+                f"{folder} is a model exported for {found.runtime}: name the bundle it was made of instead"
+            )
+        _check_openvino(device)
+        return Choice("openvino", folder, found.precision, found.info)
+    info = read_info(folder)
+    if name == "torch-bf16":
+        return Choice("torch", folder, "bf16", manifest.marked(info, "bf16"))
+    with_torch = Choice("torch", folder, "fp32", info)
+    if name == "torch" or (name == "auto" and (device.startswith("cuda") or not installed("openvino"))):
+        return with_torch
+    _check_openvino(device)
+    on_gpu = with_torch if (name, device) == ("auto", "auto") else None
+    fastest = manifest.fastest_beside(folder, info)
+    if fastest is None:
+        return Choice("openvino", folder, "fp32", info, on_gpu)
+    precision = manifest.read_exported(fastest).precision
+    # the bundle's thresholds and calibration may be newer than the export
+    return Choice("openvino", fastest, precision, manifest.marked(info, precision), on_gpu)
+
+
+def _check_openvino(device: str) -> None:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise DeviceError(f"no device {device!r}; choose auto, cpu, cuda or cuda:N")
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"OpenVINO and exported models run on the CPU, not on {device}: use --device cpu, or torch")
+    need("openvino", "openvino")
+
+
+def has_gpu() -> bool:
+    """Return whether torch would use a GPU; torch is imported only where there is a driver."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    import torch
+
+    return torch.cuda.is_available()

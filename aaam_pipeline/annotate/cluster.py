@@ -47,11 +47,11 @@ class RayPartMaker:
             AaamError: the model cannot be loaded, or is another here than where the run was started.
         """
         self._maker = PartMaker(job).__enter__()
-        here = self._maker.mapper.info.model_id
+        here, options = self._maker.mapper.info.model_id, job.options
         if here != model_id:
             raise UsageError(
-                f"--backend {job.backend} --device {job.device} is model {here} on one machine and {model_id} on "
-                "another; name the backend and the device that all of them have"
+                f"--backend {options.backend} --device {options.device} is model {here} on one machine and {model_id} "
+                "on another; name the backend and the device that all of them have"
             )
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:
@@ -66,8 +66,8 @@ class RayPartMaker:
             yield {"count": np.array([stats.count]), "failed": np.array([stats.count - stats.successes])}
 
 
-def run(job: AnnotateJob, numbers: Sequence[int], advance: Advance, report: Reporter, address: str | None) -> None:
-    """Make the parts `numbers` on the cluster at `address`, or on this machine alone.
+def run(job: AnnotateJob, numbers: Sequence[int], advance: Advance, report: Reporter) -> None:
+    """Make the parts `numbers` on the cluster at the options' `ray_address`, or on this machine alone.
 
     Raises:
         UsageError: Ray is not installed, or there is no cluster at the address.
@@ -75,12 +75,12 @@ def run(job: AnnotateJob, numbers: Sequence[int], advance: Advance, report: Repo
     """
     # actors stand in other folders
     job = job._replace(rows=job.rows.absolute(), todo=job.todo.absolute(), model=job.model.absolute())
-    model_id = backends.model_info(job.backend, job.model, job.device).model_id
+    model_id = backends.model_info(job.options.backend, job.model, job.options.device).model_id
     ray = _import()
     with _quietly():
         try:
-            _connect(ray, address)
-            share = _share([node["Resources"] for node in ray.nodes() if node["Alive"]], job.device)
+            _connect(ray, job.options.ray_address)
+            share = _share([node["Resources"] for node in ray.nodes() if node["Alive"]], job.options.device)
             report.info(f"annotating with {model_id} ({job.model}) on Ray: {share}")
             for row in _made(ray, job, model_id, numbers, share).iter_rows():
                 advance(row["count"], row["failed"])
@@ -92,7 +92,7 @@ def run(job: AnnotateJob, numbers: Sequence[int], advance: Advance, report: Repo
 
 def _made(ray: Any, job: AnnotateJob, model_id: str, numbers: Sequence[int], share: "Share") -> Any:
     """Return the data set of the parts' counts, which is made while it is read."""
-    job = job._replace(num_workers=job.num_workers or share.cpus)
+    job = job._replace(options=job.options._replace(num_workers=job.options.num_workers or share.cpus))
     at_once = max(1, min(AT_ONCE, len(numbers) // (4 * share.actors)))
     blocks = -(-len(numbers) // at_once)
     items = ray.data.from_items([{"part": number} for number in numbers], override_num_blocks=blocks)
