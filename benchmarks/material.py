@@ -9,8 +9,7 @@ import torch
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import scenes
 from aaam_pipeline.models import ModelParams, Network, bundle
-from aaam_pipeline.models.architecture import AttentionParams
-from aaam_pipeline.models.info import BundleInfo
+from aaam_pipeline.models.info import AttentionParams, BundleInfo
 from aaam_pipeline.models.preprocess import Preprocess
 
 SHARED = Path(os.environ.get("AAAM_SHARED", "../shared")).absolute()

@@ -25,7 +25,7 @@ from torchvision.transforms import v2
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models import ModelParams, Network
-from aaam_pipeline.models.architecture import AttentionParams
+from aaam_pipeline.models.info import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import loaders
 from aaam_pipeline.training.device import set_up_process

@@ -21,7 +21,7 @@ from aaam_pipeline import metrics
 from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.datasets.prepared import Split, read_split
 from aaam_pipeline.models import ModelParams, Network
-from aaam_pipeline.models.architecture import AttentionParams
+from aaam_pipeline.models.info import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import losses
 from aaam_pipeline.training.loaders import NOISE, Augment, augment

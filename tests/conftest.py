@@ -23,7 +23,7 @@ from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models import ModelParams, Network, bundle
-from aaam_pipeline.models.architecture import AttentionParams
+from aaam_pipeline.models.info import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
 
 # helpers whose asserts are to tell what they compared

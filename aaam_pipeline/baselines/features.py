@@ -26,7 +26,7 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.datasets.prepared import Split, content_fingerprint, read_manifest, read_split
 from aaam_pipeline.models import ModelParams, Network, bundle
-from aaam_pipeline.models.architecture import AttentionParams
+from aaam_pipeline.models.info import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
 
 IMAGENET = "imagenet"

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aaam_pipeline.models.architecture import ModelParams
+    from aaam_pipeline.models.info import ModelParams
     from aaam_pipeline.models.network import Network, create
 
 __all__ = ["ModelParams", "Network", "create"]

@@ -1,18 +1,47 @@
-"""`bundle.json`: all that is known of a model but its weights. Reading it loads no torch."""
+"""All that is known of a model but its weights: `model` of params.yaml, and `bundle.json`. Loads no torch."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from aaam_pipeline.core.artifacts import read_checksummed
 from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.params import Struct
 from aaam_pipeline.formats.calibration import Calibration
-from aaam_pipeline.models.architecture import ModelParams
 from aaam_pipeline.models.preprocess import Preprocess
 
 FORMAT = "aaam-bundle"
 VERSION = 2
+
+
+class AttentionParams(Struct, frozen=True):
+    """`model.attention` of params.yaml.
+
+    `filters`: `dense` (each filter sees all channels: C*C*H*W weights), `depthwise` (each its own channel: C*H*W; for
+    wide maps), or `none` (no attention at all: the paper's ablation). `kernel_size`: of the convolution p -> p'.
+    """
+
+    filters: Literal["dense", "depthwise", "none"] = "dense"
+    activation: Literal["none", "sigmoid", "tanh"] = "none"
+    kernel_size: Literal[1, 3, 5, 7] = 3
+
+
+class ModelParams(Struct, frozen=True):
+    """`model` of params.yaml.
+
+    `batch_norm: frozen` keeps the backbone's batch norm in evaluation mode while training, as weights with folded
+    statistics need and as small batches like. `frozen_layers`: how many of the backbone's first layers (or blocks, as
+    torchvision counts them) are kept as they are: they see edges and colours, on the largest maps, and cost the most.
+    """
+
+    backbone: str = "vgg16"
+    weights: str = "imagenet"
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+    batch_norm: Literal["train", "frozen"] = "frozen"
+    frozen_layers: Annotated[int, Meta(ge=0)] = 0
+    attention: AttentionParams = AttentionParams()
 
 
 class BundleInfo(msgspec.Struct, frozen=True):

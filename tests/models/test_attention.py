@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aaam_pipeline.models.architecture import AttentionParams
-from aaam_pipeline.models.attention import SelfAttention
+from aaam_pipeline.models.info import AttentionParams
+from aaam_pipeline.models.network import SelfAttention
 
 C, H, W = 3, 4, 5
 ACTIVATIONS = {"none": lambda x: x, "sigmoid": lambda x: 1 / (1 + math.exp(-x)), "tanh": math.tanh}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from aaam_pipeline.core.errors import AaamError, IntegrityError, ParamsError, UsageError
 from aaam_pipeline.models import backbone
-from aaam_pipeline.models.architecture import AttentionParams, ModelParams
+from aaam_pipeline.models.info import AttentionParams, ModelParams
 from aaam_pipeline.models.network import Network
 
 FAMILIES = [

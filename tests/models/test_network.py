@@ -5,7 +5,7 @@ from torch import nn
 from aaam_pipeline import models
 from aaam_pipeline.core.errors import ParamsError
 from aaam_pipeline.models import ModelParams
-from aaam_pipeline.models.attention import SelfAttention
+from aaam_pipeline.models.network import SelfAttention
 
 
 def small(attention: str = "dense", labels: int = 4) -> models.Network:
