@@ -1,6 +1,6 @@
 """Where a project's files lie: the one place besides dvc.yaml that knows the layout."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from aaam_pipeline.core.artifacts import newest
@@ -9,20 +9,36 @@ BUNDLES = ("models/*/*/bundle.json", "models/*/bundle.json")
 INDEXES = ("index/manifest.json", "*/index/manifest.json", "retrieval/*/index/manifest.json")
 
 
+def _of_dataset(path: str) -> "Callable[[Project, str], Path]":
+    return lambda project, dataset: project.root / path.format(dataset)
+
+
+def _of_phase(path: str) -> "Callable[[Project, str, str], Path]":
+    return lambda project, dataset, phase: project.root / path.format(dataset, phase)
+
+
 class Project:
     """A project's folder, the current one by default, and the paths below it; no file is touched but for `newest_...`.
 
-    params.yaml                               settings
-    data/raw|prepared/<data set>              what `download` and `prepare` leave
-    models/<data set>/<phase>                 bundles
-    scores/<data set>/<phase>.parquet         test scores; compare/<method>.parquet, ablation/<variant>/<seed>.parquet
-    plots/<data set>/<phase>.csv              training curves; paths/<phase>.parquet: recordings
-    reports/<data set>                        metrics and tables; validation/<phase>.json, compare.json
-    features/<data set>                       the inputs of the compared methods
-    figures/, retrieval/<data set>            what the stages of these names write
-    annotations, index                        what the commands write in one's own folder
-    .aaam/<kind>                              unfinished work and downloads, outside of what DVC deletes
+    Attributes are paths of the whole project. `prepared(dataset)`, `scores(dataset, phase)` and their like return those
+    of a data set, or of a phase of its training.
     """
+
+    # the bundle, the training curve, the test scores, and the metrics of the validation split of a phase
+    bundle = _of_phase("models/{}/{}")
+    history = _of_phase("plots/{}/{}.csv")
+    scores = _of_phase("scores/{}/{}.parquet")
+    validation = _of_phase("reports/{}/validation/{}.json")
+    # what `download` left is in data/raw; `recordings`: prediction paths, <phase>.parquet
+    prepared = _of_dataset("data/prepared/{}")
+    recordings = _of_dataset("plots/{}/paths")
+    figures = _of_dataset("figures/{}")
+    # of the compared methods: their inputs, their scores, <method>.parquet, and the report
+    features = _of_dataset("features/{}")
+    compared_scores = _of_dataset("scores/{}/compare")
+    comparison = _of_dataset("reports/{}/compare.json")
+    # <variant>/<seed>.parquet
+    ablation_scores = _of_dataset("scores/{}/ablation")
 
     def __init__(self, root: Path = Path()) -> None:
         self.root = root
@@ -30,52 +46,9 @@ class Project:
         self.prepared_root = root / "data" / "prepared"
         self.scores_root = root / "scores"
         self.reports_root = root / "reports"
+        # what `aaam-pipe annotate` and `aaam-pipe index` write to
         self.annotations = root / "annotations"
         self.index = root / "index"
-
-    def prepared(self, dataset: str) -> Path:
-        """Return the folder of a prepared data set."""
-        return self.prepared_root / dataset
-
-    def bundle(self, dataset: str, phase: str) -> Path:
-        """Return the folder of the model bundle of a phase."""
-        return self.root / "models" / dataset / phase
-
-    def scores(self, dataset: str, phase: str) -> Path:
-        """Return the file of the test scores of a phase."""
-        return self.scores_root / dataset / f"{phase}.parquet"
-
-    def compared_scores(self, dataset: str) -> Path:
-        """Return the folder of the compared methods' scores."""
-        return self.scores_root / dataset / "compare"
-
-    def ablation_scores(self, dataset: str) -> Path:
-        """Return the folder of the ablation's scores."""
-        return self.scores_root / dataset / "ablation"
-
-    def history(self, dataset: str, phase: str) -> Path:
-        """Return the file of the training curve of a phase."""
-        return self.root / "plots" / dataset / f"{phase}.csv"
-
-    def recordings(self, dataset: str) -> Path:
-        """Return the folder of the prediction paths, `<phase>.parquet`."""
-        return self.root / "plots" / dataset / "paths"
-
-    def validation(self, dataset: str, phase: str) -> Path:
-        """Return the file of the validation metrics of a phase."""
-        return self.reports_root / dataset / "validation" / f"{phase}.json"
-
-    def comparison(self, dataset: str) -> Path:
-        """Return the report on the compared methods."""
-        return self.reports_root / dataset / "compare.json"
-
-    def features(self, dataset: str) -> Path:
-        """Return the folder of the features of the compared methods."""
-        return self.root / "features" / dataset
-
-    def figures(self, dataset: str) -> Path:
-        """Return the folder of a data set's figures."""
-        return self.root / "figures" / dataset
 
     def work(self, kind: str, *names: str) -> Path:
         """Return the folder that keeps unfinished work of a kind (`train`, `compare`, `ablation`, `download`)."""
