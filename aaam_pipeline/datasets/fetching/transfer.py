@@ -9,6 +9,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -95,13 +96,10 @@ def fetch(target: Path, addresses: Sequence[str], bytes: int | None, md5: str | 
 def announced_size(addresses: Sequence[str]) -> int | None:
     """Ask how large a file is, once; None if no server says it."""
     for address in addresses:
-        try:
-            with request(address, method="HEAD") as response:
-                length = response.headers.get("Content-Length", "")
-                if length.isdecimal():
-                    return int(length)
-        except (TransientError, PermanentError):
-            continue
+        with suppress(TransientError, PermanentError), request(address, method="HEAD") as response:
+            length = response.headers.get("Content-Length", "")
+            if length.isdecimal():
+                return int(length)
     return None
 
 

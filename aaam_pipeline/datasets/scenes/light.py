@@ -31,14 +31,16 @@ class Light(NamedTuple):
     low: bool
 
 
-_FAIR = (
+_Skies = tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...]
+"""Colours overhead and at the horizon."""
+_FAIR: _Skies = (
     ((0.25, 0.47, 0.82), (0.72, 0.84, 0.94)),
     ((0.36, 0.58, 0.86), (0.80, 0.88, 0.93)),
     ((0.18, 0.36, 0.70), (0.60, 0.76, 0.90)),
 )
-_GREY = (((0.60, 0.64, 0.69), (0.80, 0.82, 0.84)),)
-_DUSK = (((0.32, 0.36, 0.60), (0.97, 0.66, 0.42)), ((0.50, 0.42, 0.58), (0.99, 0.76, 0.50)))
-_NIGHT = (((0.02, 0.03, 0.09), (0.09, 0.10, 0.20)), ((0.03, 0.03, 0.06), (0.16, 0.11, 0.12)))
+_GREY: _Skies = (((0.60, 0.64, 0.69), (0.80, 0.82, 0.84)),)
+_DUSK: _Skies = (((0.32, 0.36, 0.60), (0.97, 0.66, 0.42)), ((0.50, 0.42, 0.58), (0.99, 0.76, 0.50)))
+_NIGHT: _Skies = (((0.02, 0.03, 0.09), (0.09, 0.10, 0.20)), ((0.03, 0.03, 0.06), (0.16, 0.11, 0.12)))
 
 
 def _jitter(rng: np.random.Generator, colour: tuple[float, float, float], by: float = 0.04) -> Colours:
@@ -54,15 +56,14 @@ def draw_light(rng: np.random.Generator, night: float) -> Light:
         return Light(True, sun, tint, _jitter(rng, top, 0.01), _jitter(rng, low, 0.02), 0.5, 0.1, False)
     kind = rng.random()
     haze = float(rng.uniform(0.1, 0.75))
-    skies, dimmest, brightest, hue = (
-        (_GREY, 0.62, 0.9, (0.97, 1.0, 1.04))
-        if kind < 0.22
-        else (_DUSK, 0.58, 0.88, (1.15, 0.96, 0.78))
-        if kind < 0.38
-        else (_FAIR, 0.82, 1.1, (1.03, 1.0, 0.95))
-    )
+    if kind < 0.22:
+        skies, bright, hue = _GREY, (0.62, 0.9), (0.97, 1.0, 1.04)
+    elif kind < 0.38:
+        skies, bright, hue = _DUSK, (0.58, 0.88), (1.15, 0.96, 0.78)
+    else:
+        skies, bright, hue = _FAIR, (0.82, 1.1), (1.03, 1.0, 0.95)
     top, low = skies[int(rng.integers(len(skies)))]
-    tint = (rng.uniform(dimmest, brightest) * np.array(hue)).astype(np.float32)
+    tint = (rng.uniform(*bright) * np.array(hue)).astype(np.float32)
     shadow = 0.1 if skies is _GREY else 0.5 if skies is _DUSK else float(rng.uniform(0.3, 0.6))
     return Light(False, sun, tint, _jitter(rng, top), _jitter(rng, low), haze, shadow, skies is _DUSK)
 
