@@ -30,7 +30,7 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.imaging import MAX_PIXELS
 from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
 from aaam_pipeline.models import bundle
-from aaam_pipeline.models.inference.runtimes import installed
+from aaam_pipeline.models.inference import installed
 from aaam_pipeline.models.inference.torch_backend import InferenceModule
 from benchmarks.material import photos, save_bundle
 from benchmarks.table import Report, best

@@ -20,8 +20,7 @@ from typing import Literal, NamedTuple
 from aaam_pipeline.annotate.options import BackendName
 from aaam_pipeline.core.errors import DeviceError, UsageError
 from aaam_pipeline.models.export import manifest
-from aaam_pipeline.models.inference import Backend, ModelOutput, Notify
-from aaam_pipeline.models.inference.runtimes import Precision, installed, need
+from aaam_pipeline.models.inference import Backend, ModelOutput, Notify, Precision, installed, need
 from aaam_pipeline.models.info import BundleInfo, read_info
 
 log = logging.getLogger(__name__)

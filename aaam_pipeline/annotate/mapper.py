@@ -27,24 +27,20 @@ from aaam_pipeline.imaging.resizing import DecodedImage
 class Mapper:
     """Annotates batches with one model. Not for several threads at once."""
 
-    def __init__(self, backend: Backend, assignment: Assignment | None = None) -> None:
+    def __init__(self, backend: Backend, assignment: Assignment) -> None:
         """Use a model that is loaded already."""
-        self.backend, self.info = backend, backend.info
-        self.assignment = assignment = assignment or Assignment()
+        self.backend, self.info, self.assignment = backend, backend.info, assignment
         self.schema = annotations_schema(len(self.info.vocabulary), backend.embedding_dim)
         limits = self.info.thresholds if assignment.threshold is None else assignment.threshold
         self._limits_L = np.broadcast_to(np.asarray(limits, dtype=np.float32), (len(self.info.vocabulary),))
         if assignment.top is not None and assignment.threshold is None:
             self._limits_L = np.zeros_like(self._limits_L)
 
-    def __call__(self, images: Sequence[ReadImage]) -> pa.RecordBatch:
-        """Return one row for every image, in order; a failed image's row holds nulls and does not touch the others."""
-        return self.start(images)()
-
     def start(self, images: Sequence[ReadImage]) -> Callable[[], pa.RecordBatch]:
-        """Begin a batch; the function returned waits for the model and returns the rows.
+        """Begin a batch; the function returned waits for the model and returns the rows, one for every image, in order.
 
-        So a GPU works on one batch while the rows of the one before are made.
+        So a GPU works on one batch while the rows of the one before are made. A failed image's row holds nulls and
+        does not touch the others.
         """
         if all(isinstance(image.picture, ImageError) for image in images):
             labels, dim = len(self.info.vocabulary), self.backend.embedding_dim

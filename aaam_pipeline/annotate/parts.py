@@ -97,17 +97,16 @@ class PartMaker:
         """Yield (part, images of one batch). A batch never reaches beyond its part: a part's rows are its own."""
         size = self._options.batch_size
         groups = [number - self.job.first for number in numbers]
-        images = self._images(item for group in groups for item in changes.to_items(self._todo.read_row_group(group)))
+        items = (item for group in groups for item in changes.to_items(self._todo.read_row_group(group)))
+        images = self._decoders.read(items, 2 * size) if self._decoders else self._read(items)
         for number, group in zip(numbers, groups, strict=True):
             count = self._todo.metadata.row_group(group).num_rows
             for start in range(0, count, size):
                 yield number, list(islice(images, min(size, count - start)))
 
-    def _images(self, items: Iterable[InputItem]) -> Iterator[ReadImage]:
-        if self._decoders is None:
-            size, max_pixels = self.mapper.info.preprocess.size, self._options.max_pixels
-            return (reader.read(item, size, max_pixels) for item in items)
-        return self._decoders.read(items, 2 * self._options.batch_size)
+    def _read(self, items: Iterable[InputItem]) -> Iterator[ReadImage]:
+        """Read in this process: slower, and a crash is a crash."""
+        return (reader.read(item, self.mapper.info.preprocess.size, self._options.max_pixels) for item in items)
 
     def _mapped(self, batches: Iterable[tuple[int, list[ReadImage]]]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield (part, rows of one batch), with the next batch already begun."""

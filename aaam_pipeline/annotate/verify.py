@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aaam_pipeline.annotate import writer
+from aaam_pipeline.annotate.staging import total_stats
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import Reporter
@@ -45,66 +47,46 @@ def verify(folder: Path, report: Reporter) -> AnnotationsManifest:
     manifest = read_annotations_manifest(folder)
     problems = [*_manifest_problems(folder, manifest)]
     if not problems:
-        with report.task("verify", manifest.inputs) as advance, Totals() as totals:
+        with report.task("verify", manifest.inputs) as advance, _counted() as names:
             for number in range(manifest.parts):
-                found, count = _part_problems(folder, number, manifest, totals)
+                found, count = _part_problems(folder, number, manifest, names)
                 problems += found
                 advance(count, len(found))
-            # without a part that could not be read the sums are others anyway
-            if totals.parts == manifest.parts:
-                problems += totals.problems(manifest)
+            if not problems:
+                problems += _sum_problems(folder, manifest, names)
     if problems:
         shown = "; ".join(problems[:SHOWN]) + (f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else "")
         raise IntegrityError(f"{folder} is damaged: {shown}")
     return manifest
 
 
-class Totals:
-    """Sums over the parts, to be compared with the manifest; a context manager."""
+@contextmanager
+def _counted() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a table for the rows' roots and hashes of names: DuckDB counts within bounded memory, else in a folder."""
+    with (
+        tempfile.TemporaryDirectory(prefix="aaam-") as scratch,
+        duckdb.connect(str(Path(scratch) / "names.duckdb")) as names,
+    ):
+        names.execute("SET memory_limit = '1GB'; CREATE TABLE names (root VARCHAR, name UBIGINT)")
+        yield names
 
-    def __init__(self) -> None:
-        """Start at zero."""
-        self.parts = self.rows = self.successes = self.inputs_hash = 0
-        self.failures: Counter[str] = Counter()
-        self.roots: set[str] = set()
-        # hashes of names only, which DuckDB counts within bounded memory, and else in this folder
-        self._scratch = tempfile.TemporaryDirectory(prefix="aaam-")
-        self._names = duckdb.connect(str(Path(self._scratch.name) / "names.duckdb"))
-        self._names.execute("SET memory_limit = '1GB'; CREATE TABLE names (name UBIGINT)")
 
-    def __enter__(self) -> "Totals":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._names.close()
-        self._scratch.cleanup()
-
-    def add(self, rows: pa.Table, inputs_hash: int, failures: dict[str, int]) -> None:
-        """Count the rows of a part."""
-        self.parts += 1
-        self.rows += rows.num_rows
-        self.successes += pc.sum(pc.equal(rows["status"], "ok")).as_py() or 0
-        self.failures.update(failures)
-        self.roots.update(pc.unique(rows["root"]).to_pylist())
-        self.inputs_hash = (self.inputs_hash + inputs_hash) % 2**128
-        self._names.register("incoming", rows.select(["root", "path"]))
-        self._names.execute("INSERT INTO names SELECT hash(root, path) FROM incoming")
-        self._names.unregister("incoming")
-
-    def problems(self, manifest: AnnotationsManifest) -> Iterator[str]:
-        """Yield how the sums differ from the manifest's."""
-        repeated = self._names.execute("SELECT count(*) - count(DISTINCT name) FROM names").fetchall()[0][0]
-        sums: list[tuple[str, Any, Any]] = [
-            ("rows", self.rows, manifest.inputs),
-            ("annotated rows", self.successes, manifest.successes),
-            ("failures", dict(sorted(self.failures.items())), manifest.failures),
-            ("rows of an input that has one already", repeated, manifest.repeated),
-            ("roots", sorted(self.roots), sorted(manifest.roots)),
-        ]
-        different = [f"{name}: {now}, the manifest says {said}" for name, now, said in sums if now != said]
-        yield from different
-        if not different and f"{self.inputs_hash:032x}" != manifest.inputs_hash:
-            yield "the rows are not those of the inputs: names, sizes or times were changed"
+def _sum_problems(folder: Path, manifest: AnnotationsManifest, names: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """Yield how the sums over the parts, which are what their stats say, differ from the manifest's."""
+    total = total_stats(folder)
+    repeated = names.execute("SELECT count(*) - count(DISTINCT name) FROM names").fetchall()[0][0]
+    roots = names.execute("SELECT DISTINCT root FROM names").fetchall()
+    sums: list[tuple[str, Any, Any]] = [
+        ("rows", total.count, manifest.inputs),
+        ("annotated rows", total.successes, manifest.successes),
+        ("failures", total.failures, manifest.failures),
+        ("rows of an input that has one already", repeated, manifest.repeated),
+        ("roots", sorted(root for (root,) in roots), sorted(manifest.roots)),
+    ]
+    different = [f"{name}: {now}, the manifest says {said}" for name, now, said in sums if now != said]
+    yield from different
+    if not different and total.inputs_hash != manifest.inputs_hash:
+        yield "the rows are not those of the inputs: names, sizes or times were changed"
 
 
 def _manifest_problems(folder: Path, manifest: AnnotationsManifest) -> Iterator[str]:
@@ -137,8 +119,10 @@ def _missing_and_foreign(folder: Path, manifest: AnnotationsManifest) -> Iterato
     yield from (f"{name} does not belong here" for name in foreign)
 
 
-def _part_problems(folder: Path, number: int, manifest: AnnotationsManifest, totals: Totals) -> tuple[list[str], int]:
-    """Return what is wrong with a part, and how many rows it has."""
+def _part_problems(
+    folder: Path, number: int, manifest: AnnotationsManifest, names: duckdb.DuckDBPyConnection
+) -> tuple[list[str], int]:
+    """Return what is wrong with a part, and how many rows it has; note the names of these."""
     path = part_path(folder, number)
     try:
         stats = read_stats(path)
@@ -150,14 +134,15 @@ def _part_problems(folder: Path, number: int, manifest: AnnotationsManifest, tot
     version = (rows.schema.metadata or {}).get(b"aaam_schema_version")
     if not rows.schema.equals(expected) or version != expected.metadata[b"aaam_schema_version"]:
         return [f"{path.name} has another schema than its manifest says"], len(rows)
-    inputs_hash = writer.inputs_hash(rows)
+    names.register("incoming", rows.select(["root", "path"]))
+    names.execute("INSERT INTO names SELECT root, hash(root, path) FROM incoming")
+    names.unregister("incoming")
     failures = dict(sorted(Counter(rows["error_type"].drop_null().to_pylist()).items()))
-    totals.add(rows, inputs_hash, failures)
     # values can be compared where each row has what it should have
     problems = [*_row_problems(rows, manifest)] or [*_value_problems(rows, manifest)]
     if (stats.count, stats.count - stats.successes, stats.failures) != (len(rows), sum(failures.values()), failures):
         problems.append("its stats count other rows")
-    if stats.inputs_hash != f"{inputs_hash:032x}":
+    if stats.inputs_hash != f"{writer.inputs_hash(rows):032x}":
         problems.append("its stats stand for other inputs")
     return [f"{path.name}: {problem}" for problem in problems], len(rows)
 

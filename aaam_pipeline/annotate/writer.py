@@ -51,9 +51,7 @@ def regroup(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
 def inputs_hash(rows: pa.Table | pa.RecordBatch) -> int:
     """Identify rows by the inputs they stand for, whatever their order: the hashes of two sets add up (mod 2^128)."""
     columns = (rows["root"], rows["path"], rows["bytes"], rows["mtime"].cast(pa.int64()))
-    facts: Sequence[tuple[str, str, int | None, int | None]] = list(
-        zip(*(column.to_pylist() for column in columns), strict=True)
-    )
+    facts = zip(*(column.to_pylist() for column in columns), strict=True)
     hashes = (hashlib.blake2b(repr(row).encode(), digest_size=16).digest() for row in facts)
     return sum(int.from_bytes(digest) for digest in hashes) % 2**128
 

@@ -5,15 +5,14 @@ scan may have that alone. DateTime is not asked: programs that edit a picture pu
 """
 
 import re
-from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from struct import calcsize, iter_unpack, unpack
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-Found = TypeVar("Found")
 # each with the tag that notes how far the camera's clock was from UTC
 TIMES = ((Base.DateTimeOriginal, Base.OffsetTimeOriginal), (Base.DateTimeDigitized, Base.OffsetTimeDigitized))
 TAGS = frozenset(tag for pair in TIMES for tag in pair)
@@ -40,28 +39,21 @@ class CapturedAt(NamedTuple):
 
 def orientation(image: Image.Image) -> int:
     """Return how an opened picture is to be turned: 1 (not at all) to 8; 1 where nothing sensible is noted."""
-    return _undamaged(lambda: int(image.getexif().get(Base.Orientation, 1))) or 1
+    # Pillow can raise anything on damaged notes, and they say nothing about the picture
+    with suppress(Exception):
+        return int(image.getexif().get(Base.Orientation, 1)) or 1
+    return 1
 
 
 def captured_at(image: Image.Image) -> CapturedAt | None:
     """Return when an opened picture was taken, to the second; None where no possible time is noted."""
-    return _undamaged(lambda: _captured_at(image.getexif()))
-
-
-def _undamaged(read: Callable[[], Found]) -> Found | None:
-    try:
-        return read()
-    # Pillow can raise anything on damaged notes, and they say nothing about the picture
-    except Exception:
-        return None
-
-
-def _captured_at(exif: Image.Exif) -> CapturedAt | None:
-    # some programs write the tags beside the camera's directory, not in it
-    notes = {tag: exif[tag] for tag in TAGS if tag in exif} | _directory(exif)
-    for time_tag, offset_tag in TIMES:
-        if time := _time(_text(notes.get(time_tag))):
-            return CapturedAt(time, _offset(_text(notes.get(offset_tag))))
+    with suppress(Exception):
+        exif = image.getexif()
+        # some programs write the tags beside the camera's directory, not in it
+        notes = {tag: exif[tag] for tag in TAGS if tag in exif} | _directory(exif)
+        for time_tag, offset_tag in TIMES:
+            if time := _time(_text(notes.get(time_tag))):
+                return CapturedAt(time, _offset(_text(notes.get(offset_tag))))
     return None
 
 

@@ -7,7 +7,7 @@ The last layer is dropped: AAAM has its own. Besides torchvision's names there i
 
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -89,20 +89,17 @@ def _build(name: str, weights: str) -> nn.Module:
         raise ParamsError(f"{name} is a transformer, without the feature map that AAAM needs; use a CNN such as vgg16")
     if name not in known:
         raise ParamsError(f"no backbone {name!r}; vgg_small or one of torchvision's: {', '.join(known)}")
+    # a slow initialisation, only there for training on ImageNet
+    plain = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     try:
         model: nn.Module = torchvision.models.get_model(
-            name, weights="IMAGENET1K_V1" if weights == "imagenet" else None, **_plain_head(name)
+            name, weights="IMAGENET1K_V1" if weights == "imagenet" else None, **plain
         )
     except OSError as error:
         raise UsageError(
             f"cannot download ImageNet weights for {name}: {error}; set model.weights to a .safetensors file"
         ) from None
     return model
-
-
-def _plain_head(name: str) -> dict[str, Any]:
-    """Turn off what is only there for ImageNet training: auxiliary outputs, and a slow initialisation."""
-    return {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
 
 
 def _load_file(model: nn.Module, path: Path, name: str) -> None:

@@ -76,10 +76,9 @@ def read_info(folder: Path) -> BundleInfo:
     """
 
     def outdated(info: BundleInfo) -> str:
-        known = (info.format, info.version) == (FORMAT, VERSION)
-        return (
-            "" if known else f"{folder}: bundle format {info.format!r} version {info.version}, but {VERSION} is known"
-        )
+        if (info.format, info.version) == (FORMAT, VERSION):
+            return ""
+        return f"{folder}: bundle format {info.format!r} version {info.version}, but {VERSION} is known"
 
     info = read_checksummed(folder / "bundle.json", BundleInfo, "a model bundle", outdated)
     check(folder, info)

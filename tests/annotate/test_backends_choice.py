@@ -11,10 +11,10 @@ from aaam_pipeline.annotate import backends
 from aaam_pipeline.core.artifacts import write_checksummed
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import Calibration
+from aaam_pipeline.models import inference
 from aaam_pipeline.models.export import manifest as exported
 from aaam_pipeline.models.export.manifest import ExportInfo
-from aaam_pipeline.models.inference import runtimes
-from aaam_pipeline.models.inference.runtimes import Precision
+from aaam_pipeline.models.inference import Precision
 from aaam_pipeline.models.info import read_info
 
 
@@ -30,7 +30,7 @@ def model(tiny_bundle: Path, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenVINO is installed, and there is no GPU, whatever this machine has."""
-    monkeypatch.setattr(runtimes, "installed", lambda package: True)
+    monkeypatch.setattr(inference, "installed", lambda package: True)
     monkeypatch.setattr(backends, "installed", lambda package: True)
     monkeypatch.setattr(backends, "has_gpu", lambda: False)
 
@@ -112,7 +112,7 @@ def test_what_does_not_go_together_is_refused(model: Path, monkeypatch: pytest.M
         backends.choose("auto", folder, "cuda")
     with pytest.raises(UsageError, match="not a model bundle"):
         backends.choose("auto", model.parent, "cpu")
-    monkeypatch.setattr(runtimes, "installed", lambda package: False)
+    monkeypatch.setattr(inference, "installed", lambda package: False)
     with pytest.raises(UsageError, match=r"pip install 'aaam-pipe\[openvino\]'"):
         backends.choose("openvino", model, "cpu")
     with pytest.raises(UsageError, match=r"pip install 'aaam-pipe\[openvino\]'"):

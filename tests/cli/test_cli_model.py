@@ -10,8 +10,8 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.imaging.resizing import resize_square
+from aaam_pipeline.models import inference
 from aaam_pipeline.models.export.manifest import read_exported
-from aaam_pipeline.models.inference import runtimes
 from aaam_pipeline.models.info import read_info
 
 pytestmark = pytest.mark.slow
@@ -131,7 +131,7 @@ def test_other_labels_than_the_models_are_refused(invoke: Invoke, model: Path, t
 
 @pytest.mark.parametrize("format", ["openvino", "onnx"])
 def test_a_missing_extra_is_named(format: str, invoke: Invoke, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "installed", lambda package: False)
+    monkeypatch.setattr(inference, "installed", lambda package: False)
     assert f"pip install 'aaam-pipe[{format}]'" in _refused(invoke("model", "export", "--format", format))
 
 

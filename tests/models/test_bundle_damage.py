@@ -14,7 +14,7 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.export import convert as export
 from aaam_pipeline.models.export import manifest as exported
-from aaam_pipeline.models.inference.runtimes import Runtime
+from aaam_pipeline.models.inference import Runtime
 from aaam_pipeline.models.info import read_info
 
 CPU = torch.device("cpu")

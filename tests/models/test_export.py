@@ -8,12 +8,11 @@ import torch
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.models import bundle
+from aaam_pipeline.models import bundle, inference
 from aaam_pipeline.models.bundle import Bundle
 from aaam_pipeline.models.export import convert as export
 from aaam_pipeline.models.export import manifest as exported
-from aaam_pipeline.models.inference import runtimes
-from aaam_pipeline.models.inference.runtimes import Precision, Runtime
+from aaam_pipeline.models.inference import Precision, Runtime
 from aaam_pipeline.models.inference.torch_backend import InferenceModule
 
 pytestmark = pytest.mark.slow
@@ -54,7 +53,7 @@ def test_what_is_written_is_read_back_and_gives_the_same(
     assert exported.same_model(made.info, loaded.info)
     assert made.embedding_dim == loaded.network.embedding_dim
     file = next(tmp_path / name for name in made.files if not name.endswith(".bin"))
-    compiled = runtimes.load_openvino().Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = inference.load_openvino().Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for pixels in (pictures(1), pictures(5)):
         for answer, expected in zip(compiled(pixels).values(), reference(loaded, pixels), strict=True):
             np.testing.assert_allclose(answer, expected, atol=0.005, rtol=0.001)
@@ -71,7 +70,7 @@ def test_quantised_scores_are_near_the_models_own(loaded: Bundle) -> None:
     pixels = pictures(24)
     model = export.quantise(export.to_openvino(loaded.network, loaded.info.preprocess), pixels)
     assert "FakeQuantize" in {node.get_type_name() for node in model.get_ops()}
-    compiled = runtimes.load_openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = inference.load_openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     difference = np.abs(compiled(pixels)[0] - reference(loaded, pixels)[0])
     # untrained weights forgive less than trained ones
     assert 0 < difference.mean() < 0.1
@@ -103,15 +102,15 @@ def test_exports_lie_beside_the_bundle(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
 def test_what_is_missing_is_named_with_how_to_install_it(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "installed", lambda package: False)
+    monkeypatch.setattr(inference, "installed", lambda package: False)
     with pytest.raises(UsageError, match=rf"{runtime} is not installed: pip install 'aaam-pipe\[{runtime}\]'"):
-        runtimes.need(runtime)
+        inference.need(runtime)
 
 
 def test_openvino_is_used_without_its_telemetry(tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     program = (
-        "import sys\nfrom aaam_pipeline.models.inference.runtimes import load_openvino\nload_openvino()\nimport nncf\n"
+        "import sys\nfrom aaam_pipeline.models.inference import load_openvino\nload_openvino()\nimport nncf\n"
         "print(sys.modules['openvino_telemetry'])"
     )
     shown = subprocess.run(

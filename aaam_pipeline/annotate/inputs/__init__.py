@@ -15,7 +15,6 @@ from aaam_pipeline.annotate.inputs.base import (
     LIST_SUFFIXES,
     SHARD_SUFFIX,
     SUFFIXES,
-    Facts,
     InputItem,
     NameFilter,
     file_facts,
@@ -28,7 +27,7 @@ from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.errors import UsageError
 
-__all__ = ["INCOMPLETE", "SUFFIXES", "Facts", "InputItem", "Selection", "find", "is_url", "local_item"]
+__all__ = ["INCOMPLETE", "SUFFIXES", "InputItem", "Selection", "find", "is_url", "local_item"]
 
 BEYOND_LIMIT = "beyond the limit"
 # what makes a listing less than all there is: rows that are missing from it are not those of deleted images

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.artifacts import file_sha256, write_checksummed
 from aaam_pipeline.models.bundle import Bundle
 from aaam_pipeline.models.export.manifest import FORMAT, MANIFEST, VERSION, ExportInfo, marked
-from aaam_pipeline.models.inference.runtimes import PACKAGES, Precision, Runtime, load_openvino, need, quiet
+from aaam_pipeline.models.inference import PACKAGES, Precision, Runtime, load_openvino, need, quiet
 from aaam_pipeline.models.inference.torch_backend import InferenceModule
 from aaam_pipeline.models.network import Network
 from aaam_pipeline.models.preprocess import Preprocess
@@ -64,10 +64,16 @@ def quantise(model: Any, pixels_NSS3: NDArray[np.uint8]) -> Any:
         )
 
 
-def write(bundle: Bundle, folder: Path, runtime: Runtime, precision: Precision, model: Any = None) -> ExportInfo:
+def write(
+    bundle: Bundle,
+    folder: Path,
+    runtime: Runtime,
+    precision: Precision,
+    calibration_NSS3: NDArray[np.uint8] | None = None,
+) -> ExportInfo:
     """Write the export's files and its `export.json`, unmeasured, into `folder`.
 
-    `model`: the OpenVINO model where there is one already (quantised); else it is made of the bundle.
+    `calibration_NSS3`: uint8 pixels of training images, for int8 alone.
 
     Raises:
         UsageError: the runtime is not installed.
@@ -76,7 +82,9 @@ def write(bundle: Bundle, folder: Path, runtime: Runtime, precision: Precision, 
     if runtime == "onnx":
         _write_onnx(bundle, folder / "model.onnx")
     else:
-        model = model or to_openvino(bundle.network, bundle.info.preprocess)
+        model = to_openvino(bundle.network, bundle.info.preprocess)
+        if calibration_NSS3 is not None:
+            model = quantise(model, calibration_NSS3)
         # bf16 is what the processor computes in, not what is stored: the weights stay whole
         load_openvino().save_model(model, folder / "model.xml", compress_to_fp16=False)
     exported = ExportInfo(

@@ -10,8 +10,8 @@ import msgspec
 
 from aaam_pipeline.core.artifacts import absolute, file_sha256, read_checksummed
 from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.models.inference import Precision, Runtime, load_openvino
 from aaam_pipeline.models.inference.openvino_backend import OpenVinoBackend
-from aaam_pipeline.models.inference.runtimes import Precision, Runtime, load_openvino
 from aaam_pipeline.models.info import BundleInfo, check
 
 FORMAT = "aaam-export"
@@ -73,10 +73,9 @@ def read_exported(folder: Path) -> ExportInfo:
     """
 
     def outdated(found: ExportInfo) -> str:
-        known = (found.format, found.version) == (FORMAT, VERSION)
-        return (
-            "" if known else f"{folder}: export format {found.format!r} version {found.version}, but {VERSION} is known"
-        )
+        if (found.format, found.version) == (FORMAT, VERSION):
+            return ""
+        return f"{folder}: export format {found.format!r} version {found.version}, but {VERSION} is known"
 
     exported = read_checksummed(folder / MANIFEST, ExportInfo, "an exported model", outdated)
     check(folder, exported.info)

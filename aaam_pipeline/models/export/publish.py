@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,8 +22,7 @@ from aaam_pipeline.models import bundle
 from aaam_pipeline.models.bundle import Bundle
 from aaam_pipeline.models.export import convert
 from aaam_pipeline.models.export.manifest import MANIFEST, ExportInfo, Measured, is_export, load_export
-from aaam_pipeline.models.inference import ModelOutput
-from aaam_pipeline.models.inference.runtimes import Precision, Runtime, need
+from aaam_pipeline.models.inference import ModelOutput, Precision, Runtime, need
 from aaam_pipeline.models.inference.torch_backend import InferenceModule, TorchBackend
 
 BATCH = 32
@@ -75,8 +74,14 @@ def export_bundle(
     loaded = bundle.load(model, torch.device("cpu"))
     work = work_folder(out)
     try:
-        quantised = _quantised(loaded, request, training_NSS3, report) if request.precision == "int8" else None
-        made = convert.write(loaded, work, request.runtime, request.precision, quantised)
+        calibration_NSS3 = None
+        if request.precision == "int8" and training_NSS3 is not None:
+            # spread over the whole split: data sets are often sorted by subject
+            count = min(request.calibration_images, len(training_NSS3))
+            rows = np.linspace(0, len(training_NSS3) - 1, count).astype(np.int64)
+            calibration_NSS3 = np.asarray(training_NSS3[rows])
+            report.info(f"quantising to int8 with {count} training images")
+        made = convert.write(loaded, work, request.runtime, request.precision, calibration_NSS3)
         if labelled:
             measured = _measure(loaded, work, made, labelled, report)
             made = write_checksummed(work / MANIFEST, msgspec.structs.replace(made, measured=measured))
@@ -102,18 +107,6 @@ def _check_request(request: ExportRequest, out: Path, training_NSS3: NDArray[np.
         raise UsageError(f"{out} exists and is not an exported model; choose another --out")
 
 
-def _quantised(
-    loaded: Bundle, request: ExportRequest, training_NSS3: NDArray[np.uint8] | None, report: Reporter
-) -> Any:
-    assert training_NSS3 is not None
-    # spread over the whole split: data sets are often sorted by subject
-    count = min(request.calibration_images, len(training_NSS3))
-    rows = np.linspace(0, len(training_NSS3) - 1, count).astype(np.int64)
-    report.info(f"quantising to int8 with {count} training images")
-    model = convert.to_openvino(loaded.network, loaded.info.preprocess)
-    return convert.quantise(model, np.asarray(training_NSS3[rows]))
-
-
 def _measure(loaded: Bundle, folder: Path, export: ExportInfo, images: LabelledImages, report: Reporter) -> Measured:
     """Score labelled images with torch fp32 and with the files of the export in `folder`."""
     reference = TorchBackend(InferenceModule(loaded.network, loaded.info.preprocess), loaded.info)
@@ -137,12 +130,7 @@ def _measure(loaded: Bundle, folder: Path, export: ExportInfo, images: LabelledI
 
 
 def _check_losses(export: ExportInfo, measured: Measured, max_map_loss: float) -> None:
-    """Refuse an export that loses too much.
-
-    Raises:
-        IntegrityError: the scores of an fp32 export are not the model's own.
-        AaamError: more mAP is lost than `max_map_loss`, in points of 100.
-    """
+    """Refuse an export whose scores are not the model's own, or that loses more than `max_map_loss`."""
     if export.precision == "fp32" and measured.max_difference > SAME:
         raise IntegrityError(
             f"the export's scores differ by {measured.max_difference:.3f} from the model's own: nothing exported"

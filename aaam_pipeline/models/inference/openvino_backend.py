@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.models.inference import ModelOutput
-from aaam_pipeline.models.inference.runtimes import Precision, load_openvino
+from aaam_pipeline.models.inference import ModelOutput, Precision, load_openvino
 from aaam_pipeline.models.info import BundleInfo
 
 # images of one request: few enough for the caches, enough for the weights of fully connected layers to be read seldom
