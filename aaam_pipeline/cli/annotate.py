@@ -32,8 +32,6 @@ Top = Annotated[int | None, Option("--top", "-t", min=1, help="At most K labels 
 Threshold = Annotated[
     float | None, Option(min=0, max=1, help="Assign labels from this score on. Default: the model's own, one a label.")
 ]
-Recursive = Annotated[bool, Option(help="Search the folders in a folder.")]
-Hidden = Annotated[bool, Option("--hidden", help="Take names that begin with a dot, too.")]
 Exclude = Annotated[
     list[str] | None,
     Option(help="Leave out what matches: a name, or a path below the folder ('*.gif', 'raw/*'). Repeatable."),
@@ -41,7 +39,6 @@ Exclude = Annotated[
 Column = Annotated[
     str | None, Option(help="Column of a CSV or Parquet list that holds the paths. Default: path, file, url, ...")
 ]
-Limit = Annotated[int | None, Option(min=1, help="Only the first N images.")]
 IfExisting = Annotated[
     OnExisting,
     Option(help="If --out exists: resume and update it, replace it, or stop."),
@@ -53,10 +50,7 @@ Timeout = Annotated[float, Option(min=0.1, help="Seconds to read and decode one 
 MaxPixels = Annotated[
     int | None, Option(min=1, help="Refuse larger pictures. Default: about 179 million pixels.", show_default=False)
 ]
-PartSize = Annotated[int, Option(min=1, help="Rows of one Parquet file.")]
-Engine = Annotated[EngineName, Option(help="This machine, or a Ray cluster.")]
 RayAddress = Annotated[str | None, Option(help="Address of the Ray cluster. Default: one is started on this machine.")]
-DryRun = Annotated[bool, Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 Kind = TypeVar("Kind")
 DEFAULTS, SELECTION = Options(), Selection()
@@ -73,21 +67,21 @@ def annotate(
     backend: Backend = DEFAULTS.backend,
     top: Top = DEFAULTS.assignment.top,
     threshold: Threshold = DEFAULTS.assignment.threshold,
-    recursive: Recursive = SELECTION.recursive,
-    hidden: Hidden = SELECTION.hidden,
+    recursive: Annotated[bool, Option(help="Search the folders in a folder.")] = SELECTION.recursive,
+    hidden: Annotated[bool, Option("--hidden", help="Take names that begin with a dot, too.")] = SELECTION.hidden,
     exclude: Exclude = None,
     column: Column = SELECTION.column,
-    limit: Limit = SELECTION.limit,
+    limit: Annotated[int | None, Option(min=1, help="Only the first N images.")] = SELECTION.limit,
     on_existing: IfExisting = DEFAULTS.on_existing,
     retry_failed: RetryFailed = DEFAULTS.retry_failed,
     forget: Forget = DEFAULTS.forget,
     max_failure_rate: MaxFailureRate = DEFAULTS.max_failure_rate,
     timeout: Timeout = DEFAULTS.timeout,
     max_pixels: MaxPixels = None,
-    part_size: PartSize = DEFAULTS.part_size,
-    engine: Engine = DEFAULTS.engine,
+    part_size: Annotated[int, Option(min=1, help="Rows of one Parquet file.")] = DEFAULTS.part_size,
+    engine: Annotated[EngineName, Option(help="This machine, or a Ray cluster.")] = DEFAULTS.engine,
     ray_address: RayAddress = DEFAULTS.ray_address,
-    dry_run: DryRun = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     quiet: defaults.Quiet = False,
 ) -> None:
     """Annotate photographs: one row with labels and scores for every image, as Parquet.

@@ -5,7 +5,6 @@ import io
 from base64 import b64encode
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,18 +22,6 @@ if TYPE_CHECKING:
 PIXELS, QUALITY = 320, 80
 # even if a label or a path were not escaped somewhere, nothing of it could run or be fetched
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """What the page shows of a hit: its thumbnail, base64 of a JPEG, or why there is none, and where it leads."""
-
-    score: str
-    labels: str
-    location: str
-    address: str
-    jpeg: str = ""
-    error: str = ""
 
 
 def write(hits: "Sequence[Hit]", title: str, path: Path) -> None:
@@ -63,19 +50,23 @@ def write(hits: "Sequence[Hit]", title: str, path: Path) -> None:
         raise kind(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def _card(hit: "Hit") -> Card:
-    shown = {
+def _card(hit: "Hit") -> dict[str, str]:
+    """Return what the page shows of a hit: its thumbnail as base64, or why there is none, and where it leads."""
+    card = {
         "score": f"{hit.score:.3f}",
         "labels": render.labels(hit),
         "location": hit.location,
         "address": _address(hit),
+        "jpeg": "",
+        "error": "",
     }
     try:
         buffer = io.BytesIO()
         thumbnail(hit, PIXELS).convert("RGB").save(buffer, "JPEG", quality=QUALITY)
-        return Card(**shown, jpeg=b64encode(buffer.getvalue()).decode())
+        card["jpeg"] = b64encode(buffer.getvalue()).decode()
     except ImageError as error:
-        return Card(**shown, error=str(error))
+        card["error"] = str(error)
+    return card
 
 
 def _address(hit: "Hit") -> str:

@@ -2,12 +2,13 @@
 
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aaam_pipeline.cli import defaults, settings
+from aaam_pipeline.cli import defaults, render, settings
 from aaam_pipeline.core import config
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.project import Project
@@ -28,12 +29,10 @@ def doctor(
     found = settings.current(context)
     facts["project-file"] = str(found.project.path) if found.project else f"none ({config.PROJECT})"
     facts["user-file"] = str(found.user.path) if found.user else f"none ({config.user_path()})"
-    facts["model"] = _model(model or defaults.newest_model())
-    facts["index"] = _index(index or Project(Path.cwd()).newest_index())
+    facts["model"] = _usable(model or defaults.newest_model(), _model, "dvc repro")
+    facts["index"] = _usable(index or Project(Path.cwd()).newest_index(), _index, "aaam-pipe index annotations")
     if as_json:
-        import json
-
-        print(json.dumps(facts))
+        render.json_line(facts)
     else:
         for name, fact in facts.items():
             print(f"{name:12s} {fact}")
@@ -57,25 +56,25 @@ def _version(package: str) -> str:
         return ""
 
 
-def _model(folder: Path | None) -> str:
+def _usable(folder: Path | None, describe: Callable[[Path], str], maker: str) -> str:
+    """Return a folder with what is in it, or why it cannot be used."""
+    if folder is None:
+        return f"none (make one with `{maker}`)"
+    try:
+        return f"{folder} ({describe(folder)})"
+    except AaamError as error:
+        return f"unusable: {error}"
+
+
+def _model(folder: Path) -> str:
     from aaam_pipeline.models.bundle import read_info
 
-    if folder is None:
-        return "none (make one with `dvc repro`)"
-    try:
-        info = read_info(folder)
-    except AaamError as error:
-        return f"unusable: {error}"
-    return f"{folder} ({info.model_id}: {info.architecture.backbone}, {len(info.vocabulary)} labels)"
+    info = read_info(folder)
+    return f"{info.model_id}: {info.architecture.backbone}, {len(info.vocabulary)} labels"
 
 
-def _index(folder: Path | None) -> str:
+def _index(folder: Path) -> str:
     from aaam_pipeline.index import manifest
 
-    if folder is None:
-        return "none (make one with `aaam-pipe index annotations`)"
-    try:
-        read = manifest.read(folder)
-    except AaamError as error:
-        return f"unusable: {error}"
-    return f"{folder} ({read.images} images, {read.model_id})"
+    read = manifest.read(folder)
+    return f"{read.images} images, {read.model_id}"

@@ -1,6 +1,5 @@
 """`aaam-pipe index` and `verify`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +63,7 @@ def verify(
 ) -> None:
     """Check annotations or an index: a row for every input, hashes, no duplicates; exit code 4 if damaged."""
     from aaam_pipeline.annotate.verify import verify as verify_annotations
-    from aaam_pipeline.cli.render import reporter
+    from aaam_pipeline.cli.render import json_line, reporter
     from aaam_pipeline.index.verify import is_index
     from aaam_pipeline.index.verify import verify as verify_index
 
@@ -80,6 +79,6 @@ def verify(
             facts = {"inputs": read.inputs, "ok": read.successes, "failed": failed, "parts": read.parts}
             sentence = f"{read.inputs} inputs = {read.successes} ok + {failed} failed, in {read.parts} parts"
     if as_json:
-        print(json.dumps(facts | {"model_id": model_id}))
+        json_line(facts | {"model_id": model_id})
     else:
         print(f"{folder}: sound; {sentence}, annotated with {model_id}")

@@ -57,6 +57,7 @@ class OutputOptions:
     copy_to: Path | None = None
     link_to: Path | None = None
     html: Path | None = None
+    quiet: bool = False
 
     @classmethod
     def of(cls, context: typer.Context) -> "OutputOptions":
@@ -83,29 +84,12 @@ class OutputOptions:
         title: str,
         labels: Sequence[str] = (),
         explained: "Sequence[Explanation] | None" = None,
-        quiet: bool = False,
     ) -> None:
         """Write files first, then the hits on stdout, best first; `labels`: those that the query names.
 
         Raises:
             typer.Exit: with 1, after all else, when images could not be copied or linked.
         """
-        complete = self._files(hits, title, quiet)
-        if explained is not None:
-            render.explanations(explained, as_json=self.as_json)
-        elif self.csv:
-            _csv(hits, labels)
-        elif self.paths or self.print0:
-            render.paths(hits, nul=self.print0)
-        elif not (self.preview and _previewed(hits, quiet)):
-            render.hits(hits, as_json=self.as_json)
-        if not complete:
-            # a reader of stdout that has gone is noticed here, not while Python shuts down
-            sys.stdout.flush()
-            raise typer.Exit(1)
-
-    def _files(self, hits: "Sequence[Hit]", title: str, quiet: bool) -> bool:
-        """Write the folder and the page; return whether every image is in the folder."""
         complete = True
         if folder := self.copy_to or self.link_to:
             from aaam_pipeline.cli import photos
@@ -115,9 +99,19 @@ class OutputOptions:
             from aaam_pipeline.cli import contact_sheet
 
             contact_sheet.write(hits, title, self.html)
-            if not quiet:
-                print(f"wrote {self.html}", file=sys.stderr)
-        return complete
+            render.PlainReporter(self.quiet).info(f"wrote {self.html}")
+        if explained is not None:
+            render.explanations(explained, as_json=self.as_json)
+        elif self.csv:
+            _csv(hits, labels)
+        elif self.paths or self.print0:
+            render.paths(hits, nul=self.print0)
+        elif not (self.preview and _previewed(hits, self.quiet)):
+            render.hits(hits, as_json=self.as_json)
+        if not complete:
+            # a reader of stdout that has gone is noticed here, not while Python shuts down
+            sys.stdout.flush()
+            raise typer.Exit(1)
 
 
 def _previewed(hits: "Sequence[Hit]", quiet: bool) -> bool:
@@ -126,8 +120,7 @@ def _previewed(hits: "Sequence[Hit]", quiet: bool) -> bool:
 
     show = preview.chosen(sys.stdout.isatty())
     if isinstance(show, str):
-        if not quiet:
-            print(f"no preview: {show}", file=sys.stderr)
+        render.PlainReporter(quiet).info(f"no preview: {show}")
         return False
     for hit in hits:
         print(preview.picture(hit, show))

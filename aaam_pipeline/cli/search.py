@@ -55,7 +55,7 @@ def search(
             info(note)
         explained = opened.explain(asked, top) if out.explain else None
         found = opened.query(asked, top) if explained is None else [each.hit for each in explained]
-        out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained, quiet=quiet)
+        out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained)
         if not found:
             info(f"none of {opened.manifest.images} images fits this query")
 
@@ -106,7 +106,7 @@ def similar(
         hits = opened.similar(photos, top, unlike=unlike or (), query=asked)
         names = opened.labels(asked) if asked else []
         title = " ".join(["similar to", *photos, *(f"not {each}" for each in unlike or ()), query or ""]).strip()
-        out.write(hits, title=title, labels=names, quiet=quiet)
+        out.write(hits, title=title, labels=names)
 
 
 def dedup(

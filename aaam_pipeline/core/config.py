@@ -4,7 +4,7 @@ They are read here and not understood: the command line knows which keys there a
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,19 +36,19 @@ def project_file(folder: Path) -> ConfigFile | None:
     return None
 
 
-def user_file(environment: Mapping[str, str] = os.environ) -> ConfigFile | None:
+def user_file() -> ConfigFile | None:
     """Read `~/.config/aaam-pipe/config.toml`, or that below XDG_CONFIG_HOME, if it is there.
 
     Raises:
         UsageError: it cannot be read, or is no TOML.
     """
-    path = user_path(environment)
+    path = user_path()
     return ConfigFile(path, _parse(path)) if path.is_file() else None
 
 
-def user_path(environment: Mapping[str, str] = os.environ) -> Path:
+def user_path() -> Path:
     """Return where the user's file is, or would be."""
-    named = Path(environment.get("XDG_CONFIG_HOME", ""))
+    named = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     # as the XDG specification has it, a relative path is ignored
     base = named if named.is_absolute() else Path("~/.config").expanduser()
     return base / TOOL / "config.toml"

@@ -66,10 +66,9 @@ def read(folder: Path) -> IndexManifest:
     """
 
     def outdated(manifest: IndexManifest) -> str:
-        version = manifest.schema_version
-        return (
-            "" if version == VERSION else f"{folder}: index version {version}, but {VERSION} is known; build it again"
-        )
+        if manifest.schema_version == VERSION:
+            return ""
+        return f"{folder}: index version {manifest.schema_version}, but {VERSION} is known; build it again"
 
     manifest = read_checksummed(folder / "manifest.json", IndexManifest, "an index", outdated)
     for name, size in manifest.files.items():

@@ -88,7 +88,7 @@ class Index(IndexReader):
         explanations = [Explanation(hit, []) for hit in self._hits(ranked)]
         for factor in node.items if isinstance(node, queries.And) else (node,):
             written, names = queries.text(factor, self.vocabulary), self._names(queries.labels(factor))
-            scores = ranker.numerators(factor, values, ids) / ranking.denominator(ranker.degree(factor))
+            scores = ranker.numerators(factor, values, ids) / ranking.denominator(queries.degree(factor))
             for (hit, terms), score in zip(explanations, scores.tolist(), strict=True):
                 terms.append(Term(written, score, {name: hit.label_scores[name] for name in names}))
         return explanations
@@ -132,7 +132,7 @@ class Index(IndexReader):
         path_rank_N, values = self.columns.path_ranks, self.columns.leaf_values()
         rows = None if among is None else np.asarray(among, np.int64)
         ids, numerators = ranker.best(node, values, path_rank_N, top, rows)
-        scores = numerators / ranking.denominator(ranker.degree(node))
+        scores = numerators / ranking.denominator(queries.degree(node))
         columns = {
             self.vocabulary.labels[label]: (values.codes(label)[ids] / ranking.LEVELS).tolist()
             for label in queries.labels(node)

@@ -55,16 +55,14 @@ def to_arrow(hits: Sequence[Hit]) -> "pa.Table":
     # a tenth of the time that a keyword query takes as a process
     import pyarrow as pa
 
-    scored = list(dict.fromkeys(label for hit in hits for label in hit.label_scores))
-    columns = {
-        "score": pa.array([hit.score for hit in hits], pa.float64()),
-        "path": pa.array([hit.path for hit in hits], pa.string()),
-        "root": pa.array([hit.root for hit in hits], pa.string()),
-        "location": pa.array([hit.location for hit in hits], pa.string()),
-        "labels": pa.array([hit.labels for hit in hits], pa.list_(pa.string())),
-    }
+    scored = dict.fromkeys(label for hit in hits for label in hit.label_scores)
+    names = [("score", pa.float64()), *((name, pa.string()) for name in ("path", "root", "location"))]
     # the prefix: `path` is a label of photographs too
-    scores = {
-        f"score:{label}": pa.array([hit.label_scores.get(label) for hit in hits], pa.float64()) for label in scored
-    }
-    return pa.table(columns | scores)
+    names += [("labels", pa.list_(pa.string())), *((f"score:{label}", pa.float64()) for label in scored)]
+    rows = [
+        hit._asdict()
+        | {"location": hit.location}
+        | {f"score:{label}": score for label, score in hit.label_scores.items()}
+        for hit in hits
+    ]
+    return pa.Table.from_pylist(rows, pa.schema(names))

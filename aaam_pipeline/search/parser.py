@@ -80,11 +80,11 @@ def parse(text: str, resolver: LabelResolver) -> ParsedQuery:
         parser.fail("no parenthesis is open here")
     if parser.unknown:
         raise UnknownLabelError("; ".join(resolver.unknown(word) for word in parser.unknown))
-    leaves = query.leaves(node)
-    labels = sum(isinstance(leaf, Label) for leaf in leaves)
-    if labels > ranking.MAX_DEGREE or len(leaves) - labels > MAX_FILTERS:
+    labels = query.degree(node)
+    conditions = len(query.leaves(node)) - labels
+    if labels > ranking.MAX_DEGREE or conditions > MAX_FILTERS:
         raise UsageError(
-            f"the query comes to {labels} labels and {len(leaves) - labels} filters; at most {ranking.MAX_DEGREE} and "
+            f"the query comes to {labels} labels and {conditions} filters; at most {ranking.MAX_DEGREE} and "
             f"{MAX_FILTERS} can be asked for at once"
         )
     return ParsedQuery(node, list(parser.notes))

@@ -78,19 +78,6 @@ def negated(item: Node) -> Node:
     return item.item if isinstance(item, Not) else Not(item)
 
 
-def labels(node: Node) -> list[int]:
-    """Return the ids of the labels in an expression, also those of its filters, each once, in the order named."""
-    match node:
-        case Label(id) | ScoreFilter(label=id):
-            return [id]
-        case Not(item):
-            return labels(item)
-        case And(items) | Or(items):
-            return list(dict.fromkeys(id for item in items for id in labels(item)))
-        case MetadataFilter():
-            return []
-
-
 def leaves(node: Node) -> list[Label | ScoreFilter | MetadataFilter]:
     """Return the labels and filters of an expression, in the order named."""
     match node:
@@ -100,6 +87,17 @@ def leaves(node: Node) -> list[Label | ScoreFilter | MetadataFilter]:
             return [leaf for item in items for leaf in leaves(item)]
         case Label() | ScoreFilter() | MetadataFilter():
             return [node]
+
+
+def labels(node: Node) -> list[int]:
+    """Return the ids of the labels in an expression, also those of its filters, each once, in the order named."""
+    named = (leaf for leaf in leaves(node) if not isinstance(leaf, MetadataFilter))
+    return list(dict.fromkeys(leaf.id if isinstance(leaf, Label) else leaf.label for leaf in named))
+
+
+def degree(node: Node) -> int:
+    """Return how many labels an expression has, filters not counted: its score is N / 255^degree."""
+    return sum(isinstance(leaf, Label) for leaf in leaves(node))
 
 
 def text(node: Node, vocabulary: Vocabulary, quoted: bool = False) -> str:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.search import filters
-from aaam_pipeline.search.query import TO_INTEGER, And, Label, MetadataFilter, Node, Not, Or, ScoreFilter
+from aaam_pipeline.search.query import TO_INTEGER, And, Label, MetadataFilter, Node, Not, Or, ScoreFilter, degree
 
 BLOCK = 65536
 MAX_BYTES = 10**9
@@ -130,19 +130,6 @@ def _blocks(images: int) -> Iterator[tuple[int, int]]:
 def numerators(node: Node, values: LeafValues, rows: Rows) -> Any:
     """Return the numerators of an expression's scores for some images."""
     return _numerators(node, values, rows, _dtype(degree(node)))
-
-
-def degree(node: Node) -> int:
-    """Return how many labels an expression has, filters not counted: its score is N / 255^degree."""
-    match node:
-        case Label():
-            return 1
-        case Not(item):
-            return degree(item)
-        case And(items) | Or(items):
-            return sum(map(degree, items))
-        case ScoreFilter() | MetadataFilter():
-            return 0
 
 
 def _numerators(node: Node, values: LeafValues, rows: Rows, dtype: type[Any]) -> Any:

@@ -278,6 +278,6 @@ def test_top_5_is_the_beginning_of_top_15(text: str, metadata_index: search.Inde
 
 def test_many_labels_stay_in_the_range_of_a_double() -> None:
     node = queries.Or(tuple(queries.Label(id) for id in range(ranking.MAX_DEGREE)))
-    denominator = ranking.denominator(ranker.degree(node))
+    denominator = ranking.denominator(queries.degree(node))
     assert np.isfinite(denominator)
     assert denominator == float(255**ranking.MAX_DEGREE)
