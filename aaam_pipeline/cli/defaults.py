@@ -29,14 +29,6 @@ def complete_labels(context: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
-def _complete_bundles(incomplete: str) -> list[str]:
-    return _folders(BUNDLES)
-
-
-def _complete_indexes(incomplete: str) -> list[str]:
-    return _folders(INDEXES)
-
-
 def _folders(patterns: Iterable[str]) -> list[str]:
     return sorted({str(match.parent) for pattern in patterns for match in Path().glob(pattern)})
 
@@ -49,7 +41,7 @@ Model = Annotated[
     typer.Option(
         help="Model bundle, a folder. Default: the newest below ./models but for warp.",
         envvar="AAAM_MODEL",
-        autocompletion=_complete_bundles,
+        autocompletion=lambda: _folders(BUNDLES),
     ),
 ]
 Index = Annotated[
@@ -57,7 +49,7 @@ Index = Annotated[
     typer.Option(
         help="Index, a folder. Default: the newest made in this folder.",
         envvar="AAAM_INDEX",
-        autocompletion=_complete_indexes,
+        autocompletion=lambda: _folders(INDEXES),
     ),
 ]
 WORDS = "AAAM_WORDS"

@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +25,12 @@ def doctor(
     index: defaults.Index = None,
 ) -> None:
     """Say which device, versions, settings files, model and index would be used."""
+    from importlib.metadata import PackageNotFoundError, version
+
     facts = {"device": _device(device), "cores": str(os.cpu_count()), "python": platform.python_version()}
-    facts |= {name: installed for name in PACKAGES if (installed := _version(name))}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            facts[name] = version(name)
     found = settings.current(context)
     facts["project-file"] = str(found.project.path) if found.project else f"none ({config.PROJECT})"
     facts["user-file"] = str(found.user.path) if found.user else f"none ({config.user_path()})"
@@ -45,15 +50,6 @@ def _device(name: str) -> str:
 
     device = choose_device(name)
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else f"{device} (no GPU in use)"
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _usable(folder: Path | None, describe: Callable[[Path], str], maker: str) -> str:

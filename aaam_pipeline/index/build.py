@@ -7,7 +7,7 @@ copied from the previous index, which is many times as fast as reading it again,
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,6 @@ from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.columns import to_matrix
-from aaam_pipeline.formats.parts import AnnotationsManifest
 from aaam_pipeline.index import annotations as inputs
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index import vector_builders
@@ -162,12 +161,11 @@ def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: 
     scores = ScoresBuilder(work / SCORES, len(first.vocabulary), memory // 2, old_scores)
     vectors = vector_builders.create(first.embedding_dim, plan.images, memory, work, old_vectors)
     try:
-        with report.task("index", plan.rows) as advance:
-            for folder, steps in zip(plan.folders, plan.steps, strict=True):
-                for rows in _add(folder.manifest, steps, scores, vectors):
-                    advance(rows)
+        _add_images(plan, scores, vectors, report)
         counts = scores.finish(first.vocabulary)
-        _check_disjoint(scores, plan)
+        ends = accumulate((sum(part.images for part in parts) for parts in plan.parts), initial=0)
+        if repeated := scores.find_repeated(list(ends)):
+            raise UsageError(f"{repeated} is in several of the annotations; annotate it once, or leave a folder out")
     except duckdb.Error as error:
         raise IntegrityError(f"cannot build the index: {str(error).splitlines()[0]}") from None
     finally:
@@ -192,27 +190,17 @@ def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: 
     return manifests.write(work, manifest)
 
 
-def _add(
-    annotations: AnnotationsManifest,
-    steps: list[CopiedImages | IndexedPart],
-    scores: ScoresBuilder,
-    vectors: vector_builders.VectorsBuilder,
-) -> Iterator[int]:
-    """Add the images of a folder; yield how many rows are done."""
-    for step in steps:
-        if isinstance(step, CopiedImages):
-            scores.copy(step.first, step.images)
-            vectors.copy(step.first, step.images)
-        else:
-            for batch in inputs.annotated_rows(step, annotations):
-                scores.add(batch)
-                vectors.add(to_matrix(batch["embedding"]))
-        yield step.rows
-
-
-def _check_disjoint(scores: ScoresBuilder, plan: IndexPlan) -> None:
-    """Raise UsageError if an image is in more than one folder."""
-    ends = accumulate((sum(part.images for part in parts) for parts in plan.parts), initial=0)
-    repeated = scores.find_repeated(list(ends))
-    if repeated:
-        raise UsageError(f"{repeated} is in several of the annotations; annotate it once, or leave a folder out")
+def _add_images(
+    plan: IndexPlan, scores: ScoresBuilder, vectors: vector_builders.VectorsBuilder, report: Reporter
+) -> None:
+    with report.task("index", plan.rows) as advance:
+        for folder, steps in zip(plan.folders, plan.steps, strict=True):
+            for step in steps:
+                if isinstance(step, CopiedImages):
+                    scores.copy(step.first, step.images)
+                    vectors.copy(step.first, step.images)
+                else:
+                    for batch in inputs.annotated_rows(step, folder.manifest):
+                        scores.add(batch)
+                        vectors.add(to_matrix(batch["embedding"]))
+                advance(step.rows)

@@ -43,7 +43,11 @@ class VectorsBuilder(Protocol):
         """Add vectors of the previous index, those with the ids from `first` on."""
 
     def write(self, path: Path) -> VectorsInfo:
-        """Write the index file; return how the vectors are stored."""
+        """Write the index file, with as many lists compared as the recall wanted takes; return how they are stored.
+
+        Raises:
+            UsageError: 8 bits a number are too few for these vectors.
+        """
 
 
 def create(dim: int, count: int, max_memory: int, work: Path, previous: Vectors | None = None) -> VectorsBuilder:
@@ -53,9 +57,9 @@ def create(dim: int, count: int, max_memory: int, work: Path, previous: Vectors 
         UsageError: they do not fit.
     """
     if count <= FLAT_IMAGES:
-        return FlatBuilder(dim, previous)
+        return _FlatBuilder(dim, previous)
     codec = choose_codec(dim, count, max_memory)
-    return IvfUpdater(previous, count) if previous else IvfBuilder(dim, count, codec, max_memory, work)
+    return _IvfUpdater(previous, count) if previous else _IvfBuilder(dim, count, codec, max_memory, work)
 
 
 def updatable(info: VectorsInfo, dim: int, count: int, max_memory: int) -> bool:
@@ -83,7 +87,7 @@ def choose_codec(dim: int, count: int, max_memory: int) -> str:
     )
 
 
-class FlatBuilder:
+class _FlatBuilder:
     """Writes all vectors in half precision, one after the other."""
 
     def __init__(self, dim: int, previous: Vectors | None = None) -> None:
@@ -92,21 +96,19 @@ class FlatBuilder:
         self._previous = previous
 
     def add(self, embedding_BD: NDArray[np.floating]) -> None:
-        """Add embeddings of any length."""
         self._index.add(unit(embedding_BD))
 
     def copy(self, first: int, count: int) -> None:
-        """Add vectors of the previous index as they are: half precision and back changes nothing."""
+        # as they are: half precision and back changes nothing
         assert self._previous
         self._index.add(self._previous.stored(first, count))
 
     def write(self, path: Path) -> VectorsInfo:
-        """Write the index file."""
         faiss.write_index(self._index, str(path))
         return VectorsInfo(kind="flat", codec="fp16")
 
 
-class IvfBuilder:
+class _IvfBuilder:
     """Collects vectors in a scratch file, then chooses lists, fills them, and measures how many to compare."""
 
     def __init__(self, dim: int, count: int, codec: str, max_memory: int, work: Path) -> None:
@@ -118,21 +120,15 @@ class IvfBuilder:
         self._vectors_ND = np.memmap(self._path, np.float16, "w+", shape=(count, dim))
 
     def add(self, embedding_BD: NDArray[np.floating]) -> None:
-        """Add embeddings of any length."""
         end = self._next + len(embedding_BD)
         self._vectors_ND[self._next : end] = unit(embedding_BD)
         self._next = end
 
     def copy(self, first: int, count: int) -> None:
-        """Copy nothing: this builder is used where vectors cannot be copied (`updatable`)."""
+        # this builder is used where vectors cannot be copied (`updatable`)
         assert not count, "vectors that are built anew cannot be copied"
 
     def write(self, path: Path) -> VectorsInfo:
-        """Write the index file.
-
-        Raises:
-            UsageError: 8 bits a number are too few for these vectors.
-        """
         index = self._trained()
         _fill(index, self._blocks(), 0)
         info = self._tuned(index)
@@ -187,7 +183,7 @@ class IvfBuilder:
         return VectorsInfo("ivf", self._codec, self._lists, probes, reached, all_lists, self._count)
 
 
-class IvfUpdater:
+class _IvfUpdater:
     """Copies the lists of the previous index: its vectors as they are; only new vectors are assigned to a list."""
 
     def __init__(self, previous: Vectors, count: int) -> None:
@@ -198,18 +194,15 @@ class IvfUpdater:
         self._new_ids = np.full(self._previous.ntotal, -1, np.int64)
 
     def add(self, embedding_BD: NDArray[np.floating]) -> None:
-        """Add embeddings of any length."""
         rounded_BD = np.asarray(unit(embedding_BD).astype(np.float16), np.float32)
         _fill(self._index, [rounded_BD], self._next)
         self._next += len(rounded_BD)
 
     def copy(self, first: int, count: int) -> None:
-        """Copy vectors of the previous index."""
         self._new_ids[first : first + count] = np.arange(self._next, self._next + count)
         self._next += count
 
     def write(self, path: Path) -> VectorsInfo:
-        """Write the index file, with as many lists compared as the same recall takes now."""
         for number in range(self._info.lists):
             self._copy_list(number)
         self._index.ntotal = self._next

@@ -46,24 +46,18 @@ class Vectors:
         if hashlib.file_digest(file, "sha256").hexdigest() != manifest.sha256[VECTORS]:
             raise IntegrityError(f"{path} is damaged: not the file that its manifest names; build the index again")
         try:
-            self._index = _read(file, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+            self.faiss_index = _read(file, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as error:
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[-1]}") from None
-        if (found := (self._index.ntotal, self._index.d)) != expected:
+        if (found := (self.faiss_index.ntotal, self.faiss_index.d)) != expected:
             raise IntegrityError("{} holds {} vectors of {}, not {} of {}".format(path, *found, *expected))
-        self._lists = self._index.nlist if isinstance(self._index, faiss.IndexIVF) else 0
-        self.rounding = ROUNDING["sq8" if self._index.sq.qtype == faiss.ScalarQuantizer.QT_8bit else "fp16"]
-        self._can_fetch = not self._lists
+        self._lists = self.faiss_index.nlist if isinstance(self.faiss_index, faiss.IndexIVF) else 0
+        self.rounding = ROUNDING["sq8" if self.faiss_index.sq.qtype == faiss.ScalarQuantizer.QT_8bit else "fp16"]
         if self._lists:
             # else FAISS starts 32 threads in every search to read lists ahead: three times the time of the search
-            faiss.downcast_InvertedLists(self._index.invlists).prefetch_nthread = 0
+            faiss.downcast_InvertedLists(self.faiss_index.invlists).prefetch_nthread = 0
         # read once more and not mapped: what is copied to GPUs comes from memory
-        self._searcher = _on_gpu(_read(file, 0)) if use_gpu and gpu_available() else self._index
-
-    @property
-    def faiss_index(self) -> Any:
-        """The FAISS index itself, for a builder that copies its lists."""
-        return self._index
+        self._searcher = _on_gpu(_read(file, 0)) if use_gpu and gpu_available() else self.faiss_index
 
     def get(self, id: int) -> NDArray[np.float32]:
         """Return the stored vector (D,) of an image, of length 1 but for rounding."""
@@ -94,7 +88,7 @@ class Vectors:
         while True:
             # the head stays as it is: a longer answer begins with the shorter ones
             after = [each for each in self._search(vector_D, want, self._lists) if each[1] < least]
-            if len(found) + len(after) >= top or want >= self._index.ntotal:
+            if len(found) + len(after) >= top or want >= self.faiss_index.ntotal:
                 return found + after
             want *= 2
 
@@ -104,14 +98,14 @@ class Vectors:
         A pair is found from one of its images at least: from the later one when all are compared. With lists, those are
         compared that a search compares.
         """
-        total = self._index.ntotal
+        total = self.faiss_index.ntotal
         for start in range(0, total, block):
             ids = range(start, min(start + block, total))
             yield ids, (self._neighbours_in_lists if self._lists else self._neighbours)(ids, cosine - self.rounding)
 
     def _search(self, vector_D: NDArray[np.floating], top: int, probes: int) -> list[tuple[int, float]]:
         """Search `probes` lists; 0: as many as the index was tuned for."""
-        total, want = self._index.ntotal, top + 1
+        total, want = self.faiss_index.ntotal, top + 1
         parameters = faiss.SearchParametersIVF(nprobe=probes) if probes else None
         query_BD = unit(vector_D[None])
         while True:
@@ -126,8 +120,8 @@ class Vectors:
     def _neighbours(self, ids: range, least: float) -> list[NDArray[np.int64]]:
         block_BD = self.stored(ids.start, len(ids))
         later: list[list[NDArray[np.int64]]] = [[] for _ in ids]
-        for other in range(ids.start, self._index.ntotal, COMPARED):
-            others_ND = self.stored(other, min(COMPARED, self._index.ntotal - other))
+        for other in range(ids.start, self.faiss_index.ntotal, COMPARED):
+            others_ND = self.stored(other, min(COMPARED, self.faiss_index.ntotal - other))
             near_BN = block_BD @ others_ND.T >= least
             for row in np.flatnonzero(near_BN.any(axis=1)):
                 found = np.flatnonzero(near_BN[row]) + other
@@ -136,7 +130,7 @@ class Vectors:
 
     def _neighbours_in_lists(self, ids: range, least: float) -> list[NDArray[np.int64]]:
         # `>` in FAISS: the next smaller number makes it `>=`
-        limits, _, found = self._index.range_search(
+        limits, _, found = self.faiss_index.range_search(
             unit(self.stored(ids.start, len(ids))), float(np.nextafter(np.float32(least), np.float32(-2)))
         )
         rows = [found[first:last] for first, last in pairwise(limits)]
@@ -144,10 +138,10 @@ class Vectors:
 
     def _fetching(self) -> Any:
         """Return the index, ready to return vectors by their ids: lists need a map from ids for that."""
-        if not self._can_fetch:
-            self._index.make_direct_map()
-            self._can_fetch = True
-        return self._index
+        if self._lists:
+            # once: FAISS keeps it
+            self.faiss_index.make_direct_map()
+        return self.faiss_index
 
 
 def unit(vectors_BD: NDArray[np.floating]) -> NDArray[np.float32]:

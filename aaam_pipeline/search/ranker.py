@@ -10,10 +10,9 @@ intermediate results stay in the processor's cache, in the narrowest type that h
 images are kept that could still be among the best.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +44,8 @@ class ScoreColumns:
     def __init__(self, select: Select, images: int) -> None:
         """Read through `select`, which returns the columns of a statement by their names."""
         self._select, self._images = select, images
-        self._codes: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        # the codes of a label (N,), by its id: the last used ones are kept
+        self.codes = lru_cache(max(1, MAX_BYTES // images))(self._read_codes)
 
     @cached_property
     def path_ranks(self) -> NDArray[np.int32]:
@@ -56,17 +56,10 @@ class ScoreColumns:
             raise IntegrityError("the index is damaged: its scores are not those of its images; build the index again")
         return np.asarray(found["place"], np.int32)
 
-    def codes(self, label: int) -> NDArray[np.uint8]:
-        """Return the codes of a label (N,)."""
-        if label in self._codes:
-            self._codes.move_to_end(label)
-            return self._codes[label]
+    def _read_codes(self, label: int) -> NDArray[np.uint8]:
         codes_N = np.asarray(self._select(f"SELECT s{label} AS code FROM scores", [])["code"], np.uint8)
         if len(codes_N) != self._images:
             raise IntegrityError("the index is damaged: it lacks scores; build the index again")
-        while self._codes and (len(self._codes) + 1) * self._images > MAX_BYTES:
-            self._codes.popitem(last=False)
-        self._codes[label] = codes_N
         return codes_N
 
     def mask(self, node: MetadataFilter) -> NDArray[np.bool_]:
