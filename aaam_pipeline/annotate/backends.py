@@ -57,7 +57,11 @@ def create(name: BackendName, folder: Path, device: str, notify: Notify = lambda
     log.info("backend %r on %r: %s %s from %s", name, device, chosen.runtime, chosen.precision, chosen.folder)
     if chosen.runtime == "openvino":
         return _load_openvino(chosen.folder, chosen.info)
-    return _load_torch(chosen, device, notify)
+    from aaam_pipeline.models import bundle
+    from aaam_pipeline.models.inference.torch_backend import InferenceModule, TorchBackend
+
+    loaded = bundle.load(chosen.folder, bundle.choose_device(device))
+    return TorchBackend(InferenceModule(loaded.network, loaded.info.preprocess), chosen.info, chosen.precision, notify)
 
 
 def model_info(name: BackendName, folder: Path, device: str) -> BundleInfo:
@@ -73,14 +77,6 @@ def model_info(name: BackendName, folder: Path, device: str) -> BundleInfo:
     if chosen.on_gpu and chosen.on_gpu.info.model_id != chosen.info.model_id and has_gpu():
         return chosen.on_gpu.info
     return chosen.info
-
-
-def _load_torch(chosen: Choice, device: str, notify: Notify) -> Backend:
-    from aaam_pipeline.models import bundle
-    from aaam_pipeline.models.inference.torch_backend import InferenceModule, TorchBackend
-
-    loaded = bundle.load(chosen.folder, bundle.choose_device(device))
-    return TorchBackend(InferenceModule(loaded.network, loaded.info.preprocess), chosen.info, chosen.precision, notify)
 
 
 def _load_openvino(folder: Path, info: BundleInfo) -> Backend:

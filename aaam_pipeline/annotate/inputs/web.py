@@ -4,6 +4,7 @@ import io
 import re
 import time
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from aaam_pipeline.annotate.inputs.base import LARGEST, reason, to_microseconds
@@ -46,19 +47,15 @@ def download(
     Raises:
         ImageError: the server refuses or cannot be reached, the content is cut off or larger than `largest`.
     """
-
-    def attempt() -> RemoteFacts:
-        into.seek(0)
-        into.truncate()
-        return _request(url, into, start, end, largest)
-
     try:
-        return http.with_retries(attempt)
+        return http.with_retries(partial(_request, url, into, start, end, largest))
     except http.TransientError as error:
         raise ImageError("unreadable", reason(error)) from None
 
 
 def _request(url: str, into: BinaryIO, start: int | None, end: int | None, largest: int | None) -> RemoteFacts:
+    into.seek(0)
+    into.truncate()
     headers = {} if start is None else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
     try:
         with http.request(url, headers) as response:
