@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from aaam_pipeline import __version__
-from aaam_pipeline.cli import annotate, doctor, figures, index, model, report, search, settings
+from aaam_pipeline.cli import annotate, doctor, index, model, paper, search, settings
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.logging import LOG_FILE, VERBOSE
 
@@ -140,13 +140,13 @@ app.command("search", cls=QueryCommand)(search.search)
 app.command("similar")(search.similar)
 app.command("dedup")(search.dedup)
 app.command("labels")(search.labels)
-app.command("report")(report.report)
+app.command("report")(paper.report)
 app.command("doctor")(doctor.doctor)
 app.command("config")(settings.config)
-app.add_typer(figures.app, name="figures")
+app.add_typer(paper.app, name="figures")
 app.add_typer(model.app, name="model")
 
 # every command takes the options of the program, too
-for command in [*app.registered_commands, *figures.app.registered_commands, *model.app.registered_commands]:
+for command in [*app.registered_commands, *paper.app.registered_commands, *model.app.registered_commands]:
     if command.cls is not QueryCommand:
         command.cls = BaseCommand

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,6 +192,12 @@ def near(file: Path) -> Path:
         return file.relative_to(Path.cwd())
     except ValueError:
         return file
+
+
+def print_paths(files: Iterable[Path]) -> None:
+    """Print where files are that were written, a line each."""
+    for file in files:
+        print(near(file))
 
 
 def _near(hit: "Hit") -> str:

@@ -5,6 +5,9 @@ Shapes: B vectors of a batch, N images, D embedding, Q queries, K found.
 Up to `FLAT_IMAGES` a flat index in half precision: exact, nothing to train, and 5 ms a search. Above that an IVF index,
 which compares only the lists whose centres are nearest, as many as a recall of `TARGET_RECALL` needs: in half precision
 if that fits into the memory allowed, else with 8 bits a number.
+
+Recall is recall@10 of images of the index: a query is an image's own vector, and the image itself does not count. What
+is found counts if it is as near as the tenth nearest, so that equal photographs are worth the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.index import recall
 from aaam_pipeline.index.manifest import VectorsInfo
 from aaam_pipeline.index.vectors import Vectors, to_gpus, unit
 
@@ -31,6 +33,9 @@ MAX_LISTS = 8192
 # vectors that k-means sees for each list; FAISS warns below 39
 SAMPLED = 40
 BLOCK = 65536
+NEIGHBOURS, QUERIES = 10, 200
+# sums of the same products in another order differ by less
+ROUNDING = 1e-5
 
 
 class VectorsBuilder(Protocol):
@@ -156,15 +161,15 @@ class _IvfBuilder:
 
     def _tuned(self, index: Any) -> VectorsInfo:
         """Find how many lists have to be compared, on half of the queries; measure the recall on the other half."""
-        ids = recall.sample(self._count)
+        ids = sample_queries(self._count)
         queries_QD = np.asarray(self._vectors_ND[ids], np.float32)
-        tenth_Q = recall.tenth_nearest(queries_QD, self._blocks())
+        tenth_Q = tenth_nearest(queries_QD, self._blocks())
 
         def measured(rows: slice, probes: int) -> float:
             found_QK = _search(index, queries_QD[rows], probes)[1]
             cosines_QK = np.einsum("qkd,qd->qk", np.asarray(self._vectors_ND[found_QK], np.float32), queries_QD[rows])
             # -1 is no image: the lists compared held fewer
-            return recall.recall(np.where(found_QK < 0, -np.inf, cosines_QK), tenth_Q[rows])
+            return recall_at_10(np.where(found_QK < 0, -np.inf, cosines_QK), tenth_Q[rows])
 
         half = len(ids) // 2
         tune, test = slice(half), slice(half, None)
@@ -224,16 +229,37 @@ class _IvfUpdater:
     def _tuned(self) -> VectorsInfo:
         """Measure against a search of all lists; what the codec loses is known since the lists were chosen."""
         self._index.make_direct_map()
-        queries_QD = self._index.reconstruct_batch(recall.sample(self._count))
+        queries_QD = self._index.reconstruct_batch(sample_queries(self._count))
         self._index.set_direct_map_type(faiss.DirectMap.NoMap)
         tenth_Q = _search(self._index, queries_QD, self._info.lists)[0][:, -1]
 
         def measured(probes: int) -> float:
-            found = recall.recall(_search(self._index, queries_QD, probes)[0], tenth_Q)
+            found = recall_at_10(_search(self._index, queries_QD, probes)[0], tenth_Q)
             return found * self._info.codec_recall
 
         probes = _fewest(lambda probes: measured(probes) >= MIN_RECALL, self._info.lists, self._info.probes)
         return msgspec.structs.replace(self._info, probes=probes, recall=measured(probes))
+
+
+def sample_queries(count: int) -> NDArray[np.int64]:
+    """Return the ids of the images that are asked about, in random order."""
+    return np.random.default_rng(0).choice(count, min(QUERIES, count), replace=False)
+
+
+def tenth_nearest(queries_QD: NDArray[np.float32], blocks: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return for each query the cosine of its tenth nearest image besides itself (Q,), by comparing with all (B, D)."""
+    best_QK = np.full((len(queries_QD), NEIGHBOURS + 1), -np.inf, np.float32)
+    for block_BD in blocks:
+        both = np.concatenate([best_QK, queries_QD @ block_BD.T], axis=1)
+        best_QK = np.partition(both, -NEIGHBOURS - 1, axis=1)[:, -NEIGHBOURS - 1 :]
+    tenth_Q: NDArray[np.float32] = best_QK.min(axis=1)
+    return tenth_Q
+
+
+def recall_at_10(cosines_QK: NDArray[np.floating], tenth_Q: NDArray[np.floating]) -> float:
+    """Return the share of ten neighbours that was found; of the 11 images with these cosines one is the query."""
+    found_Q = (cosines_QK >= tenth_Q[:, None] - ROUNDING).sum(axis=1) - 1
+    return float((found_Q.clip(0, NEIGHBOURS) / NEIGHBOURS).mean())
 
 
 def _empty(quantizer: Any, lists: int, codec: str) -> Any:
@@ -256,7 +282,7 @@ def _fill(index: Any, blocks_BD: Iterable[NDArray[np.float32]], first: int) -> N
 def _search(index: Any, queries_QD: NDArray[np.float32], probes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return cosines and ids (Q, K) of the nearest of the images compared, and of the query itself."""
     parameters = faiss.SearchParametersIVF(nprobe=probes)
-    cosines_QK, ids_QK = index.search(queries_QD, recall.NEIGHBOURS + 1, params=parameters)
+    cosines_QK, ids_QK = index.search(queries_QD, NEIGHBOURS + 1, params=parameters)
     return cosines_QK, ids_QK
 
 

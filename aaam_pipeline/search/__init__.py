@@ -6,8 +6,8 @@ with search.open("index") as index:
     table = search.to_arrow(hits)
 """
 
-from aaam_pipeline.search.engine import Index, Photo, open
+from aaam_pipeline.search.engine import Index, open
 from aaam_pipeline.search.hits import Explanation, Hit, Term, to_arrow
-from aaam_pipeline.search.similar import Embed
+from aaam_pipeline.search.similar import Embed, Photo
 
 __all__ = ["Embed", "Explanation", "Hit", "Index", "Photo", "Term", "open", "to_arrow"]

@@ -9,10 +9,8 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.formats import ranking
@@ -23,11 +21,9 @@ from aaam_pipeline.search.hits import Explanation, Hit, Term
 from aaam_pipeline.search.query import Node
 from aaam_pipeline.search.ranker import RankedImage, ScoreColumns
 from aaam_pipeline.search.reader import IndexReader
-from aaam_pipeline.search.similar import Embed, id_and_vector
+from aaam_pipeline.search.similar import Embed, Photo, id_and_vector
 from aaam_pipeline.search.thesaurus import LabelResolver, Thesaurus
 
-Photo = str | os.PathLike[str] | NDArray[Any]
-"""A photograph by its path or URL, or an embedding (D,)."""
 SHORT_LIST = 100
 """Hits whose metadata is selected by a list of ids in the statement."""
 

@@ -31,13 +31,13 @@ DEPTH = 1000
 
 Rank = Callable[[int, Sequence[int] | None], list[RankedImage]]
 """Returns the best images of a query, at most so many, of all or of those with the ids given."""
+Photo = str | os.PathLike[str] | NDArray[Any]
+"""A photograph by its path or URL, or an embedding (D,)."""
 Embed = Callable[[Path], tuple[str, NDArray[np.float32]]]
 """Turns a photograph into (model id, embedding (D,)): serves photographs that an index does not hold."""
 
 
-def id_and_vector(
-    photo: "str | os.PathLike[str] | NDArray[Any]", index: IndexReader, embed: Embed | None
-) -> tuple[int | None, NDArray[np.floating]]:
+def id_and_vector(photo: Photo, index: IndexReader, embed: Embed | None) -> tuple[int | None, NDArray[np.floating]]:
     """Return a photograph's id, None where the index does not hold it, and its vector (D,).
 
     Raises:

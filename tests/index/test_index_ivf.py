@@ -16,7 +16,7 @@ import aaam_pipeline.search as search
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.index import recall, vector_builders, vectors
+from aaam_pipeline.index import vector_builders, vectors
 from aaam_pipeline.index.build import build
 from aaam_pipeline.index.vector_builders import VectorsInfo, updatable
 from aaam_pipeline.index.verify import verify
@@ -189,17 +189,17 @@ def test_8_bits_that_lose_too_much_are_refused(tmp_path: Path) -> None:
 def test_recall_against_counting() -> None:
     chance = np.random.default_rng(0)
     rows_ND = vectors.unit(chance.normal(size=(300, DIM)))
-    ids = recall.sample(300)
+    ids = vector_builders.sample_queries(300)
     queries_QD = rows_ND[ids]
-    tenth_Q = recall.tenth_nearest(queries_QD, np.array_split(rows_ND, 7))
+    tenth_Q = vector_builders.tenth_nearest(queries_QD, np.array_split(rows_ND, 7))
     cosines_QN = queries_QD @ rows_ND.T
     for row, id in enumerate(ids):
         assert tenth_Q[row] == pytest.approx(np.sort(np.delete(cosines_QN[row], id))[-10], abs=1e-6)
-    nearest_QK = -np.sort(-cosines_QN, axis=1)[:, : recall.NEIGHBOURS + 1]
-    assert recall.recall(nearest_QK, tenth_Q) == 1
+    nearest_QK = -np.sort(-cosines_QN, axis=1)[:, : vector_builders.NEIGHBOURS + 1]
+    assert vector_builders.recall_at_10(nearest_QK, tenth_Q) == 1
     # the query itself, six of ten, and four that are further away
-    assert recall.recall(np.where(np.arange(11) > 6, -1, nearest_QK), tenth_Q) == pytest.approx(0.6)
-    assert recall.recall(np.full((len(ids), 11), -np.inf), tenth_Q) == 0
+    assert vector_builders.recall_at_10(np.where(np.arange(11) > 6, -1, nearest_QK), tenth_Q) == pytest.approx(0.6)
+    assert vector_builders.recall_at_10(np.full((len(ids), 11), -np.inf), tenth_Q) == 0
 
 
 def test_a_build_is_the_same_each_time(built: dict[str, Path], tmp_path: Path) -> None:

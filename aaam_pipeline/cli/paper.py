@@ -1,4 +1,4 @@
-"""`aaam-pipe figures`: the paper's figures as PNG and SVG."""
+"""`aaam-pipe figures` and `report`: the paper's figures as PNG and SVG, and its tables as Markdown and HTML."""
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aaam_pipeline.cli import defaults
+from aaam_pipeline.cli.render import print_paths
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def paths(
         named, missing = build.find_recordings(HERE.recordings(_named(dataset)))
         for name, file in () if quiet else missing.items():
             typer.echo(f"{name} is left out: no {file}", err=True)
-    _show(build.draw_paths(named, request, irrelevant))
+    print_paths(build.draw_paths(named, request, irrelevant))
 
 
 @app.command("bars")
@@ -108,7 +110,7 @@ def bars(
 
     files = {name: Path(file) for name, file in _pairs(methods).items()}
     request = _request("score_bars", dataset, images, count, out, format, prepared)
-    _show(build.draw_bars(files or _compared(HERE.scores, dataset), request))
+    print_paths(build.draw_bars(files or _compared(HERE.scores, dataset), request))
 
 
 @app.command("maps")
@@ -140,7 +142,50 @@ def maps(
 
     folders = {name: Path(folder) for name, folder in _pairs(models).items()}
     request = _request("activation_maps", dataset, images, count, out, format, prepared)
-    _show(build.draw_maps(folders or _compared(HERE.bundle, dataset), request, labels, device))
+    print_paths(build.draw_maps(folders or _compared(HERE.bundle, dataset), request, labels, device))
+
+
+def report(
+    datasets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="DATASET", help="Data sets to report on. Default: all that have scores."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to: OUT/DATASET/report.md and OUT/report.html.")
+    ] = HERE.reports_root,
+    html: Annotated[Path | None, typer.Option(help="The HTML page. Default: OUT/report.html.")] = None,
+    scores: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of scores: SCORES/DATASET/METHOD.parquet and SCORES/DATASET/compare/METHOD.parquet. Every "
+            "method there is reported on, yours too."
+        ),
+    ] = HERE.scores_root,
+    prepared: Annotated[
+        Path, typer.Option(help="Folder of prepared data sets, for what the pictures are like: PREPARED/DATASET.")
+    ] = HERE.prepared_root,
+    ablations: Annotated[
+        Path, typer.Option(help="Folder of the ablation's metrics: ABLATIONS/DATASET/ablation.csv.")
+    ] = HERE.reports_root,
+    params: Annotated[Path, typer.Option(help="The parameters of the training.")] = HERE.params,
+    method: Annotated[
+        str | None, typer.Option(help="The method whose labels and queries are shown. Default: hard, or the last one.")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The method it is compared with. Default: bce, or the first one.")
+    ] = None,
+) -> None:
+    """Report on scores: the paper's tables with ours beside them, labels, calibration, co-occurrence, queries.
+
+    One page of HTML about all data sets, that needs no other file, and Markdown for each. The paths are printed.
+    """
+    from aaam_pipeline.evaluation import inputs
+    from aaam_pipeline.evaluation import report as reports
+
+    sources = inputs.Sources(scores, prepared, ablations, ParamsFile.read(params) if params.is_file() else None)
+    names = list(dict.fromkeys(datasets or inputs.datasets(sources)))
+    found = [inputs.read(name, sources, baseline, method) for name in names]
+    print_paths(reports.write(found, out, html or out / "report.html"))
 
 
 def _pairs(words: Sequence[str] | None) -> dict[str, str]:
@@ -193,10 +238,3 @@ def _request(
         count,
         list(dict.fromkeys(formats)),
     )
-
-
-def _show(files: Sequence[Path]) -> None:
-    from aaam_pipeline.cli.render import near
-
-    for file in files:
-        print(near(file))
