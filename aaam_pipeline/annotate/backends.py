@@ -7,25 +7,32 @@ are used only where someone asked for them, by exporting the model or by naming 
 `auto` takes torch on a GPU where there is one; else OpenVINO where it is installed, with the fastest export of the very
 same weights that lies beside the bundle (int8, bf16, fp32) or else the bundle itself in fp32; else torch.
 
-Neither torch nor OpenVINO is imported before a backend is made of it.
+Neither torch nor OpenVINO is imported before a backend is made of it. Shapes: D embedding.
 """
 
 import ctypes
 import logging
 import os
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline.annotate import inputs
 from aaam_pipeline.annotate.options import BackendName
-from aaam_pipeline.core.errors import DeviceError, UsageError
+from aaam_pipeline.annotate.reader import read
+from aaam_pipeline.core.artifacts import path_text
+from aaam_pipeline.core.errors import DeviceError, ImageError, UsageError
 from aaam_pipeline.models.export import manifest
 from aaam_pipeline.models.inference import Backend, ModelOutput, Notify, Precision, installed, need
 from aaam_pipeline.models.info import BundleInfo, read_info
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Backend", "BackendName", "ModelOutput", "create", "model_info"]
+__all__ = ["Backend", "BackendName", "Embedder", "ModelOutput", "create", "model_info"]
 
 
 class Choice(NamedTuple):
@@ -77,6 +84,38 @@ def model_info(name: BackendName, folder: Path, device: str) -> BundleInfo:
     if chosen.on_gpu and chosen.on_gpu.info.model_id != chosen.info.model_id and has_gpu():
         return chosen.on_gpu.info
     return chosen.info
+
+
+class Embedder:
+    """Embeds single photographs with the model of an index; it is loaded for the first of them."""
+
+    def __init__(self, model: Path, device: str, model_id: str | None = None) -> None:
+        """`model_id`: the id that is wanted, where the model can be run with more than one (`...-int8`)."""
+        self._model, self._device, self._model_id = model, device, model_id
+
+    def __call__(self, photo: Path) -> tuple[str, NDArray[np.float32]]:
+        """Return the model's id and the embedding (D,) of a photograph.
+
+        Raises:
+            UsageError: the photograph cannot be read.
+        """
+        photo = photo.absolute()
+        image = read(inputs.local_item(photo, photo.parent), self._backend.info.preprocess.size)
+        if isinstance(image.picture, ImageError):
+            raise UsageError(f"{path_text(photo)}: {image.picture}")
+        predicted = self._backend.start(image.picture.pixels_SS3[None])()
+        return self._backend.info.model_id, predicted.embedding_BD[0]
+
+    @cached_property
+    def _backend(self) -> Backend:
+        # torch first: for one image, converting a bundle for OpenVINO takes longer than it saves
+        names: tuple[BackendName, ...] = ("torch", "auto", "torch-bf16")
+        if manifest.is_export(self._model):
+            names = ("auto",)
+        for name in names:
+            if model_info(name, self._model, self._device).model_id == self._model_id:
+                return create(name, self._model, self._device)
+        return create(names[0], self._model, self._device)
 
 
 def _load_openvino(folder: Path, info: BundleInfo) -> Backend:

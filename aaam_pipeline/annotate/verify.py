@@ -101,10 +101,6 @@ def _manifest_problems(folder: Path, manifest: AnnotationsManifest) -> Iterator[
         yield f"manifest.json: the calibration is not of {len(manifest.vocabulary)} labels"
     if manifest.settings_hash != fingerprint([SCHEMA_VERSION, manifest.model_id, manifest.settings]):
         yield "manifest.json: the model or the settings were changed"
-    yield from _missing_and_foreign(folder, manifest)
-
-
-def _missing_and_foreign(folder: Path, manifest: AnnotationsManifest) -> Iterator[str]:
     there = {path.name for path in folder.iterdir()}
     expected = {"manifest.json"}
     # a manifest that was tampered with may say anything

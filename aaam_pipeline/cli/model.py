@@ -10,8 +10,8 @@ from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
+    from aaam_pipeline.models.export.convert import LabelledImages
     from aaam_pipeline.models.export.manifest import ExportInfo
-    from aaam_pipeline.models.export.publish import LabelledImages
     from aaam_pipeline.models.info import BundleInfo
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -62,7 +62,7 @@ def export(
     target = out or export_dir(bundle, format, precision)
     from aaam_pipeline.cli import render
     from aaam_pipeline.datasets.prepared import read_split
-    from aaam_pipeline.models.export.publish import ExportRequest, export_bundle
+    from aaam_pipeline.models.export.convert import ExportRequest, export_bundle
 
     prepared = data or HERE.prepared(info.dataset)
     labelled, training_NSS3 = None, None
@@ -84,7 +84,7 @@ def _labelled_images(prepared: Path, info: "BundleInfo", split: str) -> "Labelle
     """
     from aaam_pipeline import metrics
     from aaam_pipeline.datasets.prepared import read_labels, read_split
-    from aaam_pipeline.models.export.publish import LabelledImages
+    from aaam_pipeline.models.export.convert import LabelledImages
 
     if read_labels(prepared) != info.vocabulary:
         raise UsageError(f"{prepared} has other labels than the model; name the data set it was trained on with --data")

@@ -180,7 +180,7 @@ def _embedder(named: Path | None, device: str, index: "IndexManifest") -> "Embed
                 f"a photograph is not in the index and needs its model, which is not at {model} any more: name it "
                 "with --model"
             )
-        from aaam_pipeline.annotate.embedding import Embedder
+        from aaam_pipeline.annotate.backends import Embedder
 
         return Embedder(model, device, index.model_id)
 

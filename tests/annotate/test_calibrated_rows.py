@@ -13,7 +13,7 @@ from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats.calibration import Calibration, calibrate
 from aaam_pipeline.formats.columns import to_matrix
-from aaam_pipeline.models.export.publish import ExportRequest, export_bundle
+from aaam_pipeline.models.export.convert import ExportRequest, export_bundle
 
 LINE = Calibration([0.5, 2.0, 1.0, 0.8, 3.0], [1.0, -1.0, 0.0, -2.0, 0.5])
 THRESHOLD = 0.6

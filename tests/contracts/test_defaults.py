@@ -11,7 +11,7 @@ import typer
 
 from aaam_pipeline import search
 from aaam_pipeline.annotate import options, runner
-from aaam_pipeline.annotate.embedding import Embedder
+from aaam_pipeline.annotate.backends import Embedder
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.cli import settings
 from aaam_pipeline.cli.app import app
@@ -19,7 +19,7 @@ from aaam_pipeline.evaluation.inputs import Sources, read
 from aaam_pipeline.figures import build as figures
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import choose_device
-from aaam_pipeline.models.export.publish import ExportRequest, LabelledImages
+from aaam_pipeline.models.export.convert import ExportRequest, LabelledImages
 from aaam_pipeline.search.duplicates import near_duplicates
 
 # what does the work of a command, and how many of its options have a default there

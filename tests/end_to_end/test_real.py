@@ -11,7 +11,7 @@ import yaml
 
 import aaam_pipeline.search as search
 from aaam_pipeline import metrics
-from aaam_pipeline.annotate import embedding, inputs, runner
+from aaam_pipeline.annotate import backends, inputs, runner
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
@@ -151,7 +151,7 @@ def test_a_query_of_two_labels_finds_photographs(found: Path) -> None:
 
 
 def test_similar_photographs_are_found_by_photograph(found: Path, shared: Path) -> None:
-    with search.open(found / "index", embedding.Embedder(found / "models" / "hard", "cpu")) as index:
+    with search.open(found / "index", backends.Embedder(found / "models" / "hard", "cpu")) as index:
         one = index.query("water", top=1)[0].file
         likes = index.similar(one, top=5)
         assert len({hit.file for hit in likes} - {one}) == 5

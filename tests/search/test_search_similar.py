@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from search.toy_index import DIM, EMBEDDING_ND, IMAGES, ids_of
 
 import aaam_pipeline.search as search
-from aaam_pipeline.annotate import embedding, inputs, runner
+from aaam_pipeline.annotate import backends, inputs, runner
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
@@ -78,7 +78,7 @@ def test_a_photograph_embedded_by_the_model_itself_is_most_like_itself(
 ) -> None:
     copy = tmp_path / "copy.jpg"
     shutil.copy(photos / "001.jpg", copy)
-    with search.open(indexed, embedding.Embedder(tiny_bundle, "cpu")) as index:
+    with search.open(indexed, backends.Embedder(tiny_bundle, "cpu")) as index:
         hits = index.similar(copy, top=3)
         assert hits[0].path == "001.jpg"
         assert hits[0].score == pytest.approx(1, abs=0.01)
