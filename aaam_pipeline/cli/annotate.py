@@ -39,10 +39,7 @@ Exclude = Annotated[
 Column = Annotated[
     str | None, Option(help="Column of a CSV or Parquet list that holds the paths. Default: path, file, url, ...")
 ]
-IfExisting = Annotated[
-    OnExisting,
-    Option(help="If --out exists: resume and update it, replace it, or stop."),
-]
+IfExisting = Annotated[OnExisting, Option(help="If --out exists: resume and update it, replace it, or stop.")]
 RetryFailed = Annotated[bool, Option("--retry-failed", help="Try images again that failed before.")]
 Forget = Annotated[bool, Option("--forget", help="Drop the rows of folders that are no longer among the inputs.")]
 MaxFailureRate = Annotated[float, Option(min=0, max=1, help="Exit with 3 when a larger share of the images failed.")]

@@ -77,8 +77,7 @@ def root(
         ),
     ] = 0,
     log_file: Annotated[
-        Path | None,
-        typer.Option(help="Append a log with all details to this file.", envvar=LOG_FILE, callback=_export),
+        Path | None, typer.Option(help="Append a log with all details to this file.", envvar=LOG_FILE, callback=_export)
     ] = None,
     no_config: Annotated[
         bool,

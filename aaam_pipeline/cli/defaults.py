@@ -54,8 +54,7 @@ Index = Annotated[
 ]
 WORDS = "AAAM_WORDS"
 Words = Annotated[
-    Path | None,
-    typer.Option(help="Words file: synonyms and parents, instead of the shipped ones.", envvar=WORDS),
+    Path | None, typer.Option(help="Words file: synonyms and parents, instead of the shipped ones.", envvar=WORDS)
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress and no remarks on stderr.", envvar="AAAM_QUIET")

@@ -31,8 +31,7 @@ class FigureFormat(StrEnum):
 
 
 Dataset = Annotated[
-    str | None,
-    typer.Option(help="Data set: the inputs, the pictures and the path of the figure follow from its name."),
+    str | None, typer.Option(help="Data set: the inputs, the pictures and the path of the figure follow from its name.")
 ]
 Out = Annotated[
     Path | None,
@@ -52,8 +51,7 @@ Formats = Annotated[
 ]
 ALL_FORMATS = list(FigureFormat)
 Prepared = Annotated[
-    Path | None,
-    typer.Option(help="Prepared data set whose test pictures are shown. Default: data/prepared/DATASET."),
+    Path | None, typer.Option(help="Prepared data set whose test pictures are shown. Default: data/prepared/DATASET.")
 ]
 
 

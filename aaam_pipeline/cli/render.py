@@ -138,10 +138,9 @@ def groups(found: "Sequence[DuplicateGroup]", *, as_json: bool) -> None:
     """Print groups of near-duplicates."""
     if as_json:
         for group in found:
-            pairs = zip(group.hits, group.identical, strict=True)
             images = [
                 {"path": hit.path, "root": hit.root, "score": hit.score, "identical": identical}
-                for hit, identical in pairs
+                for hit, identical in zip(group.hits, group.identical, strict=True)
             ]
             json_line({"images": images})
         return

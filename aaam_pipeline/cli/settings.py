@@ -200,23 +200,16 @@ def config(
     chosen = {name: each for name, each in known.items() if wanted in (name, name.split(" ")[0], "")}
     if not chosen:
         raise UsageError(f"there is no command {wanted!r}; there are {', '.join(filter(None, known))}")
-    rows = [
-        (name, key, value, source)
-        for name, each in chosen.items()
-        for key, value, source in _values(name, each, program, found)
-    ]
+    rows = [row for name, each in chosen.items() for row in _values(name, each, program, found)]
     if as_json:
-        for name, key, value, source in rows:
-            render.json_line({"command": name, "option": key, "value": value, "source": source})
+        for row in rows:
+            render.json_line(row)
     else:
-        render.rows(
-            ["command", "option", "value", "from"],
-            [[name, key, _text(value), source] for name, key, value, source in rows],
-        )
+        render.rows(["command", "option", "value", "from"], [[*map(_text, row.values())] for row in rows])
 
 
-def _values(name: str, command: Any, program: Any, found: Settings) -> Iterator[tuple[str, Any, str]]:
-    """Yield the key, value and source of each option, as a command line without options would have them."""
+def _values(name: str, command: Any, program: Any, found: Settings) -> Iterator[dict[str, Any]]:
+    """Yield what is shown of each option of a command, as a command line without options would have it."""
     context = program
     for inner in name.split():
         context = context.command.commands[inner].make_context(inner, [], parent=context, resilient_parsing=True)
@@ -226,7 +219,8 @@ def _values(name: str, command: Any, program: Any, found: Settings) -> Iterator[
         source = source if name else context.get_parameter_source(option.name)
         setting = found.values.get((name, option.name))
         origins = {"ENVIRONMENT": option.envvar, "DEFAULT_MAP": setting and str(setting.file), "DEFAULT": "default"}
-        yield key, value, origins.get(source.name) or "command line"
+        origin = origins.get(source.name) or "command line"
+        yield {"command": name, "option": key, "value": value, "source": origin}
 
 
 def _text(value: Any) -> str:

@@ -51,13 +51,18 @@ def id_and_vector(photo: Photo, index: IndexReader, embed: Embed | None) -> tupl
             raise UsageError("a vector must hold finite numbers")
         return None, photo
     location = os.fspath(photo)
-    id = _id_of_url(location, index) if "://" in location else _id_of_file(Path(location), index)
+    id = _id_of(location, index)
     return id, _embedding(location, index, embed) if id is None else index.vectors.get(id)
 
 
-def _id_of_file(photo: Path, index: IndexReader) -> int | None:
-    roots = [root for (root,) in index.select("SELECT DISTINCT root FROM images") if "://" not in root]
-    named = _id_below(path_text(absolute(photo)), {root: root for root in roots}, index)
+def _id_of(location: str, index: IndexReader) -> int | None:
+    """Return the id of the image with a path or URL; None where the index does not hold it."""
+    is_url, found = "://" in location, index.select("SELECT DISTINCT root FROM images")
+    roots = {root: root for (root,) in found if ("://" in root) == is_url}
+    if is_url:
+        return _id_below(location, roots, index)
+    photo = Path(location)
+    named = _id_below(path_text(absolute(photo)), roots, index)
     if named is not None or not photo.exists():
         return named
     # links may lead to the photograph, or to the folder that was annotated
@@ -66,7 +71,7 @@ def _id_of_file(photo: Path, index: IndexReader) -> int | None:
 
 
 def _id_below(path: str, folders: dict[str, str], index: IndexReader) -> int | None:
-    """Return the id of the image with an absolute path; `folders`: that of each root."""
+    """Return the id of the image with an absolute path or a URL; `folders`: that of each root."""
     bases = {root: f"{folder.rstrip('/')}/" for root, folder in folders.items()}
     paths = {root: path.removeprefix(base) for root, base in bases.items() if path.startswith(base)}
     if not paths:
@@ -75,11 +80,6 @@ def _id_below(path: str, folders: dict[str, str], index: IndexReader) -> int | N
         "SELECT id FROM images WHERE (root, path) IN (SELECT unnest(?), unnest(?)) ORDER BY id",
         [list(paths), list(paths.values())],
     )
-    return rows[0][0] if rows else None
-
-
-def _id_of_url(url: str, index: IndexReader) -> int | None:
-    rows = index.select("SELECT id FROM images WHERE rtrim(root, '/') || '/' || path = ? ORDER BY id", [url])
     return rows[0][0] if rows else None
 
 
