@@ -10,6 +10,7 @@ from typer import Option
 
 from aaam_pipeline.annotate.options import Assignment, BackendName, EngineName, OnExisting, Options, Selection
 from aaam_pipeline.cli import defaults
+from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.core.project import HERE
 
 Images = Annotated[
@@ -87,7 +88,6 @@ def annotate(
     a stopped run, or updates the annotations: new, changed and deleted images.
     """
     from aaam_pipeline.annotate import inputs, runner
-    from aaam_pipeline.cli.render import reporter
 
     given = context.params
     options = _fill(Options, given)._replace(assignment=_fill(Assignment, given))

@@ -8,6 +8,7 @@ import copy
 import logging
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -132,20 +133,13 @@ def _is_query(word: str, names: set[str]) -> bool:
     return word[:1] == "-" and word[1:2] not in ("", "-") and not option
 
 
-app.command("annotate")(annotate.annotate)
-app.command("verify")(index.verify)
-app.command("index")(index.index)
-app.command("search", cls=QueryCommand)(search.search)
-app.command("similar")(search.similar)
-app.command("dedup")(search.dedup)
-app.command("labels")(search.labels)
-app.command("report")(paper.report)
-app.command("doctor")(doctor.doctor)
-app.command("config")(settings.config)
-app.add_typer(paper.app, name="figures")
-app.add_typer(model.app, name="model")
-
-# every command takes the options of the program, too
-for command in [*app.registered_commands, *paper.app.registered_commands, *model.app.registered_commands]:
-    if command.cls is not QueryCommand:
+COMMANDS: tuple[Callable[..., None], ...] = (
+    annotate.annotate, index.verify, index.index, search.search, search.similar, search.dedup, search.labels,
+    paper.report, doctor.doctor, settings.config
+)  # fmt: skip
+for function in COMMANDS:
+    app.command(cls=QueryCommand if function is search.search else BaseCommand)(function)
+for name, group in {"figures": paper.app, "model": model.app}.items():
+    for command in group.registered_commands:
         command.cls = BaseCommand
+    app.add_typer(group, name=name)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aaam_pipeline.cli import defaults
+from aaam_pipeline.cli.render import json_line, reporter
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
 
@@ -27,7 +28,6 @@ def index(
 ) -> None:
     """Build the index that `search` and `similar` answer from, or bring it up to date."""
     memory = None if max_memory is None else _bytes(max_memory)
-    from aaam_pipeline.cli.render import reporter
     from aaam_pipeline.index.build import build
 
     with reporter(quiet) as report:
@@ -63,7 +63,6 @@ def verify(
 ) -> None:
     """Check annotations or an index: a row for every input, hashes, no duplicates; exit code 4 if damaged."""
     from aaam_pipeline.annotate.verify import verify as verify_annotations
-    from aaam_pipeline.cli.render import json_line, reporter
     from aaam_pipeline.index.verify import is_index
     from aaam_pipeline.index.verify import verify as verify_index
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from aaam_pipeline.cli import defaults
+from aaam_pipeline.cli import defaults, render
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
 
@@ -60,7 +60,6 @@ def export(
 
     info = read_info(bundle)
     target = out or export_dir(bundle, format, precision)
-    from aaam_pipeline.cli import render
     from aaam_pipeline.datasets.prepared import read_split
     from aaam_pipeline.models.export.convert import ExportRequest, export_bundle
 
@@ -101,8 +100,6 @@ def _show(made: "ExportInfo", target: Path, as_json: bool) -> None:
         named = {"folder": str(target), "model_id": made.info.model_id, "precision": made.precision}
         print(msgspec.json.encode(named | facts).decode())
     elif measured:
-        from aaam_pipeline.cli import render
-
         rows = [
             ["torch fp32", f"{100 * measured.map_torch:.2f}", f"{measured.rate_torch:.1f}"],
             [f"{made.runtime} {made.precision}", f"{100 * measured.map_export:.2f}", f"{measured.rate_export:.1f}"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aaam_pipeline.cli import defaults, output, settings
+from aaam_pipeline.cli import defaults, output, render, settings
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
 
@@ -44,7 +44,6 @@ def search(
     """Find images by keywords, best first."""
     out = output.OutputOptions.of(context)
     import aaam_pipeline.search as engine
-    from aaam_pipeline.cli import render
     from aaam_pipeline.search.thesaurus import load
 
     own = load(words) if words else None
@@ -92,14 +91,10 @@ def similar(
     """Find images that look like photographs, most like first."""
     out = output.OutputOptions.of(context)
     import aaam_pipeline.search as engine
-    from aaam_pipeline.cli import render
-    from aaam_pipeline.index import manifest
     from aaam_pipeline.search.thesaurus import load
 
-    folder = defaults.index(index, quiet)
-    read = manifest.read(folder)
-    embed = _embedder(model, device, read)
-    with engine.open(folder, embed, load(words) if words else None) as opened:
+    with engine.open(defaults.index(index, quiet), thesaurus=load(words) if words else None) as opened:
+        opened.embed = _embedder(model, device, opened.manifest)
         asked = None if query is None else opened.parse(query)
         for note in asked.notes if asked else ():
             render.PlainReporter(quiet).info(note)
@@ -129,7 +124,6 @@ def dedup(
     if not 0 < similarity <= 1:
         raise UsageError(f"--similarity must be above 0 and at most 1, not {similarity}")
     import aaam_pipeline.search as engine
-    from aaam_pipeline.cli import render
     from aaam_pipeline.search.duplicates import near_duplicates
 
     with engine.open(defaults.index(index, quiet)) as opened, render.reporter(quiet) as report:
@@ -158,7 +152,6 @@ def labels(
             raise UsageError("--json and --words exclude each other")
         _print_words(settings.current(context).values.get(("search", "words")))
         return
-    from aaam_pipeline.cli import render
     from aaam_pipeline.index import manifest
 
     read = manifest.read(defaults.index(index, quiet))

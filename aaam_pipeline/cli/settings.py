@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from aaam_pipeline.cli import render
 from aaam_pipeline.core.config import ConfigFile, project_file, user_file
 from aaam_pipeline.core.errors import UsageError
 
@@ -191,8 +192,6 @@ def config(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, nothing else on stdout.")] = False,
 ) -> None:
     """Show the value of each option, and where it comes from: environment, project file, user file or default."""
-    from aaam_pipeline.cli import render
-
     found = current(context)
     program = context.find_root()
     wanted = " ".join(command or ())
