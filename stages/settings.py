@@ -20,7 +20,7 @@ def main(params: Path, out: Path) -> None:
     with cli_errors():
         settings = ParamsFile.read(params)
         work = work_folder(out)
-        for name in settings.datasets:
+        for name in dict.fromkeys((*settings.selected, *settings.datasets)):
             content = {
                 "made_from": str(params),
                 "code": registry.code_fingerprint(name),

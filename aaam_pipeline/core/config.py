@@ -73,6 +73,8 @@ def _parse(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(_bytes(path).decode())
+        return tomllib.loads(_bytes(path).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from None
+        # a key and a table of one name
+        hint = "; keys for all commands can be in a table [shared]" if "Cannot overwrite" in str(error) else ""
+        raise UsageError(f"{path} is not valid TOML: {error}{hint}") from None

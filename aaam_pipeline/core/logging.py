@@ -40,7 +40,9 @@ def logging_configured() -> Iterator[None]:
         UsageError: the file cannot be written, or the verbosity is no number.
     """
     logger = logging.getLogger(PACKAGE)
-    handlers, before = _handlers(), logger.level
+    handlers, before, propagate = _handlers(), logger.level, logger.propagate
+    # libraries (OpenVINO is one) give the root logger a handler, which would print every record once more
+    logger.propagate = False
     for handler in handlers:
         logger.addHandler(handler)
     if handlers:
@@ -58,6 +60,7 @@ def logging_configured() -> Iterator[None]:
     finally:
         log.info("ended after %.2f seconds", time.monotonic() - started)
         logger.setLevel(before)
+        logger.propagate = propagate
         for handler in handlers:
             logger.removeHandler(handler)
             # a disk that is full was reported when a record could not be written

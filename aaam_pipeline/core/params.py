@@ -70,6 +70,11 @@ class ParamsFile:
         """Return the names of the data sets that have a block."""
         return tuple(str(name) for name in self._tree if name not in NO_BLOCKS)
 
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """Return the names of the data sets that `dvc repro` works on."""
+        return tuple(map(str, self._tree.get("datasets") or ()))
+
     def section(self, name: str, kind: type[Section]) -> Section:
         """Return the section of a dotted name (`scenes.phases.joint`) as a `kind`.
 
@@ -94,6 +99,8 @@ class ParamsFile:
             ParamsError: there is no such block or preset, or one of them has an unknown section.
         """
         block = self._tree.get(dataset)
+        if dataset in self.datasets and not isinstance(block, Mapping):
+            raise ParamsError(f"{self.path}: {dataset} must hold {', '.join(SECTIONS)}, not {block!r}")
         if dataset in NO_BLOCKS or not isinstance(block, Mapping):
             raise ParamsError(f"{self.path}: no block for the data set {dataset!r}{_closest(dataset, self.datasets)}")
         _check_names(self.path, dataset, block, SECTIONS)
@@ -107,7 +114,7 @@ class ParamsFile:
         if name is None:
             return {}
         presets = self._tree.get("presets") or {}
-        preset = presets.get(name) if isinstance(presets, Mapping) else None
+        preset = presets.get(name) if isinstance(presets, Mapping) and isinstance(name, str) else None
         if not isinstance(preset, Mapping):
             raise ParamsError(f"{self.path}: {where}: no preset {name!r}{_closest(name, presets)}")
         _check_names(self.path, f"presets.{name}", preset, PRESET_SECTIONS)

@@ -33,7 +33,7 @@ def load_plugin(group: str, name: str, what: str, parts: Sequence[str], marks: s
         raise UsageError(f"the name of {said} may have letters, digits and {' '.join(marks)} only")
     try:
         plugin = points[0].load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{said} cannot be imported: {_one_line(error)}") from error
     if missing := [part for part in parts if not callable(getattr(plugin, part, None))]:
         raise UsageError(f"{said} has no {' and no '.join(missing)}: a {what} has {', '.join(parts)}")
@@ -50,7 +50,7 @@ def call_plugin(name: str, function: Callable[..., Any], *arguments: Any, **para
         return function(*arguments, **params)
     except (AaamError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AaamError(f"{name} failed: {_one_line(error)}") from error
 
 
@@ -58,5 +58,5 @@ def _owner(point: EntryPoint) -> str:
     return point.dist.name if point.dist else point.value
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -39,8 +39,10 @@ def download(params: FolderParams, out: Path, report: Reporter) -> None:
         DatasetError: there is no folder or table, a line is wrong, or a picture is not there.
     """
     root = copies.find_root(NAME, params.root, params.table)
-    if root is None or not (root / params.table).is_file():
+    if root is None:
         raise DatasetError(f"{NAME}: set folder.data.root to the folder of your pictures, which holds {params.table}")
+    if not (root / params.table).is_file():
+        raise DatasetError(f"{NAME}: {root} holds no {params.table}; folder.data.table names another one")
     images = {image: root / image for image in _read_table(root / params.table)}
     missing = [image for image, path in images.items() if not path.is_file()]
     if missing or not images:
@@ -74,8 +76,12 @@ def _read_table(path: Path) -> dict[str, tuple[str, ...]]:
                 if not image or image in labels:
                     fault = f"{image} is listed twice" if image else "it has no path"
                     raise DatasetError(f"{path}, line {lines.line_num}: {fault}")
+                if not words and ";" in image:
+                    raise DatasetError(f"{path}, line {lines.line_num}: separate cells by commas, not by semicolons")
                 if lines.line_num > 1 or image.lower() != "path":
                     labels[image] = tuple(dict.fromkeys(filter(None, words)))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DatasetError(f"{path}, after line {lines.line_num}: no CSV in UTF-8: {error}") from None
+        except UnicodeDecodeError as error:
+            raise DatasetError(f"{path} is not text in UTF-8: {error}; save it as CSV UTF-8") from None
+        except csv.Error as error:
+            raise DatasetError(f"{path}, after line {lines.line_num}: no CSV: {error}") from None
     return labels

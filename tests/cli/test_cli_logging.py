@@ -1,5 +1,6 @@
 """What `-v` and `--log-file` show, and that nothing is logged without them."""
 
+import io
 import logging
 import os
 import re
@@ -107,6 +108,18 @@ def test_no_logging_is_left_behind(indexed: Path, invoke: Invoke, tmp_path: Path
     assert {"AAAM_VERBOSE", "AAAM_LOG_FILE"}.isdisjoint(os.environ)
     assert [type(each) for each in package.handlers] == [logging.NullHandler]
     assert package.level == logging.NOTSET
+
+
+def test_a_library_that_configures_the_root_logger_repeats_nothing(indexed: Path, invoke: Invoke) -> None:
+    handler = logging.StreamHandler(stream := io.StringIO())
+    logging.getLogger().addHandler(handler)
+    try:
+        result = invoke("-vv", "search", "nosuchword", "--index", indexed)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert result.exit_code == 2
+    assert stream.getvalue() == ""
+    assert logging.getLogger("aaam_pipeline").propagate
 
 
 def test_names_of_files_forge_no_lines_and_passwords_stay_out(

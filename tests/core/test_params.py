@@ -171,6 +171,10 @@ def test_a_misspelt_data_set_is_suggested(tmp_path: Path) -> None:
     assert "did you mean 'scenes'" in text
 
 
+def test_a_block_that_holds_no_sections_is_said(tmp_path: Path) -> None:
+    assert "scenes must hold base, preset" in complaint(lambda: load(written(tmp_path, {"scenes": 3}), "scenes.k", int))
+
+
 def test_of_an_unknown_data_set_those_that_are_known_are_told(tmp_path: Path) -> None:
     tree = {"datasets": ["toy"], "presets": {}, "toy": block(), "scenes": block()}
     text = complaint(lambda: load(written(tmp_path, tree), "nope.k", int))
@@ -255,6 +259,7 @@ def test_what_the_stage_settings_wrote_reads_the_same_and_names_the_file_to_chan
         ("paper", {"phases": {"bced": {}}}, "presets.paper.phases.bced"),
         ("paper", {"phases": {"bce": {"epoch": 1}}}, "epoch"),
         (3, {}, "no preset 3"),
+        (["paper"], {}, "no preset ['paper']"),
     ],
 )
 def test_an_unfit_preset_is_named(name: object, preset: object, words: str, tmp_path: Path) -> None:

@@ -47,9 +47,10 @@ def test_the_table_says_labels_and_the_seed_draws_the_splits(root: Path) -> None
         ("ä b/1.png,a\nä b/1.png,b", r"labels\.csv, line 2: ä b/1\.png is listed twice"),
         ("ä b/1.png,a\n ,b", r"labels\.csv, line 2: it has no path"),
         ("ä b/1.png,a\nä b/77.png,b", r"labels\.csv: 1 files are not in .*, the first: ä b/77\.png"),
-        ('ä b/1.png,"a', r"labels\.csv, after line 1: no CSV in UTF-8"),
-        ("ä b/1.png,\udce4", r"labels\.csv, after line 0: no CSV in UTF-8"),
+        ('ä b/1.png,"a', r"labels\.csv, after line 1: no CSV"),
+        ("ä b/1.png,\udce4", r"labels\.csv is not text in UTF-8"),
         ("ä b/1.png,a\nä b/2.png,a", "leaves none to train on"),
+        ("path;labels\nä b/1.png;a", r"labels\.csv, line 1: separate cells by commas"),
         ("path,labels", r"labels\.csv: it lists no picture"),
     ],
 )
@@ -60,6 +61,7 @@ def test_a_table_that_is_wrong_is_one_line(table: str, said: str, root: Path) ->
 
 def test_without_a_folder_or_table_it_is_said_what_to_set(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AAAM_DATA_DIR", raising=False)
-    for params in (FolderParams(), FolderParams(str(root), "other.csv")):
-        with pytest.raises(DatasetError, match=r"set folder\.data\.root to the folder .*which holds (labels|other)"):
-            folder.download(params, root, NullReporter())
+    with pytest.raises(DatasetError, match=r"set folder\.data\.root to the folder .*which holds labels"):
+        folder.download(FolderParams(), root, NullReporter())
+    with pytest.raises(DatasetError, match=r"holds no other\.csv; folder\.data\.table names another"):
+        folder.download(FolderParams(str(root), "other.csv"), root, NullReporter())
