@@ -71,3 +71,12 @@ def test_an_interruption_exits_130_and_the_same_command_goes_on(
     ]
     assert not (tmp_path / "annotations").exists()
     assert "resuming" in invoke("annotate", photos, "--model", tiny_bundle).stderr
+
+
+def test_a_limit_of_memory_that_is_no_size_is_a_usage_error(annotated: Path, invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("index", annotated, "--out", tmp_path / "index", "--max-memory", "much")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "error: --max-memory much: this is no size; write 8GB, 500MB or a number of bytes"
+    ]
+    assert not (tmp_path / "index").exists()
