@@ -16,6 +16,8 @@ from aaam_pipeline.annotate.options import Assignment, OnExisting
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.parts import AnnotationsManifest, part_path, stats_path
 
+pytestmark = pytest.mark.slow
+
 TOP = Assignment(top=1)
 
 

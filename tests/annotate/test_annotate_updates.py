@@ -15,6 +15,8 @@ from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -256,7 +258,6 @@ def test_parts_that_do_not_change_are_linked_and_not_copied(folder: Path, tiny_b
     assert sorted(pq.read_metadata(part).num_rows for part in out.glob("*.parquet")) == [1, 6, 6, 6]
 
 
-@pytest.mark.slow
 def test_many_small_updates_do_not_end_in_many_parts(folder: Path, tiny_bundle: Path, out: Path) -> None:
     for night in range(20):
         make_photo(folder / f"night{night}.jpg", 100 + night)

@@ -16,6 +16,8 @@ from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats.parts import part_path, read_annotations_manifest, read_stats, stats_path
 
+pytestmark = pytest.mark.slow
+
 Damage = Callable[[Path, int], Iterator[int]]
 FILES = ["part-00001.parquet", "part-00001_stats.json", "manifest.json"]
 OPTIONS = Options(backend="torch", num_workers=0, part_size=10)

@@ -15,6 +15,8 @@ from aaam_pipeline.formats.calibration import Calibration, calibrate
 from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.models.export.convert import ExportRequest, export_bundle
 
+pytestmark = pytest.mark.slow
+
 LINE = Calibration([0.5, 2.0, 1.0, 0.8, 3.0], [1.0, -1.0, 0.0, -2.0, 0.5])
 THRESHOLD = 0.6
 

@@ -18,6 +18,8 @@ from aaam_pipeline.annotate import inputs, reader
 from aaam_pipeline.annotate.inputs import remote
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     "b.jpg",
     "a.JPG",

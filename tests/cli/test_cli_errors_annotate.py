@@ -11,6 +11,8 @@ import torch
 from cli.failures import failed
 from conftest import Invoke, make_photo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bad_folder(tmp_path: Path) -> Path:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from dvc.repo import Repo
 

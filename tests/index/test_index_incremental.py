@@ -32,6 +32,8 @@ from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.build import build
 from aaam_pipeline.index.verify import verify
 
+pytestmark = pytest.mark.slow
+
 QUERIES = ["grass", "sky|person -boat", '"traffic light" grass', "path:*1*", "boat>0.5 sky", "-grass width>15"]
 
 
@@ -110,7 +112,6 @@ class Collection:
 CHANGES = st.lists(st.sampled_from(["add", "delete", "change", "rename", "reorder"]), min_size=1, max_size=4)
 
 
-@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 1000), rounds=st.lists(CHANGES, min_size=1, max_size=3))
 def test_an_index_brought_up_to_date_answers_as_a_new_one(
@@ -227,7 +228,6 @@ def started(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
         process.wait()
 
 
-@pytest.mark.slow
 def test_a_build_killed_at_any_moment_leaves_the_old_index(tmp_path: Path) -> None:
     collection = Collection(tmp_path / "annotations", 2, parts=40)
     out = tmp_path / "index"

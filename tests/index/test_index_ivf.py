@@ -22,6 +22,8 @@ from aaam_pipeline.index.vector_builders import VectorsInfo, updatable
 from aaam_pipeline.index.verify import verify
 from aaam_pipeline.search.duplicates import near_duplicates
 
+pytestmark = pytest.mark.slow
+
 COUNT = 3000
 # 8 bits fit into it, 16 do not
 LITTLE = 3 * COUNT * DIM

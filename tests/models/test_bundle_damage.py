@@ -17,6 +17,8 @@ from aaam_pipeline.models.export import manifest as exported
 from aaam_pipeline.models.inference import Runtime
 from aaam_pipeline.models.info import read_info
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 FILES = ["bundle.json", "model.safetensors"]
 
