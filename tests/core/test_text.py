@@ -1,0 +1,38 @@
+from unicodedata import normalize
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aaam_pipeline.core.text import folded, nfc, unaccented
+
+FORMS = ("NFC", "NFD")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "without_accents"),
+    [
+        ("Vögel", "VÖGEL", "vogel"),
+        ("Straße", "STRASSE", "strasse"),
+        ("Ångström", "ångström", "angstrom"),
+        ("Łódź", "łódź", "lodz"),
+        ("Smørrebrød", "SMØRREBRØD", "smorrebrod"),
+        ("İzmir", "İZMIR", "izmir"),
+        ("Ёлка", "ёлка", "елка"),
+        ("が", "が", "が"),
+        ("हिन्दी", "हिन्दी", "हिन्दी"),
+        ("grass", "Grass", "grass"),
+    ],
+)
+def test_forms_and_case_are_equal_and_accents_go_last(one: str, other: str, without_accents: str) -> None:
+    for form in FORMS:
+        assert nfc(normalize(form, one)) == normalize("NFC", one)
+        assert folded(normalize(form, one)) == folded(normalize("NFD", other))
+        assert unaccented(normalize(form, other)) == without_accents
+
+
+@given(st.text())
+def test_any_text_has_one_form(text: str) -> None:
+    for form in (nfc, folded, unaccented):
+        assert form(form(text)) == form(text)
+        assert form(normalize("NFD", text)) == form(normalize("NFC", text)) == form(text)
