@@ -55,7 +55,7 @@ class ParamsFile:
             ParamsError: it is not there, or not YAML, or holds no settings.
         """
         try:
-            tree = yaml.safe_load(path.read_text(encoding="utf8"))
+            tree = yaml.load(path.read_text(encoding="utf8"), _UniqueKeyLoader)
         except FileNotFoundError:
             raise ParamsError(f"{path} is not there; run this in the project's folder") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -72,8 +72,16 @@ class ParamsFile:
 
     @property
     def selected(self) -> tuple[str, ...]:
-        """Return the names of the data sets that `dvc repro` works on."""
-        return tuple(map(str, self._tree.get("datasets") or ()))
+        """Return the names of the data sets that `dvc repro` works on.
+
+        Raises:
+            ParamsError: they are no list.
+        """
+        names = self._tree.get("datasets", [])
+        if not isinstance(names, list):
+            example = names if isinstance(names, str) else "scenes"
+            raise ParamsError(f"{self.path}: datasets must be a list, as in datasets: [{example}], not {names!r}")
+        return tuple(map(str, names))
 
     def section(self, name: str, kind: type[Section]) -> Section:
         """Return the section of a dotted name (`scenes.phases.joint`) as a `kind`.
@@ -119,6 +127,19 @@ class ParamsFile:
             raise ParamsError(f"{self.path}: {where}: no preset {name!r}{_closest(name, presets)}")
         _check_names(self.path, f"presets.{name}", preset, PRESET_SECTIONS)
         return preset
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping: YAML's own loader silently takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands twice", problem_mark=key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _check_names(path: Path, where: str, block: Mapping[str, Any], sections: tuple[str, ...]) -> None:

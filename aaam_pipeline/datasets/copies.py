@@ -8,7 +8,7 @@ No file of the copy is copied.
 
 import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from aaam_pipeline.core.artifacts import read_json, write_json
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Reporter
 
+JPEG = (".jpg", ".jpeg")
 # names of files may hold bytes that are not UTF-8
 _ERRORS = "surrogateescape"
 
@@ -75,10 +76,10 @@ def find(dataset: str, root: Path, candidates: Sequence[str], *, folder: bool = 
     raise DatasetError(f"{root} is no copy of {dataset} in its official layout: it has no {', nor '.join(candidates)}")
 
 
-def photographs(folder: Path) -> list[Path]:
-    """Return all JPEG files below a folder, in order of their paths; links to folders are followed."""
+def photographs(folder: Path, suffixes: Collection[str] = JPEG) -> list[Path]:
+    """Return all files below a folder that have one of the suffixes, in order of their paths; links are followed."""
     found = (Path(base, name) for base, _, names in os.walk(folder, followlinks=True) for name in names)
-    return sorted(path for path in found if path.suffix.lower() in (".jpg", ".jpeg"))
+    return sorted(path for path in found if path.suffix.lower() in suffixes)
 
 
 def describe(
@@ -96,9 +97,26 @@ def describe(
     report.info(f"{dataset}: {found:,} photographs found in {root}")
 
 
+def by_id(images: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Return the files by the ids of their images.
+
+    Raises:
+        DatasetError: two files have the same id.
+    """
+    paths: dict[str, Path] = {}
+    for id, path in images:
+        if paths.setdefault(id, path) != path:
+            raise DatasetError(f"{paths[id]} and {path} are both image {id}; keep one of them")
+    return paths
+
+
 def write_images(images: Iterable[tuple[str, Path]], out: Path) -> int:
-    """Write images.csv into the folder `out`, and return how many images it lists."""
-    listed = [(id, path, path.stat().st_size) for id, path in images]
+    """Write images.csv into the folder `out`, and return how many images it lists.
+
+    Raises:
+        DatasetError: as `by_id`.
+    """
+    listed = [(id, path, path.stat().st_size) for id, path in by_id(images).items()]
     with (out / "images.csv").open("w", newline="", encoding="utf8", errors=_ERRORS) as stream:
         csv.writer(stream).writerows([("id", "path", "bytes"), *listed])
     return len(listed)
@@ -137,16 +155,25 @@ def read_images(dataset: str, raw: Path) -> dict[str, Path]:
         raise DatasetError(f"{path} cannot be read ({error}); run `dvc repro -f download@{dataset}`") from None
 
 
+def read_text(path: Path) -> str:
+    """Return the content of a text file in UTF-8, without a byte order mark.
+
+    Raises:
+        DatasetError: it is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not text in UTF-8 (byte {error.start})") from None
+
+
 def read_lines(path: Path, what: str) -> list[str]:
     """Return a file's lines without blanks around them; empty ones at its end do not count.
 
     Raises:
         DatasetError: it is not text, is empty, or a line is empty or there twice; `what` a line is ("image").
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf8").rstrip().splitlines()]
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is damaged: it is not text (byte {error.start})") from None
+    lines = [line.strip() for line in read_text(path).rstrip().splitlines()]
     if not lines:
         raise DatasetError(f"{path} is empty")
     first: dict[str, int] = {}

@@ -1,13 +1,15 @@
 """Corel-5k in its usual layout: 5,000 stock photographs, 1 to 5 of 374 words each (Duygulu et al. 2002).
 
     images/<folder>/<id>.jpeg      labels/words            one word a line, the first is number 1
-                                   labels/training_label   `id word word ...`, likewise test_label
+    (or .jpg, .png)                labels/training_label   `id word word ...`, likewise test_label
 
 It is never fetched: the photographs may not be redistributed. Kept are the words that occur both in training and in
 test (260 with the official files). Validation images are held out of the training list.
 """
 
+import re
 import shutil
+from collections.abc import Collection
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +20,10 @@ from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets import copies
-from aaam_pipeline.datasets.listing import Example, Listing, hold_out
+from aaam_pipeline.datasets.listing import Example, Listing, hold_out, taken_once
 
 FILES = ("words", "training_label", "test_label")
+SUFFIXES = (*copies.JPEG, ".png")
 
 
 class Corel5kParams(Struct, frozen=True):
@@ -46,7 +49,8 @@ def download(params: Corel5kParams, out: Path, report: Reporter) -> None:
         if not (root / "labels" / name).is_file():
             raise DatasetError(f"{root} is not Corel-5k in its usual layout: no labels/{name}")
         shutil.copyfile(root / "labels" / name, out / "labels" / name)
-    found = copies.write_images(((path.stem, path) for path in sorted((root / "images").glob("*/*.jp*g"))), out)
+    images = ((path.stem, path) for path in copies.photographs(root / "images", SUFFIXES))
+    found = copies.write_images(images, out)
     if not found:
         raise DatasetError(f"{root} is not Corel-5k in its usual layout: no images/<folder>/<id>.jpeg")
     report.info(f"corel5k: {found} images found in {root}")
@@ -71,33 +75,44 @@ def read(raw: Path, params: Corel5kParams) -> Listing:
     Raises:
         DatasetError: a line is damaged, or images that the labels name are missing.
     """
-    words = [line.strip() for line in (raw / "labels" / "words").read_text().splitlines() if line.strip()]
+    words = copies.read_lines(raw / "labels" / "words", "word")
     paths = copies.read_images("corel5k", raw)
-    training = _read_labels(raw / "labels" / "training_label", words)
-    test = _read_labels(raw / "labels" / "test_label", words)
+    (training, training_note), (test, test_note) = (
+        _read_labels(raw / "labels" / name, words, paths) for name in FILES[1:]
+    )
     missing = [image for image in (*training, *test) if image not in paths]
     if missing:
         raise DatasetError(f"Corel-5k: {len(missing)} images are missing, the first is {missing[0]}; check your copy")
-    in_training, in_test = (set(chain.from_iterable(labels.values())) for labels in (training, test))
-    kept = in_training & in_test
+    kept = set(chain.from_iterable(training.values())) & set(chain.from_iterable(test.values()))
+    if not kept:
+        raise DatasetError(f"Corel-5k: no word occurs in both {' and '.join(FILES[1:])}; check your copy")
 
-    def examples(labels: dict[str, list[str]]) -> list[Example]:
+    def examples(labels: dict[str, tuple[str, ...]]) -> list[Example]:
         return [Example(image, paths[image], tuple(w for w in of if w in kept)) for image, of in labels.items()]
 
     train, val = hold_out("corel5k", examples(training), params.val, params.seed)
     splits = {"train": train, "val": val, "test": examples(test)}
-    return Listing(tuple(word for word in words if word in kept), splits)
+    note = ", ".join(filter(None, (training_note, test_note)))
+    return Listing(tuple(word for word in words if word in kept), splits, note=note and f"corel5k: {note}")
 
 
-def _read_labels(path: Path, words: list[str]) -> dict[str, list[str]]:
-    labels: dict[str, list[str]] = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+def _read_labels(path: Path, words: list[str], images: Collection[str]) -> tuple[dict[str, tuple[str, ...]], str]:
+    """Return image -> words, and a note on images that are listed twice."""
+    listed: list[tuple[int, str, list[str]]] = []
+    for number, line in enumerate(copies.read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
-        image, *ids = line.split()
-        if not all(id.isdigit() and 1 <= int(id) <= len(words) for id in ids):
+        image, numbers = _split(line.strip(), images)
+        if not all(each.isascii() and each.isdigit() and 1 <= int(each) <= len(words) for each in numbers):
             raise DatasetError(f"{path}, line {number}: word numbers must be 1 to {len(words)}: {line.strip()!r}")
-        if image in labels:
-            raise DatasetError(f"{path}, line {number}: image {image} is listed twice")
-        labels[image] = [words[int(id) - 1] for id in ids]
-    return labels
+        listed.append((number, image, [words[int(each) - 1] for each in numbers]))
+    return taken_once(path, listed)
+
+
+def _split(line: str, images: Collection[str]) -> tuple[str, list[str]]:
+    """Divide a line into image and numbers. An image's name may hold blanks: the longest that is there counts."""
+    for end in reversed([match.start() for match in re.finditer(r"\s+|$", line)]):
+        if line[:end] in images:
+            return line[:end], line[end:].split()
+    image, *numbers = line.split()
+    return image, numbers

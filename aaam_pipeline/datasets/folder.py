@@ -14,7 +14,7 @@ from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets import copies
-from aaam_pipeline.datasets.listing import Example, Listing, hold_out
+from aaam_pipeline.datasets.listing import Example, Listing, hold_out, taken_once
 
 NAME = "folder"
 
@@ -43,7 +43,7 @@ def download(params: FolderParams, out: Path, report: Reporter) -> None:
         raise DatasetError(f"{NAME}: set folder.data.root to the folder of your pictures, which holds {params.table}")
     if not (root / params.table).is_file():
         raise DatasetError(f"{NAME}: {root} holds no {params.table}; folder.data.table names another one")
-    images = {image: root / image for image in _read_table(root / params.table)}
+    images = {image: root / image for image in _read_table(root / params.table)[0]}
     missing = [image for image, path in images.items() if not path.is_file()]
     if missing or not images:
         fault = f"{len(missing)} files are not in {root}, the first: {missing[0]}" if missing else "it lists no picture"
@@ -58,30 +58,30 @@ def read(raw: Path, params: FolderParams) -> Listing:
     Raises:
         DatasetError: there are too few.
     """
-    labels, paths = _read_table(raw / "labels.csv"), copies.read(raw).images
+    (labels, note), paths = _read_table(raw / "labels.csv"), copies.read(raw).images
     examples = [Example(image, paths[image], labels[image]) for image in labels]
     val, test = (max(1, round(share * len(examples))) for share in (params.val, params.test))
     train, held_out = hold_out(NAME, examples, val + test, params.seed)
     splits = dict(zip(("test", "val"), hold_out(NAME, held_out, val, params.seed), strict=True))
-    return Listing(tuple(sorted({label for each in examples for label in each.labels})), {"train": train} | splits)
+    vocabulary = tuple(sorted({label for each in examples for label in each.labels}))
+    return Listing(vocabulary, {"train": train} | splits, note=note and f"{NAME}: {note}")
 
 
-def _read_table(path: Path) -> dict[str, tuple[str, ...]]:
-    """Return image -> labels, in the order of the lines."""
-    labels: dict[str, tuple[str, ...]] = {}
+def _read_table(path: Path) -> tuple[dict[str, tuple[str, ...]], str]:
+    """Return image -> labels, in the order of the lines, and a note on images that are listed twice."""
+    listed: list[tuple[int, str, list[str]]] = []
     with path.open(newline="", encoding="utf-8-sig") as stream:
         lines = csv.reader(stream, strict=True)
         try:
             for image, *words in (map(str.strip, cells) for cells in lines if any(map(str.strip, cells))):
-                if not image or image in labels:
-                    fault = f"{image} is listed twice" if image else "it has no path"
-                    raise DatasetError(f"{path}, line {lines.line_num}: {fault}")
+                if not image:
+                    raise DatasetError(f"{path}, line {lines.line_num}: it has no path")
                 if not words and ";" in image:
                     raise DatasetError(f"{path}, line {lines.line_num}: separate cells by commas, not by semicolons")
                 if lines.line_num > 1 or image.lower() != "path":
-                    labels[image] = tuple(dict.fromkeys(filter(None, words)))
+                    listed.append((lines.line_num, image, list(filter(None, words))))
         except UnicodeDecodeError as error:
             raise DatasetError(f"{path} is not text in UTF-8: {error}; save it as CSV UTF-8") from None
         except csv.Error as error:
             raise DatasetError(f"{path}, after line {lines.line_num}: no CSV: {error}") from None
-    return labels
+    return taken_once(path, listed)

@@ -1,6 +1,6 @@
 """What every data set becomes: a vocabulary, and for each split a list of images with their labels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,22 +34,56 @@ class Listing(NamedTuple):
     note: str = ""
 
 
-def check_listing(name: str, listing: Listing) -> None:
-    """Check what the data set `name` says of itself, before any work is done for it.
+def checked_listing(name: str, listing: Listing) -> Listing:
+    """Return what the data set `name` says of itself, each label of an image once, before any work is done for it.
 
     Raises:
-        DatasetError: its labels are no vocabulary, a split is not there, or an image has a label that is none.
+        DatasetError: its labels are no vocabulary, a split is not there or empty, an image is listed twice or has a
+            label that is none.
     """
     if fault := fault_of_labels(listing.labels):
         raise DatasetError(f"{name}: {fault}; correct the labels of the data set, and run its stage download again")
     known = set(listing.labels)
+    seen: dict[str, str] = {}
     for split in SPLITS:
-        if split not in listing.splits:
-            raise DatasetError(f"{name}: it has no split {split}; a data set needs {', '.join(SPLITS)}")
+        if not listing.splits.get(split):
+            fault = "no image in its" if split in listing.splits else "no"
+            raise DatasetError(f"{name}: it has {fault} split {split}; a data set needs {', '.join(SPLITS)}")
         for example in listing.splits[split]:
             if not known.issuperset(example.labels):
                 label = next(label for label in example.labels if label not in known)
                 raise DatasetError(f"{name}: image {example.image_id} has {label!r}, which is none of its labels")
+            if first := seen.get(example.image_id):
+                where = f"twice in {split}" if first == split else f"in {first} and in {split}"
+                raise DatasetError(f"{name}: image {example.image_id} is {where}")
+            seen[example.image_id] = split
+    splits = {
+        split: [example._replace(labels=tuple(dict.fromkeys(example.labels))) for example in examples]
+        for split, examples in listing.splits.items()
+    }
+    return listing._replace(splits=splits)
+
+
+def taken_once(path: Path, lines: Iterable[tuple[int, str, Sequence[str]]]) -> tuple[dict[str, tuple[str, ...]], str]:
+    """Return image -> labels of the (number, image, labels) in the file `path`, and a note on images listed twice.
+
+    The note is "" where every image is listed once.
+
+    Raises:
+        DatasetError: an image is listed twice, with different labels.
+    """
+    images: dict[str, tuple[str, ...]] = {}
+    repeated: list[str] = []
+    for number, image, labels in lines:
+        if image not in images:
+            images[image] = tuple(dict.fromkeys(labels))
+        elif set(images[image]) != set(labels):
+            raise DatasetError(f"{path}, line {number}: image {image} is listed twice, with different labels")
+        else:
+            repeated.append(image)
+    count = "1 image is" if len(repeated) == 1 else f"{len(repeated)} images are"
+    note = f"{path.name}: {count} listed again with the same labels, and taken once: {', '.join(repeated[:3])}"
+    return images, note if repeated else ""
 
 
 def hold_out(dataset: str, examples: Sequence[Example], val: int, seed: int) -> tuple[list[Example], list[Example]]:

@@ -27,7 +27,7 @@ from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.datasets.listing import SPLITS, Example, Listing, check_listing
+from aaam_pipeline.datasets.listing import SPLITS, Example, Listing, checked_listing
 from aaam_pipeline.datasets.pixels import BadImage, WrittenRows, WrittenSplit, count_done, write_pixels
 from aaam_pipeline.datasets.prepared import FORMAT, VERSION, PreparedFile, PreparedManifest, SplitInfo
 
@@ -46,7 +46,7 @@ def prepare(name: str, listing: Listing, out: Path, size: int, report: Reporter)
             disk is too small.
         UsageError: another process prepares the same.
     """
-    check_listing(name, listing)
+    listing = checked_listing(name, listing)
     total = sum(len(listing.splits[split]) for split in SPLITS)
     if listing.note:
         report.info(listing.note)

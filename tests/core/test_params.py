@@ -265,3 +265,27 @@ def test_what_the_stage_settings_wrote_reads_the_same_and_names_the_file_to_chan
 def test_an_unfit_preset_is_named(name: object, preset: object, words: str, tmp_path: Path) -> None:
     path = written(tmp_path, with_preset(name, preset))
     assert words in complaint(lambda: load_all(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("scenes: {k: 4}\nscenes: {k: 5}\n", r"'scenes' stands twice .*line 2, column 1"),
+        ("scenes:\n  k: 4\n  phases: {}\n  k: 5\n", r"'k' stands twice .*line 4, column 3"),
+        ("datasets: scenes\n", r"datasets must be a list, as in datasets: \[scenes\], not 'scenes'"),
+        ("datasets: 3\n", r"datasets must be a list, as in datasets: \[scenes\], not 3"),
+        ("datasets:\n", r"datasets must be a list, .*, not None"),
+    ],
+)
+def test_what_would_be_misread_is_one_line(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=rf"params\.yaml.*{said}") as caught:
+        _ = ParamsFile.read(path).selected
+    assert "\n" not in str(caught.value)
+
+
+def test_a_key_may_replace_that_of_a_merged_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("scenes: &all {k: 4}\ncorel5k: {<<: *all, k: 5}\n")
+    assert ParamsFile.read(path).section("corel5k.k", LabelCount) == 5

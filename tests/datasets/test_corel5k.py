@@ -9,7 +9,7 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import corel5k
 from aaam_pipeline.datasets.copies import find_root
 from aaam_pipeline.datasets.corel5k import Params
-from aaam_pipeline.datasets.listing import Listing
+from aaam_pipeline.datasets.listing import Listing, checked_listing
 
 WORDS = ["city", "sky", "sun", "tiger", "water", "unused"]
 # `tiger` occurs in training only, `water` in test only
@@ -155,6 +155,38 @@ def listed_twice(root: Path) -> None:
     (root / "labels" / "training_label").write_text("1000 1\n1001 2\n1000 3\n")
 
 
+def in_both_splits(root: Path) -> None:
+    write_labels(root, "test_label", TEST | {image: words for image, words in TRAINING.items() if image != "1003"})
+
+
+def an_empty_word(root: Path) -> None:
+    (root / "labels" / "words").write_text("city\n\nsky\nsun\ntiger\nwater\n")
+
+
+def a_word_twice(root: Path) -> None:
+    (root / "labels" / "words").write_text("city\nsky\nsun\ntiger\nsky\nwater\n")
+
+
+def words_in_utf_16(root: Path) -> None:
+    (root / "labels" / "words").write_text("city\nsky\n", encoding="utf-16")
+
+
+def labels_in_latin_1(root: Path) -> None:
+    (root / "labels" / "test_label").write_bytes("caf\u00e9 1\n".encode("latin-1"))
+
+
+def a_stem_in_two_folders(root: Path) -> None:
+    Image.new("RGB", (6, 4)).save(root / "images" / "2000" / "1003.JPG")
+
+
+def no_common_word(root: Path) -> None:
+    write_labels(root, "test_label", {"2001": [5], "2002": [6]})
+
+
+def a_digit_of_another_script(root: Path) -> None:
+    (root / "labels" / "test_label").write_text("2001 \u0661\n", encoding="utf8")
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -163,14 +195,49 @@ def listed_twice(root: Path) -> None:
         (number_too_high, r"test_label, line 3: .*1 to 6: '1000 1 7'"),
         (number_zero, r"training_label, line 2: "),
         (no_number, r"test_label, line 2: .*'2002 sky'"),
-        (listed_twice, r"training_label, line 3: image 1000 is listed twice"),
+        (listed_twice, r"training_label, line 3: image 1000 is listed twice, with different labels"),
+        (an_empty_word, r"words, line 2: it is empty"),
+        (a_word_twice, r"words, line 5: the word 'sky' is in line 2 already"),
+        (words_in_utf_16, r"words is not text in UTF-8 \(byte 0\)"),
+        (labels_in_latin_1, r"test_label is not text in UTF-8 \(byte 3\)"),
+        (a_stem_in_two_folders, r"1000/1003\.jpeg and .*2000/1003\.JPG are both image 1003; keep one"),
+        (no_common_word, r"no word occurs in both training_label and test_label"),
+        (a_digit_of_another_script, r"test_label, line 1: word numbers must be 1 to 6"),
+        (in_both_splits, r"image 1000 is in (train|val) and in test"),
     ],
 )
 def test_damage_is_reported_with_file_and_line(damage: Callable[[Path], None], said: str, copy: Path) -> None:
     damage(copy)
     with pytest.raises(DatasetError, match=said) as caught:
-        listed(copy)
+        checked_listing("corel5k", listed(copy))
     assert "\n" not in str(caught.value)
+
+
+def test_an_image_listed_again_with_the_same_labels_is_taken_once(copy: Path) -> None:
+    with (copy / "labels" / "training_label").open("a") as file:
+        file.write("1000 2 1\n\n1002 4 2 2\n")
+    listing = listed(copy)
+    assert listing.note == (
+        "corel5k: training_label: 2 images are listed again with the same labels, and taken once: 1000, 1002"
+    )
+    assert sorted(each.image_id for name in ("train", "val") for each in listing.splits[name]) == sorted(TRAINING)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_word_or_an_image(copy: Path) -> None:
+    for name in ("words", "training_label", "test_label"):
+        path = copy / "labels" / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert listed(copy).labels == ("city", "sky", "sun")
+
+
+def test_suffixes_in_capitals_png_and_names_with_blanks_are_found(copy: Path) -> None:
+    Image.open(copy / "images" / "2000" / "2001.jpeg").save(copy / "images" / "2000" / "my 2001.png")
+    (copy / "images" / "2000" / "2001.jpeg").unlink()
+    (copy / "images" / "2000" / "2002.jpeg").rename(copy / "images" / "2000" / "2002  2.JPG")
+    (copy / "labels" / "test_label").write_text("my 2001 1 5\n2002  2\t2 3\n")
+    assert [(each.image_id, each.labels) for each in listed(copy).splits["test"]] == [
+        ("my 2001", ("city",)), ("2002  2", ("sky", "sun")),
+    ]  # fmt: skip
 
 
 def test_validation_must_leave_something_to_train_on(copy: Path) -> None:

@@ -44,7 +44,7 @@ def test_the_table_says_labels_and_the_seed_draws_the_splits(root: Path) -> None
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("ä b/1.png,a\nä b/1.png,b", r"labels\.csv, line 2: ä b/1\.png is listed twice"),
+        ("ä b/1.png,a\nä b/1.png,b", r"labels\.csv, line 2: image ä b/1\.png is listed twice, with different"),
         ("ä b/1.png,a\n ,b", r"labels\.csv, line 2: it has no path"),
         ("ä b/1.png,a\nä b/77.png,b", r"labels\.csv: 1 files are not in .*, the first: ä b/77\.png"),
         ('ä b/1.png,"a', r"labels\.csv, after line 1: no CSV"),
@@ -57,6 +57,12 @@ def test_the_table_says_labels_and_the_seed_draws_the_splits(root: Path) -> None
 def test_a_table_that_is_wrong_is_one_line(table: str, said: str, root: Path) -> None:
     with pytest.raises(DatasetError, match=rf"^[^\n]*{said}[^\n]*$"):
         listed(root, table.encode(errors="surrogateescape"))
+
+
+def test_a_picture_listed_again_with_the_same_labels_is_taken_once(root: Path) -> None:
+    listing = listed(root, "\n".join([f"ä b/{number}.png,a,b" for number in range(20)] + ["ä b/3.png,b,a"]).encode())
+    assert listing.note == "folder: labels.csv: 1 image is listed again with the same labels, and taken once: ä b/3.png"
+    assert sum(map(len, listing.splits.values())) == 20
 
 
 def test_without_a_folder_or_table_it_is_said_what_to_set(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

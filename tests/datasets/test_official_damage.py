@@ -86,7 +86,7 @@ BROKEN = [
     ("iaprtc12", edit("iaprtc12_dictionary.txt", lambda text: text.replace("sky", "")),
      r"iaprtc12_dictionary\.txt, line 2: it is empty"),
     ("iaprtc12", edit_bytes("iaprtc12_dictionary.txt", lambda data: data[:9] + b"\xff" + data[9:]),
-     r"iaprtc12_dictionary\.txt is damaged: it is not text \(byte 9\)"),
+     r"iaprtc12_dictionary\.txt is not text in UTF-8 \(byte 9\)"),
     ("iaprtc12", edit_bytes(TRAIN_HVECS, lambda data: data[: 2 * ROW] + b"\7" + data[2 * ROW + 1 :]),
      r"iaprtc12_train_annot\.hvecs, row 3: it is led by 7, not by 5"),
     ("iaprtc12", edit_bytes(TRAIN_HVECS, lambda data: data[:-4]),

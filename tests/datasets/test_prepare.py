@@ -18,7 +18,7 @@ from PIL import Image
 
 from aaam_pipeline.core.errors import DatasetError, IntegrityError, UsageError
 from aaam_pipeline.datasets import decode
-from aaam_pipeline.datasets.listing import Listing
+from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.datasets.prepared import (
     PreparedFile,
@@ -77,7 +77,10 @@ def test_the_number_of_threads_changes_no_byte(tmp_path: Path, monkeypatch: pyte
 
 def test_more_pictures_than_are_decoded_at_a_time_keep_their_order(tmp_path: Path) -> None:
     listing = make_listing(tmp_path / "raw", train=12)
-    again = Listing(LABELS, listing.splits | {"train": listing.splits["train"] * 50})
+    fifty = [
+        each._replace(image_id=f"{each.image_id}-{turn}") for turn in range(50) for each in listing.splits["train"]
+    ]
+    again = Listing(LABELS, listing.splits | {"train": fifty})
     assert numbers(read_split(prepared(again, tmp_path / "out"), "train").pixels_NSS3) == list(range(12)) * 50
 
 
@@ -96,7 +99,7 @@ def test_a_split_without_any_good_image_is_refused_and_nothing_is_published(spli
 
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     listing = make_listing(tmp_path / "raw")
-    with pytest.raises(DatasetError, match="no image of the split val"):
+    with pytest.raises(DatasetError, match="no image in its split val"):
         prepared(Listing(LABELS, listing.splits | {"val": []}), tmp_path / "out")
 
 
@@ -184,6 +187,15 @@ def test_a_prepared_data_set_that_was_changed_has_no_fingerprint(
         content_fingerprint(out)
 
 
+def test_a_label_that_an_image_has_twice_counts_once(tmp_path: Path) -> None:
+    listing = make_listing(tmp_path / "raw", train=2)
+    splits = listing.splits | {
+        "train": [each._replace(labels=("sea", "sky", "sea")) for each in listing.splits["train"]]
+    }
+    out = prepared(listing._replace(splits=splits), tmp_path / "out")
+    assert read_manifest(out).splits["train"] == SplitInfo(2, 0, labels_mean=2.0, labels_min=2, labels_max=2)
+
+
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     out = prepared(make_listing(tmp_path / "raw"), tmp_path / "out")
     (out / "val" / "examples.parquet").write_bytes((out / "test" / "examples.parquet").read_bytes())
@@ -201,13 +213,19 @@ def test_a_disk_that_is_too_small_is_known_before_anything_is_decoded(
     assert not (tmp_path / "out").exists()
 
 
+PICTURE = Example("a", Path("a.png"), ())
+IN_TWO_SPLITS = {"train": [PICTURE], "val": [PICTURE._replace(image_id="b")], "test": [PICTURE]}
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
         ({"labels": ()}, "gray: there are no labels; correct the labels of the data set"),
         ({"labels": (*LABELS, "Sky")}, "gray: labels .*: 'sky' = 'Sky'; correct"),
         ({"labels": LABELS[:2]}, "gray: image train3 has 'sun', which is none of its labels"),
-        ({"splits": {"train": [], "test": []}}, "gray: it has no split val; a data set needs train, val, test"),
+        ({"splits": {}}, "gray: it has no split train; a data set needs train, val, test"),
+        ({"splits": IN_TWO_SPLITS}, "gray: image a is in train and in test"),
+        ({"splits": IN_TWO_SPLITS | {"train": [PICTURE, PICTURE]}}, "gray: image a is twice in train"),
     ],
 )
 def test_a_listing_that_cannot_be_used_ends_before_any_work_and_loses_nothing(

@@ -69,13 +69,13 @@ def download(params: NusWideParams, out: Path, report: Reporter) -> None:
     if urls:
         lists = read_lists(files)
         flickr.fetch(urls, {image for image, _ in (*lists.train, *lists.test)}, fetched, report)
-    folders = {copies.find(NAME, root, IMAGE_FOLDERS, folder=True), *([fetched] if urls else [])}
-    images = (
-        (path.relative_to(folder).with_suffix("").as_posix(), path)
-        for folder in sorted(folders)
-        for path in copies.photographs(folder)
-    )
-    copies.describe(NAME, root, files, images, out, report)
+    folders = dict.fromkeys([copies.find(NAME, root, IMAGE_FOLDERS, folder=True), *([fetched] if urls else [])])
+    images: dict[str, Path] = {}
+    for folder in folders:
+        own = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in copies.photographs(folder)]
+        # what was fetched from Flickr fills the gaps of the copy
+        images |= copies.by_id((id, path) for id, path in own if id not in images)
+    copies.describe(NAME, root, files, images.items(), out, report)
 
 
 def _url_list(root: Path | None) -> Path:
