@@ -13,12 +13,8 @@ from typing import Any
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.imaging import MAX_PIXELS
+from aaam_pipeline.imaging import MAX_PIXELS, formats, tiff
 
-# what a viewer of photographs knows; others of Pillow's formats are slow, unsafe (EPS runs Ghostscript), or without a
-# signature, so that any bytes can be one (TGA). MPO, a JPEG of several pictures, comes with JPEG.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
-HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 HEIC_MISSING = "HEIC needs an extra: pip install 'aaam-pipe[heic]'"
 TILE_WIDTH, TILE_HEIGHT = 322, 323
 _QUIET: tuple[Any, ...] = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif)\."), 0)
@@ -70,23 +66,22 @@ def _silence_pillow() -> None:
 
 def _open(content: bytes) -> Image.Image:
     """Read the header."""
-    if not _is_heic(content):
-        return Image.open(io.BytesIO(content), formats=FORMATS)
-    try:
-        import pillow_heif
-    except ImportError:
-        raise ImageError("unsupported", HEIC_MISSING) from None
-    pillow_heif.register_heif_opener()
-    return Image.open(io.BytesIO(content), formats=("HEIF",))
-
-
-def _is_heic(content: bytes) -> bool:
-    """Return whether it is HEIC by the brands in its first box; AVIF pictures are such files too, of another brand."""
-    if content[4:8] != b"ftyp":
-        return False
-    end = min(int.from_bytes(content[:4], "big"), 512)
-    brands = {content[8:12], *(content[start : start + 4] for start in range(16, end, 4))}
-    return not HEIC_BRANDS.isdisjoint(brands) and content[8:12] not in (b"avif", b"avis")
+    kind = formats.identify(content)
+    if kind is None:
+        raise ImageError("not_an_image", "no known image format")
+    if not kind.plugin:
+        raise ImageError("unsupported", f"{kind.name} is not supported")
+    if kind.plugin == "HEIF":
+        try:
+            import pillow_heif
+        except ImportError:
+            raise ImageError("unsupported", HEIC_MISSING) from None
+        pillow_heif.register_heif_opener()
+    elif kind.plugin == "TIFF":
+        if maker := tiff.raw_kind(content):
+            raise ImageError("unsupported", f"a raw file ({maker}) is not supported")
+        content = tiff.with_whole_picture_first(content)
+    return Image.open(io.BytesIO(content), formats=(kind.plugin,))
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

@@ -34,20 +34,14 @@ def test_an_empty_file() -> None:
         b"this is text",
         b"\xff\xd8",
         bytes(1000),
-        b"<svg/>",
-        b"%PDF-1.4",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n",
+        b"<html><svg/></html>",
+        b"BMW, a car",
+        b"P5, a page",
         b"\0\0\0\x18ftyp",
     ],
 )
 def test_what_is_no_image(content: bytes) -> None:
     assert kind_of(content) == "not_an_image"
-
-
-def test_any_bytes_are_not_a_picture() -> None:
-    # as a TGA, which has no signature, this would be one
-    header = bytes((0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 16, 0, 24, 0))
-    assert kind_of(header + bytes(3 * 256)) == "not_an_image"
 
 
 @pytest.mark.parametrize("kind", KINDS)
