@@ -8,27 +8,34 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from aaam_pipeline.annotate.inputs import InputItem, is_url, remote
 from aaam_pipeline.annotate.inputs.base import LARGEST, reason, valid_mtime
+from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.imaging import MAX_PIXELS
+from aaam_pipeline.imaging.hashes import perceptual_hash
 from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
 
 
 class Content(NamedTuple):
-    """The bytes as they are now, and when they were modified (microseconds since 1970), None if not known."""
+    """The bytes as they are now, and when they were modified (microseconds since 1970), None if not known.
+
+    `link_target`: the file, absolute and printable, where a link leads to it, of the file or of a folder above it.
+    """
 
     data: bytes
     mtime: int | None
+    link_target: str | None = None
 
 
 class ReadImage(NamedTuple):
     """An input as read: facts of the file as far as they are known, and the picture or what is wrong with it.
 
-    `mtime` is in microseconds since 1970.
+    `mtime` is in microseconds since 1970; `link_target`: as `Content` says; `phash`: as `perceptual_hash` says.
     """
 
     item: InputItem
@@ -36,6 +43,8 @@ class ReadImage(NamedTuple):
     bytes: int | None
     mtime: int | None
     picture: DecodedImage | ImageError
+    link_target: str | None = None
+    phash: str | None = None
 
 
 def read(item: InputItem, size: int, max_pixels: int = MAX_PIXELS) -> ReadImage:
@@ -50,14 +59,17 @@ def decode(item: InputItem, fetched: Callable[[], Content], size: int, max_pixel
     except ImageError as error:
         return ReadImage(item, None, item.bytes, item.mtime, error)
     digest = hashlib.sha256(content.data).hexdigest()
+    picture: DecodedImage | ImageError
+    phash = None
     try:
-        picture: DecodedImage | ImageError = resize_square(content.data, size, max_pixels)
+        decoded = resize_square(content.data, size, max_pixels)
+        picture, phash = decoded, perceptual_hash(decoded.pixels_SS3)
     except ImageError as error:
         picture = error
     except MemoryError:
         picture = ImageError("too_large", "not enough memory to decode it")
     mtime = item.mtime if content.mtime is None else content.mtime
-    return ReadImage(item, digest, len(content.data), mtime, picture)
+    return ReadImage(item, digest, len(content.data), mtime, picture, content.link_target, phash)
 
 
 def fetch(item: InputItem) -> Content:
@@ -81,8 +93,12 @@ def fetch(item: InputItem) -> Content:
 
 
 def _local(item: InputItem) -> Content:
+    status = os.lstat(item.location)
+    is_link = stat.S_ISLNK(status.st_mode)
+    if is_link:
+        status = os.stat(item.location)  # noqa: PTH116
     # a named pipe would be waited for without end, a device might do something when it is opened
-    if not stat.S_ISREG(os.stat(item.location).st_mode):  # noqa: PTH116
+    if not stat.S_ISREG(status.st_mode):
         raise ImageError("unreadable", "not a regular file")
     with Path(item.location).open("rb", buffering=0) as stream:
         if item.offset is not None:
@@ -90,7 +106,20 @@ def _local(item: InputItem) -> Content:
             return Content(stream.read(item.bytes), item.mtime)
         status = os.fstat(stream.fileno())
         _check_size(status.st_size)
-        return Content(stream.read(), valid_mtime(status.st_mtime_ns // 1000))
+        mtime = valid_mtime(status.st_mtime_ns // 1000)
+        return Content(stream.read(), mtime, _link_target(item.location, is_link=is_link))
+
+
+def _link_target(location: str, *, is_link: bool) -> str | None:
+    """Return where a file lies, if no link leads there None; a folder is looked at once for all of its files."""
+    folder, name = os.path.split(location)
+    real = os.path.realpath(location) if is_link else os.path.join(_real_folder(folder), name)  # noqa: PTH118
+    return None if os.path.normcase(real) == os.path.normcase(location) else path_text(real)
+
+
+@lru_cache(maxsize=1024)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _remote(item: InputItem) -> Content:
