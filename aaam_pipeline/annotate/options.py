@@ -16,6 +16,8 @@ class Selection(NamedTuple):
     Attributes:
         recursive: search the folders in a folder.
         hidden: take names that begin with a dot.
+        all_folders: enter also the folders of systems and photo programs (`@eaDir`, `$RECYCLE.BIN`), and take their
+            files.
         exclude: patterns of what is left out; each is tried on the path below the root and on every single name of it.
         column: the column of a CSV or Parquet list that holds the paths.
         limit: stop after so many images.
@@ -23,6 +25,7 @@ class Selection(NamedTuple):
 
     recursive: bool = True
     hidden: bool = False
+    all_folders: bool = False
     exclude: Sequence[str] = ()
     column: str | None = None
     limit: int | None = None

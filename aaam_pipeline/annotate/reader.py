@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from aaam_pipeline.annotate.inputs import InputItem, is_url, remote
+from aaam_pipeline.annotate.inputs import InputItem, is_url, remote, shards
 from aaam_pipeline.annotate.inputs.base import LARGEST, reason, valid_mtime
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import ImageError
@@ -79,7 +79,9 @@ def fetch(item: InputItem) -> Content:
         ImageError: `unreadable` with the reason in one line, or `too_large` (more than 1 GiB).
     """
     if item.offset is not None and item.bytes is None:
-        raise ImageError("unreadable", f"damaged tar, or cut off: no image was found after byte {item.offset}")
+        raise ImageError("unreadable", shards.fault(item.location, item.offset))
+    if item.location.endswith("/") and not item.location.lower().startswith(("http://", "https://")):
+        raise ImageError("unreadable", _fault_of_folder(item.location))
     _check_size(item.bytes or 0)
     try:
         content = _remote(item) if is_url(item.location) else _local(item)
@@ -90,6 +92,16 @@ def fetch(item: InputItem) -> Content:
     if item.offset is not None and len(content.data) != item.bytes:
         raise ImageError("unreadable", f"the tar is cut off: {len(content.data)} of {item.bytes} bytes are there")
     return content
+
+
+def _fault_of_folder(folder: str) -> str:
+    """Return why a folder is an input: its pictures could not be listed, or a list names it."""
+    try:
+        if not is_url(folder):
+            os.listdir(folder)  # noqa: PTH208 names need not be UTF-8
+    except OSError as error:
+        return f"the folder cannot be listed: {reason(error)}"
+    return "a folder, not an image"
 
 
 def _local(item: InputItem) -> Content:

@@ -1,9 +1,10 @@
 """`aaam-pipe annotate`. Each option that is a field of `options.Options` or `options.Selection` has its name."""
 
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer import Option
@@ -11,7 +12,11 @@ from typer import Option
 from aaam_pipeline.annotate.options import Assignment, BackendName, EngineName, OnExisting, Options, Selection
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.render import reporter
+from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.project import HERE
+
+if TYPE_CHECKING:
+    from aaam_pipeline.annotate.inputs import InputItem
 
 Images = Annotated[
     list[str],
@@ -37,8 +42,11 @@ Exclude = Annotated[
     list[str] | None,
     Option(help="Leave out what matches: a name, or a path below the folder ('*.gif', 'raw/*'). Repeatable."),
 ]
+AllFolders = Annotated[
+    bool, Option("--all-folders", help="Search folders of systems and programs, too (@eaDir, $RECYCLE.BIN, *.lrdata).")
+]
 Column = Annotated[
-    str | None, Option(help="Column of a CSV or Parquet list that holds the paths. Default: path, file, url, ...")
+    str | None, Option(help="Column of a CSV or Parquet list that holds the paths. Default: path, SourceFile, file ...")
 ]
 IfExisting = Annotated[OnExisting, Option(help="If --out exists: resume and update it, replace it, or stop.")]
 RetryFailed = Annotated[bool, Option("--retry-failed", help="Try images again that failed before.")]
@@ -52,6 +60,8 @@ RayAddress = Annotated[str | None, Option(help="Address of the Ray cluster. Defa
 
 Kind = TypeVar("Kind")
 DEFAULTS, SELECTION = Options(), Selection()
+# folders that cannot be listed; of more the number is said
+MOST_NAMED = 5
 
 
 def annotate(
@@ -67,6 +77,7 @@ def annotate(
     threshold: Threshold = DEFAULTS.assignment.threshold,
     recursive: Annotated[bool, Option(help="Search the folders in a folder.")] = SELECTION.recursive,
     hidden: Annotated[bool, Option("--hidden", help="Take names that begin with a dot, too.")] = SELECTION.hidden,
+    all_folders: AllFolders = SELECTION.all_folders,
     exclude: Exclude = None,
     column: Column = SELECTION.column,
     limit: Annotated[int | None, Option(min=1, help="Only the first N images.")] = SELECTION.limit,
@@ -94,7 +105,7 @@ def annotate(
     selection = _fill(Selection, given)
     skipped: Counter[str] = Counter()
     bundle = defaults.model(model)
-    found = inputs.find(images, selection, skipped)
+    found = _naming_unreadable(inputs.find(images, selection, skipped), skipped)
     with reporter(quiet) as report:
         if dry_run:
             counts = runner.preview(found, bundle, out, options, report, skipped)
@@ -103,8 +114,24 @@ def annotate(
         made = runner.annotate(found, bundle, out, options, report, skipped)
         report.info(f"{out}: {made.successes} of {made.inputs} images annotated, {_counts(made.failures, 'failed')}")
         if skipped:
-            report.info(f"left out of the inputs: {_counts(skipped, 'names')}")
+            system = any(kind.startswith("system") for kind in skipped)
+            also = "; --all-folders takes those of the system" if system else ""
+            report.info(f"left out of the inputs: {_counts(skipped, 'names')}{also}")
         report.info(f"next: aaam-pipe index {out}")
+
+
+def _naming_unreadable(found: "Iterator[InputItem]", skipped: Mapping[str, int]) -> "Iterator[InputItem]":
+    """Yield the inputs; say on stderr, also with `--quiet`, which folders cannot be listed."""
+    named = 0
+    for item in found:
+        if skipped.get("unreadable folder", 0) > named:
+            named += 1
+            if named <= MOST_NAMED:
+                folder = printable(f"{item.root}/{item.path}")
+                print(f"cannot list {folder}: its pictures are missing, a failed row says so", file=sys.stderr)
+        yield item
+    if named > MOST_NAMED:
+        print(f"cannot list {named} folders; a failed row stands for each", file=sys.stderr)
 
 
 def _fill(kind: type[Kind], given: Mapping[str, Any]) -> Kind:

@@ -3,12 +3,14 @@
 import os
 import socket
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from finding import find, paths, touch
 
-from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.annotate import reader
+from aaam_pipeline.core.errors import ImageError, UsageError
 
 
 def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
@@ -53,12 +55,18 @@ def test_a_broken_link_a_pipe_and_a_socket_are_inputs_without_facts(
     assert find(tmp_path / "broken.jpg") == found[:1]
 
 
-def test_a_folder_that_cannot_be_listed_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_counted_and_has_a_row_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     touch(tmp_path, "a.jpg", "locked/b.jpg", "open/c.jpg")
     refuse(tmp_path / "locked", monkeypatch)
     skipped: Counter[str] = Counter()
-    assert [source.path for source in find(tmp_path, skipped=skipped)] == ["a.jpg", "open/c.jpg"]
+    found = find(tmp_path, skipped=skipped)
+    assert [source.path for source in found] == ["a.jpg", "locked/", "open/c.jpg"]
     assert skipped == {"unreadable folder": 1}
+    with pytest.raises(ImageError, match="the folder cannot be listed: Permission denied") as caught:
+        reader.fetch(found[1])
+    assert caught.value.kind == "unreadable"
 
 
 def test_a_folder_asked_for_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,11 +76,13 @@ def test_a_folder_asked_for_that_cannot_be_listed_is_an_error(tmp_path: Path, mo
 
 
 def refuse(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.scandir
+    def refusing(real: Callable[[str], object]) -> Callable[[str], object]:
+        def listing(path: str) -> object:
+            if path.rstrip("/") == str(folder):
+                raise PermissionError(13, "Permission denied", path)
+            return real(path)
 
-    def scandir(path: str) -> object:
-        if path == str(folder):
-            raise PermissionError(13, "Permission denied", path)
-        return real(path)
+        return listing
 
-    monkeypatch.setattr(os, "scandir", scandir)
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))

@@ -163,7 +163,7 @@ def test_lists_in_a_bucket_name_their_neighbours(bucket: str) -> None:
         (f"{bucket}/l/a.jpg", f"{bucket}/l", "a.jpg"),
         (f"{bucket}/l/b.jpg", f"{bucket}/l", "b.jpg"),
         ("memory://other/c.jpg", "memory://other", "c.jpg"),
-        ("/local.jpg", "/", "local.jpg"),
+        ("refused:///local.jpg", f"{bucket}/l", "/local.jpg"),
     ]
     assert reader.fetch(found[0]) == (b"here", None)
     assert found[0].mtime is None
@@ -235,7 +235,7 @@ def test_a_service_that_fails_while_listing_stops_the_search(monkeypatch: pytest
         find("memory://fails")
     error = PermissionError("not yours")
     skipped: Counter[str] = Counter()
-    assert [source.path for source in find("memory://fails", skipped=skipped)] == ["a.jpg", "d/e.jpg"]
+    assert [source.path for source in find("memory://fails", skipped=skipped)] == ["a.jpg", "b/", "d/e.jpg"]
     assert skipped == {"unreadable folder": 1}
 
 

@@ -73,16 +73,6 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     assert paths(write(tmp_path, "l.csv", b"\xef\xbb\xbfpath\na.jpg\n")) == ["a.jpg"]
 
 
-@pytest.mark.parametrize("name", ["l.txt", "l.csv"])
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
-def test_a_list_in_utf16_is_refused(name: str, encoding: str, tmp_path: Path) -> None:
-    listed = write(
-        tmp_path, name, "\ufeffpath\na.jpg\n".encode(encoding) if "be" in encoding else "path".encode(encoding)
-    )
-    with pytest.raises(UsageError, match="UTF-16"):
-        find(listed)
-
-
 def test_a_file_that_is_no_list_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no list of paths"):
         find(write(tmp_path, "l.txt", b"x" * 10_000_000))
@@ -189,7 +179,7 @@ def test_a_table_has_a_column_of_paths(name: str, content: str, tmp_path: Path) 
 def test_the_column_may_be_chosen(tmp_path: Path) -> None:
     listed = write(tmp_path, "l.csv", "path,big one\na.jpg,b.jpg\n")
     assert paths(listed, column="big one") == ["b.jpg"]
-    with pytest.raises(UsageError, match=r"no column nosuch; .*: path, big one"):
+    with pytest.raises(UsageError, match=r"no column nosuch in its heading; .*: path, big one"):
         find(listed, column="nosuch")
 
 
@@ -228,12 +218,12 @@ def test_a_parquet_column_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="column n holds int64"):
         find(tmp_path / "l.parquet", column="n")
     pq.write_table(pa.table({"n": [1]}), tmp_path / "m.parquet")
-    with pytest.raises(UsageError, match="no column path, file"):
+    with pytest.raises(UsageError, match="no column path, sourcefile"):
         find(tmp_path / "m.parquet")
 
 
 def test_a_damaged_list_is_a_usage_error_of_one_line(tmp_path: Path) -> None:
-    for name, content in [("l.parquet", b"PAR1 no"), ("m.csv", b"path\n" + b"x" * 200_000 + b"\n")]:
+    for name, content in [("l.parquet", b"PAR1 no"), ("m.csv", b'id,path\n1,a.jpg\n"2,b.jpg\n')]:
         with pytest.raises(UsageError, match="cannot read the list") as caught:
             find(write(tmp_path, name, content))
         assert "\n" not in str(caught.value)

@@ -72,7 +72,9 @@ def test_the_options_of_the_search_choose_among_members(tmp_path: Path) -> None:
     found = find(file, exclude=("raw", "*.gif"), recursive=False, skipped=skipped)
     assert [source.path for source in found] == ["s.tar/a.jpg"]
     assert skipped == {"hidden": 2, "excluded": 2, "not an image": 1}
-    assert paths(file, hidden=True, exclude=("d", "raw")) == ["s.tar/a.jpg", "s.tar/._a.jpg", "s.tar/.git/b.jpg"]
+    assert paths(file, hidden=True, exclude=("d", "raw")) == ["s.tar/a.jpg", "s.tar/.git/b.jpg"]
+    everything = paths(file, hidden=True, all_folders=True, exclude=("d", "raw"))
+    assert everything == ["s.tar/a.jpg", "s.tar/._a.jpg", "s.tar/.git/b.jpg"]
 
 
 def test_links_folders_and_devices_in_a_tar_are_not_images(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_list_of_the_web_is_read(site: Site) -> None:
         f"{site.url}/l/a.jpg",
         f"{site.url}/b.jpg",
         "https://example.org/c.jpg",
-        "/absolute.jpg",
+        "refused:///absolute.jpg",
     ]
 
 

@@ -22,16 +22,17 @@ from aaam_pipeline.annotate.inputs.base import (
     is_url,
     suffix,
 )
-from aaam_pipeline.annotate.inputs.tree import FileLister, Tree
+from aaam_pipeline.annotate.inputs.tree import UNREADABLE_FOLDER, FileLister, Tree
 from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import absolute, path_text
+from aaam_pipeline.core.disk_names import DiskNames
 from aaam_pipeline.core.errors import UsageError
 
 __all__ = ["INCOMPLETE", "SUFFIXES", "InputItem", "Selection", "find", "is_url", "local_item"]
 
 BEYOND_LIMIT = "beyond the limit"
 # what makes a listing less than all there is: rows that are missing from it are not those of deleted images
-INCOMPLETE = (BEYOND_LIMIT, "unreadable folder")
+INCOMPLETE = (BEYOND_LIMIT, UNREADABLE_FOLDER)
 _EVERYTHING = Selection()
 _NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _WORDS = re.compile(r"\{([^{}]*,[^{}]*)\}")
@@ -138,9 +139,10 @@ def _look_at(argument: InputItem) -> InputItem:
 
 
 def _local(given: str, selection: Selection) -> Tree | InputItem:
+    given = DiskNames().find(given)
     path = Path(given)
     if path.is_dir():
-        return Tree(str(absolute(path)), NameFilter(selection), FileLister())
+        return _tree(path, selection)
     if os.path.lexists(given):
         shards.refuse_compressed(given)
         file = absolute(path)
@@ -148,10 +150,15 @@ def _local(given: str, selection: Selection) -> Tree | InputItem:
     if not has_wildcard(given):
         raise UsageError(f"no file or folder {path_text(given)}")
     first = next(index for index, part in enumerate(path.parts) if has_wildcard(part))
-    top = Path(*path.parts[:first])
+    top = Path(DiskNames().find(str(Path(*path.parts[:first]))))
     if not top.is_dir():
         raise UsageError(f"no folder {path_text(top)}, named in {path_text(given)}")
-    return Tree(str(absolute(top)), NameFilter(selection, path.parts[first:]), FileLister())
+    return _tree(top, selection, path.parts[first:])
+
+
+def _tree(folder: Path, selection: Selection, pattern: Sequence[str] = ()) -> Tree:
+    top = str(absolute(folder))
+    return Tree(top, NameFilter(selection, pattern, top), FileLister())
 
 
 def _url(given: str, selection: Selection) -> Tree | InputItem:

@@ -8,15 +8,17 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase, translate
 from typing import NamedTuple
 
+from aaam_pipeline.annotate.inputs.system_names import is_system_file, is_system_folder
 from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import path_text
+from aaam_pipeline.core.text import nfc
 
 SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 LIST_SUFFIXES = frozenset({".csv", ".lst", ".parquet", ".tsv", ".txt"})
 SHARD_SUFFIX = ".tar"
-COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.lz4")
 # what is larger is no photograph; reading it would take the memory of all others
 LARGEST = 1 << 30
+SYSTEM_FOLDER = "system folder"
 # a scheme of one letter is a Windows drive
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,16 +50,22 @@ class InputItem(NamedTuple):
 
 
 class NameFilter:
-    """Decides on names below a root. The same answer while walking and when asked about a path later."""
+    """Decides on names below a root. The same answer while walking and when asked about a path later.
 
-    def __init__(self, selection: Selection, pattern: Sequence[str] = ()) -> None:
-        """Take the options and, for a glob, its components below the root; they then decide on the depth."""
+    Patterns and names are compared in one Unicode form: a Mac's disk writes `ö` as two characters.
+    """
+
+    def __init__(self, selection: Selection, pattern: Sequence[str] = (), top: str = "") -> None:
+        """Take the options and, for a glob, its components below the root `top`; they then decide on the depth."""
         self._hidden = selection.hidden
+        self._all_folders = selection.all_folders
         self._recursive = selection.recursive
+        self._top = top
+        pattern = [nfc(part) for part in pattern]
         self._pattern = (*pattern, "*") if pattern and pattern[-1] == "**" else tuple(pattern)
         # '*.dat' asks for such files whatever they are; '*' asks for the images
         self._any_suffix = bool(pattern) and bool(re.fullmatch(r".*\.\w+", pattern[-1], re.DOTALL))
-        cleaned = [glob.removeprefix("./").rstrip("/") for glob in selection.exclude]
+        cleaned = [nfc(glob).removeprefix("./").rstrip("/") for glob in selection.exclude]
         cleaned += [glob.removeprefix("**/") for glob in cleaned if glob.startswith("**/")]
         self._excluded = re.compile("|".join(translate(glob) for glob in cleaned)).match if cleaned else None
 
@@ -65,17 +73,19 @@ class NameFilter:
         """Return why a folder is not entered, "" if it is."""
         if refused := self._refuses(name, path):
             return refused
+        if not self._all_folders and is_system_folder(name, f"{self._top}/{path}"):
+            return SYSTEM_FOLDER
         if self._pattern:
-            return "" if _leads_to(path.split("/"), self._pattern) else "not matching"
+            return "" if _leads_to(nfc(path).split("/"), self._pattern) else "not matching"
         return "" if self._recursive else "folder"
 
     def refuses_file(self, name: str, path: str) -> str:
         """Return why a file is not taken, "" if it is."""
         if refused := self._refuses(name, path):
             return refused
-        if self._pattern and not _matches(path.split("/"), self._pattern):
+        if self._pattern and not _matches(nfc(path).split("/"), self._pattern):
             return "not matching"
-        return "" if self._any_suffix or suffix(name) in SUFFIXES else "not an image"
+        return "" if suffix(name) in SUFFIXES else self._refuses_suffix(name)
 
     def refuses(self, path: str) -> str:
         """Return why a file below the root is not found by walking, "" if it is."""
@@ -86,9 +96,21 @@ class NameFilter:
         return self.refuses_file(names[-1], path)
 
     def _refuses(self, name: str, path: str) -> str:
-        if name.startswith(".") and not self._hidden:
-            return "hidden"
-        return "excluded" if self._excluded and (self._excluded(name) or self._excluded(path)) else ""
+        if name.startswith("."):
+            if not self._hidden:
+                return "hidden"
+            if not self._all_folders and is_system_file(name):
+                return "system file"
+        if self._excluded is None:
+            return ""
+        return "excluded" if self._excluded(nfc(name)) or self._excluded(nfc(path)) else ""
+
+    def _refuses_suffix(self, name: str) -> str:
+        if not self._all_folders and is_system_file(name):
+            return "system file"
+        if self._any_suffix:
+            return ""
+        return "tar (name it itself)" if suffix(name) == SHARD_SUFFIX else "not an image"
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:

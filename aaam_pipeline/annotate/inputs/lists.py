@@ -1,33 +1,25 @@
-"""Lists of paths and URLs: text, CSV, Parquet, standard input. Every line is an input, in order, also a repeated one.
+"""Lists of paths and URLs: every line is an input, in order, also a repeated one.
 
-Relative paths are relative to the folder of the list (of standard input: to the current folder). In a text list a line
-is a path to its end: there are no comments and no quotes, a name may begin with `#` or hold blanks. A list with a NUL
-byte in its first 64 KiB (`find -print0`) is split at these, so that names may hold line breaks.
+Relative paths are relative to the folder of the list (of standard input: to the current folder), or to its URL. A name
+that is not there is looked for as a disk of another kind writes it: in another Unicode form, with `/` for Windows'
+backslashes. A list that comes from elsewhere names files of elsewhere: its lines never lead to those of this machine.
 """
 
-import csv
-import io
 import os
 import posixpath
-import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
-from aaam_pipeline.annotate.inputs import remote, web
-from aaam_pipeline.annotate.inputs.base import InputItem, file_facts, is_url, reason, suffix
+from aaam_pipeline.annotate.inputs import list_files, remote, web
+from aaam_pipeline.annotate.inputs.base import InputItem, file_facts, is_url
 from aaam_pipeline.core.artifacts import absolute, path_text
-from aaam_pipeline.core.errors import ImageError, UsageError
+from aaam_pipeline.core.disk_names import DiskNames
 
-STDIN = "-"
-COLUMNS = ("path", "file", "filename", "image", "url")
-_HEAD = 64 * 1024
-_LONGEST_LINE = 64 * 1024
-_REMOTE_BLOCK = 4 << 20
-_BOM = b"\xef\xbb\xbf"
+STDIN = list_files.STDIN
+# what a list from elsewhere may name beside its own service: other kinds of URL can lead to this machine
+ELSEWHERE = frozenset({*web.SCHEMES, "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "ftp", "hf", "memory"})
 
 
 def lines(given: InputItem, column: str | None, skipped: Counter[str]) -> Iterator[InputItem]:
@@ -37,7 +29,7 @@ def lines(given: InputItem, column: str | None, skipped: Counter[str]) -> Iterat
         UsageError: the list cannot be read, has no such column, or what its URLs need is not installed.
     """
     resolver = _Resolver(given.location)
-    for name in _names(given.location, column):
+    for name in list_files.names(given.location, column):
         # a name may consist of line breaks only in theory, a blank line is common
         if not name or name.isspace():
             skipped["blank line"] += 1
@@ -49,6 +41,7 @@ class _Resolver:
     """Makes items of the lines of one list."""
 
     def __init__(self, location: str) -> None:
+        self._disk = DiskNames()
         self._url = location if is_url(location) else ""
         if self._url:
             self._folder = self._url.rpartition("/")[0]
@@ -59,119 +52,47 @@ class _Resolver:
 
     def item(self, name: str) -> InputItem:
         """Return the item for a line."""
-        if is_url(name):
-            if name[:7].lower() == "file://":
-                return self._local(remote.local_path(name))
-            # an unknown scheme is a row that fails; what only has to be installed stops at the first line
-            if "pip install" in remote.missing(name.partition("://")[0].lower()):
-                remote.require(name)
-            return remote.named(name)
-        if not self._url or name.startswith("/"):
-            return self._local(name)
-        if urlsplit(self._url).scheme in web.SCHEMES:
-            return remote.named(urljoin(self._url, name))
+        return self._from_elsewhere(name) if self._url else self._from_here(name)
+
+    def _from_here(self, name: str) -> InputItem:
+        """Return the item for a line of a list of this machine."""
+        if name[:6].lower() == "file:/":
+            return self._local(remote.local_path(name))
+        return self._remote(name) if is_url(name) else self._local(name)
+
+    def _from_elsewhere(self, name: str) -> InputItem:
+        """Return the item for a line of a list that was fetched; one that fails where it leads to this machine."""
+        scheme = urlsplit(self._url).scheme.lower()
+        of_web = scheme in web.SCHEMES
+        if of_web and not name.startswith("/"):
+            name = urljoin(self._url, name)
+        if is_url(name) and name.partition("://")[0].lower() in ELSEWHERE | {scheme}:
+            return self._remote(name)
+        if of_web or is_url(name) or name.startswith("/") or name[:5].lower() == "file:":
+            return InputItem(f"{remote.REFUSED}://{name}", self._root, path_text(name), None, None)
         below = posixpath.normpath(name)
         return InputItem(f"{self._folder}/{below}", self._root, path_text(below), None, None)
 
+    def _remote(self, url: str) -> InputItem:
+        # an unknown scheme is a row that fails; what only has to be installed stops at the first line
+        if "pip install" in remote.missing(url.partition("://")[0].lower()):
+            remote.require(url)
+        return remote.named(url)
+
     def _local(self, name: str) -> InputItem:
-        location = os.path.join(self._prefix, name)  # noqa: PTH118 a Path a line would be slow
-        if "/." in location or "//" in location:
-            location = str(absolute(Path(location)))
+        location = self._absolute(name)
         size, mtime = file_facts(location)
+        if size is None:
+            found = self._disk.find(location)
+            if "\\" in name and not os.path.lexists(found):
+                found = self._disk.find(self._absolute(name.replace("\\", "/")))
+            if found != location and os.path.lexists(found):
+                location, (size, mtime) = found, file_facts(found)
         if location.startswith(self._prefix):
             return InputItem(location, self._root, path_text(location[len(self._prefix) :]), size, mtime)
         anchor = Path(location).anchor
         return InputItem(location, anchor, path_text(location[len(anchor) :]), size, mtime)
 
-
-def _names(location: str, column: str | None) -> Iterator[str]:
-    """Yield the paths and URLs in a list as they are written."""
-    kind = suffix(urlsplit(location).path if is_url(location) else location)
-    try:
-        with _open(location) as stream:
-            if kind == ".parquet":
-                yield from _parquet(stream, column, path_text(location))
-            elif kind in (".csv", ".tsv"):
-                yield from _table(stream, column, path_text(location), tabs=kind == ".tsv")
-            else:
-                yield from _text(stream, path_text(location))
-    except (OSError, ImageError, csv.Error) as error:
-        raise UsageError(f"cannot read the list {path_text(location)}: {reason(error)}") from None
-
-
-def _open(location: str) -> AbstractContextManager[BinaryIO]:
-    if location == STDIN:
-        return nullcontext(sys.stdin.buffer)
-    if is_url(location) and urlsplit(location).scheme.lower() in web.SCHEMES:
-        return remote.downloaded(location)
-    return remote.stream(location, _REMOTE_BLOCK)
-
-
-def _text(stream: BinaryIO, shown: str) -> Iterator[str]:
-    rest = stream.read(_HEAD)
-    _refuse_utf16(rest, shown)
-    separator = b"\0" if b"\0" in rest else b"\n"
-    rest = rest.removeprefix(_BOM)
-    end = b"" if separator == b"\0" else b"\r"
-    while True:
-        *whole, rest = rest.split(separator)
-        for line in whole:
-            yield os.fsdecode(line.removesuffix(end))
-        if len(rest) > _LONGEST_LINE:
-            raise UsageError(f"{shown} is no list of paths: it has a line of more than {_LONGEST_LINE} bytes")
-        chunk = stream.read(_HEAD)
-        if not chunk:
-            break
-        rest += chunk
-    if rest:
-        yield os.fsdecode(rest.removesuffix(end))
-
-
-def _table(stream: BinaryIO, column: str | None, shown: str, *, tabs: bool) -> Iterator[str]:
-    head = getattr(stream, "peek", lambda size: b"")(2)
-    _refuse_utf16(head, shown)
-    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
-    try:
-        first = text.readline()
-        delimiter = "\t" if tabs else ";" if first.count(";") > first.count(",") else ","
-        header = next(csv.reader([first], delimiter=delimiter), [])
-        position = header.index(_column(header, column, shown))
-        for row in csv.reader(text, delimiter=delimiter):
-            yield row[position] if position < len(row) else ""
-    finally:
-        # standard input, and what the caller closes itself
-        text.detach()
-
-
-def _parquet(stream: BinaryIO, column: str | None, shown: str) -> Iterator[str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(stream)
-        name = _column(file.schema_arrow.names, column, shown)
-        kind = file.schema_arrow.field(name).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind)):
-            raise UsageError(f"{shown}: column {name} holds {kind}, not paths; choose another with --column")
-        for batch in file.iter_batches(batch_size=8192, columns=[name]):
-            yield from ("" if value is None else os.fsdecode(value) for value in batch.column(0).to_pylist())
-    except pa.ArrowException as error:
-        raise UsageError(f"cannot read the list {shown}: {reason(error)}") from None
-
-
-def _column(names: Sequence[str], asked: str | None, shown: str) -> str:
-    """Return the column that holds the paths: the one asked for, or the first with a usual name."""
-    if asked is not None and asked in names:
-        return asked
-    usual = {name.strip().lower(): name for name in reversed(names)}
-    found = next((usual[name] for name in COLUMNS if name in usual), None) if asked is None else None
-    if found is None:
-        said = f"no column {asked}" if asked is not None else f"no column {', '.join(COLUMNS)}"
-        raise UsageError(f"{shown} has {said}; choose one of its own with --column: {path_text(', '.join(names))}")
-    return found
-
-
-def _refuse_utf16(head: bytes, shown: str) -> None:
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise UsageError(f"{shown} is written in UTF-16; save it as UTF-8")
+    def _absolute(self, name: str) -> str:
+        location = os.path.join(self._prefix, name)  # noqa: PTH118 a Path a line would be slow
+        return str(absolute(Path(location))) if "/." in location or "//" in location else location

@@ -24,6 +24,8 @@ from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+# the scheme of what a list from elsewhere may not name
+REFUSED = "refused"
 _STAMPS = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
 
@@ -150,6 +152,8 @@ def read(url: str, start: int | None = None, end: int | None = None) -> tuple[by
         ImageError: they cannot be read, for a reason in one line.
     """
     scheme = url.partition("://")[0].lower()
+    if scheme == REFUSED:
+        raise ImageError("unreadable", "a list from elsewhere may not name files of this machine")
     if scheme in web.SCHEMES:
         data, answer = web.get(url, start, end)
         return data, answer.mtime

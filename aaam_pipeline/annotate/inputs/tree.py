@@ -1,5 +1,6 @@
 """Folders and globs, local and remote: one walk in sorted order that never holds more than one folder's names."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -8,6 +9,10 @@ from typing import NamedTuple
 from aaam_pipeline.annotate.inputs.base import Facts, InputItem, NameFilter, file_facts, reason
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+UNREADABLE_FOLDER = "unreadable folder"
 
 
 class Entry(NamedTuple):
@@ -51,8 +56,11 @@ class Tree(NamedTuple):
     def walk(self, skipped: Counter[str]) -> Iterator[InputItem]:
         """Yield the files wanted: those of a folder by name, then its folders by name; count what is left out.
 
+        A folder in it that cannot be listed is counted, and stands for what it holds: an item whose path ends with a
+        slash, which fails when it is read.
+
         Raises:
-            UsageError: the folder itself cannot be listed. Folders in it that cannot are counted.
+            UsageError: the folder itself cannot be listed.
         """
         root = path_text(self.top)
         ancestors: list[object] = []
@@ -73,7 +81,9 @@ class Tree(NamedTuple):
             except OSError as error:
                 if not below:
                     raise UsageError(f"cannot list {root}: {reason(error)}") from None
-                skipped["unreadable folder"] += 1
+                log.info("cannot list %s: %s", path_text(folder), reason(error))
+                skipped[UNREADABLE_FOLDER] += 1
+                yield InputItem(f"{folder}/", root, f"{path_text(below)}/", None, None)
                 continue
             ancestors.append(identity)
             stack.append(iter(folders))
