@@ -22,6 +22,7 @@ from aaam_pipeline.annotate import backends, writer
 from aaam_pipeline.annotate.parts import AnnotateJob, PartMaker
 from aaam_pipeline.core import errors
 from aaam_pipeline.core.errors import AaamError, UsageError
+from aaam_pipeline.core.logging import debugging
 from aaam_pipeline.core.progress import Advance, Reporter, ignore
 from aaam_pipeline.formats.parts import part_path, read_stats
 
@@ -149,7 +150,7 @@ def _quietly() -> Iterator[None]:
 
     What this program prints on `sys.stderr` is shown. Ray's log files hold the rest; AAAM_DEBUG shows all.
     """
-    if os.environ.get("AAAM_DEBUG"):
+    if debugging():
         yield
         return
     shown = sys.stderr

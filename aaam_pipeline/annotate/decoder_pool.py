@@ -27,6 +27,7 @@ from aaam_pipeline.annotate.decoder import DecodeSetup
 from aaam_pipeline.annotate.inputs import InputItem, is_url
 from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.errors import AaamError, ImageError
+from aaam_pipeline.core.logging import debugging
 from aaam_pipeline.imaging.resizing import DecodedImage
 
 log = logging.getLogger(__name__)
@@ -188,7 +189,7 @@ class _Process:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 # libtiff and others write there what they think of a damaged file
-                stderr=None if os.environ.get("AAAM_DEBUG") else subprocess.DEVNULL,
+                stderr=None if debugging() else subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), shared.fileno()),
                 env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             )

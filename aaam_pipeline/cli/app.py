@@ -18,7 +18,7 @@ from typer.core import TyperCommand
 from aaam_pipeline import __version__
 from aaam_pipeline.cli import annotate, doctor, index, model, paper, search, settings
 from aaam_pipeline.cli.errors import cli_errors
-from aaam_pipeline.core.logging import LOG_FILE, VERBOSE
+from aaam_pipeline.core.logging import DEBUG, LOG_FILE, VERBOSE
 
 log = logging.getLogger(__name__)
 ANYWHERE = ("debug", "verbose", "log_file")
@@ -63,7 +63,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error.", envvar="AAAM_DEBUG", callback=_export)
+        bool, typer.Option("--debug", help="Show the traceback of an error.", envvar=DEBUG, callback=_export)
     ] = False,
     verbose: Annotated[
         int,

@@ -14,7 +14,18 @@ from aaam_pipeline.core import config
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.project import Project
 
-PACKAGES = ("aaam-pipe", "torch", "torchvision", "duckdb", "faiss-cpu", "faiss-gpu", "pyarrow", "pillow", "dvc")
+PACKAGES = (
+    "aaam-pipe",
+    "torch",
+    "torchvision",
+    "duckdb",
+    "faiss-cpu",
+    "faiss-gpu",
+    "openvino",
+    "pyarrow",
+    "pillow",
+    "dvc",
+)
 
 
 def doctor(

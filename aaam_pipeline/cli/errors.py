@@ -15,7 +15,7 @@ from typing import NoReturn
 import typer
 
 from aaam_pipeline.core.errors import AaamError, QuerySyntaxError, UsageError
-from aaam_pipeline.core.logging import logging_configured, printable
+from aaam_pipeline.core.logging import debugging, logging_configured, printable
 
 INTERRUPTED = 130
 
@@ -51,7 +51,7 @@ def cli_errors() -> Iterator[None]:
 
 def _fail(code: int, message: str, context: Sequence[str] = ()) -> NoReturn:
     """End with one line; a query that cannot be parsed adds `context`, itself and a caret under the error."""
-    if os.environ.get("AAAM_DEBUG"):
+    if debugging():
         traceback.print_exc()
     prefix = "" if code == INTERRUPTED else "error: "
     print(prefix + printable(" ".join(message.split())), *context, sep="\n", file=sys.stderr)

@@ -27,7 +27,7 @@ def project_file(folder: Path) -> ConfigFile | None:
         UsageError: it cannot be read, or is no TOML.
     """
     for each in _upwards(folder):
-        if (each / PROJECT).is_file():
+        if _is_there(each / PROJECT):
             return ConfigFile(each / PROJECT, _parse(each / PROJECT))
         if (each / PYPROJECT).is_file() and TOOL.encode() in _bytes(each / PYPROJECT):
             table = _parse(each / PYPROJECT).get("tool", {}).get(TOOL)
@@ -43,7 +43,7 @@ def user_file() -> ConfigFile | None:
         UsageError: it cannot be read, or is no TOML.
     """
     path = user_path()
-    return ConfigFile(path, _parse(path)) if path.is_file() else None
+    return ConfigFile(path, _parse(path)) if _is_there(path) else None
 
 
 def user_path() -> Path:
@@ -60,6 +60,14 @@ def _upwards(folder: Path) -> Iterator[Path]:
         yield each
         if each == home or (each / ".git").exists():
             return
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is something of this name: a folder or a link to nothing is no settings, and no absence."""
+    if path.is_dir() or (path.is_symlink() and not path.exists()):
+        what = "a folder" if path.is_dir() else f"a link to {path.readlink()}, which is not there"
+        raise UsageError(f"{path} must be a file with settings, not {what}; remove it, or use --no-config")
+    return path.is_file()
 
 
 def _bytes(path: Path) -> bytes:

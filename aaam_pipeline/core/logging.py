@@ -16,7 +16,7 @@ from aaam_pipeline.core.errors import UsageError
 
 PACKAGE = "aaam_pipeline"
 # what --log-file and -v are to processes and stages that have no such options
-LOG_FILE, VERBOSE = "AAAM_LOG_FILE", "AAAM_VERBOSE"
+LOG_FILE, VERBOSE, DEBUG = "AAAM_LOG_FILE", "AAAM_VERBOSE", "AAAM_DEBUG"
 TO_FILE = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 TO_STDERR = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 LEVELS = (logging.INFO, logging.DEBUG)
@@ -30,6 +30,11 @@ log = logging.getLogger(__name__)
 def printable(text: str) -> str:
     r"""Return text with control characters as `\xNN`: those in a name could change a terminal or forge a line."""
     return CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def debugging() -> bool:
+    """Return whether AAAM_DEBUG asks for tracebacks and for what other processes print."""
+    return os.environ.get(DEBUG, "").strip().lower() not in ("", "0", "false", "no", "off", "n", "f")
 
 
 @contextmanager

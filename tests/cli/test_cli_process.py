@@ -275,3 +275,4 @@ def test_settings_come_from_the_environment(project: Path) -> None:
     done = run("labels", cwd=project, AAAM_INDEX="photos")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "Traceback" in run("labels", cwd=project, AAAM_INDEX="photos", AAAM_DEBUG="1").stderr
+    assert "Traceback" not in run("labels", cwd=project, AAAM_INDEX="photos", AAAM_DEBUG="0").stderr

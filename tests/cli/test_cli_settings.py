@@ -170,6 +170,18 @@ def test_a_wrong_file_is_one_line_that_names_it(
     failed(invoke("--no-config", "labels"), 2, "no index here")
 
 
+@pytest.mark.parametrize("file", [PROJECT, USER])
+def test_a_folder_or_a_dead_link_in_place_of_a_file_is_not_passed_over(
+    file: str, tmp_path: Path, user: Path, invoke: Invoke
+) -> None:
+    path = tmp_path / "aaam.toml" if file == PROJECT else user
+    path.mkdir()
+    failed(invoke("labels"), 2, f"{path} must be a file with settings, not a folder")
+    path.rmdir()
+    path.symlink_to("elsewhere.toml")
+    failed(invoke("labels"), 2, f"{path} must be a file with settings, not a link to elsewhere.toml")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, invoke: Invoke) -> None:
     (tmp_path / "aaam.toml").touch(mode=0)
