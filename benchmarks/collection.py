@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.annotate.writer import write_part
 from aaam_pipeline.core.artifacts import fingerprint, write_checksummed
-from aaam_pipeline.formats import SCHEMA_VERSION, ranking
+from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.columns import fixed_size_list
-from aaam_pipeline.formats.parts import AnnotationsManifest, annotations_schema, part_path
+from aaam_pipeline.formats.parts import VERSION, AnnotationsManifest, annotations_schema, manifest_path, part_path
 
 LABELS = 80
 NAMES = [f"l{label}" for label in range(LABELS)]
@@ -43,7 +43,7 @@ def write(folder: Path, images: int, dim: int) -> None:
     for part, first in enumerate(parts):
         write_part(part_path(folder, part), _rows(first, min(PART, images - first), dim), seconds=0)
     manifest = AnnotationsManifest(
-        schema_version=SCHEMA_VERSION,
+        schema_version=VERSION,
         model_id="bench",
         model_path="",
         vocabulary=NAMES,
@@ -57,7 +57,7 @@ def write(folder: Path, images: int, dim: int) -> None:
         parts=len(parts),
         successes=images,
     )
-    write_checksummed(folder / "manifest.json", manifest)
+    write_checksummed(manifest_path(folder), manifest)
 
 
 def codes(label: int, images: int) -> NDArray[np.uint8]:
@@ -113,8 +113,8 @@ def _rows(first: int, count: int, dim: int) -> pa.Table:
         "status": pa.repeat("ok", count),
         "labels": _assigned(score_BL),
         "label_scores": pa.nulls(count),
-        "scores": fixed_size_list(score_BL),
-        "embedding": fixed_size_list(embeddings(first, count, dim)),
+        "scores": fixed_size_list(score_BL.astype(np.float32)),
+        "embedding": fixed_size_list(embeddings(first, count, dim).astype(np.float32)),
         "model_id": pa.repeat("bench", count),
     }
     fields = annotations_schema(LABELS, dim)

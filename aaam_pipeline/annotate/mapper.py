@@ -19,8 +19,8 @@ from aaam_pipeline.annotate.options import Assignment
 from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.formats.calibration import calibrate
-from aaam_pipeline.formats.columns import fixed_size_list, to_float16
-from aaam_pipeline.formats.parts import annotations_schema
+from aaam_pipeline.formats.columns import fixed_size_list
+from aaam_pipeline.formats.parts import annotations_schema, round_embedding, round_scores
 from aaam_pipeline.imaging.resizing import DecodedImage
 
 
@@ -66,26 +66,30 @@ class Mapper:
         errors = [image.picture if isinstance(image.picture, ImageError) else None for image in images]
         captured = [picture and picture.captured_at for picture in pictures]
         failed = pa.array([error is not None for error in errors])
-        scores_BL = calibrate(predicted.scores_BL, self.info.calibration).astype(np.float32)
+        # labels are assigned by the scores that the row holds: a reader can do it again
+        scores_BL = round_scores(calibrate(predicted.scores_BL, self.info.calibration))
         labels, label_scores = self._assign(scores_BL)
         facts: dict[str, list[Any]] = {
             "path": [image.item.path for image in images],
             "root": [image.item.root for image in images],
+            "link_target": [None] * len(images),
             "sha256": [image.sha256 for image in images],
             "bytes": [image.bytes for image in images],
             "mtime": [image.mtime for image in images],
-            "taken": [each and each.time for each in captured],
-            "taken_offset": [each and each.offset_minutes for each in captured],
+            "captured_at": [each and each.time for each in captured],
+            "captured_at_offset": [each and each.offset_minutes for each in captured],
             "width": [picture and picture.width for picture in pictures],
             "height": [picture and picture.height for picture in pictures],
+            "phash": [None] * len(images),
             "status": ["failed" if error else "ok" for error in errors],
             "error_type": [error.kind if error else None for error in errors],
             "error_message": [str(error) if error else None for error in errors],
+            "unfamiliar": [None] * len(images),
             "model_id": [self.info.model_id] * len(images),
             "labels": [None if error else given for error, given in zip(errors, labels, strict=True)],
             "label_scores": [None if error else given for error, given in zip(errors, label_scores, strict=True)],
         }
-        vectors = {"scores": scores_BL.astype(np.float16), "embedding": to_float16(predicted.embedding_BD)}
+        vectors = {"scores": scores_BL, "embedding": round_embedding(predicted.embedding_BD)}
         columns = [
             pc.if_else(failed, pa.scalar(None, field.type), fixed_size_list(vectors[field.name]))
             if field.name in vectors

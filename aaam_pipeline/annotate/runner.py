@@ -21,8 +21,7 @@ from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
 from aaam_pipeline.core.errors import FailureRateError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.formats import SCHEMA_VERSION
-from aaam_pipeline.formats.parts import AnnotationsManifest
+from aaam_pipeline.formats.parts import NAMES, VERSION, AnnotationsManifest, find_manifest
 from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.models.info import BundleInfo
 
@@ -68,7 +67,7 @@ def annotate(
                 report.info(f"resuming an interrupted run: {done} of {manifest.inputs} images are done")
             else:
                 counts = _compare(detector, existing, options, report, skipped)
-                if existing and existing[0].rows == staging.out and not counts.todo and not detector.stale():
+                if existing and _is_complete(existing[0], staging, counts, detector):
                     staging.discard()
                     what = f"{manifest.inputs} images, same model and settings"
                     report.info(f"{staging.out} is complete: {what}; nothing to do")
@@ -105,7 +104,7 @@ def _identity(info: BundleInfo, model: Path, detector: ChangeDetector, options: 
     """Return the manifest as far as it is known before the work: two that are alike in it may be mixed."""
     settings: dict[str, Any] = options.assignment._asdict()
     return AnnotationsManifest(
-        schema_version=SCHEMA_VERSION,
+        schema_version=VERSION,
         model_id=info.model_id,
         model_path=str(model.absolute()),
         vocabulary=info.vocabulary,
@@ -114,7 +113,7 @@ def _identity(info: BundleInfo, model: Path, detector: ChangeDetector, options: 
         calibration=info.calibration,
         embedding_dim=0,
         settings=settings,
-        settings_hash=fingerprint([SCHEMA_VERSION, info.model_id, settings]),
+        settings_hash=fingerprint([VERSION, info.model_id, settings]),
         roots=detector.roots(),
         inputs=detector.inputs,
         repeated=detector.repeated(),
@@ -126,8 +125,8 @@ def _existing(staging: StagingDir, manifest: AnnotationsManifest, options: Optio
     out = staging.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a folder; choose another --out")
-    whole = (out / "manifest.json").is_file()
-    if out.exists() and any(out.iterdir()) and (not whole or foreign(out, "manifest.json", "part-*")):
+    whole = find_manifest(out).is_file()
+    if out.exists() and any(out.iterdir()) and (not whole or foreign(out, *NAMES)):
         raise UsageError(f"{out} exists and is not an annotations folder; choose another --out")
     if options.on_existing == "overwrite":
         return []
@@ -148,10 +147,21 @@ def _existing(staging: StagingDir, manifest: AnnotationsManifest, options: Optio
     return [base for base in (interrupted, published) if base]
 
 
+def _is_complete(
+    existing: ExistingAnnotations, staging: StagingDir, counts: ChangeCounts, detector: ChangeDetector
+) -> bool:
+    """Return whether the annotations that are there are already what they should be."""
+    current = existing.rows == staging.out and existing.manifest.schema_version == VERSION
+    return current and not counts.todo and not detector.stale()
+
+
 def _resumable(staging: StagingDir, detector: ChangeDetector, manifest: AnnotationsManifest, options: Options) -> bool:
     """Return whether an interrupted run was just this one: the same inputs, unchanged, and the same options."""
     plan = staging.plan
     if plan is None or plan.listing_hash != detector.listing_hash or _difference(plan.manifest, manifest):
+        return False
+    if plan.manifest.schema_version != VERSION:
+        # its rows are kept by a plan of their own
         return False
     if options.on_existing == "overwrite":
         return plan.fresh
@@ -173,6 +183,9 @@ def _compare(
             f"rows of {names} are there, but no image of it is among the inputs; name it too, choose another --out, "
             "or drop its rows with --forget"
         )
+    if existing and existing[0].manifest.schema_version != VERSION:
+        before = existing[0].manifest.schema_version
+        report.info(f"rows of version {before} are written anew as version {VERSION}; no image is opened for it")
     incomplete = [f"{skipped[kind]} {kind}" for kind in inputs.INCOMPLETE if skipped.get(kind)]
     if counts.deleted and incomplete and not options.forget:
         raise UsageError(
@@ -189,7 +202,7 @@ def _plan(
     staging: StagingDir,
     options: Options,
 ) -> RunPlan:
-    there = staging.out / "manifest.json"
+    there = find_manifest(staging.out)
     return RunPlan(
         manifest=manifest,
         listing_hash=detector.listing_hash,
@@ -236,7 +249,7 @@ def _difference(before: AnnotationsManifest, now: AnnotationsManifest) -> str:
         return "labels or thresholds that the model had before"
     if before.calibration != now.calibration:
         return "a calibration that the model had before"
-    if before.settings_hash != now.settings_hash:
+    if before.settings != now.settings:
         names = [name for name in now.settings if now.settings[name] != before.settings.get(name)]
         return "; ".join(f"--{name} was {before.settings.get(name)}, not {now.settings[name]}" for name in names)
     return ""

@@ -11,7 +11,7 @@ new plan is made on top of those parts (the staging folder is called `<out>.part
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -32,9 +32,14 @@ from aaam_pipeline.core.artifacts import (
     write_checksummed,
 )
 from aaam_pipeline.core.errors import AaamError, IntegrityError
+from aaam_pipeline.formats.older_parts import to_current
 from aaam_pipeline.formats.parts import (
+    READABLE,
     AnnotationsManifest,
     PartStats,
+    find_manifest,
+    is_current,
+    manifest_path,
     part_path,
     read_annotations_manifest,
     read_stats,
@@ -104,7 +109,7 @@ class StagingDir:
 
     def published(self) -> ExistingAnnotations | None:
         """Return the annotations that are there, whole; None where there are none."""
-        if not (self.out / "manifest.json").is_file():
+        if not find_manifest(self.out).is_file():
             return None
         manifest = read_annotations_manifest(self.out)
         return ExistingAnnotations(self.out, list(range(manifest.parts)), manifest)
@@ -156,7 +161,7 @@ class StagingDir:
             successes=total.successes,
             failures=total.failures,
         )
-        manifest = write_checksummed(self.rows / "manifest.json", manifest)
+        manifest = write_checksummed(manifest_path(self.rows), manifest)
         publish(self.rows, self.out)
         self.discard()
         return manifest
@@ -205,10 +210,11 @@ def _remove(folder: Path) -> None:
 
 def _read_plan(folder: Path) -> RunPlan | None:
     try:
-        return read_checksummed(folder / PLAN, RunPlan, "a work folder")
+        plan = read_checksummed(folder / PLAN, RunPlan, "a work folder")
     except AaamError:
         # there is none, it is damaged, or of another version of this program
         return None
+    return plan if plan.manifest.schema_version in READABLE else None
 
 
 def _published_plan(out: Path) -> str:
@@ -221,36 +227,36 @@ def _published_plan(out: Path) -> str:
 def _keep(parts: Sequence[Path], detector: ChangeDetector, rows: Path, part_size: int) -> int:
     """Put the rows of `parts` that stay into new parts from 0 on; return how many these are.
 
-    A part that stays as it is becomes a hard link. The others are written anew, small ones together: a folder that is
-    brought up to date every night does not end in a thousand small parts.
+    A part that stays as it is becomes a hard link. The others, and those of an older version, are written anew, small
+    ones together: a folder that is brought up to date every night does not end in a thousand small parts.
     """
     linked = 0
-    rewritten: list[tuple[Path, pa.Table]] = []
+    rewritten: list[int] = []
     for index, part in enumerate(parts):
         kept = detector.kept(index)
         stats = stats_path(part)
         before = read_stats(part).count
         whole = len(kept) == before and kept["mtime"].null_count == before
-        if whole and 2 * before >= part_size:
+        if whole and 2 * before >= part_size and is_current(part):
             _link(part, part_path(rows, linked))
             _link(stats, stats_path(part_path(rows, linked)))
             linked += 1
         elif len(kept):
-            rewritten.append((part, kept))
+            rewritten.append(index)
     made = linked
-    for table in writer.regroup(_revised(rewritten), part_size):
+    for table in writer.regroup(_revised((parts[index], detector.kept(index)) for index in rewritten), part_size):
         writer.write_part(part_path(rows, made), table, 0.0)
         made += 1
     return made
 
 
-def _revised(parts: Sequence[tuple[Path, pa.Table]]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of parts that stay, with the modification times that they have now."""
+def _revised(parts: Iterable[tuple[Path, pa.Table]]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of parts that stay, in the current version, with the modification times that they have now."""
     for path, kept in parts:
         rows = writer.read_part(path).take(kept["row"])
         field = rows.schema.field("mtime")
         mtime = pc.coalesce(kept["mtime"].cast(field.type), rows["mtime"])
-        yield from rows.set_column(rows.schema.get_field_index("mtime"), field, mtime).to_batches()
+        yield from to_current(rows.set_column(rows.schema.get_field_index("mtime"), field, mtime)).to_batches()
 
 
 def _link(source: Path, target: Path) -> None:

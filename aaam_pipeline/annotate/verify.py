@@ -18,22 +18,23 @@ from aaam_pipeline.annotate.staging import total_stats
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.columns import to_matrix
+from aaam_pipeline.formats.older_parts import schema_of, to_current
 from aaam_pipeline.formats.parts import (
     AnnotationsManifest,
-    annotations_schema,
+    find_manifest,
+    find_stats,
     part_path,
     read_annotations_manifest,
     read_stats,
-    stats_path,
 )
 from aaam_pipeline.formats.vocabulary import Vocabulary
 
 ALWAYS = ("path", "root", "status", "model_id")
 ANSWERS = ("width", "height", "labels", "label_scores", "scores", "embedding")
+OF_PICTURES = {"captured_at": "a date", "phash": "a perceptual hash", "unfamiliar": "unfamiliarity"}
 SHOWN = 10
-# scores are kept as float16, assigned labels' scores as float32
+# version 2 kept scores as float16 and assigned labels' scores as float32; its rows may stand in folders of version 3
 ROUNDING = 0.001
 
 
@@ -90,29 +91,30 @@ def _sum_problems(folder: Path, manifest: AnnotationsManifest, names: duckdb.Duc
 
 
 def _manifest_problems(folder: Path, manifest: AnnotationsManifest) -> Iterator[str]:
+    name = find_manifest(folder).name
     try:
         if Vocabulary(manifest.vocabulary).hash != manifest.vocabulary_hash:
-            yield "manifest.json: the vocabulary was changed"
+            yield f"{name}: the vocabulary was changed"
     except IntegrityError as error:
-        yield f"manifest.json: {error}"
+        yield f"{name}: {error}"
     if len(manifest.thresholds) != len(manifest.vocabulary):
-        yield f"manifest.json: {len(manifest.thresholds)} thresholds for {len(manifest.vocabulary)} labels"
+        yield f"{name}: {len(manifest.thresholds)} thresholds for {len(manifest.vocabulary)} labels"
     if manifest.calibration and not manifest.calibration.fits(len(manifest.vocabulary)):
-        yield f"manifest.json: the calibration is not of {len(manifest.vocabulary)} labels"
-    if manifest.settings_hash != fingerprint([SCHEMA_VERSION, manifest.model_id, manifest.settings]):
-        yield "manifest.json: the model or the settings were changed"
+        yield f"{name}: the calibration is not of {len(manifest.vocabulary)} labels"
+    if manifest.settings_hash != fingerprint([manifest.schema_version, manifest.model_id, manifest.settings]):
+        yield f"{name}: the model or the settings were changed"
     there = {path.name for path in folder.iterdir()}
-    expected = {"manifest.json"}
+    expected = {name}
     # a manifest that was tampered with may say anything
     for number in range(min(manifest.parts, len(there))):
         part = part_path(folder, number)
-        expected |= {part.name, stats_path(part).name}
-    yield from (f"{name} is missing" for name in sorted(expected - there))
+        expected |= {part.name, find_stats(part).name}
+    yield from (f"{each} is missing" for each in sorted(expected - there))
     if manifest.parts > len(there):
-        yield f"manifest.json: {manifest.parts} parts, more than there are files"
+        yield f"{name}: {manifest.parts} parts, more than there are files"
     # anything that a reader of *.parquet would take for rows
-    foreign = sorted(name for name in there - expected if re.fullmatch(r"part-.*|.*\.parquet", name, re.DOTALL))
-    yield from (f"{name} does not belong here" for name in foreign)
+    foreign = sorted(each for each in there - expected if re.fullmatch(r"_?part-.*|.*\.parquet", each, re.DOTALL))
+    yield from (f"{each} does not belong here" for each in foreign)
 
 
 def _part_problems(
@@ -125,11 +127,12 @@ def _part_problems(
         rows = writer.read_part(path)
     except AaamError as error:
         return [" ".join(str(error).split())], 0
-    expected = annotations_schema(len(manifest.vocabulary), manifest.embedding_dim)
+    expected = schema_of(manifest.schema_version, len(manifest.vocabulary), manifest.embedding_dim)
     # a reader of Parquet may add metadata of its own
     version = (rows.schema.metadata or {}).get(b"aaam_schema_version")
     if not rows.schema.equals(expected) or version != expected.metadata[b"aaam_schema_version"]:
         return [f"{path.name} has another schema than its manifest says"], len(rows)
+    rows = to_current(rows)
     names.register("incoming", rows.select(["root", "path"]))
     names.execute("INSERT INTO names SELECT root, hash(root, path) FROM incoming")
     names.unregister("incoming")
@@ -154,9 +157,10 @@ def _row_problems(rows: pa.Table, manifest: AnnotationsManifest) -> Iterator[str
     for name in ANSWERS:
         if not rows[name].is_valid().equals(ok):
             yield f"{name} is not null exactly where the image failed"
-    if pc.any(pc.and_(rows["taken"].is_valid(), failed)).as_py():
-        yield "a date of an image that failed"
-    if pc.any(pc.and_(rows["taken_offset"].is_valid(), rows["taken"].is_null())).as_py():
+    for name, what in OF_PICTURES.items():
+        if pc.any(pc.and_(rows[name].is_valid(), failed)).as_py():
+            yield f"{what} of an image that failed"
+    if pc.any(pc.and_(rows["captured_at_offset"].is_valid(), rows["captured_at"].is_null())).as_py():
         yield "an offset of a date that is not there"
     if not rows["error_type"].is_valid().equals(failed) or not rows["error_message"].is_valid().equals(failed):
         yield "an error is not given exactly where the image failed"

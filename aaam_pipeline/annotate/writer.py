@@ -11,16 +11,18 @@ import pyarrow.parquet as pq
 
 from aaam_pipeline.core.artifacts import write_bytes, write_checksummed
 from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.formats.parts import PartStats, read_stats, stats_path
+from aaam_pipeline.formats.parts import PartStats, find_stats, read_stats, stats_path
 
 # scores and embeddings hardly repeat: a dictionary of them would cost time and save nothing
 REPEATING = ["path", "root", "status", "error_type", "error_message", "labels.list.element", "model_id"]
+# byte by byte: their rounded values have bytes that are all 0, or nearly all alike
+VECTORS = ["scores.list.element", "embedding.list.element"]
 
 
 def write_part(path: Path, rows: pa.Table, seconds: float) -> PartStats:
     """Write a part and, when it is whole, its stats; `seconds`: how long the rows took to make."""
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", use_dictionary=REPEATING)
+    pq.write_table(rows, sink, compression="zstd", use_dictionary=REPEATING, use_byte_stream_split=VECTORS)
     content = sink.getvalue()
     write_bytes(path, content)
     failures = Counter(rows["error_type"].drop_null().to_pylist())
@@ -58,7 +60,7 @@ def inputs_hash(rows: pa.Table | pa.RecordBatch) -> int:
 
 def is_finished(part: Path) -> bool:
     """Return whether a part is whole."""
-    return stats_path(part).is_file() and part.is_file()
+    return find_stats(part).is_file() and part.is_file()
 
 
 def read_part(part: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -2,7 +2,8 @@
 
 - `scores`: `scores.parquet`, a row an image of a split, written by training and every compared method.
 - `recordings`: scores while training, for the paper's Fig. 2.
-- `parts`: `annotations/`, a row for every input image, written by annotate, read by index and by anyone else.
+- `parts`: `annotations/`, a row for every input image, written by annotate, read by index and by anyone else;
+  `older_parts`: those of the version before.
 - `comparison`: what became of the compared methods.
 - `vocabulary`, `calibration`, `ranking`: what a column of scores is called, what its values mean, how they rank.
 
@@ -10,3 +11,4 @@ This room knows no other but `core`, and never loads torch.
 """
 
 SCHEMA_VERSION = 2
+"""Of scores and recordings; annotations have a version of their own (`parts`)."""

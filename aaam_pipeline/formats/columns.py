@@ -23,6 +23,13 @@ def to_float16(embedding_ND: NDArray[np.floating]) -> NDArray[np.float16]:
     return embedding_ND.clip(-LARGEST_FLOAT16, LARGEST_FLOAT16).astype(np.float16)
 
 
+def round_mantissa(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return numbers of 0 or more rounded to 10 bits behind the first one, half to even, as float16 has."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded: NDArray[np.float32] = ((bits + 0xFFF + ((bits >> 13) & 1)) & 0xFFFFE000).astype(np.uint32).view(np.float32)
+    return rounded
+
+
 def fixed_size_list(rows_ND: NDArray[Any]) -> pa.Array:
     """Return a 2-d array as an Arrow column of fixed-size lists."""
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(rows_ND).reshape(-1)), rows_ND.shape[1])

@@ -1,21 +1,33 @@
 """`annotations/`: parts with a row for every input image, the stats beside each, and the manifest of all.
 
-A row's scores are probabilities in [0, 1]. Shapes: L labels, D embedding.
+    part-00000.parquet    rows; whatever reads a folder of Parquet files finds these alone:
+    _part-00000.json      the stats of a part
+    _manifest.json        names that begin with _ are no data to pandas, pyarrow and Spark
+
+A row's scores are probabilities in [0, 1]. Shapes: N rows, L labels, D embedding.
 """
 
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import read_checksummed
-from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.calibration import Calibration
+from aaam_pipeline.formats.columns import round_mantissa, to_float16
+
+VERSION = 3
+# `older_parts` reads rows of the older ones as rows of this one
+READABLE = (2, VERSION)
+# of the files of a folder, those of version 2 included
+NAMES = ("part-*", "_part-*.json", "_manifest.json", "manifest.json")
 
 
 class PartStats(msgspec.Struct, frozen=True):
-    """`part-00000_stats.json`: written after its part was closed, so its presence says that the part is whole.
+    """`_part-00000.json`: written after its part was closed, so its presence says that the part is whole.
 
     `inputs_hash` (hex) stands for the root, path, size and time of every row; those of several parts add up mod 2^128.
     `hash`: of all other fields, filled in when it is written.
@@ -31,7 +43,7 @@ class PartStats(msgspec.Struct, frozen=True):
 
 
 class AnnotationsManifest(msgspec.Struct, frozen=True):
-    """`annotations/manifest.json`: what was annotated, with which model and settings.
+    """`annotations/_manifest.json`: what was annotated, with which model and settings.
 
     `inputs_hash`: the sum of the parts' (`PartStats`); `repeated`: inputs that a list names once more; `plan`: the run
     that wrote it; `calibration`: the model's, by which the scores of the rows were calibrated; `hash`: of all other
@@ -64,19 +76,18 @@ def read_annotations_manifest(folder: Path) -> AnnotationsManifest:
 
     Raises:
         UsageError: `folder` holds none.
-        IntegrityError: it is damaged, or of another version.
+        IntegrityError: it is damaged, or of a version that is not read.
     """
 
     def outdated(manifest: AnnotationsManifest) -> str:
-        if manifest.schema_version == SCHEMA_VERSION:
+        if manifest.schema_version in READABLE:
             return ""
-        older = manifest.schema_version < SCHEMA_VERSION
-        return (
-            f"{folder} holds annotations of version {manifest.schema_version}, but version {SCHEMA_VERSION} is known; "
-            + ("annotate again with --on-existing overwrite" if older else "a newer aaam-pipe reads them")
+        older = manifest.schema_version < VERSION
+        return f"{folder} holds annotations of version {manifest.schema_version}, but version {VERSION} is known; " + (
+            "annotate again with --on-existing overwrite" if older else "a newer aaam-pipe reads them"
         )
 
-    return read_checksummed(folder / "manifest.json", AnnotationsManifest, "an annotations folder", outdated)
+    return read_checksummed(find_manifest(folder), AnnotationsManifest, "an annotations folder", outdated)
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -84,9 +95,29 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05d}.parquet"
 
 
+def manifest_path(folder: Path) -> Path:
+    """Return where the manifest of annotations is written."""
+    return folder / "_manifest.json"
+
+
+def find_manifest(folder: Path) -> Path:
+    """Return where the manifest of annotations lies, those of version 2 included."""
+    return _existing(manifest_path(folder), folder / "manifest.json")
+
+
 def stats_path(part: Path) -> Path:
-    """Return where the stats of a part lie."""
-    return part.with_name(f"{part.stem}_stats.json")
+    """Return where the stats of a part are written."""
+    return part.with_name(f"_{part.stem}.json")
+
+
+def find_stats(part: Path) -> Path:
+    """Return where the stats of a part lie, those of version 2 included."""
+    return _existing(stats_path(part), part.with_name(f"{part.stem}_stats.json"))
+
+
+def is_current(part: Path) -> bool:
+    """Return whether a part is of the current version: it can be taken over as it is."""
+    return stats_path(part).is_file()
 
 
 def read_stats(part: Path) -> PartStats:
@@ -95,34 +126,62 @@ def read_stats(part: Path) -> PartStats:
     Raises:
         UsageError, IntegrityError: they are not there, or damaged.
     """
-    return read_checksummed(stats_path(part), PartStats, "an annotations folder")
+    return read_checksummed(find_stats(part), PartStats, "an annotations folder")
 
 
 def annotations_schema(num_labels: int, embedding_dim: int) -> pa.Schema:
-    """Return the schema of an annotations part. Failed rows have nulls from `taken` on, but for the error's columns.
+    """Return the schema of an annotations part. Failed rows have nulls from `captured_at` on, but for their error.
 
-    `taken`: when the photograph was taken, by the camera's clock (EXIF); `taken_offset`: that clock's minutes east of
-    UTC. Null where the file does not tell.
+    `link_target`: the file that a link leads to, of the image or of a folder above it; `captured_at`: when the
+    photograph was taken, by the camera's clock (EXIF); `captured_at_offset`: that clock's minutes east of UTC; `phash`:
+    the perceptual hash, in hex; `unfamiliar`: whether the picture is unlike all that the model was trained with. Null
+    where it is not known.
     """
     return pa.schema(
         [
             pa.field("path", pa.string(), nullable=False),
             pa.field("root", pa.string(), nullable=False),
+            ("link_target", pa.string()),
             ("sha256", pa.string()),
             ("bytes", pa.int64()),
             ("mtime", pa.timestamp("us", tz="UTC")),
-            ("taken", pa.timestamp("us")),
-            ("taken_offset", pa.int16()),
+            ("captured_at", pa.timestamp("us")),
+            ("captured_at_offset", pa.int16()),
             ("width", pa.int32()),
             ("height", pa.int32()),
+            ("phash", pa.string()),
             pa.field("status", pa.string(), nullable=False),
             ("error_type", pa.string()),
             ("error_message", pa.string()),
             ("labels", pa.list_(pa.string())),
             ("label_scores", pa.list_(pa.float32())),
-            ("scores", pa.list_(pa.float16(), num_labels)),
-            ("embedding", pa.list_(pa.float16(), embedding_dim)),
+            ("scores", pa.list_(pa.float32(), num_labels)),
+            ("embedding", pa.list_(pa.float32(), embedding_dim)),
+            ("unfamiliar", pa.bool_()),
             pa.field("model_id", pa.string(), nullable=False),
         ],
-        metadata={"aaam_schema_version": str(SCHEMA_VERSION)},
+        metadata={"aaam_schema_version": str(VERSION)},
     )
+
+
+def round_scores(scores_NL: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return probabilities as rows hold them: float32, rounded to about 1/1000 of their log-odds, near 0 and near 1.
+
+    p and 1 - p, whichever is less, keeps 10 bits behind its first one. The order is kept, 0 and 1 stay, and what is
+    left out compresses to nothing. (Beside 1 the steps of float32 are coarser than that from 1 - p = 2^-14 on.)
+    """
+    wide_NL = np.asarray(scores_NL, np.float32)
+    likely_NL = wide_NL > 0.5
+    # 1 - p is exact there, and so is its way back
+    least_NL = round_mantissa(np.where(likely_NL, 1 - wide_NL, wide_NL))
+    rounded_NL: NDArray[np.float32] = np.where(likely_NL, 1 - least_NL, least_NL)
+    return rounded_NL
+
+
+def round_embedding(embedding_ND: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return embeddings as rows hold them: float32 of the precision and the range of float16."""
+    return to_float16(embedding_ND).astype(np.float32)
+
+
+def _existing(current: Path, older: Path) -> Path:
+    return older if older.is_file() and not current.is_file() else current

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.formats.older_parts import schema_of, to_current
 from aaam_pipeline.formats.parts import (
     AnnotationsManifest,
-    annotations_schema,
+    find_manifest,
     part_path,
     read_annotations_manifest,
     read_stats,
@@ -56,7 +57,7 @@ def open_folders(paths: Sequence[Path]) -> list[AnnotationsFolder]:
     first = folders[0]
     for path, manifest in folders:
         if Vocabulary(manifest.vocabulary).hash != manifest.vocabulary_hash:
-            raise IntegrityError(f"{path}/manifest.json: the vocabulary was changed; annotate again")
+            raise IntegrityError(f"{find_manifest(path)}: the vocabulary was changed; annotate again")
         if (manifest.model_id, manifest.vocabulary) != (first.manifest.model_id, first.manifest.vocabulary):
             raise UsageError(
                 f"{path} was annotated with {manifest.model_id}, but {first.path} with {first.manifest.model_id}: "
@@ -112,12 +113,12 @@ def _part(path: Path, known: Mapping[str, IndexedPart]) -> IndexedPart:
 
 
 def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator[pa.RecordBatch]:
-    """Yield the annotated (not failed) rows of a part in order.
+    """Yield the annotated (not failed) rows of a part in order, in the current version.
 
     Raises:
         IntegrityError: they are not of the manifest's schema and model, or not as many as the stats say.
     """
-    expected = annotations_schema(len(manifest.vocabulary), manifest.embedding_dim)
+    expected = schema_of(manifest.schema_version, len(manifest.vocabulary), manifest.embedding_dim)
     rows = count = 0
     try:
         with pq.ParquetFile(part.path) as file:
@@ -129,7 +130,7 @@ def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator
                 annotated = batch.filter(pc.equal(batch["status"], "ok"))
                 rows, count = rows + batch.num_rows, count + annotated.num_rows
                 if annotated.num_rows:
-                    yield annotated
+                    yield to_current(annotated)
     except (OSError, pa.ArrowException) as error:
         raise IntegrityError(f"{part.path} is missing or damaged: {error}") from None
     if (count, rows) != (part.images, part.rows):

@@ -24,6 +24,8 @@ COMMIT_ROWS = 8 * 122_880
 """Rows that are written in one transaction: complete row groups of DuckDB. A transaction for every batch took twice the
 time, and one for all of them would hold ever more memory."""
 METADATA = ("path", "root", "width", "height", "bytes", "mtime", "taken", "sha256", "labels")
+ANNOTATED = {"taken": "captured_at"}
+"""Columns of annotations that have another name here."""
 INSERT_ROWS = 16384
 """Rows of one INSERT."""
 MIN_MEMORY = 2**29
@@ -80,7 +82,7 @@ class ScoresBuilder:
         names = ["id", *(f"s{label}" for label in range(codes_BL.shape[1])), "place"]
         columns = [ids, *(pa.array(codes_B) for codes_B in np.ascontiguousarray(codes_BL.T)), ids]
         self._insert("scores", pa.table(columns, names=names))
-        metadata = {name: rows[name] for name in METADATA}
+        metadata = {name: rows[ANNOTATED.get(name, name)] for name in METADATA}
         metadata["mtime"] = metadata["mtime"].cast(pa.timestamp("us"))
         self._insert("images", pa.table({"id": ids, **metadata}))
         self._note_order(rows["path"].combine_chunks())

@@ -45,4 +45,4 @@ def edit(name: str, **values: Any) -> Damage:
 
 
 def manifest(**values: Any) -> Damage:
-    return edit("manifest.json", **values)
+    return edit("_manifest.json", **values)

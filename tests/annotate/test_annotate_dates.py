@@ -60,7 +60,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def dates(out: Path) -> dict[str, Any]:
     check(out)
     rows = by_name(out).to_pylist()
-    return {row["path"].split("/")[-1]: (row["status"], row["taken"], row["taken_offset"]) for row in rows}
+    return {row["path"].split("/")[-1]: (row["status"], row["captured_at"], row["captured_at_offset"]) for row in rows}
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -43,7 +43,7 @@ def with_other(model: Path, target: Path, **changes: Any) -> Path:
 def test_an_interrupted_run_leaves_no_output_that_looks_whole(photos: Path, tiny_bundle: Path, out: Path) -> None:
     folder = interrupted(photos, tiny_bundle, out)
     assert not out.exists()
-    assert not list(folder.rglob("manifest.json"))
+    assert not list(folder.rglob("_manifest.json"))
     assert sorted(path.name for path in folder.iterdir()) == ["plan.json", "rows", "todo.parquet"]
     assert staging.finished_parts(folder / "rows") == [0, 1]
 
@@ -59,8 +59,8 @@ def test_the_same_command_goes_on_and_ends_as_if_nothing_had_happened(
     assert f"resuming an interrupted run: {finished * 6} of 24 images are done" in watched.text
     assert watched.made == 24 - finished * 6
     assert rows(out).equals(rows(undisturbed))
-    assert manifest == AnnotationsManifest(**json.loads((undisturbed / "manifest.json").read_text()))
-    kept = {name: state for name, state in done.items() if name.startswith("part-")}
+    assert manifest == AnnotationsManifest(**json.loads((undisturbed / "_manifest.json").read_text()))
+    kept = {name: state for name, state in done.items() if name.startswith(("part-", "_part-"))}
     assert len(kept) == 2 * finished
     assert kept.items() <= states(out).items()
     assert beside(out) == []
@@ -85,7 +85,7 @@ def test_a_run_stopped_before_it_was_published_has_only_that_left_to_do(
     with monkeypatch.context() as patch:
         patch.setattr(staging, "publish", stop)
         folder = interrupted(photos, tiny_bundle, out, after=99)
-    done = {name: state for name, state in states(folder / "rows").items() if name.startswith("part-")}
+    done = {name: state for name, state in states(folder / "rows").items() if name.startswith(("part-", "_part-"))}
     assert len(done) == 8
     _, watched = annotate(photos, tiny_bundle, out)
     assert "24 of 24 images are done" in watched.text
@@ -111,14 +111,14 @@ def test_a_run_stopped_after_it_was_published_is_complete(
     assert beside(out) == []
 
 
-@pytest.mark.parametrize("left", ["part-00001_stats.json", "part-00001.parquet", "part-00000_stats.json"])
+@pytest.mark.parametrize("left", ["_part-00001.json", "part-00001.parquet", "_part-00000.json"])
 def test_a_part_without_its_done_mark_is_made_again(
     left: str, photos: Path, tiny_bundle: Path, out: Path, undisturbed: Path
 ) -> None:
     folder = interrupted(photos, tiny_bundle, out) / "rows"
     (folder / left).unlink()
-    if left.endswith("_stats.json"):
-        (folder / left.replace("_stats.json", ".parquet")).write_bytes(b"PAR1 cut off")
+    if left.endswith(".json"):
+        (folder / left[1:].replace(".json", ".parquet")).write_bytes(b"PAR1 cut off")
     annotate(photos, tiny_bundle, out)
     assert rows(out).equals(rows(undisturbed))
 
@@ -132,9 +132,9 @@ def test_files_half_written_by_a_killed_run_are_no_data(
     folder = interrupted(photos, tiny_bundle, out) / "rows"
     # what would be read if names were not looked at: whole files of other rows under the names of temporary ones
     for number in (2, 3):
-        for name in (f"part-{number:05d}.parquet", f"part-{number:05d}_stats.json"):
+        for name in (f"part-{number:05d}.parquet", f"_part-{number:05d}.json"):
             shutil.copy(intruder / name.replace(f"{number:05d}", "00000"), folder / f".{name}.partial")
-    shutil.copy(intruder / "manifest.json", folder / ".manifest.json.partial")
+    shutil.copy(intruder / "_manifest.json", folder / "._manifest.json.partial")
     annotate(photos, tiny_bundle, out)
     assert rows(out).equals(rows(undisturbed))
     assert not list(out.glob(".*"))

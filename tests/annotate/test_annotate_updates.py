@@ -253,8 +253,8 @@ def test_parts_that_do_not_change_are_linked_and_not_copied(folder: Path, tiny_b
     after = states(out)
     # parts of 6, 6, 6 and 2 rows: the first lost a row, the last is small
     for was, now in (("part-00001", "part-00000"), ("part-00002", "part-00001")):
-        for end in (".parquet", "_stats.json"):
-            assert before[was + end] == after[now + end]
+        for name in ("{}.parquet", "_{}.json"):
+            assert before[name.format(was)] == after[name.format(now)]
     assert sorted(pq.read_metadata(part).num_rows for part in out.glob("*.parquet")) == [1, 6, 6, 6]
 
 

@@ -19,7 +19,7 @@ from aaam_pipeline.formats.parts import part_path, read_annotations_manifest, re
 pytestmark = pytest.mark.slow
 
 Damage = Callable[[Path, int], Iterator[int]]
-FILES = ["part-00001.parquet", "part-00001_stats.json", "manifest.json"]
+FILES = ["part-00001.parquet", "_part-00001.json", "_manifest.json"]
 OPTIONS = Options(backend="torch", num_workers=0, part_size=10)
 
 
@@ -33,7 +33,7 @@ def test_no_damage_at_200_places_is_read_as_if_it_were_right(copy: Path) -> None
     readers: dict[Path, Callable[[], object]] = {
         part: lambda: writer.read_part(part),
         stats_path(part): lambda: read_stats(part),
-        copy / "manifest.json": lambda: read_annotations_manifest(copy),
+        copy / "_manifest.json": lambda: read_annotations_manifest(copy),
     }
     for path, read in readers.items():
         right = read()
@@ -70,7 +70,7 @@ def test_going_on_with_damaged_annotations_is_refused(
 
 
 def test_damaged_annotations_can_be_replaced(copy: Path, photos: Path, tiny_bundle: Path) -> None:
-    (copy / "manifest.json").write_text("{")
+    (copy / "_manifest.json").write_text("{")
     overwrite = OPTIONS._replace(on_existing="overwrite")
     runner.annotate(inputs.find([photos]), tiny_bundle, copy, overwrite, NullReporter())
     assert verify(copy, NullReporter()).successes == 24
@@ -96,7 +96,7 @@ def go_on(folder: Path, model: Path) -> None:
     runner.annotate(inputs.find([folder / "photos"]), model, folder / "out", OPTIONS, NullReporter())
 
 
-@pytest.mark.parametrize("name", ["plan.json", "rows/part-00000_stats.json", "rows/part-00000.parquet"])
+@pytest.mark.parametrize("name", ["plan.json", "rows/_part-00000.json", "rows/part-00000.parquet"])
 def test_a_damaged_interrupted_run_never_becomes_annotations_that_look_whole(
     name: str, interrupted: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import Advance, NullReporter
 from aaam_pipeline.formats.columns import to_matrix
+from aaam_pipeline.formats.parts import stats_path
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +122,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing(
         (actor,) = [process for process, line in processes.items() if line.startswith(ACTOR)]
         decoding = below(actor)
         os.kill(actor, signal.SIGKILL)
-        done.append(len(list(out.with_name("out.partial").glob("rows/*_stats.json"))))
+        done.append(len(list(out.with_name("out.partial").glob("rows/_part-*.json"))))
         wait_until(lambda: not any(Path(f"/proc/{process}").exists() for process in decoding))
 
     report = Then(kill)
@@ -144,7 +145,7 @@ def test_either_engine_goes_on_where_the_other_was_stopped(
     # parts of 8 images are told of by Ray when done; the local engine tells of single batches
     rows = tmp_path / "out.partial" / "rows"
     # a part without its statistics was not finished, and is made again
-    finished = [part for part in rows.glob("*.parquet") if part.with_name(f"{part.stem}_stats.json").exists()]
+    finished = [part for part in rows.glob("*.parquet") if stats_path(part).exists()]
     kept = {part.name: part.stat().st_mtime_ns for part in finished}
     assert len(kept) < 75
     annotate(many, tiny_bundle, out, engine=engines[1], ray_address=address)
@@ -236,7 +237,7 @@ def test_ctrl_c_exits_130_and_leaves_no_actor_behind(
         # a test run in the background ignores Ctrl-C, and its children would too
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
-        wait_until(lambda: list(tmp_path.glob("out.partial/rows/*_stats.json")))
+        wait_until(lambda: list(tmp_path.glob("out.partial/rows/_part-*.json")))
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 130

@@ -34,7 +34,7 @@ def flip(folder: Path) -> None:
 def truncate_and_rehash(folder: Path) -> None:
     content = part(folder).read_bytes()[:-100]
     part(folder).write_bytes(content)
-    edit("part-00000_stats.json", sha256=hashlib.sha256(content).hexdigest())(folder)
+    edit("_part-00000.json", sha256=hashlib.sha256(content).hexdigest())(folder)
 
 
 def without_metadata(rows: pa.Table) -> pa.Table:
@@ -66,7 +66,7 @@ X_SHA256 = hashlib.sha256(b"x").hexdigest()
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "a byte flipped": (flip, "part-00001.parquet was changed: its SHA-256 is not that of its stats"),
     "part missing": (lambda folder: part(folder, 2).unlink(), "part-00002.parquet is missing"),
-    "stats missing": (lambda folder: stats_path(part(folder)).unlink(), "part-00000_stats.json is missing"),
+    "stats missing": (lambda folder: stats_path(part(folder)).unlink(), "_part-00000.json is missing"),
     "truncated": (truncate_and_rehash, "part-00000.parquet is missing or damaged: "),
     "a folder for a part": (
         lambda folder: (part(folder).unlink(), part(folder).mkdir()),
@@ -74,7 +74,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     ),
     "stats that are no JSON": (
         lambda folder: stats_path(part(folder)).write_text("{"),
-        "part-00000_stats.json is damaged",
+        "_part-00000.json is damaged",
     ),
     "a foreign part": (
         lambda folder: shutil.copy(part(folder), part(folder, 3)),
@@ -85,7 +85,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         "copy.parquet does not belong here",
     ),
     "no Parquet": (
-        lambda folder: (part(folder).write_bytes(b"x"), edit("part-00000_stats.json", sha256=X_SHA256)(folder)),
+        lambda folder: (part(folder).write_bytes(b"x"), edit("_part-00000.json", sha256=X_SHA256)(folder)),
         "part-00000.parquet is missing or damaged: ",
     ),
     "a row deleted": (rewrite(lambda rows: rows.slice(1)), "rows: 23, the manifest says 24"),
@@ -106,7 +106,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "an error of a good image": (cell("error_type", "truncated"), "an error is not given exactly"),
     "no scores": (cell("scores", None), "scores is not null exactly where the image failed"),
     "no labels": (cell("labels", None), "labels is not null exactly where the image failed"),
-    "an offset without its date": (cell("taken_offset", 60, row=1), "an offset of a date that is not there"),
+    "an offset without its date": (cell("captured_at_offset", 60, row=1), "an offset of a date that is not there"),
     "no hash": (cell("sha256", None), "the SHA-256 or the size of an annotated image is not known"),
     "another model": (cell("model_id", "other"), "rows of another model than "),
     "an unknown label": (cell("labels", ["zebra"]), "labels that are not in the vocabulary: zebra"),
@@ -130,8 +130,8 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         rewrite(lambda rows: rows.select(rows.column_names[::-1])),
         "part-00000.parquet has another schema",
     ),
-    "stats: other counts": (edit("part-00000_stats.json", successes=9), "its stats count other rows"),
-    "stats: other inputs": (edit("part-00000_stats.json", inputs_hash="0" * 32), "its stats stand for other inputs"),
+    "stats: other counts": (edit("_part-00000.json", successes=9), "its stats count other rows"),
+    "stats: other inputs": (edit("_part-00000.json", inputs_hash="0" * 32), "its stats stand for other inputs"),
     "manifest: more inputs": (manifest(inputs=25), "rows: 24, the manifest says 25"),
     "manifest: fewer successes": (manifest(successes=23), "annotated rows: 24, the manifest says 23"),
     "manifest: failures": (manifest(failures={"truncated": 1}), "the manifest says {'truncated': 1}"),
@@ -141,7 +141,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "manifest: a billion parts": (manifest(parts=10**9), "1000000000 parts, more than there are files"),
     "manifest: other inputs": (manifest(inputs_hash="0" * 32), "the rows are not those of the inputs"),
     "manifest: other roots": (manifest(roots=["/elsewhere"]), "roots: "),
-    "manifest: a label less": (manifest(vocabulary=LABELS[:-1]), "manifest.json: the vocabulary was changed"),
+    "manifest: a label less": (manifest(vocabulary=LABELS[:-1]), "_manifest.json: the vocabulary was changed"),
     "manifest: a label renamed": (newer_vocabulary, "labels that are not in the vocabulary: dog"),
     "manifest: labels swapped": (swapped_vocabulary, "scores of labels that are not those of the row"),
     "manifest: no labels": (manifest(vocabulary=[]), "a vocabulary needs at least one label"),
@@ -151,11 +151,11 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         manifest(calibration={"slopes": [1.0] * 4, "biases": [0.0] * 4}),
         "the calibration is not of 5 labels",
     ),
-    "manifest: settings": (manifest(settings={"top": 1}), "manifest.json: the model or the settings were changed"),
-    "manifest: model": (manifest(model_id="other"), "manifest.json: the model or the settings were changed"),
+    "manifest: settings": (manifest(settings={"top": 1}), "_manifest.json: the model or the settings were changed"),
+    "manifest: model": (manifest(model_id="other"), "_manifest.json: the model or the settings were changed"),
     "manifest: embedding": (manifest(embedding_dim=3), "has another schema than its manifest says"),
-    "manifest: no JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json is damaged"),
-    "manifest: no object": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json is damaged"),
+    "manifest: no JSON": (lambda folder: (folder / "_manifest.json").write_text("{"), "_manifest.json is damaged"),
+    "manifest: no object": (lambda folder: (folder / "_manifest.json").write_text("[]"), "_manifest.json is damaged"),
 }
 
 
@@ -187,6 +187,6 @@ def test_a_failure_turned_into_a_success_is_found(partly_failed: Path, tmp_path:
 
 def test_a_date_of_a_failed_image_is_found(partly_failed: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(partly_failed, tmp_path / "annotations")
-    cell("taken", datetime(2024, 5, 1), row=0)(folder)
+    cell("captured_at", datetime(2024, 5, 1), row=0)(folder)
     with pytest.raises(IntegrityError, match=r"part-00000\.parquet: a date of an image that failed"):
         check(folder)

@@ -41,7 +41,7 @@ def test_too_many_failures_exit_3_with_everything_written(
 ) -> None:
     result = invoke("annotate", bad_folder, "--model", tiny_bundle, "--quiet")
     failed(result, 3, "2 of 5 images failed", "1 empty_file", "1 not_an_image", "--max-failure-rate 0.1")
-    assert (tmp_path / "annotations" / "manifest.json").is_file()
+    assert (tmp_path / "annotations" / "_manifest.json").is_file()
     assert invoke("index", "--quiet").exit_code == 0
     assert len(invoke("search", "grass", "--paths", "-q").stdout.splitlines()) == 3
 

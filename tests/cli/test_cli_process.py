@@ -143,7 +143,7 @@ def test_ctrl_c_while_annotating_exits_130_and_the_same_command_goes_on(project:
     _, err = again.communicate(timeout=120)
     assert again.returncode == 0
     assert "resuming an interrupted run" in err
-    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["successes"] == 400
+    assert json.loads((tmp_path / "out" / "_manifest.json").read_text())["successes"] == 400
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")

@@ -100,7 +100,7 @@ def rooted(annotated: Path, tmp_path: Path) -> Callable[[str], Path]:
             column = rows.schema.get_field_index("root")
             rows = rows.set_column(column, rows.schema.field("root"), pa.array([root] * len(rows)))
             writer.write_part(part, rows, 0.0)
-        rewrite_json(tmp_path / "ann" / "manifest.json", roots=[root])
+        rewrite_json(tmp_path / "ann" / "_manifest.json", roots=[root])
         build(tmp_path / "ann", tmp_path / "index", NullReporter())
         return tmp_path / "index"
 

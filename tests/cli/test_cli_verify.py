@@ -15,7 +15,7 @@ from aaam_pipeline.formats.parts import AnnotationsManifest
 
 def test_sound_annotations_are_one_line_of_sums(partly_failed: Path, invoke: Invoke) -> None:
     done = invoke("verify", partly_failed)
-    manifest = read_json(partly_failed / "manifest.json", AnnotationsManifest, "")
+    manifest = read_json(partly_failed / "_manifest.json", AnnotationsManifest, "")
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == (
         f"{partly_failed}: sound; 12 inputs = 6 ok + 6 failed, in 6 parts, annotated with {manifest.model_id}\n"
@@ -69,7 +69,7 @@ def test_what_is_no_annotations_folder_is_exit_code_2(tmp_path: Path, invoke: In
     for name in ("empty", "file", "missing"):
         done = invoke("verify", name)
         assert (done.exit_code, done.stdout) == (2, "")
-        assert done.stderr == f"error: {name} is not an annotations folder: it has no manifest.json\n"
+        assert done.stderr == f"error: {name} is not an annotations folder: it has no _manifest.json\n"
 
 
 def test_neither_torch_nor_ray_is_loaded(annotated: Path) -> None:

@@ -187,7 +187,7 @@ def test_annotations_of_two_calibrations_are_refused(tmp_path: Path) -> None:
     folders = write_folders(tmp_path, ["a.jpg"], ["b.jpg"])
     labels = len(read_annotations_manifest(folders[1]).vocabulary)
     calibration = {"slopes": [2.0] * labels, "biases": [0.0] * labels}
-    rewrite_json(folders[1] / "manifest.json", calibration=calibration)
+    rewrite_json(folders[1] / "_manifest.json", calibration=calibration)
     with pytest.raises(UsageError, match=r"different calibrations of toy"):
         build(folders, tmp_path / "index", NullReporter())
 

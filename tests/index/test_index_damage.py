@@ -17,7 +17,7 @@ from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.progress import Advance, NullReporter
-from aaam_pipeline.formats import SCHEMA_VERSION
+from aaam_pipeline.formats.parts import VERSION
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.build import build
 
@@ -58,7 +58,7 @@ def double_part(annotations: Path, model: Path) -> None:
 
 
 def mix_models(annotations: Path, model: Path) -> None:
-    photos = Path(json.loads((annotations / "manifest.json").read_text())["roots"][0])
+    photos = Path(json.loads((annotations / "_manifest.json").read_text())["roots"][0])
     other = annotations.parent / "other"
     runner.annotate(inputs.find([photos]), model, other, Options(part_size=10), NullReporter())
     shutil.copy(other / "part-00001.parquet", annotations)
@@ -70,18 +70,18 @@ def swap_columns(annotations: Path, model: Path) -> None:
 
 
 def edit_vocabulary(annotations: Path, model: Path) -> None:
-    manifest = json.loads((annotations / "manifest.json").read_text())
+    manifest = json.loads((annotations / "_manifest.json").read_text())
     manifest["vocabulary"] = manifest["vocabulary"][::-1]
-    (annotations / "manifest.json").write_text(json.dumps(manifest))
+    (annotations / "_manifest.json").write_text(json.dumps(manifest))
 
 
 def damage_manifest(annotations: Path, model: Path) -> None:
-    (annotations / "manifest.json").write_text('{"schema_version": 1,')
+    (annotations / "_manifest.json").write_text('{"schema_version": 1,')
 
 
 def newer_version(annotations: Path, model: Path) -> None:
-    manifest = json.loads((annotations / "manifest.json").read_text())
-    (annotations / "manifest.json").write_text(json.dumps(manifest | {"schema_version": SCHEMA_VERSION + 1}))
+    manifest = json.loads((annotations / "_manifest.json").read_text())
+    (annotations / "_manifest.json").write_text(json.dumps(manifest | {"schema_version": VERSION + 1}))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_annotations_without_one_good_image_are_a_usage_error(tiny_bundle: Path,
 
 
 def test_interrupted_annotations_are_not_taken_for_whole(copied: Path, tmp_path: Path) -> None:
-    rewrite_json(copied / "manifest.json", parts=0, successes=0, failures={})
+    rewrite_json(copied / "_manifest.json", parts=0, successes=0, failures={})
     with pytest.raises(UsageError):
         build(copied, tmp_path / "index", NullReporter())
 

@@ -94,7 +94,7 @@ class Collection:
         self.write_manifest()
 
     def write_manifest(self) -> None:
-        path, count = self.folder / "manifest.json", sum(map(len, self.parts))
+        path, count = self.folder / "_manifest.json", sum(map(len, self.parts))
         manifest = read_json(path, AnnotationsManifest, "annotations")
         write_checksummed(path, msgspec.structs.replace(manifest, parts=len(self.parts), inputs=count, successes=count))
 

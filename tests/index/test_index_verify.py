@@ -88,7 +88,7 @@ def test_contents_that_are_wrong_under_true_hashes_are_found(
 def test_annotations_that_another_model_has_written_since_are_named(annotated: Path, tmp_path: Path) -> None:
     shutil.copytree(annotated, tmp_path / "annotations")
     build(tmp_path / "annotations", tmp_path / "index", NullReporter())
-    rewrite_json(tmp_path / "annotations" / "manifest.json", model_id="another")
+    rewrite_json(tmp_path / "annotations" / "_manifest.json", model_id="another")
     with pytest.raises(IntegrityError, match=r"it is of toy-.*, but .*annotations is of another now"):
         verify(tmp_path / "index", NullReporter())
     # an index holds all it needs

@@ -37,7 +37,7 @@ METADATA: dict[str, list[Any]] = {
         None if number % 11 == 0 else datetime(2023 + number % 3, 1 + number % 12, 1 + number % 2, tzinfo=UTC)
         for number in NUMBERS
     ],
-    "taken": [
+    "captured_at": [
         None if number % 5 == 0 else datetime(2022 + number % 4, 1 + number % 7, 1 + number % 3, 12, 30)
         for number in NUMBERS
     ],
@@ -45,7 +45,7 @@ METADATA: dict[str, list[Any]] = {
 # what a photograph's date is: by the camera's clock, else the file's in UTC
 METADATA["date"] = [
     taken if taken is not None else mtime and mtime.replace(tzinfo=None)
-    for taken, mtime in zip(METADATA["taken"], METADATA["mtime"], strict=True)
+    for taken, mtime in zip(METADATA["captured_at"], METADATA["mtime"], strict=True)
 ]
 Tree = tuple[Any, ...]
 Check = Callable[[Any], bool]
@@ -229,7 +229,7 @@ def test_the_images_have_dates_of_both_kinds_of_one_and_none() -> None:
     """Else the test above would not show which of them counts."""
     known = [
         (taken is not None, mtime is not None)
-        for taken, mtime in zip(METADATA["taken"], METADATA["mtime"], strict=True)
+        for taken, mtime in zip(METADATA["captured_at"], METADATA["mtime"], strict=True)
     ]
     assert len(set(known)) == 4
 

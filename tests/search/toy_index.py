@@ -9,9 +9,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, write_checksummed
-from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.columns import fixed_size_list
-from aaam_pipeline.formats.parts import AnnotationsManifest, PartStats, annotations_schema, part_path, stats_path
+from aaam_pipeline.formats.parts import (
+    VERSION,
+    AnnotationsManifest,
+    PartStats,
+    annotations_schema,
+    manifest_path,
+    part_path,
+    stats_path,
+)
 from aaam_pipeline.search import Hit
 
 LABELS = ["grass", "sky", "traffic light", "person", "boat", "never"]
@@ -31,8 +38,8 @@ def write_annotations(
         "status": ["ok"] * count,
         "model_id": ["toy"] * count,
         "labels": assigned,
-        "scores": fixed_size_list(scores_NL),
-        "embedding": fixed_size_list(embedding_ND),
+        "scores": fixed_size_list(np.asarray(scores_NL, np.float32)),
+        "embedding": fixed_size_list(np.asarray(embedding_ND, np.float32)),
     } | facts
     arrays = [pa.array(columns.get(field.name, [None] * count), field.type) for field in shape]
     folder.mkdir()
@@ -40,7 +47,7 @@ def write_annotations(
     pq.write_table(pa.Table.from_arrays(arrays, schema=shape), part)
     write_checksummed(stats_path(part), PartStats(count, count, {}, 0.0, file_sha256(part), ""))
     manifest = AnnotationsManifest(
-        schema_version=SCHEMA_VERSION,
+        schema_version=VERSION,
         model_id="toy",
         model_path="/models/toy",
         vocabulary=LABELS,
@@ -55,7 +62,7 @@ def write_annotations(
         parts=1,
         successes=count,
     )
-    write_checksummed(folder / "manifest.json", manifest)
+    write_checksummed(manifest_path(folder), manifest)
     return folder
 
 
