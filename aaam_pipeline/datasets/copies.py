@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import read_json, write_json
+from aaam_pipeline.core.artifacts import absolute, read_json, write_json
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Reporter
 
@@ -45,7 +45,7 @@ class _CopyDescription(msgspec.Struct):
 def find_root(dataset: str, root: str | None, *marks: str) -> Path | None:
     """Return the folder of a copy: `<dataset>.data.root`, else AAAM_DATA_DIR's subfolder of that name or itself.
 
-    `marks`: files or folders, patterns allowed, one of which a folder found by the environment must hold.
+    It is relative where it is in the project. `marks`: files or folders, patterns allowed, one of which a folder found by the environment must hold.
 
     Raises:
         DatasetError: `root` or AAAM_DATA_DIR is given and is no folder: it is mistyped, or its disk is not there.
@@ -53,7 +53,7 @@ def find_root(dataset: str, root: str | None, *marks: str) -> Path | None:
     if root:
         folder = Path(root).expanduser()
         if folder.is_dir():
-            return folder.resolve()
+            return _portable(folder)
         raise DatasetError(f"{dataset}.data.root: no folder {folder}")
     base = os.environ.get("AAAM_DATA_DIR")
     if not base:
@@ -61,7 +61,13 @@ def find_root(dataset: str, root: str | None, *marks: str) -> Path | None:
     if not Path(base).is_dir():
         raise DatasetError(f"AAAM_DATA_DIR: no folder {base}")
     folders = (Path(base) / dataset, Path(base))
-    return next((folder.resolve() for folder in folders for mark in marks if any(folder.glob(mark))), None)
+    return next((_portable(folder) for folder in folders for mark in marks if any(folder.glob(mark))), None)
+
+
+def _portable(folder: Path) -> Path:
+    """Return a folder of the project relative to it, so that a checkout can be moved, and another one in full."""
+    named = absolute(folder)
+    return named.relative_to(Path.cwd()) if named.is_relative_to(Path.cwd()) else folder.resolve()
 
 
 def find(dataset: str, root: Path, candidates: Sequence[str], *, folder: bool = False) -> Path:

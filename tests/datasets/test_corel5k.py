@@ -87,6 +87,22 @@ def test_paths_lead_to_the_users_own_files_and_nothing_is_copied(copy: Path) -> 
             assert example.path.is_file()
 
 
+def test_a_copy_in_the_project_has_paths_that_move_with_it(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = []
+    for turn in ("here", "there"):
+        project = copy.parent / turn
+        project.mkdir()
+        (project / "mine").symlink_to(copy)
+        monkeypatch.chdir(project)
+        for root in ("mine", str(project / "mine")):
+            (raw := Path(f"raw{len(described)}")).mkdir()
+            corel5k.download(Params(root=root), raw, NullReporter())
+            described.append({path.name: path.read_bytes() for path in raw.rglob("*") if path.is_file()})
+    assert all(each == described[0] for each in described)
+    listing = corel5k.read(Path("raw2"), Params(val=2))
+    assert listing.splits["test"][0].path == Path("mine", "images", "2000", "2001.jpeg")
+
+
 @pytest.mark.parametrize("base", ["the data set", "the folder above"])
 def test_the_environment_variable_points_to_the_copy_or_above_it(
     base: str, copy: Path, monkeypatch: pytest.MonkeyPatch

@@ -34,7 +34,7 @@ class _Member(NamedTuple):
 
 def cache(dataset: str) -> Path:
     """Return the folder into which a data set is downloaded: not one that DVC deletes, or copies into its cache."""
-    return HERE.work("download", dataset).absolute()
+    return HERE.work("download", dataset)
 
 
 def obtain(dataset: str, archives: Sequence[Archive], mirror: str | None, report: Reporter) -> Path:
@@ -81,7 +81,7 @@ def _check_space(dataset: str, folder: Path, left: Sequence[Archive], mirror: st
     there = sum(path.stat().st_size for path in folder.glob("*.part"))
     free = shutil.disk_usage(folder).free
     report.info(
-        f"{dataset}: downloads {gigabytes(sum(sizes) - there)} into {folder}, which takes up to {gigabytes(peak)} "
+        f"{dataset}: downloads {gigabytes(sum(sizes) - there)} into {folder.absolute()}, which takes up to {gigabytes(peak)} "
         f"while it is unpacked; {gigabytes(free)} are free"
     )
     if peak - there > free:

@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from aaam_pipeline.core.artifacts import absolute
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets import copies
@@ -86,7 +87,7 @@ def _url_list(root: Path | None) -> Path:
                 return folder / name
     raise DatasetError(
         f"nuswide.data.fetch needs NUS-WIDE-urls.txt: download {NUSWIDE_URLS}, unpack it (unrar, 7-Zip), "
-        f"and put the file into {root or cache(NAME)}"
+        f"and put the file into {absolute(root or cache(NAME))}"
     )
 
 
