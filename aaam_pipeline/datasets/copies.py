@@ -45,7 +45,8 @@ class _CopyDescription(msgspec.Struct):
 def find_root(dataset: str, root: str | None, *marks: str) -> Path | None:
     """Return the folder of a copy: `<dataset>.data.root`, else AAAM_DATA_DIR's subfolder of that name or itself.
 
-    It is relative where it is in the project. `marks`: files or folders, patterns allowed, one of which a folder found by the environment must hold.
+    It is relative where it is in the project. `marks`: files or folders, patterns allowed, one of which a folder found
+    by the environment must hold.
 
     Raises:
         DatasetError: `root` or AAAM_DATA_DIR is given and is no folder: it is mistyped, or its disk is not there.

@@ -81,8 +81,8 @@ def _check_space(dataset: str, folder: Path, left: Sequence[Archive], mirror: st
     there = sum(path.stat().st_size for path in folder.glob("*.part"))
     free = shutil.disk_usage(folder).free
     report.info(
-        f"{dataset}: downloads {gigabytes(sum(sizes) - there)} into {folder.absolute()}, which takes up to {gigabytes(peak)} "
-        f"while it is unpacked; {gigabytes(free)} are free"
+        f"{dataset}: downloads {gigabytes(sum(sizes) - there)} into {folder.absolute()}, which takes up to "
+        f"{gigabytes(peak)} while it is unpacked; {gigabytes(free)} are free"
     )
     if peak - there > free:
         shortage = f"{gigabytes(peak - there)} are needed in {folder}, and {gigabytes(free)} are free"
