@@ -8,9 +8,11 @@ lists whose centres are nearest. `vector_builders` writes both, and chooses.
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import BufferedReader
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import faiss
@@ -42,8 +44,7 @@ class Vectors:
         path, expected = file.name, (manifest.images, manifest.embedding_dim)
         self.info = manifest.vectors
         # FAISS keeps no checksums: a flipped bit would give other neighbours
-        file.seek(0)
-        if hashlib.file_digest(file, "sha256").hexdigest() != manifest.sha256[VECTORS]:
+        if _sha256(file) != manifest.sha256[VECTORS]:
             raise IntegrityError(f"{path} is damaged: not the file that its manifest names; build the index again")
         try:
             self.faiss_index = _read(file, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
@@ -56,8 +57,12 @@ class Vectors:
         if self._lists:
             # else FAISS starts 32 threads in every search to read lists ahead: three times the time of the search
             faiss.downcast_InvertedLists(self.faiss_index.invlists).prefetch_nthread = 0
+        on_gpu = use_gpu and gpu_available()
         # read once more and not mapped: what is copied to GPUs comes from memory
-        self._searcher = _on_gpu(_read(file, 0)) if use_gpu and gpu_available() else self.faiss_index
+        self._searcher = _on_gpu(_read(file, 0)) if on_gpu else self.faiss_index
+        self._mapping = Lock()
+        # an index on a GPU is not for several threads at once
+        self._turn: AbstractContextManager[Any] = Lock() if on_gpu else nullcontext()
 
     def get(self, id: int) -> NDArray[np.float32]:
         """Return the stored vector (D,) of an image, of length 1 but for rounding."""
@@ -71,7 +76,8 @@ class Vectors:
         """Return the cosine of each image's vector with a vector."""
         if not len(ids):
             return np.zeros(0, dtype=np.float32)
-        stored_ND = self._fetching().reconstruct_batch(np.asarray(ids, dtype=np.int64))
+        with _one_thread():
+            stored_ND = self._fetching().reconstruct_batch(np.asarray(ids, dtype=np.int64))
         return np.asarray(stored_ND @ unit(vector_D[None])[0], dtype=np.float32)
 
     def nearest(self, vector_D: NDArray[np.floating], top: int, *, exact: bool = False) -> list[tuple[int, float]]:
@@ -92,6 +98,14 @@ class Vectors:
                 return found + after
             want *= 2
 
+    def after_fork(self) -> None:
+        """Make this usable in a child that was just forked."""
+        # the threads of OpenMP are the parent's: FAISS would wait for them for ever
+        faiss.omp_set_num_threads(1)
+        self._mapping = Lock()
+        if not isinstance(self._turn, nullcontext):
+            self._turn = Lock()
+
     def neighbours(self, cosine: float, block: int) -> Iterator[tuple[range, list[NDArray[np.int64]]]]:
         """Yield, block by block, the ids of images and for each the ids of others that are at least so near.
 
@@ -109,7 +123,8 @@ class Vectors:
         parameters = faiss.SearchParametersIVF(nprobe=probes) if probes else None
         query_BD = unit(vector_D[None])
         while True:
-            cosines, ids = self._searcher.search(query_BD, min(want, total), params=parameters)
+            with self._turn, _one_thread():
+                cosines, ids = self._searcher.search(query_BD, min(want, total), params=parameters)
             found = [(int(id), float(cosine)) for id, cosine in zip(ids[0], cosines[0], strict=True) if id >= 0]
             # equal photographs are equally near: which of them FAISS returns when not all fit is undefined
             if len(found) < want or found[-1][1] < found[top - 1][1]:
@@ -139,9 +154,21 @@ class Vectors:
     def _fetching(self) -> Any:
         """Return the index, ready to return vectors by their ids: lists need a map from ids for that."""
         if self._lists:
-            # once: FAISS keeps it
-            self.faiss_index.make_direct_map()
+            with self._mapping:
+                # once: FAISS keeps it
+                self.faiss_index.make_direct_map()
         return self.faiss_index
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let FAISS compute in this thread alone: it divides no single query, and yet would start a team of threads."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def unit(vectors_BD: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -180,5 +207,17 @@ def _on_gpu(index: Any) -> Any:
 
 def _read(file: BufferedReader, flags: int) -> Any:
     """Return the FAISS index in an open file; RuntimeError if it holds none."""
+    return faiss.read_index(_name(file), flags)
+
+
+def _name(file: BufferedReader) -> str:
+    """Return a path that leads to an open file, also where another has taken its name."""
     handle = f"/dev/fd/{file.fileno()}"
-    return faiss.read_index(handle if Path(handle).exists() else file.name, flags)
+    return handle if Path(handle).exists() else file.name
+
+
+def _sha256(file: BufferedReader) -> str:
+    # opened anew: children that were forked share the position of a file
+    with Path(_name(file)).open("rb") as own:
+        own.seek(0)
+        return hashlib.file_digest(own, "sha256").hexdigest()

@@ -9,8 +9,10 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.formats import ranking
@@ -29,7 +31,7 @@ SHORT_LIST = 100
 
 
 class Index(IndexReader):
-    """An index opened for queries; several processes may read one, also while it is rebuilt."""
+    """An index opened for queries: any number of threads and processes may use one, also while it is rebuilt."""
 
     def __init__(
         self, folder: Path, embed: Embed | None = None, thesaurus: Thesaurus | None = None, *, use_gpu: bool = False
@@ -48,6 +50,13 @@ class Index(IndexReader):
         self.resolver = LabelResolver(self.vocabulary, thesaurus)
         self.columns = ScoreColumns(self.select_columns, self.manifest.images)
         self.embed = embed
+        self._embed_lock = Lock()
+
+    def after_fork(self) -> None:
+        """Make this usable in a child that was just forked."""
+        super().after_fork()
+        self._embed_lock = Lock()
+        self.columns.after_fork()
 
     def parse(self, text: str) -> parser.ParsedQuery:
         """Return what a query means in this index, with notes on words that were taken for others.
@@ -111,7 +120,8 @@ class Index(IndexReader):
         # first: a query is checked before a model is loaded
         node = None if query is None else self._node(query)
         liked, unliked = (
-            [id_and_vector(photo, self, self.embed) for photo in _several(each)] for each in (photos, unlike)
+            [id_and_vector(photo, self, self.embed and self._embedded) for photo in _several(each)]
+            for each in (photos, unlike)
         )
         if not liked:
             raise UsageError("name a photograph to be like")
@@ -122,6 +132,12 @@ class Index(IndexReader):
             # by the metadata that is read anyway: to look up their path ranks would take twice the time of all the rest
             return sorted(self._hits(near), key=lambda hit: (-hit.score, hit.path, hit.root))[:top]
         return self._hits(similar.fitting(self.vectors, direction_D, partial(self._ranked, node), top, own))
+
+    def _embedded(self, photo: Path) -> tuple[str, NDArray[np.float32]]:
+        # a network answers one at a time
+        with self._embed_lock:
+            assert self.embed
+            return self.embed(photo)
 
     def _ranked(self, node: Node, top: int, among: Sequence[int] | None = None) -> list[RankedImage]:
         """Return the best images of a query, of all or of those with the ids `among`, best first."""

@@ -12,7 +12,7 @@ images are kept that could still be among the best.
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import cache, cached_property, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.search import filters
 from aaam_pipeline.search.query import TO_INTEGER, And, Label, MetadataFilter, Node, Not, Or, ScoreFilter, degree
+from aaam_pipeline.search.shared_cache import SharedCache
 
 BLOCK = 65536
 MAX_BYTES = 10**9
@@ -39,28 +40,46 @@ class LeafValues(NamedTuple):
 
 
 class ScoreColumns:
-    """The columns of the table `scores`, by the ids of images and labels; and the masks of filters on metadata."""
+    """The columns of the table `scores`, by the ids of images and labels; and the masks of filters on metadata.
+
+    Any number of threads may ask for them.
+    """
 
     def __init__(self, select: Select, images: int) -> None:
         """Read through `select`, which returns the columns of a statement by their names."""
         self._select, self._images = select, images
         # the codes of a label (N,), by its id: the last used ones are kept
-        self.codes = lru_cache(max(1, MAX_BYTES // images))(self._read_codes)
+        self._codes = SharedCache(self._read_codes, max(1, MAX_BYTES // images))
+        self._path_ranks = SharedCache(self._read_path_ranks, 1)
 
-    @cached_property
+    def codes(self, label: int) -> NDArray[np.uint8]:
+        """Return the codes of a label (N,), by its id."""
+        return self._codes.get(label)
+
+    @property
     def path_ranks(self) -> NDArray[np.int32]:
         """The rank of each image by its path (N,), which decides between equal scores."""
-        found = self._select("SELECT id, place FROM scores", [])
+        return self._path_ranks.get("place")
+
+    def after_fork(self) -> None:
+        """Make this usable in a child that was just forked."""
+        for each in (self._codes, self._path_ranks):
+            each.after_fork()
+
+    def _read_path_ranks(self, name: str) -> NDArray[np.int32]:
+        found = self._select(f"SELECT id, {name} FROM scores", [])
         # rows lie in the order of their ids, so a column is indexed by id
         if not np.array_equal(found["id"], np.arange(self._images)):
             raise IntegrityError("the index is damaged: its scores are not those of its images; build the index again")
-        return np.asarray(found["place"], np.int32)
+        return np.asarray(found[name], np.int32)
 
     def _read_codes(self, label: int) -> NDArray[np.uint8]:
-        codes_N = np.asarray(self._select(f"SELECT s{label} AS code FROM scores", [])["code"], np.uint8)
-        if len(codes_N) != self._images:
+        name = f"s{label}"
+        found = self._select(f"SELECT {name} FROM scores", [])
+        # by its name: the column of another label would be kept, and give wrong answers for good
+        if list(found) != [name] or len(found[name]) != self._images:
             raise IntegrityError("the index is damaged: it lacks scores; build the index again")
-        return codes_N
+        return np.asarray(found[name], np.uint8)
 
     def mask(self, node: MetadataFilter) -> NDArray[np.bool_]:
         """Return for which images a filter on their metadata holds (N,)."""

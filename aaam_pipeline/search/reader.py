@@ -3,15 +3,19 @@
 import logging
 import os
 import time
-from functools import cached_property
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
 import duckdb
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.index import manifest as manifests
+from aaam_pipeline.search.cursors import Cursors
 
 if TYPE_CHECKING:
     from aaam_pipeline.index.vectors import Vectors
@@ -20,7 +24,10 @@ log = logging.getLogger(__name__)
 
 
 class IndexReader:
-    """The files of one build: they are held open, and stay readable while the index is rebuilt."""
+    """The files of one build: they are held open, and stay readable while the index is rebuilt.
+
+    Any number of threads may use one at once, and so may a child that is forked.
+    """
 
     def __init__(self, folder: Path, *, use_gpu: bool = False) -> None:
         """Open the index in `folder`; `use_gpu`: as `Vectors` says.
@@ -33,19 +40,17 @@ class IndexReader:
         self.manifest = manifests.read(folder)
         log.info("%s: %d images, %d labels", folder, self.manifest.images, len(self.manifest.vocabulary))
         self._use_gpu = use_gpu
+        self._vectors: Vectors | None = None
+        self._vectors_lock = Lock()
         # held open, so that vectors first needed after a rebuild are still those of this index
         self._vectors_file = (folder / manifests.VECTORS).open("rb")
-        # attached to a database of its own: connecting to the file would share one with an older reader in this process
-        self._database = duckdb.connect(":memory:")
-        path = str(folder / manifests.SCORES)
         try:
-            self._database.execute("ATTACH '{}' AS index (READ_ONLY)".format(path.replace("'", "''")))
-            self._database.execute("USE index")
-            # a second thread must be woken for the metadata of 20 images: a fifth of the time that reading them takes
-            self._database.execute("SET threads = 1")
-        except duckdb.Error as error:
-            self.close()
-            raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+            with self._database_errors():
+                self._cursors = Cursors((folder / manifests.SCORES).open("rb"), self.manifest.images)
+        except BaseException:
+            self._vectors_file.close()
+            raise
+        OPEN.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -54,39 +59,77 @@ class IndexReader:
         self.close()
 
     def close(self) -> None:
-        """Close the files."""
-        self._database.close()
-        self._vectors_file.close()
+        """Close the files; what other threads ask from then on is a UsageError."""
+        self._cursors.close()
+        with self._vectors_lock:
+            self._vectors_file.close()
 
-    @cached_property
+    @property
     def vectors(self) -> "Vectors":
-        """The FAISS half, opened when first needed."""
-        # faiss is a third of the time that a keyword query takes as a process
-        from aaam_pipeline.index.vectors import Vectors
+        """The FAISS half, opened when first needed.
 
-        return Vectors(self._vectors_file, self.manifest, use_gpu=self._use_gpu)
+        Raises:
+            UsageError: the index was closed.
+            IntegrityError: the vectors are damaged.
+        """
+        with self._vectors_lock:
+            if self._vectors_file.closed:
+                raise UsageError(f"the index {self.folder} is closed; open it again")
+            if self._vectors is None:
+                # faiss is a third of the time that a keyword query takes as a process
+                from aaam_pipeline.index.vectors import Vectors
+
+                self._vectors = Vectors(self._vectors_file, self.manifest, use_gpu=self._use_gpu)
+            return self._vectors
 
     def select(self, statement: str, values: list[Any] | None = None) -> list[tuple[Any, ...]]:
         """Return the rows of a SELECT over the tables of `index.scores`.
 
         Raises:
+            UsageError: the index was closed.
             IntegrityError: the database is damaged.
         """
-        return self._execute(statement, values).fetchall()
+        with self._executed(statement, values) as found:
+            return found.fetchall()
 
     def select_columns(self, statement: str, values: list[Any] | None = None) -> dict[str, NDArray[Any]]:
         """Return the columns of a SELECT that reads whole tables, by their names; raises what `select` raises."""
-        self._execute(f"SET threads = {os.cpu_count() or 1}")
-        try:
-            return self._execute(statement, values).fetchnumpy()
-        finally:
-            self._execute("SET threads = 1")
+        with self._executed(statement, values) as found:
+            return found.fetchnumpy()
 
-    def _execute(self, statement: str, values: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
+    def after_fork(self) -> None:
+        """Make this usable in a child that was just forked, whatever the parent's other threads were doing."""
+        self._vectors_lock = Lock()
+        self._cursors.after_fork()
+        if self._vectors is not None:
+            self._vectors.after_fork()
+
+    @contextmanager
+    def _executed(self, statement: str, values: list[Any] | None) -> Iterator[duckdb.DuckDBPyConnection]:
         started = time.perf_counter()
         try:
-            return self._database.execute(statement, values)
-        except duckdb.Error as error:
-            raise IntegrityError(f"{self.folder} is damaged: {str(error).splitlines()[0]}") from None
+            with self._database_errors(), self._cursors.cursor() as cursor:
+                yield cursor.execute(statement, values)
         finally:
             log.debug("%.1f ms: %s", 1000 * (time.perf_counter() - started), statement)
+
+    @contextmanager
+    def _database_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            path = self.folder / manifests.SCORES
+            raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+
+
+OPEN: WeakSet[IndexReader] = WeakSet()
+
+
+def _after_fork() -> None:
+    for reader in list(OPEN):
+        reader.after_fork()
+
+
+# Windows has no fork
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
