@@ -22,7 +22,8 @@ Deviations, with reasons:
 - eps is 1e-3 with the likelihood (1 - eps) x + eps / 2, and rank weights are a softmax: so in the authors' code. The
   paper has gamma_k >= 0 that sum to 1, which is the same set of weights.
 - L-BFGS instead of projected gradient descent, Newton for the sigmoids, until a round gains less than 1e-4 of the
-  likelihood or after five rounds (the authors' number).
+  likelihood or after five rounds (the authors' number). The loss is a few tenths and theta changes it in the fourth
+  digit: L-BFGS ends where a step gains less than 1e-9, with distances relative to their mean.
 - alpha_w >= 0.01 (the paper leaves it free), for a label with one training image never is among that image's
   neighbours: its likelihood is best with a negative alpha, which would turn the label's ranking upside down. A prior as
   weak as 1e-4 on alpha_w and beta_w keeps a label that the neighbours separate perfectly, or that has no positive
@@ -35,6 +36,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.sparse import csr_array
 
 from aaam_pipeline.baselines.base import Features, Method, Targets, blocks
 from aaam_pipeline.baselines.nearest import Nearest
@@ -45,6 +47,8 @@ from aaam_pipeline.metrics.logistic import LogisticFit
 EPS = 1e-3
 ROUNDS = 5
 GAIN = 1e-4
+# of L-BFGS: the least gain of a step, and the largest derivative at the end; the costs of a class make the loss about 1
+STOP = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-9, "gtol": 1e-6}
 LEAST_ALPHA = 0.01
 # strength of the prior on alpha and beta, as a share of one label's part of the likelihood
 PRIOR = 1e-4
@@ -55,27 +59,46 @@ Floats = NDArray[np.float64]
 
 
 class Neighbourhood:
-    """The neighbours of images, (N, K) ids and distances, and the labels they point to, (N, L) float32."""
+    """The neighbours of images, (N, K) ids and distances, and the labels they point to: 0 or 1, (N, L).
+
+    An image has few labels, so only those that it has are looked at. In float64: the loss and its gradient must be
+    finer than the tolerances of L-BFGS.
+    """
 
     def __init__(self, ids_NK: NDArray[np.integer], distances_NK: NDArray[np.floating], labels_NL: Targets) -> None:
         self.ids_NK = ids_NK
         self.distances_NK = np.asarray(distances_NK, np.float64)
-        self._labels_NL = np.asarray(labels_NL, np.float32)
-        self._step = max(1, BLOCK_BYTES // (4 * ids_NK.shape[1] * labels_NL.shape[1]))
+        self._labels_NL = csr_array(np.asarray(labels_NL, np.float64))
+        self._places_NT = _places(np.asarray(labels_NL))
+        self._step = max(1, BLOCK_BYTES // (8 * ids_NK.shape[1] * self._places_NT.shape[1]))
 
     def present(self, weights_NK: Floats) -> Floats:
         """Return x: the weight of each image's neighbours that have the label, (N, L)."""
-        x_NL = np.empty((len(self.ids_NK), self._labels_NL.shape[1]))
-        for ids_BK, weights_BK, x_BL in blocks(self.ids_NK, weights_NK, x_NL, rows=self._step):
-            x_BL[:] = np.matmul(weights_BK[:, None].astype(np.float32), self._labels_NL[ids_BK])[:, 0]
-        return x_NL
+        images, count = self.ids_NK.shape
+        ends = np.arange(0, images * count + 1, count)
+        shape = images, self._labels_NL.shape[0]
+        weights_NN = csr_array((weights_NK.ravel(), self.ids_NK.ravel(), ends), shape=shape)
+        return np.asarray((weights_NN @ self._labels_NL).toarray())
 
     def pull(self, gradient_NL: Floats) -> Floats:
         """Return the derivative with respect to the weights, (N, K), of a function of `present` from that of x."""
         pulled_NK = np.empty(self.ids_NK.shape)
         for ids_BK, gradient_BL, pulled_BK in blocks(self.ids_NK, gradient_NL, pulled_NK, rows=self._step):
-            pulled_BK[:] = np.matmul(self._labels_NL[ids_BK], gradient_BL[:, :, None].astype(np.float32))[:, :, 0]
+            # one column more, of zeros, is where an image's places end
+            padded_Bl = np.pad(gradient_BL, ((0, 0), (0, 1)))
+            places_BKT = self._places_NT[ids_BK]
+            found_BKT = np.take_along_axis(padded_Bl, places_BKT.reshape(len(ids_BK), -1), 1).reshape(places_BKT.shape)
+            pulled_BK[:] = found_BKT.sum(2)
         return pulled_NK
+
+
+def _places(labels_NL: Targets) -> NDArray[np.intp]:
+    """Return the ids of each image's labels, then L, (N, T) with T the most labels of an image, one at least."""
+    rows, columns = np.nonzero(labels_NL)
+    counts_N = np.bincount(rows, minlength=len(labels_NL))
+    places_NT = np.full((len(labels_NL), max(int(counts_N.max(initial=0)), 1)), labels_NL.shape[1], np.intp)
+    places_NT[rows, np.arange(len(rows)) - np.repeat(counts_N.cumsum() - counts_N, counts_N)] = columns
+    return places_NT
 
 
 def neighbour_weights(parameters_P: Floats, distances_NK: Floats, by: str) -> Floats:
@@ -179,21 +202,23 @@ class TagProp(Method):
 
     def _learn(self, near: Neighbourhood) -> None:
         by_distance = self.weights == "distance"
+        # the unit that features come in changes neither the steps nor where they end
+        unit = float(near.distances_NK.mean()) or 1.0
+        near.distances_NK /= unit
         self.parameters_ = np.zeros(1 if by_distance else near.ids_NK.shape[1])
-        bounds = [(0, None)] if by_distance else None
         for _ in range(ROUNDS if self.sigmoid else 1):
             if self.sigmoid:
                 x_NL = near.present(neighbour_weights(self.parameters_, near.distances_NK, self.weights))
                 self.sigmoids_ = fit_sigmoids(x_NL, self.targets_, *class_costs(self.targets_), start=self.sigmoids_)
             arguments = (near, self.targets_, self.weights, self.sigmoids_)
-            found = minimize(
-                loss, self.parameters_, arguments, "L-BFGS-B", jac=True, bounds=bounds,
-                options={"maxiter": 50, "ftol": 1e-6},
-            )  # fmt: skip
+            bounds = [(0, None)] if by_distance else None
+            found = minimize(loss, self.parameters_, arguments, "L-BFGS-B", jac=True, bounds=bounds, options=STOP)
             self.parameters_ = found.x
             self.losses_.append(float(found.fun))
             if len(self.losses_) > 1 and self.losses_[-2] - self.losses_[-1] < GAIN * self.losses_[-1]:
                 break
+        if by_distance:
+            self.parameters_ = self.parameters_ / unit
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
         # as many as the weights were learnt for: an image that is no training image has one more to choose from

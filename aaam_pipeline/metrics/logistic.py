@@ -4,7 +4,8 @@ Shapes: N images, L labels.
 
     p = sigmoid(s x + b)      minimises      sum over images of cost * cross-entropy(p, y)  +  prior / 2 (u^2 + b^2)
 
-The slope s is u itself, or exp(u), which keeps it above 0. Fisher's information replaces the second derivatives.
+The slope s is u itself, or exp(u), which keeps it above 0. Where the second derivatives have no minimum, Fisher's
+information replaces them. It ends where a step changes the parameters by less than `CONVERGED`, whatever the loss is.
 Written by hand: the base install has no SciPy, whose solvers would take the labels one by one.
 """
 
@@ -36,9 +37,11 @@ class LogisticFit(NamedTuple):
 
     def losses(self, line_2L: Floats) -> Floats:
         """Return what is minimised, at (u, b) of each label, (L,)."""
-        logits_NL = self._slopes(line_2L) * self.x_NL + line_2L[1]
-        entropy_NL = np.logaddexp(0, logits_NL) - self.relevant_NL * logits_NL
-        losses_L: Floats = (self.costs_NL * entropy_NL).sum(0) + self.prior / 2 * (line_2L**2).sum(0)
+        # of a line that is far too steep the loss is infinite, or no number
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits_NL = self._slopes(line_2L) * self.x_NL + line_2L[1]
+            entropy_NL = np.logaddexp(0, logits_NL) - self.relevant_NL * logits_NL
+            losses_L: Floats = (self.costs_NL * entropy_NL).sum(0) + self.prior / 2 * (line_2L**2).sum(0)
         return losses_L
 
     def step(self, line_2L: Floats) -> Floats:
@@ -52,10 +55,17 @@ class LogisticFit(NamedTuple):
         b_L = error_NL.sum(0) + self.prior * line_2L[1]
         uu_L, bb_L = (curve_NL * by_u_NL**2).sum(0) + self.prior, curve_NL.sum(0) + self.prior
         ub_L = (curve_NL * by_u_NL).sum(0)
+        if self.log_slope:
+            # the rest of the second derivative, unless there is no minimum with it
+            exact_L = uu_L + (error_NL * by_u_NL).sum(0)
+            uu_L = np.where(exact_L * bb_L > ub_L**2, exact_L, uu_L)
         # the inverse of [[uu, ub], [ub, bb]] is [[bb, -ub], [-ub, uu]] / (uu bb - ub^2)
-        step_2L = -np.stack([bb_L * u_L - ub_L * b_L, uu_L * b_L - ub_L * u_L]) / (uu_L * bb_L - ub_L**2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step_2L = -np.stack([bb_L * u_L - ub_L * b_L, uu_L * b_L - ub_L * u_L]) / (uu_L * bb_L - ub_L**2)
         bound_L = (line_2L[0] <= self.least_L) & (step_2L[0] < 0)
-        return np.where(bound_L, np.stack([np.zeros_like(b_L), -b_L / bb_L]), step_2L)
+        step_2L = np.where(bound_L, np.stack([np.zeros_like(b_L), -b_L / bb_L]), step_2L)
+        # a curve that is lost in rounding gives no step
+        return np.where(np.isfinite(step_2L), step_2L, 0)
 
     def solve(self, start_2L: Floats | None = None) -> tuple[Floats, Floats]:
         """Return slopes and biases, both (L,): steps that make a label's loss larger are halved until they do not."""
@@ -64,7 +74,7 @@ class LogisticFit(NamedTuple):
         for _ in range(STEPS):
             step_2L = self.step(line_2L)
             next_2L = self._bounded(line_2L + step_2L)
-            while (worse_L := (next_losses_L := self.losses(next_2L)) > losses_L).any():
+            while (worse_L := ~((next_losses_L := self.losses(next_2L)) <= losses_L)).any():
                 step_2L[:, worse_L] /= 2
                 step_2L[np.abs(step_2L) < CONVERGED] = 0
                 next_2L = self._bounded(line_2L + step_2L)

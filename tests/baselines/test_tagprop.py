@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize, minimize_scalar
 
 from aaam_pipeline.baselines import tagprop
 from aaam_pipeline.baselines.nearest import Nearest
@@ -100,16 +100,62 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(TagProp(k=9).fit(features, targets).predict_scores(features), whole, atol=1e-5)
 
 
-def test_sigmoids_are_those_of_scikit_learn() -> None:
+def _flat(images: int = 300, labels: int = 30) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return images whose labels depend so little on their neighbours that the likelihood is nearly flat."""
+    chance = np.random.default_rng(11)
+    features = chance.normal(size=(images, 6)).astype(np.float32)
+    towards = features @ chance.normal(size=(6, labels)) * 0.4
+    return features, (chance.random((images, labels)) < sigmoid(towards - 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_the_weights_are_at_the_optimum_of_one_dimension_in_whatever_unit(modulated: bool, size: float) -> None:
+    features, targets = _flat()
+    method = TagProp(k=20, sigmoid=modulated, unit=False).fit(features * np.float32(size), targets)
+    near = Neighbourhood(*Nearest(features, unit=False).others(20), targets)
+    found = method.parameters_[0] * size
+
+    def value(theta: float) -> float:
+        return loss(np.array([theta]), near, targets, "distance", method.sigmoids_)[0]
+
+    exact = minimize_scalar(value, bounds=(0, 20), method="bounded", options={"xatol": 1e-9})
+    assert 0.1 < exact.x < 19
+    assert value(found) - exact.fun < 1e-8
+    assert found == pytest.approx(exact.x, rel=5e-3)
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+def test_the_weights_by_rank_are_at_their_optimum(modulated: bool) -> None:
+    features, targets = _flat()
+    method = TagProp(k=8, weights="rank", sigmoid=modulated, unit=False).fit(features, targets)
+    near = Neighbourhood(*Nearest(features, unit=False).others(8), targets)
+    arguments = (near, targets, "rank", method.sigmoids_)
+    # another solver, from elsewhere
+    exact = minimize(loss, np.linspace(0, 1, 8), arguments, "BFGS", jac=True, options={"gtol": 1e-9})
+    assert loss(method.parameters_, *arguments)[0] - exact.fun < 1e-7
+
+
+def test_sigmoids_are_those_of_a_solver_that_takes_the_labels_one_by_one() -> None:
     chance = np.random.default_rng(1)
-    x = chance.uniform(size=(300, 3))
-    targets = (chance.uniform(size=x.shape) < sigmoid(4 * x - [1, 2, 3])).astype(np.uint8)
-    found = fit_sigmoids(x, targets, 1 / 300, 1 / 300)
-    for label in range(3):
-        expected = LogisticRegression(C=1e6, tol=1e-8).fit(x[:, [label]], targets[:, label])
-        # the weak prior makes the small difference
-        assert found.alpha_L[label] == pytest.approx(expected.coef_[0, 0], rel=0.02)
-        assert found.beta_L[label] == pytest.approx(expected.intercept_[0], rel=0.02, abs=0.02)
+    x = chance.uniform(size=(300, 4)) * [1, 1, 0.01, 0.3]
+    targets = (chance.uniform(size=x.shape) < sigmoid(4 * x - [1, 2, 3, 7])).astype(np.uint8)
+    present, absent = class_costs(targets)
+    found = fit_sigmoids(x, targets, present, absent)
+    for label, (x_N, truth_N) in enumerate(zip(x.T, targets.T, strict=True)):
+        costs_N = np.where(truth_N > 0, present, absent)
+        deviation, costs_N = x_N.std(), costs_N / costs_N.sum()
+
+        def posterior(line: NDArray[np.float64]) -> float:
+            logits_N = line[0] / deviation * x_N + line[1]  # noqa: B023
+            likelihood = -(costs_N * np.log(sigmoid(np.where(truth_N > 0, 1, -1) * logits_N))).sum()  # noqa: B023
+            return float(likelihood + 1e-4 / 2 * (line**2).sum())
+
+        bounds = [(LEAST_ALPHA * deviation, None), (None, None)]
+        exact = minimize(posterior, np.ones(2), method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-9})
+        ours = np.array([found.alpha_L[label] * deviation, found.beta_L[label]])
+        assert posterior(ours) <= exact.fun + 1e-10
+        np.testing.assert_allclose(ours, exact.x, atol=2e-3)
 
 
 def test_sigmoids_stay_finite_and_never_turn_a_ranking_upside_down() -> None:
