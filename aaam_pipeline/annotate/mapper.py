@@ -72,7 +72,7 @@ class Mapper:
         facts: dict[str, list[Any]] = {
             "path": [image.item.path for image in images],
             "root": [image.item.root for image in images],
-            "link_target": [None] * len(images),
+            "link_target": [image.link_target for image in images],
             "sha256": [image.sha256 for image in images],
             "bytes": [image.bytes for image in images],
             "mtime": [image.mtime for image in images],
@@ -80,7 +80,7 @@ class Mapper:
             "captured_at_offset": [each and each.offset_minutes for each in captured],
             "width": [picture and picture.width for picture in pictures],
             "height": [picture and picture.height for picture in pictures],
-            "phash": [None] * len(images),
+            "phash": [image.phash for image in images],
             "status": ["failed" if error else "ok" for error in errors],
             "error_type": [error.kind if error else None for error in errors],
             "error_message": [str(error) if error else None for error in errors],
