@@ -279,3 +279,18 @@ def test_a_name_that_is_not_utf8_gets_its_row(tiny_bundle: Path, tmp_path: Path)
     make_photo(tmp_path / "photos" / "a.jpg", 1).rename(tmp_path / "photos" / os.fsdecode(b"\xff\xfe.jpg"))
     (row,) = annotate(tmp_path / "photos", tiny_bundle, tmp_path / "out").to_pylist()
     assert (row["path"], row["status"]) == ("\\xff\\xfe.jpg", "ok")
+
+
+def test_rows_hold_a_perceptual_hash_and_where_links_lead(tiny_bundle: Path, tmp_path: Path) -> None:
+    photo = make_photo(tmp_path / "photos" / "a.jpg", 1, size=(200, 150))
+    Image.open(photo).resize((100, 75)).save(tmp_path / "photos" / "b.jpg")
+    Image.new("RGB", (50, 50), "black").save(tmp_path / "photos" / "black.png")
+    (tmp_path / "photos" / "link.jpg").symlink_to("a.jpg")
+    (tmp_path / "photos" / "text.jpg").write_text("no image")
+    rows = annotate(tmp_path / "photos", tiny_bundle, tmp_path / "out").to_pylist()
+    assert [row["link_target"] for row in rows] == [None, None, None, str(photo), None]
+    a, b, black, link, text = (row["phash"] for row in rows)
+    assert len(bytes.fromhex(a)) == 32
+    assert a == link
+    assert (int(a, 16) ^ int(b, 16)).bit_count() <= 60
+    assert black is text is None
