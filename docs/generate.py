@@ -1,5 +1,6 @@
 """Write what is generated of the documentation: `make docs`. A test fails when a page is not up to date.
 
+docs/annotate.md        between the markers, from the table of image formats
 docs/cli.md             from the commands' own help
 docs/architecture.md    between the markers, from the import contracts in pyproject.toml and the rooms' docstrings
 reports/methods.md      between the markers, from reports/corel5k/compare.json
@@ -19,6 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from typer.testing import CliRunner
 
 from aaam_pipeline.cli.app import app
+from aaam_pipeline.imaging.formats import READ
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = "aaam_pipeline"
@@ -68,6 +70,13 @@ def architecture() -> str:
     settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf8"))["tool"]["importlinter"]
     contracts: list[dict[str, Any]] = settings["contracts"]
     return _filled("docs/architecture.md", {"floors": _floors(contracts), "contracts": _contracts(contracts)})
+
+
+def annotating() -> str:
+    """Return docs/annotate.md with the formats that are read and their suffixes."""
+    lines = ["| format | found in folders and tars by the suffixes |", "|---|---|"]
+    lines += [f"| {kind.name} | {' '.join(f'`{suffix}`' for suffix in kind.suffixes)} |" for kind in READ.values()]
+    return _filled("docs/annotate.md", {"formats": "\n".join(lines)})
 
 
 def methods() -> str:
@@ -177,7 +186,12 @@ def _circles(names: list[str], imports: list[tuple[str, str]]) -> int:
     return sum((component == each).sum() > 1 for each in range(count))
 
 
-PAGES = {"docs/cli.md": cli, "docs/architecture.md": architecture, "reports/methods.md": methods}
+PAGES = {
+    "docs/annotate.md": annotating,
+    "docs/cli.md": cli,
+    "docs/architecture.md": architecture,
+    "reports/methods.md": methods,
+}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

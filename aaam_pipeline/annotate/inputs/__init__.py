@@ -14,7 +14,6 @@ from aaam_pipeline.annotate.inputs import lists, remote, shards, web
 from aaam_pipeline.annotate.inputs.base import (
     LIST_SUFFIXES,
     SHARD_SUFFIX,
-    SUFFIXES,
     InputItem,
     NameFilter,
     file_facts,
@@ -27,6 +26,7 @@ from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.disk_names import DiskNames
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.imaging.formats import SUFFIXES
 
 __all__ = ["INCOMPLETE", "SUFFIXES", "InputItem", "Selection", "find", "is_url", "local_item"]
 

@@ -12,10 +12,11 @@ from aaam_pipeline.annotate.inputs.system_names import is_system_file, is_system
 from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.text import nfc
+from aaam_pipeline.imaging.formats import FORMATS, SUFFIXES
 
-SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 LIST_SUFFIXES = frozenset({".csv", ".lst", ".parquet", ".tsv", ".txt"})
 SHARD_SUFFIX = ".tar"
+RAW_SUFFIXES = frozenset(each for kind in FORMATS.values() if "a raw file" in kind.name for each in kind.suffixes)
 # what is larger is no photograph; reading it would take the memory of all others
 LARGEST = 1 << 30
 SYSTEM_FOLDER = "system folder"
@@ -110,7 +111,10 @@ class NameFilter:
             return "system file"
         if self._any_suffix:
             return ""
-        return "tar (name it itself)" if suffix(name) == SHARD_SUFFIX else "not an image"
+        kind = suffix(name)
+        if kind in RAW_SUFFIXES:
+            return "raw file"
+        return "tar (name it itself)" if kind == SHARD_SUFFIX else "not an image"
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
