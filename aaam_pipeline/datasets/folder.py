@@ -1,16 +1,20 @@
 """`folder`: pictures of your own below one folder, and a table: `path,label,label,...`, one picture a line.
 
-Paths are relative to the folder; a first line that begins with `path` is a heading. No picture is copied.
+Paths are relative to the folder; a first line that begins with `path` is a heading. No picture is copied. A name may be
+written in another Unicode form than the disk has.
 """
 
 import csv
 import shutil
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from msgspec import Meta
 
+from aaam_pipeline.core.disk_names import DiskNames
 from aaam_pipeline.core.errors import DatasetError
+from aaam_pipeline.core.logging import CONTROLS
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets import copies
@@ -43,11 +47,14 @@ def download(params: FolderParams, out: Path, report: Reporter) -> None:
         raise DatasetError(f"{NAME}: set folder.data.root to the folder of your pictures, which holds {params.table}")
     if not (root / params.table).is_file():
         raise DatasetError(f"{NAME}: {root} holds no {params.table}; folder.data.table names another one")
-    images = {image: root / image for image in _read_table(root / params.table)[0]}
+    disk = DiskNames()
+    images = {image: Path(disk.find(str(root / image))) for image in _read_table(root / params.table)[0]}
     missing = [image for image, path in images.items() if not path.is_file()]
     if missing or not images:
         fault = f"{len(missing)} files are not in {root}, the first: {missing[0]}" if missing else "it lists no picture"
         raise DatasetError(f"{root / params.table}: {fault}")
+    if again := set(images) - set({path: image for image, path in images.items()}.values()):
+        raise DatasetError(f"{root / params.table}: {min(again)} is listed twice, in two Unicode forms")
     shutil.copyfile(root / params.table, out / "labels.csv")
     copies.describe(NAME, root, {}, images.items(), out, report)
 
@@ -74,14 +81,25 @@ def _read_table(path: Path) -> tuple[dict[str, tuple[str, ...]], str]:
         lines = csv.reader(stream, strict=True)
         try:
             for image, *words in (map(str.strip, cells) for cells in lines if any(map(str.strip, cells))):
-                if not image:
-                    raise DatasetError(f"{path}, line {lines.line_num}: it has no path")
-                if not words and ";" in image:
-                    raise DatasetError(f"{path}, line {lines.line_num}: separate cells by commas, not by semicolons")
+                if fault := _fault(image, words):
+                    raise DatasetError(f"{path}, line {lines.line_num}: {fault}")
                 if lines.line_num > 1 or image.lower() != "path":
-                    listed.append((lines.line_num, image, list(filter(None, words))))
+                    listed.append((lines.line_num, PurePosixPath(image).as_posix(), list(filter(None, words))))
         except UnicodeDecodeError as error:
             raise DatasetError(f"{path} is not text in UTF-8: {error}; save it as CSV UTF-8") from None
         except csv.Error as error:
             raise DatasetError(f"{path}, after line {lines.line_num}: no CSV: {error}") from None
     return taken_once(path, listed)
+
+
+def _fault(image: str, words: Sequence[str]) -> str:
+    """Return what is wrong with a line of the table, "" if nothing is."""
+    if not image:
+        return "it has no path"
+    if not words and ";" in image:
+        return "separate cells by commas, not by semicolons"
+    control = next((cell for cell in (image, *words) if CONTROLS.search(cell)), None)
+    if control is not None:
+        return f"a cell holds a control character: {control!r}"
+    named = PurePosixPath(image)
+    return f"{image} is no path inside the folder" if named.is_absolute() or ".." in named.parts else ""

@@ -42,7 +42,9 @@ def _folded(label: str) -> str:
 def _distinct(labels: Sequence[str]) -> Callable[[str], str]:
     """Return what shows labels so that a person sees the difference: as they are, or escaped where they look alike."""
     looks = {normalize("NFKC", label) for label in labels}
-    return repr if len(looks) == len(set(labels)) else ascii
+    shown = repr if len(looks) == len(set(labels)) else ascii
+    # the command line makes one blank of several
+    return lambda label: shown(label).replace("  ", r"\x20\x20")
 
 
 class Vocabulary:

@@ -52,11 +52,23 @@ def test_the_table_says_labels_and_the_seed_draws_the_splits(root: Path) -> None
         ("ä b/1.png,a\nä b/2.png,a", "leaves none to train on"),
         ("path;labels\nä b/1.png;a", r"labels\.csv, line 1: separate cells by commas"),
         ("path,labels", r"labels\.csv: it lists no picture"),
+        ("../x.png,a", r"labels\.csv, line 1: \.\./x\.png is no path inside the folder"),
+        ("ä b/1.png,a\n/etc/x.png,a", r"labels\.csv, line 2: /etc/x\.png is no path inside the folder"),
+        ("ä b/1.png,a\0b", r"labels\.csv, line 1: a cell holds a control character: 'a\\x00b'"),
+        ('ä b/1.png,"a\nb"', r"a cell holds a control character: 'a\\nb'"),
+        ("ä b/1.png,a\na\u0308 b/1.png,a", r"labels\.csv: ä b/1\.png is listed twice, in two Unicode forms"),
     ],
 )
 def test_a_table_that_is_wrong_is_one_line(table: str, said: str, root: Path) -> None:
     with pytest.raises(DatasetError, match=rf"^[^\n]*{said}[^\n]*$"):
         listed(root, table.encode(errors="surrogateescape"))
+
+
+def test_names_may_be_written_in_another_unicode_form(root: Path) -> None:
+    listing = listed(root, "\n".join(f"./a\u0308 b/{number}.png,a" for number in range(20)).encode())
+    examples = [example for split in listing.splits.values() for example in split]
+    assert {example.path.parent for example in examples} == {root / "ä b"}
+    assert {example.image_id for example in examples} == {f"a\u0308 b/{number}.png" for number in range(20)}
 
 
 def test_a_picture_listed_again_with_the_same_labels_is_taken_once(root: Path) -> None:

@@ -71,7 +71,7 @@ def test_the_hash_depends_on_labels_and_order() -> None:
         (["Straße", "STRASSE"], "only: 'Straße' = 'STRASSE'$"),
         (["caf\u00e9", "cafe\u0301"], r"only: 'caf\\xe9' = 'cafe\\u0301'$"),
         (["\ufb01sh", "Fish", "fish"], r"only: '\\ufb01sh' = 'Fish' = 'fish'$"),
-        (["hot dog", "hot  dog"], "only: 'hot dog' = 'hot  dog'$"),
+        (["hot dog", "hot  dog"], r"only: 'hot dog' = 'hot\\x20\\x20dog'$"),
         ([*"abcdefg", *"ABCDEFG"], "'a' = 'A', 'b' = 'B', 'c' = 'C', 'd' = 'D', 'e' = 'E', and 2 more$"),
     ],
 )
