@@ -6,8 +6,13 @@ are; only what is compared is brought into one form, on both sides.
 
 from unicodedata import combining, normalize
 
-# letters that Unicode does not decompose, as people write them on a keyboard that lacks them
-PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"})
+# letters that Unicode does not decompose and typographic marks, as people write them on a keyboard that lacks them
+PLAIN = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"}
+    | dict.fromkeys("’‘‛′", "'")
+    | dict.fromkeys("“”„‟″", '"')
+    | dict.fromkeys("‐‑–", "-")
+)
 # the combining classes of accents of Latin, Greek and Cyrillic begin here; below are parts of letters of other scripts
 ACCENTS = 200
 
@@ -31,3 +36,23 @@ def unaccented(text: str) -> str:
         return text.casefold()
     apart = normalize("NFD", folded(text))
     return normalize("NFC", "".join(each for each in apart if combining(each) < ACCENTS)).translate(PLAIN)
+
+
+def edits(one: str, other: str, most: int) -> int:
+    """Return how many letters must be inserted, deleted, replaced or swapped with their neighbour; more than `most` is
+    `most` + 1 (the optimal string alignment distance).
+    """
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        above, before, row = before, row, [i]
+        for j, match in enumerate(other, 1):
+            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != match))
+            if i > 1 and j > 1 and letter == other[j - 2] and match == one[i - 2]:
+                best = min(best, above[j - 2] + 1)
+            row.append(best)
+        if min(row) > most:
+            return most + 1
+    return min(row[-1], most + 1)

@@ -1,16 +1,20 @@
-"""The labels of a model, in their fixed order: label <-> id, and the nearest labels to a word that is none."""
+"""The labels of a model, in their fixed order: label <-> id, and the labels that a word which is none may mean."""
 
-from collections.abc import Callable, Iterator, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from unicodedata import normalize
 
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import IntegrityError, UnknownLabelError
+from aaam_pipeline.core.text import edits, folded, unaccented
 
 # characters of an unknown word that a message repeats
 SHOWN = 60
 # labels that are alike which a message names
 NAMED = 5
+# words that a message suggests, the letters of the shortest word that has any, and those for each that may be wrong
+SUGGESTED, SHORTEST, LETTERS_A_SLIP = 3, 3, 4
+# nothing longer is a typing error, and to compare takes the square of the letters
+LONGEST_SLIP = 100
 
 
 def fault_of_labels(labels: Sequence[str]) -> str:
@@ -58,6 +62,9 @@ class Vocabulary:
         """
         self.labels = tuple(labels)
         self._ids = {label.casefold(): index for index, label in enumerate(self.labels)}
+        self._loose_ids: dict[str, int] = {}
+        for index, label in enumerate(self.labels):
+            self._loose_ids.setdefault(_loose(label), index)
         self.longest = max((len(label.split()) for label in self.labels), default=0)
         """Words of the longest label."""
         if not self.labels or len(self._ids) != len(self.labels):
@@ -70,37 +77,67 @@ class Vocabulary:
         return iter(self.labels)
 
     def __contains__(self, word: object) -> bool:
-        return isinstance(word, str) and word.casefold() in self._ids
+        return isinstance(word, str) and self.find(word) is not None
 
     @property
     def hash(self) -> str:
         """Identify the labels and their order."""
         return fingerprint(list(self.labels))
 
+    def find(self, word: str) -> int | None:
+        """Return a label's id, or None; case, Unicode form and repeated blanks are ignored."""
+        # an older vocabulary may have labels that differ in their form only: the spelling decides
+        index = self._ids.get(word.casefold())
+        return self._loose_ids.get(_loose(word)) if index is None else index
+
     def id(self, word: str) -> int:
-        """Return a label's id; case is ignored.
+        """Return a label's id; case, Unicode form and repeated blanks are ignored.
 
         Raises:
-            UnknownLabelError: `word` is no label; the message names the nearest ones.
+            UnknownLabelError: `word` is no label; the message names those that may be meant.
         """
-        index = self._ids.get(word.casefold())
+        index = self.find(word)
         if index is None:
-            raise UnknownLabelError(self.unknown(word))
+            raise UnknownLabelError(unknown(word, self.labels))
         return index
 
-    def unknown(self, word: str, meant: str = "") -> str:
-        """Say that `word` is no label, what may have been `meant`, and which labels are nearest."""
-        shown = word if len(word) <= SHOWN else f"{word[:SHOWN]}..."
-        guess = f"did you mean {meant}? " if meant else ""
-        nearest = ", ".join(repr(label) for label in self.nearest(word[:SHOWN]))
-        return f"{shown!r} is not a label; {guess}nearest: {nearest} (all of them: aaam-pipe labels)"
 
-    def nearest(self, word: str, count: int = 3) -> list[str]:
-        """Return the labels most like `word`: those that contain it first, then by how alike the letters are."""
-        folded = word.casefold()
+def _loose(label: str) -> str:
+    return " ".join(folded(label).split())
 
-        def likeness(label: str) -> tuple[bool, float]:
-            other = label.casefold()
-            return (folded in other.split() or other in folded.split(), SequenceMatcher(None, folded, other).ratio())
 
-        return sorted(self.labels, key=likeness, reverse=True)[:count]
+def unknown(word: str, names: Iterable[str]) -> str:
+    """Say that `word` is no label, and which of some names may be meant, or how all labels are listed."""
+    shown = word if len(word) <= SHOWN else f"{word[:SHOWN]}..."
+    near = suggestions(word, names)
+    if not near:
+        return f"{shown!r} is not a label; all labels: aaam-pipe labels"
+    meant = f"{', '.join(near[:-1])} or {near[-1]}" if near[:-1] else near[0]
+    return f"{shown!r} is not a label; did you mean {meant}? (all labels: aaam-pipe labels)"
+
+
+def suggestions(word: str, names: Iterable[str]) -> list[str]:
+    """Return the names that may be meant by a word which is none, the most likely first, at most `SUGGESTED`.
+
+    One letter may be wrong, missing, too many, or swapped with the next; two of eight, three of twelve. Where there is
+    no such name: those that have a word in common, or one that is as near.
+    """
+    if len(word) > LONGEST_SLIP:
+        return []
+    typed = unaccented(word)
+    allowed = max(1, len(typed) // LETTERS_A_SLIP) if len(typed) >= SHORTEST else 0
+    typed_words = {each for each in typed.split() if len(each) >= SHORTEST}
+    near: dict[str, int] = {}
+    shared: dict[str, int] = {}
+    for name in names:
+        other = unaccented(name)
+        # more wrong letters than half of the name's make another word
+        most = min(allowed, len(other) // 2)
+        if (slips := edits(typed, other, most)) <= most:
+            near.setdefault(name, slips)
+        elif typed_words & set(words := other.split()):
+            shared.setdefault(name, 0)
+        elif len(words) > 1 and any(edits(typed, each, allowed) <= allowed < len(each) for each in words):
+            shared.setdefault(name, 1)
+    found = near or shared
+    return sorted(found, key=lambda name: found[name])[:SUGGESTED]

@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TypeVar
 
+from aaam_pipeline.core.text import nfc
 from aaam_pipeline.search.query import TO_INTEGER, MetadataFilter
 
 Value = TypeVar("Value")
@@ -87,7 +88,8 @@ def condition(node: MetadataFilter) -> tuple[str, list[object]]:
         case ("width" | "height" | "bytes") as field, Decimal() as value:
             return _comparison(field, node.operator, Fraction(value)), []
         case ("path" | "root") as field, str() as pattern:
-            return f"{field} LIKE $1 ESCAPE '^'", [_like(pattern)]
+            # names stay as they are on disk, which may be a Mac's
+            return f"nfc_normalize({field}) LIKE $1 ESCAPE '^'", [_like(nfc(pattern))]
         case "after", date() as day:
             return f"{DATE_COLUMN} >= $1::DATE::TIMESTAMP", [day]
         case "before", date() as day:

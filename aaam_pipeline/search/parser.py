@@ -1,44 +1,28 @@
 """The parser of the query language: one grammar (docs/search.md has it with examples), one recursive descent.
 
-and      = or { or } ;
+and      = or { [ "&" ] or } ;
 or       = not { "|" not } ;
 not      = { "-" | "+" } operand ;
 operand  = "(" and ")" | name [ compare number ] | number-field compare number | text-field ":" value ;
-name     = '"' words '"' | word { word } ;          the longest run of words that is a name
 compare  = ">=" | "<=" | ">" | "<" | "=" ;
+
+`tokens` cuts the text, and `names` tells what its words are.
 """
 
-import re
-import unicodedata
 from decimal import Decimal
-from functools import cache
 from typing import NamedTuple, NoReturn
 
 from aaam_pipeline.core.artifacts import path_text
-from aaam_pipeline.core.errors import QuerySyntaxError, UnknownLabelError, UsageError
+from aaam_pipeline.core.errors import UnknownLabelError, UsageError
 from aaam_pipeline.formats import ranking
-from aaam_pipeline.search import filters, query
+from aaam_pipeline.search import filters, names, query, tokens
 from aaam_pipeline.search.query import And, Label, MetadataFilter, Node, Or, ScoreFilter
 from aaam_pipeline.search.thesaurus import LabelResolver
+from aaam_pipeline.search.tokens import END, Token
 
 MAX_DEPTH = 50
 MAX_FILTERS = 100
-# characters of the query that a message shows on each side of the error
-CONTEXT = 50
-# labels that a note lists
-MAX_LISTED = 8
-
-TOKEN = re.compile(
-    rf"""(?P<space>\s+)
-    | (?P<quoted>"[^"]*")
-    | (?P<field>(?:{"|".join(query.TEXT_FIELDS)}):)(?:"(?P<in_quotes>[^"]*)"|(?P<bare>[^\s"()|]*))
-    | (?P<compare>>=|<=|>|<|=)
-    | (?P<mark>[|()+-])
-    | (?P<word>[^\s"|()<>=]+)
-    | (?P<unclosed>")""",
-    re.VERBOSE | re.IGNORECASE,
-)
-END = "end"
+FIELDS = (*(f"{field}:" for field in (*query.TEXT_FIELDS, "label")), *query.NUMBER_FIELDS)
 
 
 class ParsedQuery(NamedTuple):
@@ -46,17 +30,6 @@ class ParsedQuery(NamedTuple):
 
     node: Node
     notes: list[str]
-
-
-class Token(NamedTuple):
-    """A piece of the text; `kind`: quoted, field, compare, mark, word or end."""
-
-    kind: str
-    text: str
-    position: int
-    value: str = ""
-    """What follows a field."""
-    value_position: int = 0
 
 
 def parse(text: str, resolver: LabelResolver) -> ParsedQuery:
@@ -72,14 +45,18 @@ def parse(text: str, resolver: LabelResolver) -> ParsedQuery:
         text = path_text(text)
     except UnicodeEncodeError:
         raise UsageError(f"the query {text!r} holds half a character") from None
-    parser = _Parser(text, resolver)
-    if parser.token.kind == END:
+    if not text.strip():
         raise UsageError('the query is empty; name one or more labels, as in "football grass"')
+    named = names.told(text, tokens.tokens(text, resolver.special), resolver)
+    parser = _Parser(text, named.tokens)
+    if parser.token.kind == END:
+        raise UsageError("the query names no label, only what is left out; the labels are listed by aaam-pipe labels")
     node = parser.conjunction(0)
     if parser.token.kind != END:
         parser.fail("no parenthesis is open here")
-    if parser.unknown:
-        raise UnknownLabelError("; ".join(resolver.unknown(word) for word in parser.unknown))
+    if named.unknown:
+        fields = f". Fields: {', '.join(FIELDS)}" if any(":" in word for word in named.unknown) else ""
+        raise UnknownLabelError("; ".join(map(resolver.unknown, named.unknown)) + fields)
     labels = query.degree(node)
     conditions = len(query.leaves(node)) - labels
     if labels > ranking.MAX_DEGREE or conditions > MAX_FILTERS:
@@ -87,42 +64,15 @@ def parse(text: str, resolver: LabelResolver) -> ParsedQuery:
             f"the query comes to {labels} labels and {conditions} filters; at most {ranking.MAX_DEGREE} and "
             f"{MAX_FILTERS} can be asked for at once"
         )
-    return ParsedQuery(node, list(parser.notes))
-
-
-def tokens(text: str) -> list[Token]:
-    """Cut a query into tokens.
-
-    Raises:
-        QuerySyntaxError: a quote is not closed.
-    """
-    found = []
-    for match in TOKEN.finditer(text):
-        # of a field, the group of its value
-        kind, position = match.lastgroup or "", match.start()
-        if kind == "unclosed":
-            _fail(text, position, 'a quote is not closed; write labels of several words as "traffic light"')
-        if field := match["field"]:
-            found.append(Token("field", field[:-1].lower(), position, match[kind], match.start(kind)))
-        elif kind != "space":
-            found.append(Token(kind, match[kind].strip('"') if kind == "quoted" else match[kind], position))
-    return [*found, Token(END, "", len(text))]
+    return ParsedQuery(node, named.notes)
 
 
 class _Parser:
     """Reads tokens from the left; every method leaves `at` at the first token that it has not read."""
 
-    def __init__(self, text: str, resolver: LabelResolver) -> None:
-        self.text, self.resolver = text, resolver
-        self.tokens = tokens(text)
+    def __init__(self, text: str, tokens: list[Token]) -> None:
+        self.text, self.tokens = text, tokens
         self.at = 0
-        # where every word is a label, only labels can be names of several words
-        plain = all(token.text in resolver.vocabulary for token in self.tokens if token.kind == "word")
-        self.longest = resolver.vocabulary.longest if plain else resolver.longest
-        self.unknown: dict[str, None] = {}
-        self.notes: dict[str, None] = {}
-        # a long query may repeat a word a thousand times
-        self._ids = cache(resolver.find)
 
     @property
     def token(self) -> Token:
@@ -131,6 +81,7 @@ class _Parser:
     def conjunction(self, depth: int) -> Node:
         items = [self.disjunction(depth)]
         while self.token.kind != END and self.token[:2] != ("mark", ")"):
+            self._take("mark", "&")
             items.append(self.disjunction(depth))
         return query.joined(And, items)
 
@@ -153,7 +104,7 @@ class _Parser:
         start = self.token
         if start[:2] == ("mark", "("):
             return self._parenthesis(depth)
-        if start.kind not in ("word", "quoted", "field"):
+        if start.kind not in ("word", "name", "field"):
             what = "label, width, height or bytes" if start.kind == "compare" else "label"
             self.fail(f"a {what} is missing here")
         if start.kind != "field":
@@ -172,51 +123,21 @@ class _Parser:
             self.fail("a label is missing in the parentheses")
         inside = self.conjunction(depth + 1)
         if not self._take("mark", ")"):
-            _fail(self.text, opening.position, "this parenthesis is not closed")
+            tokens.fail(self.text, opening.position, "this parenthesis is not closed")
         return inside
 
     def _named(self) -> Node:
         """Read a label, or a comparison with a label or a number of the image."""
         start = self.token
-        if start.kind == "word" and start.text.lower() in query.NUMBER_FIELDS and self._compares(1):
-            self.at += 1
+        self.at += 1
+        if start.kind == "word":
             operator, value = self._comparison(start.text.lower())
             return MetadataFilter(start.text.lower(), operator, value)
-        ids, length = self._longest()
-        self.at += length
-        if not self._compares(0):
-            return query.joined(Or, [Label(id) for id in ids])
+        if self.token.kind != "compare":
+            return query.joined(Or, [Label(id) for id in start.ids])
         operator, value = self._comparison("")
         # of a parent: one of its children is at least, all of them are at most
-        return query.joined(And if "<" in operator else Or, [ScoreFilter(id, operator, value) for id in ids])
-
-    def _longest(self) -> tuple[tuple[int, ...], int]:
-        """Return the labels that the longest name from here stands for, and the number of its tokens."""
-        words, vocabulary = [self.token.text], self.resolver.vocabulary
-        if self.token.kind == "word":
-            run = self.tokens[self.at : self.at + self.longest]
-            words = [word.text for word in run[: next((n for n, t in enumerate(run) if t.kind != "word"), None)]]
-        for length in range(len(words), 0, -1):
-            name = " ".join(" ".join(words[:length]).split())
-            # `palm tree` is two labels where both are, whatever else it might be taken for
-            apart = length > 1 and name not in vocabulary and all(word in vocabulary for word in words[:length])
-            if not apart and (ids := self._find(name)):
-                return ids, length
-        self.unknown[words[0]] = None
-        # the parser continues with any label, so that all unknown words are named
-        return (0,), 1
-
-    def _find(self, name: str) -> tuple[int, ...]:
-        ids = self._ids(name)
-        vocabulary = self.resolver.vocabulary
-        if ids and name not in vocabulary:
-            more = f"... ({len(ids)} labels)" if len(ids) > MAX_LISTED else ""
-            taken = "|".join(vocabulary.labels[id] for id in ids[:MAX_LISTED])
-            self.notes[f"{name} is searched as {taken}{more}"] = None
-        return ids
-
-    def _compares(self, ahead: int) -> bool:
-        return self.tokens[self.at + ahead].kind == "compare"
+        return query.joined(And if "<" in operator else Or, [ScoreFilter(id, operator, value) for id in start.ids])
 
     def _comparison(self, field: str) -> tuple[str, Decimal]:
         operator = self.token.text
@@ -231,7 +152,7 @@ class _Parser:
         try:
             return parse(field, text)
         except ValueError as error:
-            _fail(self.text, position, str(error))
+            tokens.fail(self.text, position, str(error))
 
     def _take(self, kind: str, text: str) -> bool:
         taken = self.token[:2] == (kind, text)
@@ -239,27 +160,4 @@ class _Parser:
         return taken
 
     def fail(self, message: str) -> NoReturn:
-        _fail(self.text, self.token.position, message)
-
-
-def _fail(text: str, position: int, message: str) -> NoReturn:
-    """Raise a syntax error that shows the text around a position, and a caret under it."""
-    before, after = text[max(0, position - CONTEXT) : position], text[position : position + CONTEXT]
-    before = "..." * (position > CONTEXT) + _printable(before)
-    after = _printable(after) + "..." * (position + CONTEXT < len(text))
-    raise QuerySyntaxError(f"{message}\n  {before}{after}\n  {' ' * _width(before)}^")
-
-
-def _printable(text: str) -> str:
-    """Return a text on one line in which every character is visible."""
-    return "".join(" " if each.isspace() else each if each.isprintable() else "\ufffd" for each in text)
-
-
-def _width(text: str) -> int:
-    """Return how many columns a terminal needs for a text: two for a wide character, none for a combining one."""
-    # Rich has the same, but is loaded by `cli` alone
-    return sum(
-        0 if unicodedata.combining(each) or unicodedata.category(each) in ("Mn", "Me") else
-        2 if unicodedata.east_asian_width(each) in "WF" else 1
-        for each in text
-    )  # fmt: skip
+        tokens.fail(self.text, self.token.position, message)

@@ -100,31 +100,36 @@ def degree(node: Node) -> int:
     return sum(isinstance(leaf, Label) for leaf in leaves(node))
 
 
-def text(node: Node, vocabulary: Vocabulary, quoted: bool = False) -> str:
-    """Write an expression so that parsing it gives the same tree; `quoted`: every label in quotes."""
+def text(node: Node, vocabulary: Vocabulary, in_quotes: bool = False) -> str:
+    """Write an expression so that parsing it gives the same tree; `in_quotes`: every label in quotes."""
     match node:
         case Label(id):
-            return _name(vocabulary.labels[id], quoted)
+            return _name(vocabulary.labels[id], in_quotes)
         case ScoreFilter(id, operator, value):
-            return f"{_name(vocabulary.labels[id], quoted)}{operator}{value:f}"
+            return f"{_name(vocabulary.labels[id], in_quotes)}{operator}{value:f}"
         case MetadataFilter(field, ":", value):
             return f'{field}:"{value}"' if isinstance(value, str) else f"{field}:{value}"
         case MetadataFilter(field, operator, value):
             return f"{field}{operator}{value:f}"
         case Not(item):
-            return f"-{_inner(item, vocabulary, quoted)}"
+            return f"-{_inner(item, vocabulary, in_quotes)}"
         case And(items):
             # in quotes: two words side by side might together be another label
             return " ".join(_inner(item, vocabulary, True) for item in items)
         case Or(items):
-            return "|".join(_inner(item, vocabulary, quoted) for item in items)
+            return "|".join(_inner(item, vocabulary, in_quotes) for item in items)
 
 
-def _inner(item: Node, vocabulary: Vocabulary, quoted: bool) -> str:
-    written = text(item, vocabulary, quoted)
+def quoted(text: str) -> str:
+    """Return a text in quotes; those in it are doubled."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _inner(item: Node, vocabulary: Vocabulary, in_quotes: bool) -> str:
+    written = text(item, vocabulary, in_quotes)
     return f"({written})" if isinstance(item, And | Or) else written
 
 
-def _name(label: str, quoted: bool) -> str:
+def _name(label: str, in_quotes: bool) -> str:
     plain = re.fullmatch(r"\w[\w'.-]*", label) and label.casefold() not in NUMBER_FIELDS
-    return label if plain and not quoted else f'"{label}"'
+    return label if plain and not in_quotes else quoted(label)

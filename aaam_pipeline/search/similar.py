@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import absolute, path_text, real_path
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.text import nfc
 from aaam_pipeline.search.ranker import RankedImage
 from aaam_pipeline.search.reader import IndexReader
 
@@ -71,16 +72,21 @@ def _id_of(location: str, index: IndexReader) -> int | None:
 
 
 def _id_below(path: str, folders: dict[str, str], index: IndexReader) -> int | None:
-    """Return the id of the image with an absolute path or a URL; `folders`: that of each root."""
-    bases = {root: f"{folder.rstrip('/')}/" for root, folder in folders.items()}
-    paths = {root: path.removeprefix(base) for root, base in bases.items() if path.startswith(base)}
-    if not paths:
-        return None
-    rows = index.select(
-        "SELECT id FROM images WHERE (root, path) IN (SELECT unnest(?), unnest(?)) ORDER BY id",
-        [list(paths), list(paths.values())],
-    )
-    return rows[0][0] if rows else None
+    """Return the id of the image with an absolute path or a URL; `folders`: that of each root.
+
+    A name that is written in another Unicode form is taken where none is written like it.
+    """
+    for form, column in ((str, "path"), (nfc, "nfc_normalize(path)")):
+        bases = {root: f"{form(folder).rstrip('/')}/" for root, folder in folders.items()}
+        paths = {root: form(path).removeprefix(base) for root, base in bases.items() if form(path).startswith(base)}
+        rows = paths and index.select(
+            f"SELECT id FROM images WHERE (root, {column}) IN (SELECT unnest($1), unnest($2)) "
+            "ORDER BY ends_with($3, path) DESC, id",
+            [list(paths), list(paths.values()), path],
+        )
+        if rows:
+            return int(rows[0][0])
+    return None
 
 
 def _embedding(photo: str, index: IndexReader, embed: Embed | None) -> NDArray[np.float32]:

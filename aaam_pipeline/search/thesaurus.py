@@ -1,10 +1,11 @@
-"""What a word that is no label is taken for: a synonym, a parent (all of its children), a plural or a singular.
+"""What a word that is no label is taken for: a synonym, a parent (all of its children), a plural or a singular; and as
+the last resort, what is written like it but for accents, hyphens and apostrophes.
 
 The thesaurus is data: `thesaurus.yaml` beside this file, or a words file of the user's own in the same form.
 """
 
+import re
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from typing import Any
 import msgspec
 
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.text import folded, unaccented
+from aaam_pipeline.formats import vocabulary as vocabularies
 from aaam_pipeline.formats.vocabulary import Vocabulary
+from aaam_pipeline.search.tokens import special_labels
 
 SHIPPED = Path(__file__).with_name("thesaurus.yaml")
 
@@ -63,21 +67,26 @@ class LabelResolver:
         return max(len(name.split()) for name in (*self.vocabulary, *self._synonyms, *self._children))
 
     @cached_property
+    def special(self) -> re.Pattern[str] | None:
+        """What matches the labels that are no plain words, as with a comma or a bar in them."""
+        return special_labels(self.vocabulary)
+
+    @cached_property
     def _thesaurus(self) -> Thesaurus:
         return load() if self._own is None else self._own
 
     @cached_property
     def _irregular(self) -> dict[str, str]:
-        folded = {one.casefold(): many.casefold() for one, many in self._thesaurus.plurals.items()}
-        return {**{many: one for one, many in folded.items()}, **folded}
+        plurals = {folded(one): folded(many) for one, many in self._thesaurus.plurals.items()}
+        return {**{many: one for one, many in plurals.items()}, **plurals}
 
     @cached_property
     def _synonyms(self) -> dict[str, int]:
         found: dict[str, int] = {}
         for label, alternatives in self._thesaurus.synonyms.items():
-            id = self._label(label.casefold())
+            id = self._label(folded(label))
             if id is not None:
-                for word in map(str.casefold, alternatives):
+                for word in map(folded, alternatives):
                     # `boat` is no synonym of `ships` where `boats` is a label
                     if self._label(word) is None:
                         found.setdefault(word, id)
@@ -85,32 +94,51 @@ class LabelResolver:
 
     @cached_property
     def _children(self) -> dict[str, list[str]]:
-        return {parent.casefold(): children for parent, children in self._thesaurus.parents.items()}
+        return {folded(parent): children for parent, children in self._thesaurus.parents.items()}
 
     def find(self, word: str) -> tuple[int, ...]:
         """Return the ids of the labels a word stands for; none if it is unknown.
 
-        A label wins over a synonym, that over a parent; only then the other number is tried, in the same order.
+        A label wins over a synonym, that over a parent; only then the other number is tried, in the same order, and
+        at last what differs in accents, hyphens or apostrophes.
         """
-        folded = word.casefold()
-        rules: tuple[Callable[[str], tuple[int, ...]], ...] = (self._exactly, self._synonym, self._parent)
+        name = folded(word)
         # lazily: a label needs no thesaurus
-        for forms in map(list, ([folded], self._forms(folded))):
-            for rule in rules:
+        for forms in map(list, ([name], self._forms(name))):
+            for rule in self._rules:
                 for form in forms:
                     if found := rule(form):
                         return found
-        return ()
+        return self._respelled.get(_respelled(name), ())
+
+    def find_exactly(self, word: str) -> tuple[int, ...]:
+        """Return the ids of the labels a word stands for as it is written."""
+        name = folded(word)
+        return next(filter(None, (rule(name) for rule in self._rules)), ())
 
     def unknown(self, word: str) -> str:
-        """Return the message that a word is unknown: what may have been meant, and the nearest labels."""
-        known = [*map(str.casefold, self.vocabulary), *self._synonyms, *filter(self._parent, self._children)]
-        # quadratic in the word, and nothing that long is a typing error
-        close = get_close_matches(word.casefold(), known, 1, 0.75) if len(word) < 100 else []
-        return self.vocabulary.unknown(word, close[0] if close else "")
+        """Return the message that a word is unknown, and what may have been meant: labels first, then other words."""
+        return vocabularies.unknown(word, [*self.vocabulary, *self._synonyms, *filter(self._parent, self._children)])
+
+    @property
+    def _rules(self) -> tuple[Callable[[str], tuple[int, ...]], ...]:
+        return self._exactly, self._synonym, self._parent
+
+    @cached_property
+    def _respelled(self) -> dict[str, tuple[int, ...]]:
+        """Labels by what they look like without accents; several may look the same. Then synonyms."""
+        found: dict[str, tuple[int, ...]] = {}
+        for id, label in enumerate(self.vocabulary):
+            found[_respelled(label)] = (*found.get(_respelled(label), ()), id)
+        for word, id in self._synonyms.items():
+            found.setdefault(_respelled(word), (id,))
+        # of a label that is a mark alone, nothing is left
+        found.pop("", None)
+        return found
 
     def _exactly(self, word: str) -> tuple[int, ...]:
-        return (self.vocabulary.id(word),) if word in self.vocabulary else ()
+        id = self.vocabulary.find(word)
+        return () if id is None else (id,)
 
     def _synonym(self, word: str) -> tuple[int, ...]:
         return (self._synonyms[word],) if word in self._synonyms else ()
@@ -120,7 +148,7 @@ class LabelResolver:
         found: dict[int, None] = {}
         seen, waiting = {word}, list(reversed(self._children.get(word, [])))
         while waiting:
-            child = waiting.pop().casefold()
+            child = folded(waiting.pop())
             id = self._label(child)
             if id is not None:
                 found[id] = None
@@ -131,7 +159,8 @@ class LabelResolver:
 
     def _label(self, word: str) -> int | None:
         """Return the label that a word is, in the singular or plural."""
-        return next((self.vocabulary.id(form) for form in (word, *self._forms(word)) if form in self.vocabulary), None)
+        found = (self.vocabulary.find(form) for form in (word, *self._forms(word)))
+        return next((id for id in found if id is not None), None)
 
     def _forms(self, word: str) -> Iterator[str]:
         """Yield the plurals and singulars that a word may have, of its last part; many of them are no words."""
@@ -145,6 +174,10 @@ class LabelResolver:
                     # no plural ends in ss: gras is a misspelling of grass
                     if not max(last, form, key=len).endswith("ss"):
                         yield head + space + form
+
+
+def _respelled(word: str) -> str:
+    return " ".join(unaccented(word).replace("_", " ").replace("-", " ").split())
 
 
 ENDINGS: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aaam_pipeline.core.text import folded, nfc, unaccented
+from aaam_pipeline.core.text import edits, folded, nfc, unaccented
 
 FORMS = ("NFC", "NFD")
 
@@ -36,3 +36,12 @@ def test_any_text_has_one_form(text: str) -> None:
     for form in (nfc, folded, unaccented):
         assert form(form(text)) == form(text)
         assert form(normalize("NFD", text)) == form(normalize("NFC", text)) == form(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "count"),
+    [("", "", 0), ("dog", "dog", 0), ("dog", "dgo", 1), ("dog", "do", 1), ("dogs", "dog", 1), ("ca", "abc", 3)],
+)
+def test_edits_are_counted_up_to_a_number(one: str, other: str, count: int) -> None:
+    for most in range(5):
+        assert edits(one, other, most) == edits(other, one, most) == min(count, most + 1)

@@ -1,9 +1,10 @@
 import re
+from unicodedata import normalize
 
 import pytest
 
 from aaam_pipeline.core.errors import IntegrityError, UnknownLabelError
-from aaam_pipeline.formats.vocabulary import Vocabulary, fault_of_labels
+from aaam_pipeline.formats.vocabulary import Vocabulary, fault_of_labels, suggestions
 
 WORDS = Vocabulary(["sky", "Traffic Light", "football", "person", "sports ball", "dog"])
 
@@ -24,27 +25,46 @@ def test_what_is_no_label_is_not_contained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "label"),
+    ("word", "labels"),
     [
-        ("footbal", "football"),
-        ("persn", "person"),
-        ("light", "Traffic Light"),
-        ("ball", "sports ball"),
-        ("TRAFFIC", "Traffic Light"),
-        ("big dog", "dog"),
+        ("footbal", ["football"]),
+        ("persn", ["person"]),
+        ("preson", ["person"]),
+        ("dag", ["dog"]),
+        ("light", ["Traffic Light"]),
+        ("trafic", ["Traffic Light"]),
+        ("ball", ["sports ball"]),
+        ("TRAFFIC", ["Traffic Light"]),
+        ("big dog", ["dog"]),
+        ("föötball", ["football"]),
+        ("and", []),
+        ("do", []),
+        ("x", []),
+        ("zebra", []),
+        ("", []),
+        ("x" * 1000, []),
     ],
 )
-def test_the_nearest_label_comes_first_in_the_message(word: str, label: str) -> None:
-    assert WORDS.nearest(word)[0] == label
-    with pytest.raises(
-        UnknownLabelError, match=f"{word!r} is not a label; (did you mean {label!r}\\? )?nearest: {label!r}, "
-    ):
+def test_only_near_labels_are_suggested(word: str, labels: list[str]) -> None:
+    assert suggestions(word, WORDS) == labels
+    with pytest.raises(UnknownLabelError) as caught:
         WORDS.id(word)
+    assert ("did you mean" in str(caught.value)) == bool(labels)
+    assert all(label in str(caught.value) for label in labels)
+    assert "all labels: aaam-pipe labels" in str(caught.value)
 
 
-def test_as_many_nearest_labels_as_asked_for() -> None:
-    assert len(WORDS.nearest("x", 2)) == 2
-    assert len(WORDS.nearest("x", 99)) == len(WORDS)
+def test_at_most_three_labels_are_suggested_the_nearest_first() -> None:
+    assert suggestions("cats", ["bats", "rats", "hats", "cat", "cars"]) == ["bats", "rats", "hats"]
+    assert suggestions("horses", ["houses", "horsse", "horses x", "hoses"]) == ["houses", "horsse", "hoses"]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_the_unicode_form_of_a_label_does_not_matter(form: str) -> None:
+    vocabulary = Vocabulary([normalize("NFD", "Vögel"), normalize("NFC", "Köln am Rhein")])
+    assert [vocabulary.find(normalize(form, word)) for word in ("VÖGEL", "köln  am rhein", "vogel")] == [0, 1, None]
+    twins = Vocabulary([normalize("NFC", "café"), normalize("NFD", "café")])
+    assert [twins.find(label) for label in twins] == [0, 1]
 
 
 @pytest.mark.parametrize("labels", [[], ["sky", "sea", "sky"], ["sky", "SKY"], ["straße", "STRASSE"]])

@@ -1,6 +1,7 @@
 """Thesaurus that are no labels: synonyms, parents, plurals, and the file they come from."""
 
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -117,11 +118,21 @@ def test_the_shipped_words_have_no_slips() -> None:
 def test_a_close_word_is_suggested(word: str, meant: str) -> None:
     message = LabelResolver(Vocabulary(["dog", "cat", "horse"]), OWN).unknown(word)
     assert (f"did you mean {meant}?" in message) == bool(meant)
-    assert "nearest: " in message
+    assert "all labels: aaam-pipe labels" in message
 
 
 def test_a_parent_without_labels_is_never_suggested() -> None:
     assert "did you mean" not in LabelResolver(Vocabulary(["sky"]), OWN).unknown("animl")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_hyphens_and_apostrophes_go_last(form: str) -> None:
+    labels = [normalize(form, label) for label in ("Vögel", "cote", "côté", "Côte", "t-shirt", "Valentine’s Day")]
+    resolver = LabelResolver(Vocabulary(labels), Thesaurus({labels[0]: [normalize(form, "Spätzle")]}))
+    assert [resolver.find(word) for word in ("vogel", "VÖGEL", "cote", "coté", "T shirt", "valentine's day")] == [
+        (0,), (0,), (1,), (1, 2, 3), (4,), (5,)]  # fmt: skip
+    assert resolver.find("spatzle") == resolver.find(normalize("NFC", "spätzle")) == (0,)
+    assert resolver.find("") == resolver.find("-") == ()
 
 
 @pytest.mark.parametrize("text", ["", "synonyms:\n", "parents:\n  animal: [dog]\n", "{}"])
