@@ -37,7 +37,7 @@ def test_damaged_annotations_exit_4(annotated: Path, tmp_path: Path, invoke: Inv
 
 
 def test_an_unknown_word_exits_2_with_suggestions(indexed: Path, invoke: Invoke) -> None:
-    failed(invoke("search", "footbal gras", "--index", indexed), 2, "'footbal'", "mean football?", "'gras'", "mean grass?")
+    failed(invoke("search", "footbal gras", "--index", indexed), 2, "'footbal'", "mean football?", "'gras'", "grass?")
 
 
 @pytest.mark.parametrize("query", [("",), ("--", "-gras"), ("-gras",)])
