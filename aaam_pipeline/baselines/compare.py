@@ -97,9 +97,10 @@ def comparison_paths(project: Project, dataset: str) -> ComparisonPaths:
 def compare(
     dataset: str, params: ParamsFile, paths: ComparisonPaths, selection: MethodSelection, report: Reporter
 ) -> Comparison:
-    """Run the selected methods, and publish their results and those finished before.
+    """Run the selected methods, and publish their results and those finished before on the same features.
 
-    A method that fails has a row that says why.
+    A method that fails has a row that says why. Rows that were made with other settings, code or libraries are kept if
+    their methods are not selected, and named.
 
     Raises:
         UsageError: there is no method, hyper-parameter or criterion of a name, or no such features.
@@ -111,24 +112,29 @@ def compare(
         create(name, **selection.settings.get(name, {}))
     check_criterion(selection.criterion or CRITERIA[0])
     features = read_manifest(paths.features)
-    code = sources_fingerprint(CODE)
-    identity = [features.hash, k, selection.criterion, code, _versions()]
-    results = []
+    inputs = fingerprint([features.hash, k])
+    identity = [features.hash, k, selection.criterion, sources_fingerprint(CODE), _versions()]
+    results, earlier = [], []
     with exclusive(paths.work):
         for name in known:
             own = dict(selection.settings.get(name, {}))
             key = fingerprint([name, own, *identity, *plugin_identity(name)])
-            job = MethodJob(name, own, key, paths.features, paths.prepared, k, paths.work / f"{name}.parquet")
+            job = MethodJob(name, own, key, inputs, paths.features, paths.prepared, k, paths.work / f"{name}.parquet")
             result = _finished(job)
-            if result is None and (name in selection.methods or not selection.methods):
-                result = _run(job, selection.criterion, report)
+            if not (result and result.fingerprint == key):
+                if name in selection.methods or not selection.methods:
+                    result = _run(job, selection.criterion, report)
+                elif result:
+                    earlier.append(name)
             if result:
                 results.append(result)
         comparison = Comparison(
             dataset, k, features.model, features.dimension,
-            {split: info.images for split, info in features.files.items()}, _threads(), results,
+            {split: info.images for split, info in features.files.items()}, _threads(), results, earlier,
         )  # fmt: skip
         _publish(comparison, paths)
+    if earlier:
+        report.info(f"kept as an earlier run made them, with other settings, code or libraries: {', '.join(earlier)}")
     failed = [each.name for each in results if each.error]
     if failed:
         raise AaamError(f"{len(failed)} of {len(results)} methods failed: {', '.join(failed)}; see {paths.report}")
@@ -136,12 +142,12 @@ def compare(
 
 
 def _finished(job: MethodJob) -> MethodResult | None:
-    """Return the result of an earlier run of the same work, unless it failed."""
+    """Return what an earlier run found with the same features, labels and k, unless it failed."""
     try:
         result = msgspec.json.decode(job.scores.with_suffix(".json").read_bytes(), type=MethodResult)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-    return result if result.fingerprint == job.fingerprint and job.scores.is_file() else None
+    return result if result.inputs == job.inputs and job.scores.is_file() else None
 
 
 def _run(job: MethodJob, criterion: str | None, report: Reporter) -> MethodResult:

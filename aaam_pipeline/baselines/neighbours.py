@@ -133,7 +133,8 @@ class TwoPassKnn(NeighbourMethod):
     are scaled to length 1 (`unit`); the sum is divided by that of all exp(-pi D), which changes no order of an image's
     labels but lets scores be compared between images, for mAP; images as far away as the k-th of a label all belong to
     T_J.
-    A label without a training image has the score 0.
+    Published figures may be of scores divided by each label's maximum over the test images (docs/methods.md); ours are
+    not. A label without a training image has the score 0.
     """
 
     grid: ClassVar[dict[str, list[Any]]] = {"k": [1, 2, 4, 8], "decay": [10.0, 15.0, 20.0, 30.0, 40.0]}

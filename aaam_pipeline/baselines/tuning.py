@@ -70,7 +70,4 @@ def tune(
 
 
 def _value(values: dict[str, float], criterion: str) -> float:
-    if criterion != F1:
-        return float(values[criterion])
-    precision, recall = values["precision_at_k"], values["recall_at_k"]
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return metrics.f1_at_k(values) if criterion == F1 else float(values[criterion])

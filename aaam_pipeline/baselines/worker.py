@@ -19,15 +19,20 @@ from aaam_pipeline.baselines.tuning import tune
 from aaam_pipeline.datasets.prepared import read_labels
 from aaam_pipeline.formats.calibration import sigmoid
 from aaam_pipeline.formats.comparison import MethodResult, Trial
+from aaam_pipeline.formats.scaling import scaled
 from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 
 
 class MethodJob(NamedTuple):
-    """A method to be run: its set hyper-parameters, features and labels, k labels an image, where test scores go."""
+    """A method to be run: its set hyper-parameters, features and labels, k labels an image, where test scores go.
+
+    `fingerprint`: of all that its result depends on; `inputs`: of features, labels and k alone.
+    """
 
     name: str
     params: dict[str, Any]
     fingerprint: str
+    inputs: str
     features: Path
     prepared: Path
     k: int
@@ -59,29 +64,34 @@ def run_method(job: MethodJob, params: dict[str, Any]) -> MethodResult:
     raw_NL = method.predict_scores(test.features_ND)
     predicted = time.perf_counter()
     peak = peak_memory()
-    val_NL, test_NL = as_probabilities(method.predict_scores(val.features_ND), raw_NL)
+    sample = metrics.sampled(images)
+    raw_train_NL = method.predict_scores(train.features_ND[sample])
+    val_NL, test_NL, train_NL = as_probabilities(method.predict_scores(val.features_ND), raw_NL, raw_train_NL)
     labels, calibration = read_labels(job.prepared), metrics.fit_calibration(val_NL, val.targets_NL)
-    write_scores(job.scores, ScoredSplit(test.image_ids, test_NL, test.targets_NL, labels, job.k, calibration))
+    scaling = metrics.choose_scaling(train_NL, val_NL, val.targets_NL, job.k)
+    scored = ScoredSplit(test.image_ids, test_NL, test.targets_NL, labels, job.k, calibration, scaling=scaling)
+    write_scores(job.scores, scored)
     return MethodResult(
         job.name, job.fingerprint, method.get_params(), [],
         metrics.evaluate(val_NL, val.targets_NL, job.k), metrics.evaluate(test_NL, test.targets_NL, job.k),
         0.0, fitted - started, predicted - fitted, peak, plan,
+        scaled_by=scaling.split,
+        scaled=metrics.evaluate(scaled(test_NL, scaling.maxima), test.targets_NL, job.k),
+        inputs=job.inputs,
     )  # fmt: skip
 
 
-def as_probabilities(
-    val_VL: NDArray[np.float32], test_NL: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return scores in [0, 1], as files of scores hold them, in the same order as they were.
+def as_probabilities(val_VL: NDArray[np.float32], *others: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return scores of several splits in [0, 1], as files of scores hold them, in the same order as they were.
 
     Those that are there already stay. Others become sigmoid((s - m) / d), m and d being mean and deviation of the
     validation scores: what calibrates them is then Platt's line on the scores themselves.
     """
-    if min(val_VL.min(), test_NL.min()) >= 0 and max(val_VL.max(), test_NL.max()) <= 1:
-        return val_VL, test_NL
+    every = [val_VL, *others]
+    if all(each.min(initial=0) >= 0 and each.max(initial=0) <= 1 for each in every):
+        return every
     mean, deviation = float(val_VL.mean(dtype=np.float64)), float(val_VL.std(dtype=np.float64)) or 1.0
-    val, test = (sigmoid((each.astype(np.float64) - mean) / deviation).astype(np.float32) for each in (val_VL, test_NL))
-    return val, test
+    return [sigmoid((each.astype(np.float64) - mean) / deviation).astype(np.float32) for each in every]
 
 
 def peak_memory() -> int:

@@ -3,7 +3,8 @@
 from aaam_pipeline import metrics
 from aaam_pipeline.evaluation.ablation import read_ablation
 from aaam_pipeline.evaluation.document import NONE, Column, Table, percent
-from aaam_pipeline.evaluation.inputs import COMPARE, Sources, title
+from aaam_pipeline.evaluation.evaluate import evaluate_scaled
+from aaam_pipeline.evaluation.inputs import COMPARE, SCALED, Sources, scaled_title, title, with_scaled
 from aaam_pipeline.evaluation.paper import METRICS, paper
 from aaam_pipeline.formats.comparison import Comparison, MethodResult
 from aaam_pipeline.formats.scores import read_scores
@@ -22,7 +23,7 @@ def table(comparison: Comparison, sources: Sources) -> Table:
     printed = paper().printed(comparison.dataset)
     ours = _ours(comparison, sources)
     rows: list[list[str]] = []
-    for name in dict.fromkeys([*paper().titles(comparison.dataset), *ours]):
+    for name in with_scaled([*paper().titles(comparison.dataset), *ours], ours):
         theirs = printed.rows.get(name) if printed else None
         found, cost = ours.get(name, (None, FREE))
         cells = [name]
@@ -44,14 +45,19 @@ def table(comparison: Comparison, sources: Sources) -> Table:
 def _ours(comparison: Comparison, sources: Sources) -> dict[str, tuple[dict[str, float], list[str]]]:
     """Return title -> metrics and cost, of the compared methods, the trained phases and the ablation."""
     # `bce` is a compared method and a phase, with a row of its own for each
-    rows = {title(f"{COMPARE}/{each.name}"): (each.test, _cost(each)) for each in comparison.methods if not each.error}
+    done = [each for each in comparison.methods if not each.error]
+    rows = {title(f"{COMPARE}/{each.name}"): (each.test, _cost(each)) for each in done}
+    rows |= {scaled_title(title(f"{COMPARE}/{each.name}")): (each.scaled, FREE) for each in done if each.scaled}
     # the phases of training in their order, and the network trained with WARP
     paths = [sources.scores / comparison.dataset / f"{phase}.parquet" for phase in (*paper().phases, "warp")]
     for path in (each for each in paths if each.is_file()):
         split = read_scores(path)
         name = title(path.stem)
         values = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
-        rows.setdefault(name if name not in rows else f"{name} (network)", (values, FREE))
+        name = name if name not in rows else f"{name} (network)"
+        rows[name] = (values, FREE)
+        if split.scaling:
+            rows[scaled_title(name)] = (evaluate_scaled(split), FREE)
     for name, spread in read_ablation(sources.ablations / comparison.dataset / "ablation.csv").items():
         rows.setdefault(name if name not in rows else f"{name} (ablation)", (dict(spread.mean), FREE))
     return rows
@@ -66,7 +72,16 @@ def _seconds(seconds: float) -> str:
 
 
 def _note(comparison: Comparison) -> str:
-    failed = [f"{each.name} failed: {each.error}." for each in comparison.methods if each.error]
     images = ", ".join(f"{count:,} {split}" for split, count in comparison.images.items())
-    cost = f"Time and memory: of a process with {comparison.threads} threads, with the features that it read."
-    return " ".join([f"Percent; images: {images}.", cost, *failed])
+    notes = [
+        f"Percent; images: {images}.",
+        f"Time and memory: of a process with {comparison.threads} threads, with the features that it read.",
+    ]
+    by = {split: [each.name for each in comparison.methods if each.scaled_by == split] for split in ("train", "val")}
+    if any(by.values()):
+        notes.append(SCALED)
+    notes += [f"By those of {split}: {', '.join(names)}." for split, names in by.items() if names]
+    if comparison.earlier:
+        notes.append(f"Of an earlier run, with other settings, code or libraries: {', '.join(comparison.earlier)}.")
+    notes += [f"{each.name} failed: {each.error}." for each in comparison.methods if each.error]
+    return " ".join(notes)

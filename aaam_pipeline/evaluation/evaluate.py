@@ -6,8 +6,10 @@ queries/<method>.csv       query, relevant, precision_at_10: one row for every p
 reliability/<method>.csv   score, frequency, pairs: one row for every bin of scores that is not empty
 reliability_raw/...        the same before calibration, of a method that has one
 
-The seven metrics rank labels and images by the scores that a method gives, as the paper does. All else is of calibrated
-scores, as annotations and searches have them, or of a method without a calibration again of what it gives.
+The seven metrics rank labels and images by the scores that a method gives, as the paper does; with `_scaled` behind
+their names, by these divided by each label's maximum over training or validation images (`formats.scaling`). All else
+is of calibrated scores, as annotations and searches have them, or of a method without a calibration again of what it
+gives.
 """
 
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ from aaam_pipeline import metrics
 from aaam_pipeline.core.artifacts import write_csv, write_json
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import calibrate
+from aaam_pipeline.formats.scaling import scaled
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores
 from aaam_pipeline.metrics.neighbours import NeighbourSetting
 
@@ -55,7 +58,8 @@ def _method(split: ScoredSplit, out: Path, name: str, setting: NeighbourSetting 
     table = metrics.per_label(split.scores_NL, split.targets_NL, split.k)
     rows = zip(split.labels, *map(_rounded, table.values()), strict=True)
     write_csv(out / "per_label" / name, [["label", *table], *rows])
-    values = metrics.evaluate(split.scores_NL, split.targets_NL, split.k)
+    values: Metrics = dict(metrics.evaluate(split.scores_NL, split.targets_NL, split.k))
+    values |= {f"{key}_scaled": value for key, value in evaluate_scaled(split).items()}
     values |= _reliability(calibrated_NL, split, out / "reliability" / name)
     if split.calibration:
         raw = _reliability(split.scores_NL, split, out / "reliability_raw" / name)
@@ -64,6 +68,13 @@ def _method(split: ScoredSplit, out: Path, name: str, setting: NeighbourSetting 
     if setting:
         values |= _with_neighbours(calibrated_NL, split, setting)
     return {key: value if isinstance(value, int) else round(value, DIGITS) for key, value in values.items()}
+
+
+def evaluate_scaled(split: ScoredSplit) -> dict[str, float]:
+    """Return `metrics.evaluate` of scores divided by the maxima that the file holds; nothing where it holds none."""
+    if not split.scaling:
+        return {}
+    return metrics.evaluate(scaled(split.scores_NL, split.scaling.maxima), split.targets_NL, split.k)
 
 
 def _reliability(scores_NL: Scores, split: ScoredSplit, path: Path) -> Metrics:

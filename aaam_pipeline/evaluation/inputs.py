@@ -9,7 +9,7 @@ Shapes: N images, L labels.
     params.yaml                                  whether the network has the attention layer: how its phases are called
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,13 +23,14 @@ from aaam_pipeline.core.project import HERE
 from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.datasets.prepared import read_labels, read_manifest, read_split
 from aaam_pipeline.evaluation.ablation import Spread, read_ablation
-from aaam_pipeline.evaluation.evaluate import QUERY_DEPTH, check_alike
+from aaam_pipeline.evaluation.evaluate import QUERY_DEPTH, check_alike, evaluate_scaled
 from aaam_pipeline.evaluation.paper import paper
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores
 from aaam_pipeline.metrics.calibration import Reliability
 
 COMPARE = "compare"
+SCALED = "Scaled: scores divided by a label's maximum over training or validation images, chosen on validation by F1."
 
 
 class Sources(NamedTuple):
@@ -42,7 +43,10 @@ class Sources(NamedTuple):
 
 
 class ScoredMethod(NamedTuple):
-    """A scores file, summed up: metrics over all labels, `ap_L`, and reliability before and after calibration."""
+    """A scores file, summed up: metrics over all labels, `ap_L`, and reliability before and after calibration.
+
+    `scaled`: the metrics of scores divided by each label's maximum over the split `scaled_by`; empty without one.
+    """
 
     name: str
     title: str
@@ -51,6 +55,8 @@ class ScoredMethod(NamedTuple):
     ap_L: NDArray[np.float64]
     raw: Reliability
     calibrated: Reliability | None
+    scaled: dict[str, float] = {}  # noqa: RUF012
+    scaled_by: str = ""
 
 
 class Statistics(NamedTuple):
@@ -150,6 +156,20 @@ def title(method: str, attention: bool = True) -> str:
     return paper().methods.get(method.removeprefix(f"{COMPARE}/"), method)
 
 
+def scaled_title(row: str) -> str:
+    """Return the row of a method's scaled scores."""
+    return f"{row}, scaled"
+
+
+def with_scaled(rows: Iterable[str], known: Collection[str]) -> list[str]:
+    """Return rows in their order, each once and followed by that of its scaled scores where there is one."""
+    return list(
+        dict.fromkeys(
+            each for row in rows for each in (row, scaled_title(row)) if each == row or scaled_title(row) in known
+        )
+    )
+
+
 def _files(folder: Path) -> dict[str, Path]:
     """Return method -> file: the phases of training, then others by name, then the compared methods."""
     order = {phase: position for position, phase in enumerate(paper().phases)}
@@ -195,7 +215,8 @@ def _measure(name: str, row: str, file: Path, split: ScoredSplit) -> ScoredMetho
     after = metrics.reliability(calibrated_NL, targets_NL) if split.calibration else None
     if split.calibration:
         values["ece_raw"] = metrics.calibration_error(split.scores_NL, targets_NL)
-    return ScoredMethod(name, row, file, values, ap_L, raw, after)
+    by = split.scaling.split if split.scaling else ""
+    return ScoredMethod(name, row, file, values, ap_L, raw, after, evaluate_scaled(split), by)
 
 
 def _statistics(prepared: Path, labels: list[str]) -> Statistics | None:

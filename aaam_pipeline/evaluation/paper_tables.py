@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from aaam_pipeline.evaluation.ablation import VARIANTS
 from aaam_pipeline.evaluation.document import NONE, Column, Table, percent, signed
-from aaam_pipeline.evaluation.inputs import COMPARE, Inputs, Statistics
+from aaam_pipeline.evaluation.inputs import COMPARE, SCALED, Inputs, Statistics, scaled_title, with_scaled
 from aaam_pipeline.evaluation.paper import METRICS, Printed, paper
 
 COMPARED = ("printed", "ours", "diff.")
@@ -52,7 +52,7 @@ def results(report: Inputs) -> Table:
     found = _found(report)
     rows: list[list[str]] = []
     strong = set()
-    for title in [*paper().titles(report.name), *(each for each in found if each not in paper().titles(report.name))]:
+    for title in with_scaled([*paper().titles(report.name), *found], found):
         if title == report.ours.title:
             strong.add(len(rows))
         values, deviations, source = found.get(title) or (None, None, _why(report, title))
@@ -82,6 +82,8 @@ def _found(report: Inputs) -> dict[str, Row]:
     for method in report.methods:
         title = method.title if method.title not in found else f"{method.title} ({method.name})"
         found[title] = (method.metrics, None, f"{method.name}.parquet")
+        if method.scaled:
+            found[scaled_title(title)] = (method.scaled, None, f"{method.name}.parquet, by {method.scaled_by}")
     for title, spread in report.ablation.items():
         seeds = f"{spread.seeds} seeds" if spread.seeds > 1 else "one seed"
         key = title if title not in found else f"{title} (ablation)"
@@ -132,6 +134,10 @@ def _note(report: Inputs, printed: Printed | None, found: Mapping[str, Row]) -> 
         notes.append(f"The paper has no results on {report.name}.")
     elif printed.k != report.k:
         notes.append(f"The paper has k = {printed.k}.")
+    if any(method.scaled for method in report.methods):
+        notes.append(SCALED)
+    if printed and any("2PkNN" in title for title in printed.rows):
+        notes.append("Published figures of 2PKNN may be of scores divided by their maximum over the test images.")
     if any(deviations for _, deviations, _ in found.values()):
         notes.append("±: the standard deviation over seeds.")
     if report.ours.title.startswith("AAAM"):

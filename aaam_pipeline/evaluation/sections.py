@@ -3,7 +3,7 @@
 Shapes: L labels, P pairs of labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.evaluation import charts
 from aaam_pipeline.evaluation.document import NONE, Chart, Column, Section, Table, percent, signed
 from aaam_pipeline.evaluation.evaluate import QUERY_DEPTH
-from aaam_pipeline.evaluation.inputs import Inputs, ScoredMethod
+from aaam_pipeline.evaluation.inputs import SCALED, Inputs, ScoredMethod, scaled_title
 
 SHOWN = 10
 LEAST = 0.0005
@@ -37,19 +37,26 @@ OVERVIEW = {
 
 def overview(report: Inputs) -> Section:
     """Return all metrics of every method."""
-    rows = [[each.title, each.name, *(_metric(each, name) for name in OVERVIEW)] for each in report.methods]
+    rows: list[list[str]] = []
+    strong = set()
+    for each in report.methods:
+        if each is report.ours:
+            strong.add(len(rows))
+        rows.append([each.title, each.name, *(_metric(each.metrics, name) for name in OVERVIEW)])
+        if each.scaled:
+            rows.append([scaled_title(each.title), each.name, *(_metric(each.scaled, name) for name in OVERVIEW)])
     columns = [Column("row", text=True), Column("method", text=True), *OVERVIEW.values()]
     note = (
         f"Percent, but for N+, the labels of {len(report.labels)} with a recall above 0. Retrieval: of all queries of "
         "one and of two labels. ECE, the expected calibration error, is before and after calibration; a method without "
         "one has one of its own scores. Retrieval is of calibrated scores, all else of a method's own."
     )
-    strong = frozenset({report.methods.index(report.ours)})
-    return Section("", "", [Table("All metrics of every method", columns, rows, note, strong)])
+    note = f"{note} {SCALED}" if any(each.scaled for each in report.methods) else note
+    return Section("", "", [Table("All metrics of every method", columns, rows, note, frozenset(strong))])
 
 
-def _metric(method: ScoredMethod, name: str) -> str:
-    value = method.metrics.get(name)
+def _metric(values: Mapping[str, float], name: str) -> str:
+    value = values.get(name)
     return str(value) if isinstance(value, int) else percent(value, 2 if name.startswith("ece") else 1)
 
 

@@ -18,7 +18,8 @@ class MethodResult(msgspec.Struct):
     `params`: all its hyper-parameters; `trials`: those that were chosen from; `val`, `test`: of `metrics.evaluate`;
     `seconds_*`: of tuning, of one fit with the chosen hyper-parameters, and of predicting the test split; `peak_bytes`:
     the most memory that the process of fit and predict held, with the interpreter and the features it read; `plan`:
-    what it said that it would need; `error`: why there are no results.
+    what it said that it would need; `error`: why there are no results. `scaled`: as `test`, of scores divided by each
+    label's maximum over the split `scaled_by`; `inputs`: a hash of features, labels and k.
     """
 
     name: str
@@ -33,10 +34,16 @@ class MethodResult(msgspec.Struct):
     peak_bytes: int = 0
     plan: str = ""
     error: str = ""
+    scaled_by: str = ""
+    scaled: dict[str, float] = {}
+    inputs: str = ""
 
 
 class Comparison(msgspec.Struct):
-    """All methods on the features of `model`, of `dimension` numbers; `k`: labels an image; `threads` of a process."""
+    """All methods on the features of `model`, of `dimension` numbers; `k`: labels an image; `threads` of a process.
+
+    `earlier`: methods whose rows an earlier run made, with other settings, code or libraries.
+    """
 
     dataset: str
     k: int
@@ -45,3 +52,4 @@ class Comparison(msgspec.Struct):
     images: dict[str, int]
     threads: int
     methods: list[MethodResult]
+    earlier: list[str] = []

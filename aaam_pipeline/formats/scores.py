@@ -24,13 +24,15 @@ from aaam_pipeline.formats.columns import (
     to_matrix,
     write_table,
 )
+from aaam_pipeline.formats.scaling import Scaling
 
 
 class ScoredSplit(NamedTuple):
     """A split with a method's scores: `scores_NL` float32, `targets_NL` uint8, the vocabulary, labels an image k.
 
     `scores_NL` are as the method gives them. `calibration`, where it has one: to what they would be in annotations.
-    `embedding_ND`, float16, where it has embeddings: for measuring neighbour evidence.
+    `embedding_ND`, float16, where it has embeddings: for measuring neighbour evidence. `scaling`, where it has one: by
+    what scores are divided for the rows of scaled scores.
     """
 
     image_ids: list[str]
@@ -40,6 +42,7 @@ class ScoredSplit(NamedTuple):
     k: int
     calibration: Calibration | None = None
     embedding_ND: NDArray[np.float16] | None = None
+    scaling: Scaling | None = None
 
 
 def write_scores(path: Path, split: ScoredSplit) -> None:
@@ -57,6 +60,8 @@ def write_scores(path: Path, split: ScoredSplit) -> None:
     }
     if split.calibration:
         metadata["calibration"] = msgspec.json.encode(split.calibration)
+    if split.scaling:
+        metadata["scaling"] = msgspec.json.encode(split.scaling)
     columns = {
         "image_id": pa.array(split.image_ids, pa.string()),
         "scores": fixed_size_list(split.scores_NL),
@@ -88,6 +93,7 @@ def read_scores(path: Path) -> ScoredSplit:
             k=int(metadata[b"k"]),
             calibration=msgspec.json.decode(metadata.get(b"calibration", b"null"), type=Calibration | None),
             embedding_ND=to_matrix(table["embedding"]) if "embedding" in table.column_names else None,
+            scaling=msgspec.json.decode(metadata.get(b"scaling", b"null"), type=Scaling | None),
         )
         # older files also hold a setting for neighbour evidence, which their checksum covers
         neighbours = msgspec.json.decode(metadata.get(b"neighbours", b"null"))
@@ -99,12 +105,16 @@ def read_scores(path: Path) -> ScoredSplit:
         raise IntegrityError(f"{path} holds scores that are no probabilities")
     if split.calibration and not split.calibration.fits(len(labels)):
         raise IntegrityError(f"{path}: its calibration is not of {len(labels)} labels")
+    if split.scaling and len(split.scaling.maxima) != len(labels):
+        raise IntegrityError(f"{path}: its scaling is not of {len(labels)} labels")
     return split
 
 
 def _content_sha256(split: ScoredSplit, neighbours: Any = None) -> str:
-    calibration = msgspec.to_builtins(as_read(split.calibration)) if split.calibration else None
-    optional = [each for each in (calibration, neighbours) if each]
+    calibration, scaling = (
+        msgspec.to_builtins(as_read(each)) if each else None for each in (split.calibration, split.scaling)
+    )
+    optional = [each for each in (calibration, neighbours, scaling) if each]
     said = [split.image_ids, split.labels, split.k, optional]
     arrays: list[NDArray[Any]] = [split.scores_NL, split.targets_NL]
     return content_sha256(said, arrays if split.embedding_ND is None else [*arrays, split.embedding_ND])

@@ -1,9 +1,10 @@
 """The field's metrics of annotation, retrieval and calibration, pure functions of NumPy arrays."""
 
-from aaam_pipeline.metrics.annotation import average_precision, evaluate, per_label
+from aaam_pipeline.metrics.annotation import average_precision, evaluate, f1_at_k, per_label
 from aaam_pipeline.metrics.calibration import calibration_error, fit_calibration, label_calibration_error, reliability
 from aaam_pipeline.metrics.neighbours import choose_neighbours, nearest, smooth
 from aaam_pipeline.metrics.retrieval import SIZES, PairQueries, label_sets, pair_queries, query_ap, retrieval_map
+from aaam_pipeline.metrics.scaling import choose_scaling, sampled
 from aaam_pipeline.metrics.thresholds import choose_thresholds
 
 __all__ = [
@@ -12,8 +13,10 @@ __all__ = [
     "average_precision",
     "calibration_error",
     "choose_neighbours",
+    "choose_scaling",
     "choose_thresholds",
     "evaluate",
+    "f1_at_k",
     "fit_calibration",
     "label_calibration_error",
     "label_sets",
@@ -23,5 +26,6 @@ __all__ = [
     "query_ap",
     "reliability",
     "retrieval_map",
+    "sampled",
     "smooth",
 ]

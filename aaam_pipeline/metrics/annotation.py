@@ -47,6 +47,16 @@ def evaluate(scores_NL: Scores, targets_NL: Targets, k: int) -> dict[str, float]
     }
 
 
+def f1_at_k(values: dict[str, float]) -> float:
+    """Return the harmonic mean of P@k and R@k, of what `evaluate` returns; 0 where both are.
+
+    >>> f1_at_k({"precision_at_k": 0.2, "recall_at_k": 0.6})
+    0.3
+    """
+    precision, recall = values["precision_at_k"], values["recall_at_k"]
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
 def per_label(scores_NL: Scores, targets_NL: Targets, k: int) -> dict[str, NDArray[np.float64]]:
     """Return (L,) arrays: `positives`, `assigned` (counts), `precision`, `recall` and `ap` of every label.
 

@@ -93,9 +93,11 @@ def run_phase(
     paths.work.mkdir(parents=True, exist_ok=True)
     tracker = PredictionTracker(job.test, settings.k, settings.preprocess, context.device)
     status = train(network, job, tracker)
-    val, test = (predict(network, settings.preprocess, split.pixels_NSS3, context) for split in (job.val, job.test))
+    some = metrics.sampled(len(job.train.pixels_NSS3))
+    pictures = {"train": job.train.pixels_NSS3[some], "val": job.val.pixels_NSS3, "test": job.test.pixels_NSS3}
+    found = {split: predict(network, settings.preprocess, each, context) for split, each in pictures.items()}
     if context.is_main_process:
-        info = _publish(dataset, job, status, paths, val, test)
+        info = _publish(dataset, job, status, paths, found)
         write_recording(paths.recording, tracker.recording(labels))
         saved = bundle.save(network, info, paths.bundle)
         job.checkpoint.unlink(missing_ok=True)
@@ -104,15 +106,16 @@ def run_phase(
 
 
 def _publish(
-    dataset: str, job: TrainJob, status: PhaseStatus, paths: PhasePaths, val: SplitPredictions, test: SplitPredictions
+    dataset: str, job: TrainJob, status: PhaseStatus, paths: PhasePaths, found: dict[str, SplitPredictions]
 ) -> bundle.BundleInfo:
     """Choose on validation what belongs to the bundle, write scores and history, and return what the bundle says."""
-    settings, targets_NL = job.settings, job.val.targets_NL
+    settings, targets_NL, val, test = job.settings, job.val.targets_NL, found["val"], found["test"]
     calibration = metrics.fit_calibration(val.scores_NL, targets_NL)
     calibrated_NL = calibrate(val.scores_NL, calibration)
+    scaling = metrics.choose_scaling(found["train"].scores_NL, val.scores_NL, targets_NL, settings.k)
     truth, embedding_ND = job.test, to_float16(test.embedding_ND)
     scored = ScoredSplit(
-        truth.image_ids, test.scores_NL, truth.targets_NL, job.labels, settings.k, calibration, embedding_ND
+        truth.image_ids, test.scores_NL, truth.targets_NL, job.labels, settings.k, calibration, embedding_ND, scaling
     )
     write_scores(paths.scores, scored)
     val_metrics = metrics.evaluate(val.scores_NL, targets_NL, settings.k)

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from baselines.toy_plugin import install
-from conftest import make_bundle
+from conftest import Said, make_bundle
 from training.toy_blocks import make_prepared, write_params
 
 from aaam_pipeline import metrics
@@ -71,6 +71,10 @@ def test_scores_and_report_agree(project: ComparisonPaths) -> None:
     split = read_scores(project.scores / "svm.parquet")
     assert svm.test == metrics.evaluate(split.scores_NL, split.targets_NL, comparison.k)
     assert split.calibration is not None
+    assert split.scaling is not None
+    assert split.scaling.split == svm.scaled_by
+    by_hand = split.scores_NL / np.array(split.scaling.maxima)
+    assert svm.scaled == metrics.evaluate(by_hand, split.targets_NL, comparison.k)
     assert (comparison.k, comparison.dimension, comparison.images["test"]) == (2, 256, len(split.image_ids))
     assert svm.seconds_fit > 0
     assert svm.seconds_predict > 0
@@ -106,6 +110,31 @@ def test_another_method_is_added_to_those_that_are_there(
     found = run(project, "knn", tuned=True)
     assert [each.name for each in found.methods] == [name for name in NAMES if name in ("knn", "svm")]
     assert {path.stem for path in project.scores.iterdir()} == {"knn", "svm"}
+
+
+def test_a_method_run_alone_with_other_settings_keeps_the_rows_of_the_others_and_says_so(
+    project: ComparisonPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "in_process", lambda work, *arguments: work(*arguments))
+    where = project._replace(
+        work=project.work.parent / "merged",
+        report=project.report.with_name("merged.json"),
+        scores=project.scores.with_name("merged"),
+    )
+    before = run(where, "knn", "tagrel", tuned=True)
+    assert before.earlier == []
+    params, said = ParamsFile.read(where.prepared.parents[2] / "params.yaml"), Said()
+    after = compare("toy", params, where, MethodSelection(["tagrel"], None, {}), said)
+    assert [each.name for each in after.methods] == ["knn", "tagrel"]
+    assert after.methods[0] == before.methods[0]
+    assert after.methods[1].trials == []
+    assert after.earlier == read_comparison(where.report).earlier == ["knn"]
+    assert said.lines[-1] == "kept as an earlier run made them, with other settings, code or libraries: knn"
+    assert {path.stem for path in where.scores.iterdir()} == {"knn", "tagrel"}
+    # k is another: what was found before does not compare
+    other = ParamsFile(params.path, {"toy": dict(params.block("toy")) | {"k": 1}})
+    found = compare("toy", other, where, MethodSelection(["tagrel"], None, {}), said)
+    assert [each.name for each in found.methods] == ["tagrel"]
 
 
 def test_a_method_that_fails_has_a_row_that_says_why(project: ComparisonPaths, monkeypatch: pytest.MonkeyPatch) -> None:

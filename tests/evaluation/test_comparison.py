@@ -10,6 +10,8 @@ from aaam_pipeline.evaluation.comparison import table
 from aaam_pipeline.evaluation.document import NONE, markdown_table
 from aaam_pipeline.evaluation.inputs import Sources
 from aaam_pipeline.formats.comparison import Comparison, MethodResult
+from aaam_pipeline.formats.scaling import Scaling
+from aaam_pipeline.formats.scores import write_scores
 
 METRICS = {"precision_at_k": 0.5, "recall_at_k": 0.25, "map_at_10": 0.75, "map": 0.3333, "n_plus": 4}
 KNN = MethodResult("knn", "", test=METRICS, seconds_fit=1.25, seconds_predict=240, peak_bytes=2_500_000_000)
@@ -63,3 +65,21 @@ def test_trained_networks_and_the_ablation_have_rows_too(tmp_path: Path, sources
     # of WARP there are the method over features, and the network
     assert rows["WARP"][1] == "50.0"
     assert rows["WARP (network)"][-1] == NONE
+
+
+def test_scaled_scores_have_rows_of_their_own_behind_their_method(tmp_path: Path, sources: Sources) -> None:
+    write_scores(
+        tmp_path / "scores" / "iaprtc12" / "hard.parquet", scored(2)._replace(scaling=Scaling("train", [0.5] * 5))
+    )
+    better = MethodResult("2pknn", "", test=METRICS, scaled=METRICS | {"n_plus": 9}, scaled_by="val")
+    comparison = made("iaprtc12", KNN, better)
+    comparison.earlier = ["knn"]
+    shown = table(comparison, sources)
+    names = [row[0] for row in shown.rows]
+    assert "kNN, scaled" not in names
+    assert names[names.index("2PkNN") + 1] == "2PkNN, scaled"
+    assert shown.rows[names.index("2PkNN, scaled")][1:] == [NONE, "50.0", NONE, "25.0", NONE, "75.0", NONE, "33.3", "9",
+                                                          *[NONE] * 3]  # fmt: skip
+    assert names[names.index("AAAM") + 1] == "AAAM, scaled"
+    assert "By those of val: 2pknn." in shown.note
+    assert "Of an earlier run, with other settings, code or libraries: knn." in shown.note

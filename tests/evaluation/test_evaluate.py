@@ -10,6 +10,7 @@ from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.evaluation.evaluate import evaluate
 from aaam_pipeline.formats.calibration import Calibration, calibrate
 from aaam_pipeline.formats.columns import to_float16
+from aaam_pipeline.formats.scaling import Scaling
 from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 
 LABELS = ["sky", "sea", "traffic light", "never"]
@@ -47,6 +48,18 @@ def test_the_metrics_are_those_of_the_metrics_room(tmp_path: Path) -> None:
     for name, seed in (("bce", 1), ("joint", 2)):
         for key, value in metrics.evaluate(split(seed).scores_NL, split(seed).targets_NL, 2).items():
             assert found[name][key] == pytest.approx(value, abs=1e-6)
+
+
+def test_scaled_scores_are_measured_where_a_file_says_by_what(tmp_path: Path) -> None:
+    maxima = [0.5, 1.0, 0.1, 0.0]
+    found = report(tmp_path, bce=split(1), hard=split(1)._replace(scaling=Scaling("val", maxima)))
+    assert not [key for key in found["bce"] if key.endswith("_scaled")]
+    by_hand = split(1).scores_NL / np.array([0.5, 1, 0.1, 1])
+    expected = metrics.evaluate(by_hand, split(1).targets_NL, 2)
+    assert expected["precision_at_k"] != pytest.approx(found["hard"]["precision_at_k"])
+    for key, value in expected.items():
+        assert found["hard"][f"{key}_scaled"] == pytest.approx(value, abs=1e-6)
+    assert found["hard"]["map_scaled"] == found["hard"]["map"]
 
 
 def test_there_is_a_row_for_every_method_and_label(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from evaluation.projects import make_ablation, make_prepared, read, rows, scored
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.evaluation.document import NONE
+from aaam_pipeline.evaluation.document import NONE, Table
 from aaam_pipeline.evaluation.paper_tables import not_run, results, table_1
-from aaam_pipeline.evaluation.sections import cooccurrence, labels
+from aaam_pipeline.evaluation.sections import cooccurrence, labels, overview
+from aaam_pipeline.formats.scaling import Scaling
 from aaam_pipeline.formats.scores import write_scores
 
 
@@ -41,6 +42,26 @@ def test_phases_are_the_rows_that_they_are_and_the_others_say_why_they_are_missi
     assert table["TagProp"] == [NONE] * 4 + ["not run: no compare/tagprop.parquet"]
     assert table["BCE"][-1] == table["BCE + TM"][-1] == "not run: no ablation.csv"
     assert list(table)[-2:] == ["AAAM after joint training", "mine"]
+
+
+def test_scaled_scores_have_rows_of_their_own(project: Path) -> None:
+    write_scores(
+        project / "scores/scenes/hard.parquet", scored(2)._replace(scaling=Scaling("val", [1, 0.1, 0.2, 0, 1]))
+    )
+    report = read()
+    found = metrics.evaluate(scored(2).scores_NL / [1, 0.1, 0.2, 1, 1], scored(2).targets_NL, 2)
+    names = list(rows(report))
+    assert names[names.index("AAAM") + 1] == "AAAM, scaled"
+    assert "BCE + Self-Attention, scaled" not in names
+    assert rows(report)["AAAM, scaled"][0] == f"{100 * found['precision_at_k']:.2f}"
+    assert rows(report)["AAAM, scaled"][-1] == "hard.parquet, by val"
+    assert "divided by a label's maximum" in results(report).note
+    (shown,) = overview(report).items
+    assert isinstance(shown, Table)
+    above, below = (row for row in shown.rows if row[1] == "hard")
+    assert (above[0], below[0]) == ("AAAM", "AAAM, scaled")
+    assert below[-4:] == [NONE] * 4
+    assert [shown.rows[each][0] for each in shown.strong] == ["AAAM"]
 
 
 def test_a_missing_phase_is_a_missing_file(project: Path) -> None:

@@ -9,6 +9,7 @@ from damage import flipped, truncated
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.formats.columns import fixed_size_list, to_float16, to_matrix
+from aaam_pipeline.formats.scaling import Scaling
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores, write_scores
 
 
@@ -33,6 +34,21 @@ def test_a_calibration_survives_a_round_trip(tmp_path: Path) -> None:
     for calibration in (None, Calibration([0.5, 1, 2], [0.1, -3, 0])):
         write_scores(tmp_path / "scores.parquet", split()._replace(calibration=calibration))
         assert read_scores(tmp_path / "scores.parquet").calibration == calibration
+
+
+def test_a_scaling_survives_a_round_trip_and_its_checksum(tmp_path: Path) -> None:
+    assert split().scaling is None
+    for scaling in (None, Scaling("val", [0.5, 1, 0]), Scaling("train", [1, 1, 1])):
+        write_scores(tmp_path / "scores.parquet", split()._replace(scaling=scaling))
+        assert read_scores(tmp_path / "scores.parquet").scaling == scaling
+    table = pq.read_table(tmp_path / "scores.parquet")
+    changed = table.schema.metadata | {b"scaling": b'{"split":"train","maxima":[1.0,1.0,0.5]}'}
+    pq.write_table(table.replace_schema_metadata(changed), tmp_path / "scores.parquet")
+    with pytest.raises(IntegrityError, match="was changed"):
+        read_scores(tmp_path / "scores.parquet")
+    write_scores(tmp_path / "scores.parquet", split()._replace(scaling=Scaling("val", [0.5])))
+    with pytest.raises(IntegrityError, match="its scaling is not of 3 labels"):
+        read_scores(tmp_path / "scores.parquet")
 
 
 def test_embeddings_are_kept_in_half_precision_and_a_file_may_lack_them(tmp_path: Path) -> None:

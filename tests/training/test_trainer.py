@@ -64,6 +64,20 @@ def test_a_bundle_is_calibrated_on_validation_and_its_thresholds_are_on_that_sca
     assert metrics.evaluate(scores, val.targets_NL, 2) == pytest.approx(info.metrics["val"])
 
 
+def test_scores_say_by_which_maxima_they_are_scaled(trained: Path, prepared: Path) -> None:
+    network, info, _ = bundle.load(trained / "models" / "bce", torch.device("cpu"))
+    splits = {name: read_split(prepared, name) for name in ("train", "val")}
+    train_NL, val_NL = (
+        network.predict(info.preprocess.normalise(torch.tensor(each.pixels_NSS3)))[0].numpy()
+        for each in splits.values()
+    )
+    found = read_scores(trained / "scores" / "bce.parquet").scaling
+    expected = metrics.choose_scaling(train_NL, val_NL, splits["val"].targets_NL, 2)
+    assert found is not None
+    assert found.split == expected.split
+    assert found.maxima == pytest.approx(expected.maxima, abs=1e-4)
+
+
 def test_the_work_folder_is_empty_when_a_phase_is_over(trained: Path) -> None:
     assert list((trained / "work" / "bce").iterdir()) == []
 
