@@ -31,10 +31,13 @@ Every option with an environment variable names it. A flag wins over the variabl
 project file and of a user file: [configuration.md](configuration.md).
 
 Exit codes: 0 ok, 1 failed, 2 usage or unknown word, 3 finished with more failures than `--max-failure-rate`,
-4 integrity (a file is damaged, or not what it is taken for), 130 interrupted. `aaam-pipe --debug COMMAND` shows the
-traceback of an error, `aaam-pipe -v COMMAND` logs to stderr what was chosen and done, and `aaam-pipe --log-file FILE
-COMMAND` appends a log with all details to a file, tracebacks included. These three options may also come after the
-name of the command. The stages of `dvc repro` read `AAAM_DEBUG`, `AAAM_VERBOSE` and `AAAM_LOG_FILE`, too.
+4 integrity (a file is damaged, or not what it is taken for), 130 interrupted. A file that is busy, or was made by
+another version of this program or of DuckDB, a disk that is full, and a missing permission are 1: nothing is damaged.
+
+`aaam-pipe --debug COMMAND` shows the traceback of an error, `aaam-pipe -v COMMAND` logs to stderr what was chosen and
+done, and `aaam-pipe --log-file FILE COMMAND` appends a log with all details to a file, tracebacks included. These three
+options may also come after the name of the command. The stages of `dvc repro` read `AAAM_DEBUG`, `AAAM_VERBOSE` and
+`AAAM_LOG_FILE`, too.
 """
 
 

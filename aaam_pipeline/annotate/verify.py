@@ -19,6 +19,7 @@ from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.columns import to_matrix
+from aaam_pipeline.formats.database import explained
 from aaam_pipeline.formats.older_parts import schema_of, to_current
 from aaam_pipeline.formats.parts import (
     AnnotationsManifest,
@@ -64,12 +65,14 @@ def verify(folder: Path, report: Reporter) -> AnnotationsManifest:
 @contextmanager
 def _counted() -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a table for the rows' roots and hashes of names: DuckDB counts within bounded memory, else in a folder."""
-    with (
-        tempfile.TemporaryDirectory(prefix="aaam-") as scratch,
-        duckdb.connect(str(Path(scratch) / "names.duckdb")) as names,
-    ):
-        names.execute("SET memory_limit = '1GB'; CREATE TABLE names (root VARCHAR, name UBIGINT)")
-        yield names
+    with tempfile.TemporaryDirectory(prefix="aaam-") as scratch:
+        path = Path(scratch) / "names.duckdb"
+        try:
+            with duckdb.connect(str(path)) as names:
+                names.execute("SET memory_limit = '1GB'; CREATE TABLE names (root VARCHAR, name UBIGINT)")
+                yield names
+        except duckdb.Error as error:
+            raise explained(error, path, "verify again") from None
 
 
 def _sum_problems(folder: Path, manifest: AnnotationsManifest, names: duckdb.DuckDBPyConnection) -> Iterator[str]:

@@ -63,7 +63,7 @@ def verify(
 ) -> None:
     """Check annotations or an index: a row for every input, hashes, no duplicates; exit code 4 if damaged."""
     from aaam_pipeline.annotate.verify import verify as verify_annotations
-    from aaam_pipeline.index.verify import is_index
+    from aaam_pipeline.index.manifest import is_index
     from aaam_pipeline.index.verify import verify as verify_index
 
     with reporter(quiet) as report:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.errors import IntegrityError, UsageError, VersionError
 
 Manifest = TypeVar("Manifest")
 PARTIAL = ".partial"
@@ -72,7 +72,8 @@ def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
 def write_checksummed(path: Path, content: Manifest) -> Manifest:
     """Write a struct as JSON, its field `hash` being that of all others, atomically; return it with the hash."""
     checksummed: Manifest = msgspec.structs.replace(content, hash=_checksum(content))  # type: ignore[type-var]
-    write_json(path, checksummed)
+    # as it will be read: the hash is then that of the file's own text, also for who does not know all of its fields
+    write_json(path, as_read(checksummed))
     return checksummed
 
 
@@ -85,13 +86,16 @@ def read_checksummed(
 
     Raises:
         UsageError: the file is not there, so its folder is not `what`.
-        IntegrityError: it is damaged, or `outdated`, or a value was changed since it was written: a digit of a
-            threshold, for instance, would not be noticed otherwise.
+        VersionError: it is of another version of this program: `outdated`, or whole with fields that are not known.
+        IntegrityError: it is damaged, or a value was changed since it was written: a digit of a threshold, for
+            instance, would not be noticed otherwise.
     """
     content = read_json(path, kind, what)
     if problem := outdated(content):
-        raise IntegrityError(problem)
+        raise VersionError(problem)
     if content.hash != _checksum(content):  # type: ignore[attr-defined]
+        if _is_whole(path.read_bytes()):
+            raise VersionError(f"{path} was made by a newer version of aaam-pipe, with fields that are not known here")
         raise IntegrityError(f"{path} was changed: its hash is not that of what it holds")
     return content
 
@@ -99,6 +103,15 @@ def read_checksummed(
 def _checksum(content: Any) -> str:
     # as it will be read: what is no number becomes null in JSON
     return fingerprint(msgspec.json.decode(msgspec.json.encode(as_read(msgspec.structs.replace(content, hash="")))))
+
+
+def _is_whole(text: bytes) -> bool:
+    """Return whether JSON is as `write_checksummed` wrote it, whatever its fields are."""
+    try:
+        content = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(content, dict) and content.get("hash") == fingerprint(content | {"hash": ""})
 
 
 def as_read(content: Manifest) -> Manifest:
@@ -111,13 +124,18 @@ def read_json(path: Path, kind: type[Manifest], what: str) -> Manifest:
 
     Raises:
         UsageError: the file is not there, so its folder is not `what`.
+        VersionError: it is whole, as its own hash shows, but has fields of a newer version of this program.
         IntegrityError: it is there and damaged, or of another schema.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{path.parent} is not {what}: it has no {path.name}") from None
+    try:
+        return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if "unknown field" in str(error) and _is_whole(text):
+            raise VersionError(f"{path} was made by a newer version of aaam-pipe: {error}") from None
         raise IntegrityError(f"{path} is damaged: {error}") from None
 
 

@@ -8,6 +8,7 @@
     |   `-- DeviceError          a device was asked for that is not there
     |-- FailureRateError (3: finished, with more failures than --max-failure-rate)
     |-- IntegrityError (4: a file is not what its manifest says, or not of this kind at all)
+    |   `-- VersionError (1)     it is whole, but of another version of this program, or of a library that wrote it
     |-- DatasetError             a data set's files are missing or damaged
     |-- TrainingError            training cannot continue (not a number, no examples)
     `-- ImageError               one image cannot be decoded: becomes a `failed` row, never an exit
@@ -54,6 +55,12 @@ class IntegrityError(AaamError):
     """A file is damaged, or not what it is taken for."""
 
     exit_code = 4
+
+
+class VersionError(IntegrityError):
+    """A file is whole, but another version of this program, or of a library that wrote it, is needed to read it."""
+
+    exit_code = 1
 
 
 class DatasetError(AaamError):

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import read_checksummed
+from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.formats.columns import round_mantissa, to_float16
 
@@ -76,8 +77,11 @@ def read_annotations_manifest(folder: Path) -> AnnotationsManifest:
 
     Raises:
         UsageError: `folder` holds none.
-        IntegrityError: it is damaged, or of a version that is not read.
+        VersionError: it is of a version that is not read.
+        IntegrityError: it is damaged.
     """
+    if (folder / "vectors.faiss").exists():
+        raise UsageError(f"{folder} is an index, not an annotations folder; it was built from annotations, give those")
 
     def outdated(manifest: AnnotationsManifest) -> str:
         if manifest.schema_version in READABLE:

@@ -4,6 +4,7 @@ A part is known by the SHA-256 of its file, which its stats name. A part whose s
 it was indexed is not read again.
 """
 
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -95,7 +96,7 @@ def find_parts(folder: AnnotationsFolder, known: Mapping[str, IndexedPart]) -> l
 def _part(path: Path, known: Mapping[str, IndexedPart]) -> IndexedPart:
     try:
         stats, status = read_stats(path), path.stat()
-    except (UsageError, OSError):
+    except (UsageError, FileNotFoundError):
         raise IntegrityError(f"{path} is missing, or its stats are; annotate again") from None
     part = IndexedPart(
         path=str(path.absolute()),
@@ -132,6 +133,9 @@ def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator
                 if annotated.num_rows:
                     yield to_current(annotated)
     except (OSError, pa.ArrowException) as error:
+        # Arrow gives no number where the content is at fault; a disk or a permission is none of it
+        if isinstance(error, OSError) and error.errno and error.errno != errno.ENOENT:
+            raise
         raise IntegrityError(f"{part.path} is missing or damaged: {error}") from None
     if (count, rows) != (part.images, part.rows):
         raise IntegrityError(

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import duckdb
 
 from aaam_pipeline.core.artifacts import file_sha256, foreign, publish, read_json, work_folder, write_json
-from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
+from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.columns import to_matrix
+from aaam_pipeline.formats.database import explained
 from aaam_pipeline.index import annotations as inputs
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index import vector_builders
@@ -77,6 +78,7 @@ def build(
             twice; `out` cannot be written, is something else, or is being written by another process; `max_memory` is
             too little.
         IntegrityError: parts are damaged, or rows and manifest do not agree.
+        AaamError: there is no room for the index.
     """
     memory = half_of_memory() if max_memory is None else max_memory
     folders = inputs.open_folders([annotations] if isinstance(annotations, Path) else list(annotations))
@@ -96,8 +98,10 @@ def build(
         work = work_folder(out)
         try:
             manifest = _build(plan, previous, work, memory, report)
-        except AaamError:
+        except (AaamError, OSError) as error:
             shutil.rmtree(work)
+            if isinstance(error, OSError) and not error.filename:
+                raise AaamError(f"cannot write the index {out}: {error.strerror or error}") from error
             raise
         publish(work, out)
     return manifest
@@ -158,18 +162,18 @@ def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: 
     first = plan.folders[0].manifest
     old_scores = previous.folder / SCORES if previous else None
     old_vectors = open_vectors(previous.folder, previous.manifest) if previous else None
-    scores = ScoresBuilder(work / SCORES, len(first.vocabulary), memory // 2, old_scores)
     vectors = vector_builders.create(first.embedding_dim, plan.images, memory, work, old_vectors)
     try:
-        _add_images(plan, scores, vectors, report)
-        counts = scores.finish(first.vocabulary)
-        ends = accumulate((sum(part.images for part in parts) for parts in plan.parts), initial=0)
-        if repeated := scores.find_repeated(list(ends)):
-            raise UsageError(f"{repeated} is in several of the annotations; annotate it once, or leave a folder out")
+        with ScoresBuilder(work / SCORES, len(first.vocabulary), memory // 2, old_scores) as scores:
+            _add_images(plan, scores, vectors, report)
+            counts = scores.finish(first.vocabulary)
+            ends = accumulate((sum(part.images for part in parts) for parts in plan.parts), initial=0)
+            if repeated := scores.find_repeated(list(ends)):
+                raise UsageError(
+                    f"{repeated} is in several of the annotations; annotate it once, or leave a folder out"
+                )
     except duckdb.Error as error:
-        raise IntegrityError(f"cannot build the index: {str(error).splitlines()[0]}") from None
-    finally:
-        scores.close()
+        raise explained(error, work / SCORES, "build the index again") from None
     if plan.images > vector_builders.FLAT_IMAGES:
         report.info(f"choosing which of {plan.images} vectors are compared: minutes for a million images")
     vectors_info = vectors.write(work / VECTORS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from aaam_pipeline.core.artifacts import file_sha256, read_checksummed, write_checksummed
-from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.errors import IntegrityError, UsageError
 
 VERSION = 4
 SCORES = "scores.duckdb"
@@ -57,18 +57,27 @@ class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hash: str = ""
 
 
+def is_index(folder: Path) -> bool:
+    """Return whether a folder is meant to be an index, damaged or not."""
+    return any((folder / name).exists() for name in (SCORES, VECTORS))
+
+
 def read(folder: Path) -> IndexManifest:
     """Read and check the manifest of an index, and that its files are there in the size it names.
 
     Raises:
         UsageError: `folder` is no index.
+        VersionError: it is an index of another version of this program.
         IntegrityError: the manifest or a file is damaged.
     """
+    if not is_index(folder) and any(folder.glob("part-*.parquet")):
+        raise UsageError(f"{folder} holds annotations, not an index; aaam-pipe index {folder} builds an index of them")
 
     def outdated(manifest: IndexManifest) -> str:
         if manifest.schema_version == VERSION:
             return ""
-        return f"{folder}: index version {manifest.schema_version}, but {VERSION} is known; build it again"
+        by = "an older" if manifest.schema_version < VERSION else "a newer"
+        return f"{folder} was built by {by} version of aaam-pipe; build the index again with aaam-pipe index"
 
     manifest = read_checksummed(folder / "manifest.json", IndexManifest, "an index", outdated)
     for name, size in manifest.files.items():

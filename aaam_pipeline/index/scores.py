@@ -10,7 +10,10 @@ label's text never becomes SQL.
     images(id, path, root, width, height, bytes, mtime, taken, sha256, labels)
 """
 
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Self
 
 import duckdb
 import numpy as np
@@ -19,6 +22,7 @@ import pyarrow.compute as pc
 
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.columns import to_matrix
+from aaam_pipeline.formats.database import attach
 
 COMMIT_ROWS = 8 * 122_880
 """Rows that are written in one transaction: complete row groups of DuckDB. A transaction for every batch took twice the
@@ -37,21 +41,45 @@ class ScoresBuilder:
 
     def __init__(self, path: Path, num_labels: int, max_memory: int, old: Path | None = None) -> None:
         """Create the database file at `path`, with `max_memory` bytes to work in; `old`: one to copy images from."""
-        self._database = duckdb.connect(str(path), config={"memory_limit": f"{max(max_memory, MIN_MEMORY)}B"})
-        self._database.execute("SET TimeZone = 'UTC'")
+        # DuckDB takes what follows a ? for parameters, and keeps its journal at another place: such a file is moved
+        self._scratch = tempfile.TemporaryDirectory(prefix="aaam-") if "?" in str(path.absolute()) else None
+        self._path, self._written = path, Path(self._scratch.name) / path.name if self._scratch else path
+        self._database = duckdb.connect(
+            ":memory:",
+            # what does not fit into memory goes beside the file
+            config={
+                "memory_limit": f"{max(max_memory, MIN_MEMORY)}B",
+                "temp_directory": f"{self._written.absolute()}.tmp",
+            },
+        )
+        try:
+            attach(self._database, self._written, "index")
+            self._create(num_labels)
+            if old:
+                attach(self._database, old, "old", read_only=True)
+            self._database.execute("BEGIN")
+        except duckdb.Error:
+            self.close()
+            raise
+        self._next = 0
+        self._waiting: list[pa.RecordBatch] = []
+        # the greatest path so far; None once one came that was not greater
+        self._greatest: str | None = ""
+
+    def _create(self, num_labels: int) -> None:
+        self._database.execute("USE index; SET TimeZone = 'UTC'")
         columns = ", ".join(f"s{label} UTINYINT NOT NULL" for label in range(num_labels))
         self._database.execute(f"CREATE TABLE scores (id INTEGER NOT NULL, {columns}, place INTEGER NOT NULL)")
         self._database.execute(
             "CREATE TABLE images (id INTEGER NOT NULL, path VARCHAR NOT NULL, root VARCHAR NOT NULL, width INTEGER, "
             "height INTEGER, bytes BIGINT, mtime TIMESTAMP, taken TIMESTAMP, sha256 VARCHAR, labels VARCHAR[])"
         )
-        if old:
-            self._database.execute("ATTACH '{}' AS old (READ_ONLY)".format(str(old).replace("'", "''")))
-        self._database.execute("BEGIN")
-        self._next = 0
-        self._waiting: list[pa.RecordBatch] = []
-        # the greatest path so far; None once one came that was not greater
-        self._greatest: str | None = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add annotated (not failed) rows."""
@@ -117,6 +145,8 @@ class ScoresBuilder:
                 "UPDATE scores SET place = ranked.place FROM (SELECT id, row_number() OVER (ORDER BY path, root, id) "
                 "- 1 AS place FROM images) AS ranked WHERE scores.id = ranked.id"
             )
+        # here and not when it is closed, where an error would not be seen
+        self._database.execute("CHECKPOINT index")
         return count_labels(self._database, vocabulary)
 
     def find_repeated(self, ends: list[int]) -> str | None:
@@ -131,8 +161,12 @@ class ScoresBuilder:
         return f"{found[0].rstrip('/')}/{found[1]}" if found else None
 
     def close(self) -> None:
-        """Flush everything into the file."""
+        """Close the file; whole if `finish` came to its end."""
         self._database.close()
+        if self._scratch:
+            if self._written.exists():
+                shutil.move(self._written, self._path)
+            self._scratch.cleanup()
 
 
 def count_labels(database: duckdb.DuckDBPyConnection, vocabulary: list[str]) -> list[int]:

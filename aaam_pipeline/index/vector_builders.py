@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.index.manifest import VectorsInfo
-from aaam_pipeline.index.vectors import Vectors, to_gpus, unit
+from aaam_pipeline.index.vectors import Vectors, to_gpus, unit, write_faiss
 
 FLAT_IMAGES = 100_000
 MIN_RECALL, TARGET_RECALL = 0.95, 0.96
@@ -109,7 +109,7 @@ class _FlatBuilder:
         self._index.add(self._previous.stored(first, count))
 
     def write(self, path: Path) -> VectorsInfo:
-        faiss.write_index(self._index, str(path))
+        write_faiss(self._index, path)
         return VectorsInfo(kind="flat", codec="fp16")
 
 
@@ -121,24 +121,25 @@ class _IvfBuilder:
         # what k-means sees, 4 bytes a number, gets a quarter of the memory
         affordable = max(256, max_memory // (4 * 4 * dim * SAMPLED))
         self._lists = max(1, min(round(4 * count**0.5), MAX_LISTS, affordable))
-        self._path, self._next = work / ".vectors.f16", 0
-        self._vectors_ND = np.memmap(self._path, np.float16, "w+", shape=(count, dim))
+        self._path = work / ".vectors.f16"
+        self._vectors_ND: NDArray[np.float16] = np.zeros((0, dim), np.float16)
 
     def add(self, embedding_BD: NDArray[np.floating]) -> None:
-        end = self._next + len(embedding_BD)
-        self._vectors_ND[self._next : end] = unit(embedding_BD)
-        self._next = end
+        # not into mapped memory: a full disk would kill the process there
+        with self._path.open("ab") as file:
+            file.write(unit(embedding_BD).astype(np.float16).data)
 
     def copy(self, first: int, count: int) -> None:
         # this builder is used where vectors cannot be copied (`updatable`)
         assert not count, "vectors that are built anew cannot be copied"
 
     def write(self, path: Path) -> VectorsInfo:
+        self._vectors_ND = np.memmap(self._path, np.float16, "r", shape=(self._count, self._dim))
         index = self._trained()
         _fill(index, self._blocks(), 0)
         info = self._tuned(index)
         index.nprobe = info.probes
-        faiss.write_index(index, str(path))
+        write_faiss(index, path)
         self._path.unlink()
         return info
 
@@ -213,7 +214,7 @@ class _IvfUpdater:
         self._index.ntotal = self._next
         info = self._tuned()
         self._index.nprobe = info.probes
-        faiss.write_index(self._index, str(path))
+        write_faiss(self._index, path)
         return info
 
     def _copy_list(self, number: int) -> None:

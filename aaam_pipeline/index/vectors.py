@@ -19,7 +19,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.errors import IntegrityError, VersionError
 from aaam_pipeline.index.manifest import VECTORS, IndexManifest
 
 HEAD = 100
@@ -40,6 +40,7 @@ class Vectors:
 
         Raises:
             IntegrityError: it is not the file that the manifest names, or does not hold its vectors.
+            VersionError: it is, and this FAISS cannot read it.
         """
         path, expected = file.name, (manifest.images, manifest.embedding_dim)
         self.info = manifest.vectors
@@ -49,7 +50,9 @@ class Vectors:
         try:
             self.faiss_index = _read(file, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as error:
-            raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[-1]}") from None
+            # the file is as it was written
+            reason = str(error).splitlines()[-1]
+            raise VersionError(f"{path} is nothing for FAISS {faiss.__version__}: {reason}; build it again") from None
         if (found := (self.faiss_index.ntotal, self.faiss_index.d)) != expected:
             raise IntegrityError("{} holds {} vectors of {}, not {} of {}".format(path, *found, *expected))
         self._lists = self.faiss_index.nlist if isinstance(self.faiss_index, faiss.IndexIVF) else 0
@@ -182,6 +185,12 @@ def open_vectors(folder: Path, manifest: IndexManifest) -> Vectors:
     # the file is mapped: it may be closed
     with (folder / VECTORS).open("rb") as file:
         return Vectors(file, manifest)
+
+
+def write_faiss(index: Any, path: Path) -> None:
+    """Write a FAISS index; OSError where there is no room (FAISS itself may overlook that)."""
+    with path.open("wb") as file:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write, 2**20))
 
 
 def gpu_available() -> bool:

@@ -9,18 +9,14 @@ import numpy as np
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.formats.database import OTHER_TABLES, attach, explained
 from aaam_pipeline.formats.parts import read_annotations_manifest
 from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.index.manifest import SCORES, VECTORS, IndexManifest
+from aaam_pipeline.index.manifest import SCORES, IndexManifest
 from aaam_pipeline.index.scores import count_labels
 from aaam_pipeline.index.vectors import open_vectors
 
 SAMPLE = 100
-
-
-def is_index(folder: Path) -> bool:
-    """Return whether a folder is meant to be an index, damaged or not."""
-    return any((folder / name).exists() for name in (SCORES, VECTORS))
 
 
 def verify(folder: Path, report: Reporter) -> IndexManifest:
@@ -50,15 +46,20 @@ def _score_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
     """Yield where the two tables do not hold the images 0 to N - 1, each with a rank by path of its own."""
     expected = (manifest.images, manifest.images, 0, manifest.images - 1)
     try:
-        with duckdb.connect(str(folder / SCORES), read_only=True) as database:
+        with duckdb.connect(":memory:") as database:
+            attach(database, folder / SCORES, "index", read_only=True)
+            database.execute("USE index")
             for table, column in (("scores", "id"), ("scores", "place"), ("images", "id")):
                 count = f"SELECT count(*), count(DISTINCT {column}), min({column}), max({column}) FROM {table}"
                 if database.execute(count).fetchone() != expected:
                     yield f"{table}.{column} is not one number for each of {manifest.images} images"
             if count_labels(database, manifest.vocabulary) != manifest.label_counts:
                 yield "the labels of the images are not counted as in the manifest"
-    except duckdb.Error as error:
+    except OTHER_TABLES as error:
         yield str(error).splitlines()[0]
+    except duckdb.Error as error:
+        # the file is as it was written: its hash was compared
+        raise explained(error, folder / SCORES, "build the index again") from None
 
 
 def _model_problems(manifest: IndexManifest) -> Iterator[str]:

@@ -16,6 +16,7 @@ import duckdb
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.machine import available_cores
+from aaam_pipeline.formats.database import attach
 
 IMAGES_A_THREAD = 1_000_000
 """Images of an index for each thread of a statement: to wake another for fewer takes longer than their rows."""
@@ -117,12 +118,12 @@ class Cursors:
     def _open(self) -> duckdb.DuckDBPyConnection:
         # by its handle: the name may be that of another build meanwhile
         handle = f"/dev/fd/{self._file.fileno()}"
-        path = handle if Path(handle).exists() else str(self._file.name)
+        path = Path(handle if Path(handle).exists() else self._file.name)
         threads = max(1, min(available_cores(), self._images // IMAGES_A_THREAD))
         # attached to a database of its own: connecting to the file would share one with another reader in this process
         database = duckdb.connect(":memory:", config={"threads": threads})
         try:
-            database.execute("ATTACH '{}' AS index (READ_ONLY)".format(path.replace("'", "''")))
+            attach(database, path, "index", read_only=True)
         except duckdb.Error:
             database.close()
             raise

@@ -13,7 +13,9 @@ from weakref import WeakSet
 import duckdb
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.artifacts import file_sha256
+from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.formats.database import explained
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.search.cursors import Cursors
 
@@ -34,7 +36,9 @@ class IndexReader:
 
         Raises:
             UsageError: `folder` is no index.
+            VersionError: another version of this program, or of DuckDB, is needed to read it.
             IntegrityError: it is damaged.
+            AaamError: it cannot be read: another program has it open, or there is no permission.
         """
         self.folder = folder
         self.manifest = manifests.read(folder)
@@ -88,6 +92,7 @@ class IndexReader:
         Raises:
             UsageError: the index was closed.
             IntegrityError: the database is damaged.
+            AaamError: it cannot be read.
         """
         with self._executed(statement, values) as found:
             return found.fetchall()
@@ -119,7 +124,11 @@ class IndexReader:
             yield
         except duckdb.Error as error:
             path = self.folder / manifests.SCORES
-            raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+
+            def changed() -> bool:
+                return file_sha256(path) != self.manifest.sha256[manifests.SCORES]
+
+            raise explained(error, path, "build the index again", changed) from None
 
 
 OPEN: WeakSet[IndexReader] = WeakSet()

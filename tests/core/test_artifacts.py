@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from aaam_pipeline.core import artifacts
-from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.errors import IntegrityError, UsageError, VersionError
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -204,8 +204,31 @@ def test_a_checksummed_struct_is_known_from_a_changed_one(tmp_path: Path) -> Non
         with pytest.raises(IntegrityError, match=r"note\.json was changed"):
             artifacts.read_checksummed(path, Checksummed, "a note")
     artifacts.write_checksummed(path, read)
-    with pytest.raises(IntegrityError, match=r"^of another version$"):
+    with pytest.raises(VersionError, match=r"^of another version$"):
         artifacts.read_checksummed(path, Checksummed, "a note", lambda content: "of another version")
+
+
+class NewerChecksummed(msgspec.Struct, frozen=True):
+    name: str
+    facts: dict[str, Any]
+    later: float = 1
+    hash: str = ""
+
+
+class StrictChecksummed(Checksummed, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Checksummed, StrictChecksummed])
+def test_a_whole_file_of_another_version_is_not_called_damaged(kind: type[Checksummed], tmp_path: Path) -> None:
+    path = tmp_path / "note.json"
+    artifacts.write_checksummed(path, NewerChecksummed("a", {}))
+    with pytest.raises(VersionError, match=r"note\.json was made by a newer version of aaam-pipe"):
+        artifacts.read_checksummed(path, kind, "a note")
+    # and where it was changed besides, it is not of another version
+    path.write_text(path.read_text().replace('"a"', '"b"'))
+    with pytest.raises(IntegrityError, match=r"note\.json (was changed|is damaged)"):
+        artifacts.read_checksummed(path, kind, "a note")
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe.jpg", b"\\xff.jpg", b"\\xzz.jpg", b"\xc3\xa9.jpg", b"folder\xe9/\xff.jpg"])

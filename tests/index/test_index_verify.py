@@ -15,7 +15,8 @@ from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.build import build
-from aaam_pipeline.index.verify import is_index, verify
+from aaam_pipeline.index.manifest import is_index
+from aaam_pipeline.index.verify import verify
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_a_fresh_index_is_sound(copied: Path) -> None:
 
 def test_annotations_are_no_index(annotated: Path) -> None:
     assert not is_index(annotated)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(UsageError, match="holds annotations, not an index"):
         verify(annotated, NullReporter())
 
 

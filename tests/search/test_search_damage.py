@@ -12,7 +12,7 @@ from search.toy_index import EMBEDDING_ND
 
 import aaam_pipeline.search as search
 from aaam_pipeline.core.artifacts import read_json, write_json
-from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.errors import IntegrityError, UsageError, VersionError
 from aaam_pipeline.index import manifest as manifests
 
 
@@ -89,10 +89,13 @@ def test_a_damaged_index_is_an_integrity_error_of_one_line(damage: Callable[[Pat
     assert "\n" not in str(caught.value)
 
 
-def test_a_newer_index_is_refused(copied: Path) -> None:
+def test_an_index_of_another_version_is_refused_and_not_called_damaged(copied: Path) -> None:
     manifest = manifests.read(copied)
     write_json(copied / "manifest.json", msgspec.structs.replace(manifest, schema_version=manifests.VERSION + 1))
-    with pytest.raises(IntegrityError, match="build it again"):
+    with pytest.raises(VersionError, match="by a newer version of aaam-pipe; build the index again"):
+        search.open(copied)
+    write_json(copied / "manifest.json", msgspec.structs.replace(manifest, schema_version=1))
+    with pytest.raises(VersionError, match="by an older version of aaam-pipe; build the index again"):
         search.open(copied)
 
 
