@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.baselines.base import BLOCK, Features, blocks
 
+TINY = float(np.finfo(np.float32).tiny)
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 def to_unit(features_ND: Features) -> Features:
     """Return features scaled to length 1; those of length 0 stay."""
     lengths_N1 = np.linalg.norm(features_ND, axis=1, keepdims=True)
-    return np.asarray(features_ND / np.maximum(lengths_N1, 1e-12), np.float32)
+    return np.asarray(features_ND / np.maximum(lengths_N1, TINY), np.float32)
 
 
 class Nearest:

@@ -21,7 +21,7 @@ from aaam_pipeline.core.errors import UsageError
 
 # distances of a block: 256 MB
 CELLS = 2**26
-SMALLEST_SQUARE, SMALLEST = 1e-12, 1e-30
+SMALLEST_SQUARE, SMALLEST = float(np.finfo(np.float32).tiny), 1e-30
 
 
 class NeighbourMethod(Method):

@@ -65,7 +65,7 @@ class Kernel:
             raise DatasetError("the chi2 kernel is for features that are not negative; use rbf or linear")
         # features that differ little lie far from zero: their distances would be lost in rounding
         self._centre_D = features_ND.mean(0, dtype=np.float64).astype(np.float32)
-        self.width = max(self._mean_distance(features_ND), 1e-12)
+        self.width = self._mean_distance(features_ND) or 1.0
 
     def __call__(self, features_MD: Features, others_ND: Features) -> NDArray[np.float32]:
         """Return the kernel between two sets of images, (M, N)."""

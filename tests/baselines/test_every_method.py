@@ -110,6 +110,14 @@ def test_images_are_scored_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch
 
 
 @every
+def test_the_unit_of_the_features_changes_nothing(name: str) -> None:
+    # by a power of 2 numbers are multiplied without rounding: only thresholds in the unit of the features could differ
+    unit = np.float32(2.0**-50)
+    found = scores(name, (TRAIN[0] * unit, TRAIN[1]), QUERIES * unit)
+    np.testing.assert_allclose(found, scores(name), rtol=1e-5, atol=1e-6)
+
+
+@every
 def test_memory_mapped_features_are_as_good_and_left_as_they_are(name: str, tmp_path: Path) -> None:
     np.save(tmp_path / "features.npy", TRAIN[0])
     np.save(tmp_path / "queries.npy", QUERIES)
