@@ -60,3 +60,16 @@ def test_of_many_the_first_are_named(
         f"cannot list {tmp_path}/lib/no{number}/: its pictures are missing, a failed row says so" for number in range(5)
     ]
     assert said[-1] == "cannot list 8 folders; a failed row stands for each"
+
+
+def test_its_row_is_gone_when_it_can_be_listed(
+    locked: list[str], invoke: Callable[..., Any], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    locked.append("locked")
+    assert invoke("annotate", "lib", "--model", tiny_bundle, *OPTIONS).exit_code == 3
+    locked.clear()
+    result = invoke("annotate", "lib", "--model", tiny_bundle, *OPTIONS)
+    assert (result.exit_code, result.stderr) == (0, "")
+    made = rows(tmp_path / "out").to_pylist()
+    assert len(made) == 6
+    assert {row["status"] for row in made} == {"ok"}

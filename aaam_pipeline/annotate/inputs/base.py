@@ -19,7 +19,6 @@ SHARD_SUFFIX = ".tar"
 RAW_SUFFIXES = frozenset(each for kind in FORMATS.values() if "a raw file" in kind.name for each in kind.suffixes)
 # what is larger is no photograph; reading it would take the memory of all others
 LARGEST = 1 << 30
-SYSTEM_FOLDER = "system folder"
 # a scheme of one letter is a Windows drive
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -74,11 +73,12 @@ class NameFilter:
         """Return why a folder is not entered, "" if it is."""
         if refused := self._refuses(name, path):
             return refused
-        if not self._all_folders and is_system_folder(name, f"{self._top}/{path}"):
-            return SYSTEM_FOLDER
         if self._pattern:
-            return "" if _leads_to(nfc(path).split("/"), self._pattern) else "not matching"
-        return "" if self._recursive else "folder"
+            if not _leads_to(nfc(path).split("/"), self._pattern):
+                return "not matching"
+        elif not self._recursive:
+            return "folder"
+        return "" if self._all_folders or not is_system_folder(name, f"{self._top}/{path}") else "system folder"
 
     def refuses_file(self, name: str, path: str) -> str:
         """Return why a file is not taken, "" if it is."""

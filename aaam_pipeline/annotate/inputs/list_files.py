@@ -120,10 +120,11 @@ def _table(stream: BinaryIO, column: str | None, shown: str, *, tabs: bool) -> I
         header = next(rows)
         position = header.index(_column(header, column, shown))
         row: list[str] = []
+        end = [_END]
         for row in rows:
-            if row != [_END]:
+            if row != end:
                 yield row[position] if position < len(row) else ""
-        if row != [_END]:
+        if row != end:
             raise UsageError(f"cannot read the list {shown}: a cell begins with a quotation mark that nothing closes")
     finally:
         # standard input, and what the caller closes itself

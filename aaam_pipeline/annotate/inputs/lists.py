@@ -52,13 +52,14 @@ class _Resolver:
 
     def item(self, name: str) -> InputItem:
         """Return the item for a line."""
-        return self._from_elsewhere(name) if self._url else self._from_here(name)
-
-    def _from_here(self, name: str) -> InputItem:
-        """Return the item for a line of a list of this machine."""
-        if name[:6].lower() == "file:/":
-            return self._local(remote.local_path(name))
-        return self._remote(name) if is_url(name) else self._local(name)
+        if self._url:
+            return self._from_elsewhere(name)
+        if ":" in name:
+            if name[:6].lower() == "file:/":
+                return self._local(remote.local_path(name))
+            if is_url(name):
+                return self._remote(name)
+        return self._local(name)
 
     def _from_elsewhere(self, name: str) -> InputItem:
         """Return the item for a line of a list that was fetched; one that fails where it leads to this machine."""
