@@ -94,7 +94,7 @@ def test_the_time_of_an_object_is_that_of_its_listing(bucket: str) -> None:
     (found,) = find(bucket)
     assert found.mtime is not None
     assert before - 2 < found.mtime / 1e6 < before + 60
-    assert reader.fetch(found) == (b"1", found.mtime)
+    assert reader.fetch(found)[:2] == (b"1", found.mtime)
     assert found.mtime is not None
     assert find(f"{bucket}/a.jpg") == [found]
 
@@ -165,7 +165,7 @@ def test_lists_in_a_bucket_name_their_neighbours(bucket: str) -> None:
         ("memory://other/c.jpg", "memory://other", "c.jpg"),
         ("refused:///local.jpg", f"{bucket}/l", "/local.jpg"),
     ]
-    assert reader.fetch(found[0]) == (b"here", None)
+    assert reader.fetch(found[0])[:2] == (b"here", None)
     assert found[0].mtime is None
     assert len(find(f"{bucket}/l.parquet")) == 10_000
     assert paths(f"{bucket}/l.csv") == ["a.jpg"]
