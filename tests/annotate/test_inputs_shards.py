@@ -37,7 +37,7 @@ def test_the_images_of_a_shard_are_read_in_place(tmp_path: Path) -> None:
     assert [source.path for source in found] == ["s.tar/0001.jpg", "s.tar/0002.PNG"]
     assert {source[:2] for source in found} == {(str(tmp_path / "s.tar"), str(tmp_path))}
     assert [source.bytes for source in found] == [5, 6 * 999]
-    assert [reader.fetch(source) for source in found] == [
+    assert [reader.fetch(source)[:2] for source in found] == [
         (b"first", 1_700_000_000_000_000),
         (b"second" * 999, 1_700_000_000_000_000),
     ]
