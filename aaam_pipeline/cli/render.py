@@ -135,21 +135,21 @@ def explanations(found: "Sequence[Explanation]", *, as_json: bool) -> None:
 
 
 def groups(found: "Sequence[DuplicateGroup]", *, as_json: bool) -> None:
-    """Print groups of near-duplicates."""
+    """Print groups of copies."""
     if as_json:
         for group in found:
             images = [
-                {"path": hit.path, "root": hit.root, "score": hit.score, "identical": identical}
-                for hit, identical in zip(group.hits, group.identical, strict=True)
+                {"path": hit.path, "root": hit.root, "distance": distance, "identical": identical}
+                for (hit, distance, *_), identical in zip(group.images, group.identical(), strict=True)
             ]
             json_line({"images": images})
         return
     cells = [
-        [str(number), f"{hit.score:.3f}", "first" if rank == 0 else "identical" if same else "alike", _near(hit)]
+        [str(number), str(distance), "first" if rank == 0 else "identical" if same else "near", _near(hit)]
         for number, group in enumerate(found, 1)
-        for rank, (hit, same) in enumerate(zip(group.hits, group.identical, strict=True))
+        for rank, ((hit, distance, *_), same) in enumerate(zip(group.images, group.identical(), strict=True))
     ]
-    rows(["group", "score", "", "image"], cells)
+    rows(["group", "distance", "", "image"], cells)
 
 
 def json_line(content: dict[str, Any]) -> None:

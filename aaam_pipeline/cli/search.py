@@ -1,6 +1,7 @@
 """`aaam-pipe search`, `similar`, `dedup` and `labels`: what is answered from an index."""
 
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from aaam_pipeline.core.logging import printable
 if TYPE_CHECKING:
     from aaam_pipeline.index.manifest import IndexManifest
     from aaam_pipeline.search import Embed
+    from aaam_pipeline.search.duplicates import Duplicates
 
 
 def search(
@@ -106,35 +108,58 @@ def similar(
 
 def dedup(
     context: typer.Context,
-    similarity: Annotated[
-        float, typer.Option(help="The least cosine of images that are taken for duplicates, above 0 and at most 1.")
-    ] = 0.95,
+    max_distance: Annotated[
+        int,
+        typer.Option(
+            min=0, max=255, help="Of the 256 bits of two perceptual hashes, how many may differ in near-duplicates."
+        ),
+    ] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a group, nothing else on stdout.")] = False,
     paths: Annotated[
-        bool, typer.Option("--paths", help="Only the paths of those beyond the first of each group, one a line.")
+        bool, typer.Option("--paths", help="Only files that can go, one a line: of each, one of the same bytes stays.")
     ] = False,
     print0: Annotated[
         bool, typer.Option("--print0", "-0", help="Likewise, each ended by a NUL character: for `xargs -0`.")
     ] = False,
+    near: Annotated[
+        bool, typer.Option("--near", help="With --paths or -0: also near-duplicates of the first of their group.")
+    ] = False,
     index: defaults.Index = None,
     quiet: defaults.Quiet = False,
 ) -> None:
-    """Group near-duplicates, the best image of a group first; nothing is deleted."""
+    """Group copies and near-duplicates, the best image of a group first; nothing is deleted."""
     given = output.exclusive(context, ("as_json", "paths", "print0"))
-    if not 0 < similarity <= 1:
-        raise UsageError(f"--similarity must be above 0 and at most 1, not {similarity}")
+    if near and not (given["paths"] or given["print0"]):
+        raise UsageError("--near is for --paths and -0: without them, near-duplicates are shown in any case")
     import aaam_pipeline.search as engine
-    from aaam_pipeline.search.duplicates import near_duplicates
+    from aaam_pipeline.search.duplicates import find_duplicates, surplus
 
     with engine.open(defaults.index(index, quiet)) as opened, render.reporter(quiet) as report:
-        groups = near_duplicates(opened, similarity, report)
+        found = find_duplicates(opened, report, max_distance)
         images = opened.manifest.images
-    beyond = [hit for group in groups for hit in group.hits[1:]]
+    info = render.PlainReporter(quiet).info
     if given["paths"] or given["print0"]:
-        render.paths(beyond, nul=bool(given["print0"]))
+        can_go = surplus(found.groups, near=near)
+        render.paths(can_go, nul=bool(given["print0"]))
+        info(f"{len(can_go)} files can go: {'like others' if near else 'others of the same bytes'} that stay")
     else:
-        render.groups(groups, as_json=bool(given["as_json"]))
-    render.PlainReporter(quiet).info(f"{len(beyond)} of {images} images duplicate another, in {len(groups)} groups")
+        render.groups(found.groups, as_json=bool(given["as_json"]))
+    for line in _summary(found, images):
+        info(line)
+
+
+def _summary(found: "Duplicates", images: int) -> Iterator[str]:
+    """Yield what is said about duplicates on stderr."""
+    same, alike = found.counts()
+    groups = f"in {len(found.groups)} groups"
+    yield f"{same + alike} of {images} images are copies, {same} byte for byte and {alike} nearly, {groups}"
+    if found.gone:
+        yield f"{found.gone} left out: gone or changed since they were annotated"
+    if found.unhashed:
+        yield (
+            f"{found.unhashed} without a perceptual hash, compared byte for byte only: flat pictures, and those of an "
+            "earlier version (annotate --on-existing overwrite)"
+        )
 
 
 def labels(

@@ -1,107 +1,145 @@
-"""Near-duplicates: against connected components by brute force."""
+"""Groups of copies: against the rule written out in Python, and what their files are at that moment."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from search.toy_index import DIM, LABELS, write_annotations
+from search.fake_reader import FakeReader
 
-import aaam_pipeline.search as search
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.index import vectors
-from aaam_pipeline.index.build import build
-from aaam_pipeline.search import duplicates
-from aaam_pipeline.search.duplicates import DuplicateGroup, UnionFind, near_duplicates
+from aaam_pipeline.search import hash_pairs
+from aaam_pipeline.search.duplicates import DuplicateGroup, find_duplicates, surplus
 
-COUNT = 120
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[search.Index]:
-    """Images in tight clusters of 1, 2, 3, ..., with chains, of several sizes and with some equal files."""
-    chance = np.random.default_rng(5)
-    centres = chance.normal(size=(COUNT, DIM))
-    owner = np.minimum(chance.geometric(0.02, COUNT), COUNT) - 1
-    embedding_ND = (centres[owner] + 0.05 * chance.normal(size=(COUNT, DIM))).astype(np.float16)
-    folder = tmp_path_factory.mktemp("duplicates")
-    facts = {
-        "width": [int(each) for each in chance.choice([10, 20], COUNT)],
-        "height": [10] * COUNT,
-        "bytes": [int(each) for each in chance.choice([100, 200], COUNT)],
-        "sha256": [f"{each:x}" for each in owner],
-    }
-    write_annotations(folder / "annotations", np.full((COUNT, len(LABELS)), 0.5, np.float16), embedding_ND, **facts)
-    build(folder / "annotations", folder / "index", NullReporter())
-    with search.open(folder / "index") as opened:
-        yield opened
+# rows behind URLs: nothing is looked at on a disk
+ROOT = "s3://bucket"
+Row = dict[str, Any]
 
 
-def reference(index: search.Index, similarity: float) -> list[set[str]]:
-    """Connected components by spreading the least number until nothing changes."""
-    stored_ND = np.stack([index.vectors.get(id) for id in range(COUNT)])
-    near_NN = stored_ND @ stored_ND.T >= similarity - index.vectors.rounding
-    label_N = np.arange(COUNT)
-    for _ in range(COUNT):
-        label_N = np.array([label_N[near_NN[id]].min() for id in range(COUNT)])
-    sets = [{f"{id:04d}.jpg" for id in np.flatnonzero(label_N == label)} for label in set(label_N.tolist())]
-    return [each for each in sets if len(each) > 1]
+def bits(a: str, b: str) -> int:
+    return (int(a, 16) ^ int(b, 16)).bit_count()
 
 
-def key(groups: list[set[str]]) -> list[list[str]]:
-    return sorted(sorted(each) for each in groups)
+def hash_of(number: int) -> str:
+    return f"{number % 2**256:064x}"
 
 
-@pytest.mark.parametrize("similarity", [0.5, 0.9, 0.98, 1.0])
-@pytest.mark.parametrize(("block", "compared"), [(512, 16384), (7, 11)])
-def test_groups_are_the_connected_components(
-    similarity: float, block: int, compared: int, index: search.Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(duplicates, "BLOCK", block)
-    monkeypatch.setattr(vectors, "COMPARED", compared)
-    groups = near_duplicates(index, similarity, NullReporter())
-    assert key([{hit.path for hit in group.hits} for group in groups]) == key(reference(index, similarity))
-    if similarity < 1:
-        assert groups
+def groups_of(rows: list[Row], most: int = 60) -> list[DuplicateGroup]:
+    return find_duplicates(FakeReader(rows), NullReporter(), most).groups
 
 
-def test_the_best_image_of_a_group_comes_first(index: search.Index) -> None:
-    groups = near_duplicates(index, 0.9, NullReporter())
-    assert [len(group.hits) for group in groups] == sorted((len(group.hits) for group in groups), reverse=True)
+def paths(groups: list[DuplicateGroup]) -> list[list[str]]:
+    return [[image.hit.path for image in group.images] for group in groups]
 
-    def order(path: str) -> tuple[int, int, str]:
-        [(width, height, size)] = index.select("SELECT width, height, bytes FROM images WHERE path = ?", [path])
-        return -width * height, -size, path
 
+def order(row: Row) -> tuple[Any, ...]:
+    linked = row.get("link_target") is not None and not row["link_target"].endswith("/" + row["path"])
+    return linked, -row["width"] * row["height"], -row["bytes"], row["path"]
+
+
+def reference(rows: list[Row], most: int) -> list[list[str]]:
+    """In the order in which they are kept, each content not yet taken takes all after it that are like it."""
+    contents: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=order):
+        contents.setdefault(row["sha256"], []).append(row)
+    left, groups = list(contents.values()), []
+    while left:
+        first, *left = left
+        mine = [each for each in left if alike(first[0], each[0], most)]
+        left = [each for each in left if each not in mine]
+        group = [row["path"] for each in (first, *mine) for row in each]
+        groups += [group] if len(group) > 1 else []
+    return sorted(groups, key=lambda group: (-len(group), group[0]))
+
+
+def alike(one: Row, other: Row, most: int) -> bool:
+    if one["phash"] is None or other["phash"] is None:
+        return False
+    ratio = one["width"] / one["height"] / (other["width"] / other["height"])
+    return 1 / 1.2 < ratio < 1.2 and bits(one["phash"], other["phash"]) <= most
+
+
+@st.composite
+def libraries(draw: st.DrawFn) -> list[Row]:
+    """Pictures near a few others in the space of hashes, in several sizes and copies, some without a hash."""
+    chance = np.random.default_rng(draw(st.integers(0, 2**32)))
+    centres = [int.from_bytes(chance.bytes(32), "big") for _ in range(3)]
+    contents = []
+    for number in range(draw(st.integers(1, 12))):
+        hashed = centres[chance.integers(3)]
+        for bit in chance.permutation(256)[: chance.choice([0, 3, 30, 60, 61])]:
+            hashed ^= 1 << int(bit)
+        width, height = [(400, 300), (300, 400), (440, 300), (800, 600)][chance.integers(4)]
+        facts = {"width": width, "height": height, "bytes": int(chance.choice([10, 20])), "sha256": f"{number:x}"}
+        contents.append(facts | {"phash": None if chance.random() < 0.1 else hash_of(hashed)})
+    rows = []
+    for number in range(draw(st.integers(1, 20))):
+        row = contents[chance.integers(len(contents))] | {"path": f"{number:02}.jpg", "root": ROOT, "labels": []}
+        rows.append(row | {"link_target": "/elsewhere/x.jpg" if chance.random() < 0.2 else None})
+    return rows
+
+
+@settings(max_examples=150, deadline=None)
+@given(libraries(), st.sampled_from([0, 3, 60, 120]), st.sampled_from([(1, 1), (3, 2), (128, 64)]))
+def test_groups_are_those_of_the_rule_and_have_no_chains(rows: list[Row], most: int, blocks: tuple[int, int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hash_pairs, "BLOCK", blocks[0])
+        patch.setattr(hash_pairs, "RENEWED", blocks[1])
+        groups = groups_of(rows, most)
+    assert paths(groups) == reference(rows, most)
+    named = {row["path"]: row for row in rows}
     for group in groups:
-        assert [hit.path for hit in group.hits] == sorted((hit.path for hit in group.hits), key=order)
-        assert group.hits[0].score == pytest.approx(1, abs=2e-3)
-        assert group.identical[0]
+        first = named[group.images[0].hit.path]
+        seen: set[str] = set()
+        for image, identical in zip(group.images, group.identical(), strict=True):
+            row = named[image.hit.path]
+            assert image.distance <= most
+            if row["sha256"] != first["sha256"]:
+                assert image.distance == bits(row["phash"], first["phash"])
+            assert image.hit.score == 1 - image.distance / 256
+            assert identical == (row["sha256"] in seen)
+            seen.add(row["sha256"])
 
 
-def test_identical_files_are_distinguished_from_similar_ones(index: search.Index) -> None:
-    (hashes,) = zip(*index.select("SELECT sha256 FROM images ORDER BY id"), strict=True)
-    group: DuplicateGroup
-    for group in near_duplicates(index, 0.5, NullReporter()):
-        ids = [int(hit.path[:4]) for hit in group.hits]
-        assert group.identical == [hashes[id] == hashes[ids[0]] for id in ids]
+def row(path: str, number: int | None, sha256: str = "", **facts: Any) -> Row:
+    shape = {"width": 40, "height": 30, "bytes": 10, "labels": [], "root": ROOT}
+    return (
+        shape | {"path": path, "phash": None if number is None else hash_of(number), "sha256": sha256 or path} | facts
+    )
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 19), st.lists(st.integers(0, 19), min_size=1, max_size=4)), max_size=15))
-def test_union_find_joins_what_is_joined(joins: list[tuple[int, list[int]]]) -> None:
-    union, sets = UnionFind(20), [{number} for number in range(20)]
-    for id, others in joins:
-        union.union(id, np.array(others))
-        together = {id, *others}
-        sets = [each for each in sets if not each & together] + [set().union(*(s for s in sets if s & together))]
-    found = sorted(set(each.tolist()) for each in union.components())
-    assert sorted(map(sorted, found)) == sorted(sorted(each) for each in sets if len(each) > 1)
+def test_what_is_like_a_member_but_not_like_the_first_is_no_member() -> None:
+    chain = [row(f"{number}.jpg", (1 << 50 * number) - 1) for number in range(5)]
+    assert paths(groups_of(chain)) == [["0.jpg", "1.jpg"], ["2.jpg", "3.jpg"]]
 
 
-@pytest.mark.parametrize("similarity", [0, -1, 1.01, float("nan")])
-def test_a_similarity_that_is_none_is_refused(similarity: float, index: search.Index) -> None:
-    with pytest.raises(UsageError, match="above 0 and at most 1"):
-        near_duplicates(index, similarity, NullReporter())
+def test_images_without_a_hash_are_counted_and_compared_byte_for_byte() -> None:
+    rows = [row("a", None), row("b", None), row("c", None, "same"), row("d", None, "same"), row("e", 0), row("f", 1)]
+    found = find_duplicates(FakeReader(rows), NullReporter())
+    assert paths(found.groups) == [["c", "d"], ["e", "f"]]
+    assert (found.unhashed, found.gone, found.counts()) == (4, 0, (1, 1))
+
+
+def test_a_copy_whose_hash_was_made_by_an_earlier_version_counts_with_its_copies() -> None:
+    rows = [row("a", None, "same"), row("b", 0, "same"), row("c", 3)]
+    assert paths(groups_of(rows)) == [["a", "b", "c"]]
+
+
+def test_a_hash_that_is_none_is_no_hash() -> None:
+    rows = [row("a", 0) | {"phash": "not hexadecimal at all"}, row("b", 0) | {"phash": "00"}, row("c", 0)]
+    assert groups_of(rows) == []
+
+
+def test_nothing_elsewhere_is_offered() -> None:
+    rows = [row(name, 0, "same") for name in "abc"] + [row("d", 1)]
+    groups = groups_of(rows)
+    assert paths(groups) == [["a", "b", "c", "d"]]
+    assert surplus(groups) == surplus(groups, near=True) == []
+
+
+@pytest.mark.parametrize("distance", [-1, 256])
+def test_a_distance_that_is_none_is_refused(distance: int) -> None:
+    with pytest.raises(UsageError, match="0 to 255"):
+        groups_of([row("a", 0)], distance)
