@@ -14,13 +14,14 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks import annotate, backends, decode, memory, methods, prepare, search, training
+from benchmarks import annotate, backends, decode, duplicates, memory, methods, prepare, search, training
 from benchmarks.table import Report
 
 SUITES = {
     "annotate": annotate,
     "backends": backends,
     "decode": decode,
+    "duplicates": duplicates,
     "memory": memory,
     "methods": methods,
     "prepare": prepare,

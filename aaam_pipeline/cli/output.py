@@ -146,7 +146,7 @@ def exclusive(context: typer.Context, *groups: Sequence[str]) -> dict[str, Any]:
     """
     given = dict(context.params)
     for group in groups:
-        typed = {name for name in group if given.get(name) and _is_typed(context, name)}
+        typed = {name for name in group if given.get(name) and is_typed(context, name)}
         if typed:
             given |= dict.fromkeys(set(group) - typed)
     for group in groups:
@@ -157,6 +157,7 @@ def exclusive(context: typer.Context, *groups: Sequence[str]) -> dict[str, Any]:
     return given
 
 
-def _is_typed(context: typer.Context, name: str) -> bool:
+def is_typed(context: typer.Context, name: str) -> bool:
+    """Return whether an option stands on the command line, not in a file or a variable."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"

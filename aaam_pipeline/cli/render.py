@@ -139,17 +139,22 @@ def groups(found: "Sequence[DuplicateGroup]", *, as_json: bool) -> None:
     if as_json:
         for group in found:
             images = [
-                {"path": hit.path, "root": hit.root, "distance": distance, "identical": identical}
-                for (hit, distance, *_), identical in zip(group.images, group.identical(), strict=True)
+                {"path": image.hit.path, "root": image.hit.root, "score": image.hit.score, "identical": identical}
+                for image, identical in zip(group.images, group.identical(), strict=True)
             ]
             json_line({"images": images})
         return
     cells = [
-        [str(number), str(distance), "first" if rank == 0 else "identical" if same else "near", _near(hit)]
+        [
+            str(number),
+            f"{image.hit.score:.3f}",
+            "first" if rank == 0 else "identical" if same else "near",
+            _near(image.hit),
+        ]
         for number, group in enumerate(found, 1)
-        for rank, ((hit, distance, *_), same) in enumerate(zip(group.images, group.identical(), strict=True))
+        for rank, (image, same) in enumerate(zip(group.images, group.identical(), strict=True))
     ]
-    rows(["group", "distance", "", "image"], cells)
+    rows(["group", "score", "", "image"], cells)
 
 
 def json_line(content: dict[str, Any]) -> None:

@@ -108,12 +108,9 @@ def similar(
 
 def dedup(
     context: typer.Context,
-    max_distance: Annotated[
-        int,
-        typer.Option(
-            min=0, max=255, help="Of the 256 bits of two perceptual hashes, how many may differ in near-duplicates."
-        ),
-    ] = 60,
+    similarity: Annotated[
+        float, typer.Option(help="The least share of equal bits in the perceptual hashes of near-duplicates, 0 to 1.")
+    ] = 0.765,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a group, nothing else on stdout.")] = False,
     paths: Annotated[
         bool, typer.Option("--paths", help="Only files that can go, one a line: of each, one of the same bytes stays.")
@@ -129,30 +126,34 @@ def dedup(
 ) -> None:
     """Group copies and near-duplicates, the best image of a group first; nothing is deleted."""
     given = output.exclusive(context, ("as_json", "paths", "print0"))
-    if near and not (given["paths"] or given["print0"]):
+    if not 0 < similarity <= 1:
+        raise UsageError(f"--similarity must be above 0 and at most 1, not {similarity}")
+    if output.is_typed(context, "near") and not (given["paths"] or given["print0"]):
         raise UsageError("--near is for --paths and -0: without them, near-duplicates are shown in any case")
     import aaam_pipeline.search as engine
     from aaam_pipeline.search.duplicates import find_duplicates, surplus
 
     with engine.open(defaults.index(index, quiet)) as opened, render.reporter(quiet) as report:
-        found = find_duplicates(opened, report, max_distance)
+        found = find_duplicates(opened, report, similarity)
         images = opened.manifest.images
     info = render.PlainReporter(quiet).info
-    if given["paths"] or given["print0"]:
-        can_go = surplus(found.groups, near=near)
+    can_go = surplus(found.groups, near=near) if given["paths"] or given["print0"] else None
+    if can_go is not None:
         render.paths(can_go, nul=bool(given["print0"]))
-        info(f"{len(can_go)} files can go: {'like others' if near else 'others of the same bytes'} that stay")
     else:
         render.groups(found.groups, as_json=bool(given["as_json"]))
     for line in _summary(found, images):
         info(line)
+    if can_go is not None and found.groups:
+        stays = "the first of its group" if near else "a file of the same bytes"
+        info(f"{len(can_go)} of them are listed: of each, {stays} stays")
 
 
 def _summary(found: "Duplicates", images: int) -> Iterator[str]:
     """Yield what is said about duplicates on stderr."""
     same, alike = found.counts()
-    groups = f"in {len(found.groups)} groups"
-    yield f"{same + alike} of {images} images are copies, {same} byte for byte and {alike} nearly, {groups}"
+    exact = f"; {same} byte for byte" if same else ""
+    yield f"{same + alike} of {images} images duplicate another, in {len(found.groups)} groups{exact}"
     if found.gone:
         yield f"{found.gone} left out: gone or changed since they were annotated"
     if found.unhashed:

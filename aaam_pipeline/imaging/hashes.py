@@ -3,8 +3,8 @@
 The signs of the 256 lowest frequencies of the picture's brightness, but for its mean (64 x 64 pixels, discrete cosine
 transform), in zigzag order. pHash (Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash Functions) and
 PDQ (Facebook 2019, The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm) take a square of
-frequencies and compare them with their median; the lowest ones and their signs find more copies at the same precision:
-`python -m benchmarks duplicates`.
+frequencies and compare them with their median. PDQ's find about as many copies (`python -m benchmarks duplicates`); its
+library has no wheels for Linux.
 """
 
 import numpy as np

@@ -10,7 +10,7 @@ import msgspec
 from aaam_pipeline.core.artifacts import file_sha256, read_checksummed, write_checksummed
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 
-VERSION = 4
+VERSION = 5
 SCORES = "scores.duckdb"
 VECTORS = "vectors.faiss"
 PARTS = "parts.json"

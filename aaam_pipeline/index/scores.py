@@ -7,7 +7,7 @@ postings table with a join takes 20 to 300 (`python -m benchmarks search`). Colu
 label's text never becomes SQL.
 
     scores(id, s0 .. s<L-1>, place)    UTINYINT, `formats.ranking.encode` of the probability; `place`: the rank by path
-    images(id, path, root, width, height, bytes, mtime, taken, sha256, labels)
+    images(id, path, root, width, height, bytes, mtime, taken, sha256, labels, phash, link_target)
 """
 
 import shutil
@@ -27,7 +27,7 @@ from aaam_pipeline.formats.database import attach
 COMMIT_ROWS = 8 * 122_880
 """Rows that are written in one transaction: complete row groups of DuckDB. A transaction for every batch took twice the
 time, and one for all of them would hold ever more memory."""
-METADATA = ("path", "root", "width", "height", "bytes", "mtime", "taken", "sha256", "labels")
+METADATA = ("path", "root", "width", "height", "bytes", "mtime", "taken", "sha256", "labels", "phash", "link_target")
 ANNOTATED = {"taken": "captured_at"}
 """Columns of annotations that have another name here."""
 INSERT_ROWS = 16384
@@ -72,7 +72,8 @@ class ScoresBuilder:
         self._database.execute(f"CREATE TABLE scores (id INTEGER NOT NULL, {columns}, place INTEGER NOT NULL)")
         self._database.execute(
             "CREATE TABLE images (id INTEGER NOT NULL, path VARCHAR NOT NULL, root VARCHAR NOT NULL, width INTEGER, "
-            "height INTEGER, bytes BIGINT, mtime TIMESTAMP, taken TIMESTAMP, sha256 VARCHAR, labels VARCHAR[])"
+            "height INTEGER, bytes BIGINT, mtime TIMESTAMP, taken TIMESTAMP, sha256 VARCHAR, labels VARCHAR[], "
+            "phash VARCHAR, link_target VARCHAR)"
         )
 
     def __enter__(self) -> Self:

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import BufferedReader
-from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,8 +23,6 @@ from aaam_pipeline.index.manifest import VECTORS, IndexManifest
 
 HEAD = 100
 """Images at the head of an answer that come from a few lists."""
-COMPARED = 16384
-"""Vectors that a block is compared with at once."""
 ROUNDING = {"fp16": 1e-3, "sq8": 2e-2}
 """By how much the cosine of a stored vector with itself may miss 1."""
 
@@ -109,17 +106,6 @@ class Vectors:
         if not isinstance(self._turn, nullcontext):
             self._turn = Lock()
 
-    def neighbours(self, cosine: float, block: int) -> Iterator[tuple[range, list[NDArray[np.int64]]]]:
-        """Yield, block by block, the ids of images and for each the ids of others that are at least so near.
-
-        A pair is found from one of its images at least: from the later one when all are compared. With lists, those are
-        compared that a search compares.
-        """
-        total = self.faiss_index.ntotal
-        for start in range(0, total, block):
-            ids = range(start, min(start + block, total))
-            yield ids, (self._neighbours_in_lists if self._lists else self._neighbours)(ids, cosine - self.rounding)
-
     def _search(self, vector_D: NDArray[np.floating], top: int, probes: int) -> list[tuple[int, float]]:
         """Search `probes` lists; 0: as many as the index was tuned for."""
         total, want = self.faiss_index.ntotal, top + 1
@@ -134,25 +120,6 @@ class Vectors:
                 least = found[:top][-1][1] if found else 0.0
                 return [each for each in found if each[1] >= least]
             want *= 4
-
-    def _neighbours(self, ids: range, least: float) -> list[NDArray[np.int64]]:
-        block_BD = self.stored(ids.start, len(ids))
-        later: list[list[NDArray[np.int64]]] = [[] for _ in ids]
-        for other in range(ids.start, self.faiss_index.ntotal, COMPARED):
-            others_ND = self.stored(other, min(COMPARED, self.faiss_index.ntotal - other))
-            near_BN = block_BD @ others_ND.T >= least
-            for row in np.flatnonzero(near_BN.any(axis=1)):
-                found = np.flatnonzero(near_BN[row]) + other
-                later[row].append(found[found > ids[row]])
-        return [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in later]
-
-    def _neighbours_in_lists(self, ids: range, least: float) -> list[NDArray[np.int64]]:
-        # `>` in FAISS: the next smaller number makes it `>=`
-        limits, _, found = self.faiss_index.range_search(
-            unit(self.stored(ids.start, len(ids))), float(np.nextafter(np.float32(least), np.float32(-2)))
-        )
-        rows = [found[first:last] for first, last in pairwise(limits)]
-        return [row[row != id] for id, row in zip(ids, rows, strict=True)]
 
     def _fetching(self) -> Any:
         """Return the index, ready to return vectors by their ids: lists need a map from ids for that."""

@@ -20,9 +20,9 @@ from aaam_pipeline.search.hits import Hit
 from aaam_pipeline.search.reader import IndexReader
 from aaam_pipeline.search.real_files import FileState, RealFile
 
-MAX_DISTANCE = 60
-"""Bits of 256; measured: `python -m benchmarks duplicates`, docs/duplicates.md."""
 BITS = 256
+SIMILARITY = 0.765
+"""Share of equal bits: at most 60 of 256 differ. Measured: `python -m benchmarks duplicates`, docs/duplicates.md."""
 SHAPES = 1.2
 """By what factor the ratio of width to height may differ: a tenth of one side may be cut off."""
 LOOKED_UP = 1000
@@ -41,13 +41,9 @@ SELECT id, path, root, labels, sha256, bytes, epoch_us(mtime) FROM images WHERE 
 
 
 class Duplicate(NamedTuple):
-    """An image of a group: the bits in which its hash differs from the first's, and what its row says of the file.
-
-    The hit's score is the share of the bits that are equal.
-    """
+    """An image of a group, and what its row says of the file; the hit's score: how similar it is to the first."""
 
     hit: Hit
-    distance: int
     sha256: str | None
     bytes: int | None
     mtime: int | None
@@ -78,22 +74,28 @@ class Duplicates(NamedTuple):
         return same, sum(len(group.images) - 1 for group in self.groups) - same
 
 
-def find_duplicates(index: IndexReader, report: Reporter, max_distance: int = MAX_DISTANCE) -> Duplicates:
-    """Return all groups of two or more images whose hashes differ in at most so many bits, or of the same bytes.
+def find_duplicates(index: IndexReader, report: Reporter, similarity: float = SIMILARITY) -> Duplicates:
+    """Return all groups of two or more images of the same bytes, or whose hashes have this share of bits in common.
 
     The files of groups are looked at: one that is gone or changed since it was annotated is left out, and several
     names of one file are one image.
 
     Raises:
-        UsageError: `max_distance` is not in 0 ... 255.
+        UsageError: `similarity` is not in (0, 1].
         IntegrityError: the index is damaged.
     """
-    if not 0 <= max_distance < BITS:
-        raise UsageError(f"a distance is a number of bits, 0 to {BITS - 1}, not {max_distance}")
+    if not 0 < similarity <= 1:
+        raise UsageError(f"a similarity must be above 0 and at most 1, not {similarity}")
     finder = _Finder(index)
-    groups = finder.groups(max_distance, report)
+    groups = finder.groups(distance(similarity), report)
     groups.sort(key=lambda group: (-len(group.images), group.images[0].hit.path, group.images[0].hit.root))
     return Duplicates(groups, finder.unhashed, finder.gone)
+
+
+def distance(similarity: float) -> int:
+    """Return how many bits of two hashes that are so similar may differ."""
+    # 0.765 of 256 bits is a little less than 196, whatever the last digit of a product
+    return int((1 - similarity) * BITS + 1e-6)
 
 
 def surplus(groups: Iterable[DuplicateGroup], *, near: bool = False) -> list[Hit]:
@@ -139,7 +141,8 @@ class _Finder:
         content_N = place_C[content_N]
         order_N = np.argsort(content_N, kind="stable")
         counts_C = np.bincount(content_N)
-        self._ids = np.split(np.asarray(columns["id"])[order_N], np.cumsum(counts_C)[:-1])
+        self._ids_N = np.asarray(columns["id"])[order_N]
+        self._starts_C = np.concatenate([[0], np.cumsum(counts_C)])
         self._contents_H, rows_H = np.unique(content_N[hashed_N], return_index=True)
         rows_H = np.flatnonzero(hashed_N)[rows_H]
         self._words_H4 = np.ascontiguousarray(np.ma.getdata(words_N4)[rows_H])
@@ -182,22 +185,25 @@ class _Finder:
         first = self._words_H4[numbers[0]]
         images = []
         for number in numbers:
-            distance = int(np.bitwise_count(self._words_H4[number] ^ first).sum())
-            for image in self._files[int(self._contents_H[number])]:
-                images.append(image._replace(hit=image.hit._replace(score=1 - distance / BITS), distance=distance))
+            score = 1 - int(np.bitwise_count(self._words_H4[number] ^ first).sum()) / BITS
+            there = self._files[int(self._contents_H[number])]
+            images += [image._replace(hit=image.hit._replace(score=score)) for image in there]
         return _groups(images)
 
     def _look_up(self, contents: NDArray[np.int64]) -> None:
         """Learn what the files of contents are now; of each, the files that are there stay, the best one first."""
         new = [content for content in dict.fromkeys(contents.tolist()) if content not in self._files]
-        ids = [id for content in new for id in self._ids[content].tolist()]
+        ids_of = {
+            content: self._ids_N[self._starts_C[content] : self._starts_C[content + 1]].tolist() for content in new
+        }
+        ids = [id for each in ids_of.values() for id in each]
         rows = {row[0]: row[1:] for row in self._index.select(ROWS, [ids])} if ids else {}
-        for content in new:
+        for content, its_ids in ids_of.items():
             found = []
-            for id in self._ids[content].tolist():
+            for id in its_ids:
                 path, root, labels, sha256, size, mtime = rows[id]
                 hit = Hit(path, root, 1.0, labels, {})
-                found.append(Duplicate(hit, 0, sha256, size, mtime, real_files.look_at(hit, size, mtime)))
+                found.append(Duplicate(hit, sha256, size, mtime, real_files.look_at(hit, size, mtime)))
             there = [image for image in found if image.file.state is not FileState.GONE]
             self.gone += len(found) - len(there)
             # what was a link when it was annotated is in its place already

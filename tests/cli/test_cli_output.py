@@ -232,24 +232,25 @@ def test_dedup_groups_copies_and_deletes_nothing(tiny_bundle: Path, invoke: Invo
     Image.open(photos / "2.png").resize((96, 80)).save(photos / "large 2.png")
     runner.annotate(inputs.find([photos]), tiny_bundle, tmp_path / "ann", runner.Options(), NullReporter())
     build(tmp_path / "ann", tmp_path / "index", NullReporter())
-    result = invoke("dedup", "--similarity", "0.999")
+    result = invoke("dedup")
     assert result.exit_code == 0, result.output
-    assert "2 of 7 images duplicate another, in 2 groups" in result.stderr
+    assert "2 of 7 images duplicate another, in 2 groups; 1 byte for byte" in result.stderr
     lines = [line.split("\t") for line in result.stdout.splitlines()]
     assert [line[0] for line in lines] == ["1", "1", "2", "2"]
-    assert [line[2] for line in lines] == ["first", "identical", "first", "alike"]
+    assert [line[2] for line in lines] == ["first", "identical", "first", "near"]
     assert lines[2][3].endswith("large 2.png")
-    groups = [
-        json.loads(line)["images"] for line in invoke("dedup", "--similarity", "0.999", "--json").stdout.splitlines()
-    ]
+    groups = [json.loads(line)["images"] for line in invoke("dedup", "--json").stdout.splitlines()]
     assert [[image["path"] for image in images] for images in groups] == [
         ["1.png", "copy of 1.png"],
         ["large 2.png", "2.png"],
     ]
-    beyond = [str(photos / "copy of 1.png"), str(photos / "2.png")]
-    assert invoke("dedup", "--similarity", "0.999", "--paths").stdout.splitlines() == beyond
-    assert invoke("dedup", "--similarity", "0.999", "-0").stdout == "".join(f"{path}\0" for path in beyond)
+    copy, near = str(photos / "copy of 1.png"), str(photos / "2.png")
+    assert invoke("dedup", "--paths").stdout.splitlines() == [copy]
+    assert invoke("dedup", "-0").stdout == f"{copy}\0"
+    assert invoke("dedup", "--paths", "--near").stdout.splitlines() == [copy, near]
+    assert invoke("dedup", "--paths", "--near", "--similarity", "1").stdout.splitlines() == [copy]
     assert len(list(photos.iterdir())) == 7
     for wrong in ("0", "1.5", "nan", "x"):
         assert invoke("dedup", "--similarity", wrong).exit_code == 2
+    assert invoke("dedup", "--near").exit_code == 2
     assert invoke("dedup", "--json", "--paths").exit_code == 2

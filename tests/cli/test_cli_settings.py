@@ -190,7 +190,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, invoke: Invoke) 
 
 def test_a_typed_format_wins_over_one_in_a_file(tmp_path: Path, indexed: Path, invoke: Invoke) -> None:
     (tmp_path / "aaam.toml").write_text(
-        f'index = "{indexed}"\n[search]\njson = true\ntop = 2\n[dedup]\nprint0 = true\nsimilarity = 0.01\n'
+        f'index = "{indexed}"\n[search]\njson = true\ntop = 2\n[dedup]\nprint0 = true\nnear = true\nsimilarity = 0.01\n'
     )
     assert [json.loads(line)["score"] for line in invoke("search", "grass").stdout.splitlines()]
     assert all(Path(line).is_file() for line in invoke("search", "grass", "--paths").stdout.splitlines())

@@ -228,15 +228,16 @@ def test_dedup_without_duplicates_says_so(indexed: Path, invoke: Invoke) -> None
 
 
 def test_dedup_as_json_is_an_object_a_group_and_nothing_else(copies: Path, invoke: Invoke) -> None:
-    result = invoke("dedup", "--index", copies, "--similarity", "0.999", "--json", "-q")
+    result = invoke("dedup", "--index", copies, "--json", "-q")
     assert (result.exit_code, result.stderr) == (0, "")
     groups = [json.loads(line)["images"] for line in result.stdout.splitlines()]
     assert [[image["path"] for image in images] for images in groups] == [
         ["1.png", "copy of 1.png"],
         ["large 2.png", "2.png"],
     ]
-    assert [[image["identical"] for image in images] for images in groups] == [[True, True], [True, False]]
-    assert all(0.99 < image["score"] <= 1 for images in groups for image in images)
+    assert [[image["identical"] for image in images] for images in groups] == [[False, True], [False, False]]
+    assert [images[0]["score"] for images in groups] == [1, 1]
+    assert all(0.765 <= image["score"] <= 1 for images in groups for image in images)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +251,8 @@ def test_dedup_as_json_is_an_object_a_group_and_nothing_else(copies: Path, invok
         (("--similarity", "much"), "--similarity"),
         (("--json", "--paths"), "--json and --paths exclude each other"),
         (("--json", "-0"), "--json and --print0 exclude each other"),
+        (("--near",), "--near is for --paths and -0"),
+        (("--near", "--json"), "--near is for --paths and -0"),
         (("photo.jpg",), "unexpected extra argument"),
         (("--csv",), "No such option"),
     ],

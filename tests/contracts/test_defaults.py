@@ -20,7 +20,7 @@ from aaam_pipeline.figures import build as figures
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models.bundle import choose_device
 from aaam_pipeline.models.export.convert import ExportRequest, LabelledImages
-from aaam_pipeline.search.duplicates import near_duplicates
+from aaam_pipeline.search.duplicates import find_duplicates
 
 # what does the work of a command, and how many of its options have a default there
 LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
@@ -29,7 +29,7 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "index": (0, [build]),
     "search": (1, [search.open, search.Index.query]),
     "similar": (1, [search.open, search.Index.similar, Embedder]),
-    "dedup": (0, [near_duplicates]),
+    "dedup": (1, [find_duplicates]),
     "labels": (0, []),
     "report": (3, [Sources, read]),
     "doctor": (0, [choose_device]),

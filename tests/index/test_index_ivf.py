@@ -20,7 +20,6 @@ from aaam_pipeline.index import vector_builders, vectors
 from aaam_pipeline.index.build import build
 from aaam_pipeline.index.vector_builders import VectorsInfo, updatable
 from aaam_pipeline.index.verify import verify
-from aaam_pipeline.search.duplicates import near_duplicates
 
 pytestmark = pytest.mark.slow
 
@@ -120,16 +119,6 @@ def test_of_all_lists_everything_is_found_as_in_a_flat_index(built: dict[str, Pa
         for query in ("grass", "sky|boat"):
             one_hits, other_hits = (opened.similar("/photos/00007.jpg", 30, query=query) for opened in (lists, flat))
             assert [hit.path for hit in one_hits] == [hit.path for hit in other_hits]
-
-
-def test_near_duplicates_are_those_of_a_flat_index(built: dict[str, Path]) -> None:
-    groups = {}
-    for name in ("flat", "fp16"):
-        with search.open(built[name]) as index:
-            found = near_duplicates(index, 0.9999, NullReporter())
-            groups[name] = {tuple(sorted(hit.path for hit in group.hits)) for group in found}
-    assert len(groups["flat"]) > 50
-    assert len(groups["fp16"] & groups["flat"]) >= 0.97 * len(groups["flat"])
 
 
 @pytest.mark.parametrize("memory", [ENOUGH, LITTLE])

@@ -11,7 +11,7 @@ from search.fake_reader import FakeReader
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.search import hash_pairs
-from aaam_pipeline.search.duplicates import DuplicateGroup, find_duplicates, surplus
+from aaam_pipeline.search.duplicates import SIMILARITY, DuplicateGroup, distance, find_duplicates, surplus
 
 # rows behind URLs: nothing is looked at on a disk
 ROOT = "s3://bucket"
@@ -26,8 +26,8 @@ def hash_of(number: int) -> str:
     return f"{number % 2**256:064x}"
 
 
-def groups_of(rows: list[Row], most: int = 60) -> list[DuplicateGroup]:
-    return find_duplicates(FakeReader(rows), NullReporter(), most).groups
+def groups_of(rows: list[Row], similarity: float = SIMILARITY) -> list[DuplicateGroup]:
+    return find_duplicates(FakeReader(rows), NullReporter(), similarity).groups
 
 
 def paths(groups: list[DuplicateGroup]) -> list[list[str]]:
@@ -87,7 +87,7 @@ def test_groups_are_those_of_the_rule_and_have_no_chains(rows: list[Row], most: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hash_pairs, "BLOCK", blocks[0])
         patch.setattr(hash_pairs, "RENEWED", blocks[1])
-        groups = groups_of(rows, most)
+        groups = groups_of(rows, 1 - most / 256)
     assert paths(groups) == reference(rows, most)
     named = {row["path"]: row for row in rows}
     for group in groups:
@@ -95,10 +95,11 @@ def test_groups_are_those_of_the_rule_and_have_no_chains(rows: list[Row], most: 
         seen: set[str] = set()
         for image, identical in zip(group.images, group.identical(), strict=True):
             row = named[image.hit.path]
-            assert image.distance <= most
             if row["sha256"] != first["sha256"]:
-                assert image.distance == bits(row["phash"], first["phash"])
-            assert image.hit.score == 1 - image.distance / 256
+                assert bits(row["phash"], first["phash"]) <= most
+                assert image.hit.score == 1 - bits(row["phash"], first["phash"]) / 256
+            else:
+                assert image.hit.score == 1
             assert identical == (row["sha256"] in seen)
             seen.add(row["sha256"])
 
@@ -139,7 +140,12 @@ def test_nothing_elsewhere_is_offered() -> None:
     assert surplus(groups) == surplus(groups, near=True) == []
 
 
-@pytest.mark.parametrize("distance", [-1, 256])
-def test_a_distance_that_is_none_is_refused(distance: int) -> None:
-    with pytest.raises(UsageError, match="0 to 255"):
-        groups_of([row("a", 0)], distance)
+def test_a_similarity_is_a_number_of_bits() -> None:
+    assert [distance(1 - most / 256) for most in range(256)] == list(range(256))
+    assert (distance(SIMILARITY), distance(0.999), distance(0.5)) == (60, 0, 128)
+
+
+@pytest.mark.parametrize("similarity", [0, -1, 1.01, float("nan")])
+def test_a_similarity_that_is_none_is_refused(similarity: float) -> None:
+    with pytest.raises(UsageError, match="above 0 and at most 1"):
+        groups_of([row("a", 0)], similarity)
