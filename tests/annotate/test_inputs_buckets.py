@@ -163,7 +163,7 @@ def test_lists_in_a_bucket_name_their_neighbours(bucket: str) -> None:
         (f"{bucket}/l/a.jpg", f"{bucket}/l", "a.jpg"),
         (f"{bucket}/l/b.jpg", f"{bucket}/l", "b.jpg"),
         ("memory://other/c.jpg", "memory://other", "c.jpg"),
-        ("refused:///local.jpg", f"{bucket}/l", "/local.jpg"),
+        ("refused:///local.jpg", remote.named(bucket).root, "/local.jpg"),
     ]
     assert reader.fetch(found[0])[:2] == (b"here", None)
     assert found[0].mtime is None

@@ -70,7 +70,9 @@ class _Resolver:
         if is_url(name) and name.partition("://")[0].lower() in ELSEWHERE | {scheme}:
             return self._remote(name)
         if of_web or is_url(name) or name.startswith("/") or name[:5].lower() == "file:":
-            return InputItem(f"{remote.REFUSED}://{name}", self._root, path_text(name), None, None)
+            # of the list's URL without its password
+            root = remote.named(self._url).root
+            return InputItem(f"{remote.REFUSED}://{name}", root, path_text(name), None, None)
         below = posixpath.normpath(name)
         return InputItem(f"{self._folder}/{below}", self._root, path_text(below), None, None)
 
