@@ -116,7 +116,9 @@ def _previous(out: Path) -> PreviousIndex | None:
     """Return the index at `out` if every byte of it is as it was built."""
     try:
         manifest = manifests.read(out)
-        if any(file_sha256(out / name) != manifest.sha256[name] for name in manifest.files):
+        if manifest.schema_version != manifests.VERSION or any(
+            file_sha256(out / name) != manifest.sha256[name] for name in manifest.files
+        ):
             return None
         return PreviousIndex(out, manifest, read_json(out / PARTS, list[IndexedPart], "an index"))
     except AaamError:

@@ -11,6 +11,8 @@ from aaam_pipeline.core.artifacts import file_sha256, read_checksummed, write_ch
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 
 VERSION = 5
+READABLE = (4, VERSION)
+"""Version 4 has a byte for a score, `taken` for `captured_at`, and neither `phash` nor `link_target`."""
 SCORES = "scores.duckdb"
 VECTORS = "vectors.faiss"
 PARTS = "parts.json"
@@ -74,7 +76,7 @@ def read(folder: Path) -> IndexManifest:
         raise UsageError(f"{folder} holds annotations, not an index; aaam-pipe index {folder} builds an index of them")
 
     def outdated(manifest: IndexManifest) -> str:
-        if manifest.schema_version == VERSION:
+        if manifest.schema_version in READABLE:
             return ""
         by = "an older" if manifest.schema_version < VERSION else "a newer"
         return f"{folder} was built by {by} version of aaam-pipe; build the index again with aaam-pipe index"

@@ -1,4 +1,4 @@
-"""The DuckDB half of an index: one byte column a label, and the images' metadata.
+"""The DuckDB half of an index: a column of 16 bits a label, and the images' metadata.
 
 Shapes: B rows of a batch, L labels.
 
@@ -6,8 +6,8 @@ A column a label answers a two-label ranking in a millisecond per million images
 postings table with a join takes 20 to 300 (`python -m benchmarks search`). Columns are named `s<label id>`: a
 label's text never becomes SQL.
 
-    scores(id, s0 .. s<L-1>, place)    UTINYINT, `formats.ranking.encode` of the probability; `place`: the rank by path
-    images(id, path, root, width, height, bytes, mtime, taken, sha256, labels, phash, link_target)
+    scores(id, s0 .. s<L-1>, place)    USMALLINT, `formats.ranking.encode` of the probability; `place`: the rank by path
+    images(id, path, root, link_target, width, height, bytes, mtime, captured_at, sha256, phash, labels)
 """
 
 import shutil
@@ -27,9 +27,20 @@ from aaam_pipeline.formats.database import attach
 COMMIT_ROWS = 8 * 122_880
 """Rows that are written in one transaction: complete row groups of DuckDB. A transaction for every batch took twice the
 time, and one for all of them would hold ever more memory."""
-METADATA = ("path", "root", "width", "height", "bytes", "mtime", "taken", "sha256", "labels", "phash", "link_target")
-ANNOTATED = {"taken": "captured_at"}
-"""Columns of annotations that have another name here."""
+METADATA = {
+    "path": "VARCHAR NOT NULL",
+    "root": "VARCHAR NOT NULL",
+    "link_target": "VARCHAR",
+    "width": "INTEGER",
+    "height": "INTEGER",
+    "bytes": "BIGINT",
+    "mtime": "TIMESTAMP",
+    "captured_at": "TIMESTAMP",
+    "sha256": "VARCHAR",
+    "phash": "VARCHAR",
+    "labels": "VARCHAR[]",
+}
+"""Columns of annotations that an index has, too."""
 INSERT_ROWS = 16384
 """Rows of one INSERT."""
 MIN_MEMORY = 2**29
@@ -68,13 +79,10 @@ class ScoresBuilder:
 
     def _create(self, num_labels: int) -> None:
         self._database.execute("USE index; SET TimeZone = 'UTC'")
-        columns = ", ".join(f"s{label} UTINYINT NOT NULL" for label in range(num_labels))
+        columns = ", ".join(f"s{label} USMALLINT NOT NULL" for label in range(num_labels))
         self._database.execute(f"CREATE TABLE scores (id INTEGER NOT NULL, {columns}, place INTEGER NOT NULL)")
-        self._database.execute(
-            "CREATE TABLE images (id INTEGER NOT NULL, path VARCHAR NOT NULL, root VARCHAR NOT NULL, width INTEGER, "
-            "height INTEGER, bytes BIGINT, mtime TIMESTAMP, taken TIMESTAMP, sha256 VARCHAR, labels VARCHAR[], "
-            "phash VARCHAR, link_target VARCHAR)"
-        )
+        facts = ", ".join(f"{name} {kind}" for name, kind in METADATA.items())
+        self._database.execute(f"CREATE TABLE images (id INTEGER NOT NULL, {facts})")
 
     def __enter__(self) -> Self:
         return self
@@ -111,7 +119,7 @@ class ScoresBuilder:
         names = ["id", *(f"s{label}" for label in range(codes_BL.shape[1])), "place"]
         columns = [ids, *(pa.array(codes_B) for codes_B in np.ascontiguousarray(codes_BL.T)), ids]
         self._insert("scores", pa.table(columns, names=names))
-        metadata = {name: rows[ANNOTATED.get(name, name)] for name in METADATA}
+        metadata = {name: rows[name] for name in METADATA}
         metadata["mtime"] = metadata["mtime"].cast(pa.timestamp("us"))
         self._insert("images", pa.table({"id": ids, **metadata}))
         self._note_order(rows["path"].combine_chunks())

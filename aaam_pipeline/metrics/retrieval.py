@@ -50,15 +50,16 @@ def label_sets(targets_NL: NDArray[np.integer], size: int) -> NDArray[np.intp]:
 def query_ap(
     scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], ids_QS: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Return the average precision of each query, (Q,), of up to three labels.
+    """Return the average precision of each query, (Q,).
 
-    A relevant image with a score of 0 is not found, as it is no hit of a search: it adds nothing to the sum.
+    A relevant image whose score is too small for a hit of a search is not found: it adds nothing to the sum.
     """
-    # a row a label, so that a query's codes lie together
-    codes_LN, relevant_LN = np.ascontiguousarray(ranking.encode(scores_NL).T), np.ascontiguousarray(targets_NL.T > 0)
-    step = max(1, BLOCK // max(1, codes_LN.shape[1]))
+    # a row a label, so that a query's scores lie together
+    score_LN = ranking.decode(ranking.encode(np.ascontiguousarray(scores_NL.T)))
+    relevant_LN = np.ascontiguousarray(targets_NL.T > 0)
+    step = max(1, BLOCK // max(1, score_LN.shape[1]))
     blocks = [ids_QS[first : first + step] for first in range(0, len(ids_QS), step)]
-    return np.concatenate([np.zeros(0), *(_ap(codes_LN, relevant_LN, block_QS) for block_QS in blocks)])
+    return np.concatenate([np.zeros(0), *(_ap(score_LN, relevant_LN, block_QS) for block_QS in blocks)])
 
 
 def retrieval_map(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], size: int) -> tuple[float, int]:
@@ -67,16 +68,16 @@ def retrieval_map(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.intege
     return (float(ap_Q.mean()), len(ap_Q)) if len(ap_Q) else (0.0, 0)
 
 
-def _ap(codes_LN: NDArray[np.uint8], relevant_LN: NDArray[np.bool_], ids_QS: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return average precisions, (Q,). One sort does it: best first, ties by id, relevance carried in the last bit."""
-    images = codes_LN.shape[1]
-    products_QN = codes_LN[ids_QS].prod(axis=1, dtype=np.int64)
-    relevant_QN = relevant_LN[ids_QS].all(axis=1)
-    keys_QN = (products_QN * images + np.arange(images - 1, -1, -1)) * 2 + relevant_QN
-    keys_QN.sort(axis=1)
-    keys_QN = keys_QN[:, ::-1]
-    hits_QN = (keys_QN & 1).astype(bool)
+def _ap(score_LN: NDArray[np.float64], relevant_LN: NDArray[np.bool_], ids_QS: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return average precisions, (Q,); the labels of a query are multiplied in the order of their ids."""
+    images = score_LN.shape[1]
+    product_QN = score_LN[ids_QS[:, 0]]
+    for ids_Q in ids_QS.T[1:]:
+        product_QN *= score_LN[ids_Q]
+    # best first, ties by id
+    order_QN = np.argsort(-product_QN, axis=1, kind="stable")
+    hits_QN = np.take_along_axis(relevant_LN[ids_QS].all(axis=1), order_QN, axis=1)
     precision_QN = hits_QN.cumsum(axis=1) / np.arange(1, images + 1)
-    found_QN = hits_QN & (keys_QN // 2 >= images)
+    found_QN = hits_QN & (np.take_along_axis(product_QN, order_QN, axis=1) >= ranking.least_of(ids_QS.shape[1]))
     ap_Q: NDArray[np.float64] = (precision_QN * found_QN).sum(axis=1) / hits_QN.sum(axis=1)
     return ap_Q

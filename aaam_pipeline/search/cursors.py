@@ -31,13 +31,13 @@ class Cursors:
     _database: duckdb.DuckDBPyConnection | None
     _closed: bool
 
-    def __init__(self, file: BufferedReader, images: int) -> None:
-        """Open a file of DuckDB that has tables of `images` rows.
+    def __init__(self, file: BufferedReader, images: int, views: str = "") -> None:
+        """Open a file of DuckDB that has tables of `images` rows; `views`: statements that every cursor runs first.
 
         Raises:
             duckdb.Error: it cannot be read.
         """
-        self._file, self._images = file, images
+        self._file, self._images, self._views = file, images, views
         self._forget()
         try:
             with self.cursor():
@@ -90,7 +90,7 @@ class Cursors:
             self._lent += 1
         try:
             # takes a millisecond, and is not inherited
-            cursor.execute("USE index")
+            cursor.execute(f"USE index; {self._views}")
         except BaseException:
             self._give_back(cursor, whole=False)
             raise

@@ -93,7 +93,7 @@ class Index(IndexReader):
         explanations = [Explanation(hit, []) for hit in self._hits(ranked)]
         for factor in node.items if isinstance(node, queries.And) else (node,):
             written, names = queries.text(factor, self.vocabulary), self._names(queries.labels(factor))
-            scores = ranker.numerators(factor, values, ids) / ranking.denominator(queries.degree(factor))
+            scores = ranker.scores(queries.canonical(factor), values, ids)
             for (hit, terms), score in zip(explanations, scores.tolist(), strict=True):
                 terms.append(Term(written, score, {name: hit.label_scores[name] for name in names}))
         return explanations
@@ -143,10 +143,9 @@ class Index(IndexReader):
         """Return the best images of a query, of all or of those with the ids `among`, best first."""
         path_rank_N, values = self.columns.path_ranks, self.columns.leaf_values()
         rows = None if among is None else np.asarray(among, np.int64)
-        ids, numerators = ranker.best(node, values, path_rank_N, top, rows)
-        scores = numerators / ranking.denominator(queries.degree(node))
+        ids, scores = ranker.best(node, values, path_rank_N, top, rows)
         columns = {
-            self.vocabulary.labels[label]: (values.codes(label)[ids] / ranking.LEVELS).tolist()
+            self.vocabulary.labels[label]: ranking.decode(values.codes(label)[ids]).tolist()
             for label in queries.labels(node)
         }
         images = zip(ids.tolist(), scores.tolist(), path_rank_N[ids].tolist(), strict=True)

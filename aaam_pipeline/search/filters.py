@@ -27,7 +27,7 @@ UNITS = {"": 1, "b": 1} | {
 MAX_CHARACTERS = 1000
 # as many as a Decimal keeps, so that a number that was read can be written and read again
 DIGITS = 28
-DATE_COLUMN = "coalesce(taken, mtime)"
+DATE_COLUMN = "coalesce(captured_at, mtime)"
 """What `after:` and `before:` compare: when the photograph was taken, by the camera's clock, or else when the file was
 last changed, in UTC."""
 # larger than any value of the columns, and still a 64-bit integer

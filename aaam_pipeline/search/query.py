@@ -78,6 +78,21 @@ def negated(item: Node) -> Node:
     return item.item if isinstance(item, Not) else Not(item)
 
 
+def canonical(node: Node) -> Node:
+    """Return an expression with all operands in one order, that of the labels' ids first: equal ones rank equally."""
+    match node:
+        case And(items) | Or(items):
+            return type(node)(tuple(sorted(map(canonical, items), key=_place)))
+        case Not(item):
+            return Not(canonical(item))
+        case _:
+            return node
+
+
+def _place(node: Node) -> tuple[bool, int, str]:
+    return not isinstance(node, Label), node.id if isinstance(node, Label) else 0, repr(node)
+
+
 def leaves(node: Node) -> list[Label | ScoreFilter | MetadataFilter]:
     """Return the labels and filters of an expression, in the order named."""
     match node:
@@ -96,7 +111,7 @@ def labels(node: Node) -> list[int]:
 
 
 def degree(node: Node) -> int:
-    """Return how many labels an expression has, filters not counted: its score is N / 255^degree."""
+    """Return how many labels an expression has, filters not counted."""
     return sum(isinstance(leaf, Label) for leaf in leaves(node))
 
 

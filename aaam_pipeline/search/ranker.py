@@ -1,17 +1,17 @@
-"""Ranks the images of an index for a query: what `formats.ranking` defines, over columns of bytes in memory.
+"""Ranks the images of an index for a query: what `formats.ranking` defines, over columns of codes in memory.
 
 Shapes: N images, B images of a block.
 
 To rank a million images by two columns takes NumPy a millisecond; DuckDB, from which a column is read when first asked
 for, takes three to plan the query.
 
-The score of an expression of n labels is N / 255^n. Its numerator N is computed block by block, so that
-intermediate results stay in the processor's cache, in the narrowest type that holds it exactly. Of each block only
-images are kept that could still be among the best.
+Scores are computed block by block, so that intermediate results stay in the processor's cache. Of each block only
+images are kept that could still be among the best; which these are, comparisons of codes tell first, in a fifth of the
+time that the scores take.
 """
 
+import math
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.search import filters
-from aaam_pipeline.search.query import TO_INTEGER, And, Label, MetadataFilter, Node, Not, Or, ScoreFilter, degree
+from aaam_pipeline.search.query import And, Label, MetadataFilter, Node, Not, Or, ScoreFilter, canonical, degree
 from aaam_pipeline.search.shared_cache import SharedCache
 
 BLOCK = 65536
 MAX_BYTES = 10**9
 """Memory for columns. Those that a query names are read again if all of them are more."""
+CODE_BYTES = 2
 COMPARISONS = {">=": np.greater_equal, ">": np.greater, "<=": np.less_equal, "<": np.less, "=": np.equal}
 Rows = slice | NDArray[np.int64]
 Select = Callable[[str, list[Any]], dict[str, NDArray[Any]]]
@@ -35,7 +36,7 @@ Select = Callable[[str, list[Any]], dict[str, NDArray[Any]]]
 class LeafValues(NamedTuple):
     """What an expression is computed from: the codes of a label by its id (N,), the mask of a filter (N,)."""
 
-    codes: Callable[[int], NDArray[np.uint8]]
+    codes: Callable[[int], NDArray[np.uint16]]
     mask: Callable[[MetadataFilter], NDArray[np.bool_]]
 
 
@@ -49,10 +50,10 @@ class ScoreColumns:
         """Read through `select`, which returns the columns of a statement by their names."""
         self._select, self._images = select, images
         # the codes of a label (N,), by its id: the last used ones are kept
-        self._codes = SharedCache(self._read_codes, max(1, MAX_BYTES // images))
+        self._codes = SharedCache(self._read_codes, max(1, MAX_BYTES // (CODE_BYTES * images)))
         self._path_ranks = SharedCache(self._read_path_ranks, 1)
 
-    def codes(self, label: int) -> NDArray[np.uint8]:
+    def codes(self, label: int) -> NDArray[np.uint16]:
         """Return the codes of a label (N,), by its id."""
         return self._codes.get(label)
 
@@ -73,13 +74,15 @@ class ScoreColumns:
             raise IntegrityError("the index is damaged: its scores are not those of its images; build the index again")
         return np.asarray(found[name], np.int32)
 
-    def _read_codes(self, label: int) -> NDArray[np.uint8]:
+    def _read_codes(self, label: int) -> NDArray[np.uint16]:
         name = f"s{label}"
         found = self._select(f"SELECT {name} FROM scores", [])
         # by its name: the column of another label would be kept, and give wrong answers for good
         if list(found) != [name] or len(found[name]) != self._images:
             raise IntegrityError("the index is damaged: it lacks scores; build the index again")
-        return np.asarray(found[name], np.uint8)
+        codes_N: NDArray[Any] = found[name]
+        # an index of version 4 has bytes
+        return ranking.FROM_BYTES.take(codes_N) if codes_N.dtype == np.uint8 else np.asarray(codes_N, np.uint16)
 
     def mask(self, node: MetadataFilter) -> NDArray[np.bool_]:
         """Return for which images a filter on their metadata holds (N,)."""
@@ -104,30 +107,41 @@ class RankedImage(NamedTuple):
 
 def best(
     node: Node, values: LeafValues, path_rank_N: NDArray[np.int32], top: int, among: NDArray[np.int64] | None = None
-) -> tuple[NDArray[np.int64], Any]:
-    """Return ids and numerators of the `top` best images with a score above 0, best first, ties by path.
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return ids and scores of the `top` best hits, best first, ties by path.
 
     `among`: rank only the images with these ids.
     """
+    node = canonical(node)
+    least = max(_least(node), ranking.SMALLEST)
     if among is not None:
-        number = numerators(node, values, among)
-        return _best([(among[number > 0], number[number > 0])], path_rank_N, top)
-    found: list[tuple[NDArray[np.int64], Any]] = []
-    count, least, last = 0, 0, 0
+        score = scores(node, values, among)
+        return _best([(among[score >= least], score[score >= least])], path_rank_N, top)
+    found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+    count, last = 0, np.iinfo(np.int32).max
     for start, end in _blocks(len(path_rank_N)):
-        numerator_B = numerators(node, values, slice(start, end))
-        rows = np.flatnonzero(numerator_B >= least) if least else np.flatnonzero(numerator_B)
-        if least:
-            # of images as good as the worst of the best so far, those whose path comes before
-            rows = rows[(numerator_B[rows] > least) | (path_rank_N[start + rows] < last)]
-        found.append((start + rows, numerator_B[rows]))
-        count += len(rows)
+        rows, score = _at_least(node, values, start, end, least)
+        # of images as good as the worst of the best so far, those whose path comes before
+        better = (score > least) | (path_rank_N[rows] < last)
+        found.append((rows[better], score[better]))
+        count += int(np.count_nonzero(better))
         # not after every block: when many are asked for, most of the time would be spent on sorting them again
         if count >= 4 * top:
             found = [_best(found, path_rank_N, top)]
-            ((ids, numbers),) = found
-            count, least, last = top, numbers[-1], path_rank_N[ids[-1]]
+            ((ids, best_scores),) = found
+            count, least, last = top, float(best_scores[-1]), int(path_rank_N[ids[-1]])
     return _best(found, path_rank_N, top)
+
+
+def _least(node: Node) -> float:
+    """Return the least score of a hit."""
+    match node:
+        case And(items):
+            return math.prod(map(_least, items))
+        case Or(items):
+            return min(map(_least, items))
+        case _:
+            return ranking.LEAST if degree(node) else 1.0
 
 
 def _blocks(images: int) -> Iterator[tuple[int, int]]:
@@ -139,59 +153,102 @@ def _blocks(images: int) -> Iterator[tuple[int, int]]:
         start, size = end, min(4 * size, BLOCK)
 
 
-def numerators(node: Node, values: LeafValues, rows: Rows) -> Any:
-    """Return the numerators of an expression's scores for some images."""
-    return _numerators(node, values, rows, _dtype(degree(node)))
+def _at_least(
+    node: Node, values: LeafValues, start: int, end: int, least: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return ids and scores of the images of a block that have at least a score."""
+    possible_B = _possible(node, values, slice(start, end), least)
+    rows = None if possible_B is None else np.flatnonzero(possible_B)
+    # to pick a third of the codes takes as long as to take all of them
+    if rows is None or 3 * len(rows) > end - start:
+        score = scores(node, values, slice(start, end))
+        rows = np.flatnonzero(score >= least)
+        return start + rows, score[rows]
+    rows += start
+    score = scores(node, values, rows)
+    return rows[score >= least], score[score >= least]
 
 
-def _numerators(node: Node, values: LeafValues, rows: Rows, dtype: type[Any]) -> Any:
+def _possible(node: Node, values: LeafValues, rows: slice, least: float) -> NDArray[np.bool_] | None:
+    """Return which images of a block could have at least a score, by comparing codes alone; None: any."""
     match node:
         case Label(id):
-            return values.codes(id)[rows].astype(dtype)
-        case ScoreFilter():
-            return _mask(values.codes(node.label)[rows], node).astype(dtype)
-        case MetadataFilter():
-            return values.mask(node)[rows].astype(dtype)
-        case Not(item):
-            return _complement(item, values, rows, dtype)
+            return values.codes(id)[rows] >= _first_code(least)
+        case Not(Label(id)):
+            return values.codes(id)[rows] <= ranking.LEVELS - _first_code(least)
+        case ScoreFilter() | MetadataFilter():
+            return _held(node, values, rows)
         case And(items):
-            product = _numerators(items[0], values, rows, dtype)
-            for item in items[1:]:
-                product *= _numerators(item, values, rows, dtype)
-            return product
+            # no product is greater than a factor
+            found = [each for item in items if (each := _possible(item, values, rows, least)) is not None]
+            return np.logical_and.reduce(found) if found else None
         case Or(items):
-            product = _complement(items[0], values, rows, dtype)
-            for item in items[1:]:
-                product *= _complement(item, values, rows, dtype)
-            return dtype(ranking.denominator(degree(node))) - product
+            # where no operand reaches this, their "or" stays below; a little less, for the rounding
+            each_least = -math.expm1(math.log1p(-min(least, 1 - 1e-9)) / len(items)) * (1 - 1e-6)
+            masks = [_possible(item, values, rows, each_least) for item in items]
+            known = [each for each in masks if each is not None]
+            return np.logical_or.reduce(known) if len(known) == len(masks) else None
+        case _:
+            return None
 
 
-def _complement(node: Node, values: LeafValues, rows: Rows, dtype: type[Any]) -> Any:
-    """Return the numerators of the opposite of an expression."""
-    return dtype(ranking.denominator(degree(node))) - _numerators(node, values, rows, dtype)
+def _first_code(least: float) -> int:
+    """Return the smallest code whose probability is at least a number; the greatest, where none is."""
+    return min(int(np.searchsorted(ranking.PROBABILITIES, least)), ranking.LEVELS)
 
 
-def _dtype(degree: int) -> type[Any]:
-    """Return the narrowest type for whole numbers up to 255^degree; a double is exact up to six labels."""
-    return np.uint16 if degree <= 2 else np.uint32 if degree <= 4 else np.float64
+def scores(node: Node, values: LeafValues, rows: Rows) -> NDArray[np.float64]:
+    """Return the scores of an expression, its operands multiplied in their order, for some images."""
+    match node:
+        case Label(id):
+            return ranking.decode(values.codes(id)[rows])
+        case ScoreFilter() | MetadataFilter():
+            return _held(node, values, rows).astype(np.float64)
+        case Not(item):
+            return _complements(item, values, rows)
+        case And(items):
+            return _product(scores(item, values, rows) for item in items)
+        case Or():
+            return 1 - _complements(node, values, rows)
 
 
-def _mask(codes: NDArray[np.uint8], node: ScoreFilter) -> NDArray[np.bool_]:
-    # few numbers are exactly the probability of a code: `=` compares with the code that is stored for a number
-    code = TO_INTEGER[node.operator](Fraction(node.value) * ranking.LEVELS)
-    mask: NDArray[np.bool_] = COMPARISONS[node.operator](codes, code)
-    return mask
+def _complements(node: Node, values: LeafValues, rows: Rows) -> NDArray[np.float64]:
+    """Return the scores of the opposite of an expression."""
+    match node:
+        case Label(id):
+            return ranking.decode(ranking.LEVELS - values.codes(id)[rows])
+        case Not(item):
+            return scores(item, values, rows)
+        case Or(items):
+            return _product(_complements(item, values, rows) for item in items)
+        case _:
+            return 1 - scores(node, values, rows)
+
+
+def _product(factors: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:
+    product = next(factors)
+    for factor in factors:
+        product *= factor
+    return product
+
+
+def _held(node: ScoreFilter | MetadataFilter, values: LeafValues, rows: Rows) -> NDArray[np.bool_]:
+    """Return for which images a filter holds."""
+    if isinstance(node, MetadataFilter):
+        return values.mask(node)[rows]
+    # a number is taken for the code that is stored for it: what was stored as 0.8 is not below 0.8
+    code = ranking.encode(np.array(float(node.value)))
+    held: NDArray[np.bool_] = COMPARISONS[node.operator](values.codes(node.label)[rows], code)
+    return held
 
 
 def _best(
-    found: list[tuple[NDArray[np.int64], Any]], path_rank_N: NDArray[np.int32], top: int
-) -> tuple[NDArray[np.int64], Any]:
-    """Return ids and numerators of the `top` best of what was found, best first, ties by path."""
-    ids, numerators = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    found: list[tuple[NDArray[np.int64], NDArray[np.float64]]], path_rank_N: NDArray[np.int32], top: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return ids and scores of the `top` best of what was found, best first, ties by path."""
+    ids, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if len(ids) > top:
-        # doubles: NumPy partitions them several times as fast as numbers of 16 bits
-        wide = numerators.astype(np.float64)
-        chosen = wide >= np.partition(wide, -top)[-top]
-        ids, numerators = ids[chosen], numerators[chosen]
-    order = np.lexsort((path_rank_N[ids], -numerators.astype(np.float64)))[:top]
-    return ids[order], numerators[order]
+        chosen = score >= np.partition(score, -top)[-top]
+        ids, score = ids[chosen], score[chosen]
+    order = np.lexsort((path_rank_N[ids], -score))[:top]
+    return ids[order], score[order]

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# the table of an index of version 4, with the columns of one of today
+VERSION_4 = """CREATE TEMP VIEW images AS
+SELECT *, taken AS captured_at, NULL::VARCHAR AS phash, NULL::VARCHAR AS link_target FROM index.images"""
+
 
 class IndexReader:
     """The files of one build: they are held open, and stay readable while the index is rebuilt.
@@ -50,7 +54,8 @@ class IndexReader:
         self._vectors_file = (folder / manifests.VECTORS).open("rb")
         try:
             with self._database_errors():
-                self._cursors = Cursors((folder / manifests.SCORES).open("rb"), self.manifest.images)
+                views = VERSION_4 if self.manifest.schema_version == 4 else ""
+                self._cursors = Cursors((folder / manifests.SCORES).open("rb"), self.manifest.images, views)
         except BaseException:
             self._vectors_file.close()
             raise

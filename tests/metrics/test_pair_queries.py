@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aaam_pipeline.formats import ranking
 from aaam_pipeline.metrics import pair_queries
 
 
@@ -14,7 +15,7 @@ def brute_force(scores: np.ndarray, targets: np.ndarray, depth: int) -> dict[tup
     for one, other in combinations(range(targets.shape[1]), 2):
         holding = {n for n in range(len(targets)) if targets[n, one] and targets[n, other]}
         if holding:
-            stored = [[round(float(score) * 255) for score in row] for row in scores]
+            stored = ranking.decode(ranking.encode(scores))
             first = sorted(range(len(scores)), key=lambda n: (-stored[n][one] * stored[n][other], n))[:depth]
             found[one, other] = (len(holding), len(holding & set(first)) / depth)
     return found
@@ -24,7 +25,7 @@ def brute_force(scores: np.ndarray, targets: np.ndarray, depth: int) -> dict[tup
 @given(st.integers(0, 2**32), st.integers(1, 25), st.integers(1, 6), st.integers(1, 12))
 def test_pairs_counts_and_precisions_equal_brute_force(seed: int, images: int, labels: int, depth: int) -> None:
     rng = np.random.default_rng(seed)
-    # multiples of 1/5 are levels of the encoding, and tie often
+    # of six values, which tie often
     scores = rng.integers(0, 6, (images, labels)) / 5
     targets = (rng.random((images, labels)) < 0.4).astype(np.uint8)
     ids, relevant, precision = pair_queries(scores, targets, depth)

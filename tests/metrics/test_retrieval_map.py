@@ -1,3 +1,4 @@
+import math
 from itertools import combinations
 
 import numpy as np
@@ -12,15 +13,15 @@ from aaam_pipeline.metrics import average_precision, label_sets, query_ap, retri
 
 
 def naive(scores: NDArray[np.float64], targets: NDArray[np.uint8], size: int) -> dict[tuple[int, ...], float]:
-    """Return the average precision of every set of `size` labels that occurs, with whole numbers and loops."""
+    """Return the average precision of every set of `size` labels that occurs, with loops."""
     images, found = range(len(scores)), {}
-    codes = [[round(float(score) * 255) for score in row] for row in scores]
+    stored = ranking.decode(ranking.encode(scores))
     for labels in combinations(range(targets.shape[1]), size):
         holding = [n for n in images if all(targets[n][label] for label in labels)]
         if not holding:
             continue
-        product = [int(np.prod([codes[n][label] for label in labels])) for n in images]
-        hits = [n for n in sorted(images, key=lambda n: (-product[n], n)) if product[n]]
+        product = [math.prod(stored[n][label] for label in labels) for n in images]
+        hits = [n for n in sorted(images, key=lambda n: (-product[n], n)) if product[n] >= ranking.least_of(size)]
         found[labels] = reference.ap([n in holding for n in hits], len(holding))
     return found
 
@@ -60,7 +61,7 @@ def test_images_are_ranked_as_search_ranks_them() -> None:
 
 
 def test_what_a_search_does_not_find_counts_as_missed() -> None:
-    scores, targets = np.array([[0.9], [0.001]]), np.array([[1], [1]])
+    scores, targets = np.array([[0.9], [0.0009]]), np.array([[1], [1]])
     assert retrieval_map(scores, targets, 1) == (0.5, 1)
 
 

@@ -1,0 +1,59 @@
+"""An index of version 4, with bytes for scores, is searched as it is, and built anew by the plain command."""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import msgspec
+import numpy as np
+import pytest
+from search.toy_index import LABELS
+
+import aaam_pipeline.search as search
+from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats import ranking
+from aaam_pipeline.index import manifest as manifests
+from aaam_pipeline.index.build import build
+from aaam_pipeline.index.verify import verify
+
+
+@pytest.fixture
+def older(toy_index: Path, tmp_path: Path) -> Path:
+    """The toy index as version 4 wrote it."""
+    out = tmp_path / "index"
+    shutil.copytree(toy_index, out)
+    with search.open(toy_index) as index:
+        probabilities = [index.columns.codes(label) for label in range(len(LABELS))]
+    codes = {f"s{label}": np.rint(255 * ranking.decode(each)) for label, each in enumerate(probabilities)}
+    with duckdb.connect(str(out / manifests.SCORES)) as database:
+        for name, column in codes.items():
+            new = {"id": np.arange(len(column)), "code": column.astype(np.uint8)}
+            database.register("new", new)
+            database.execute(f"ALTER TABLE scores ALTER {name} TYPE UTINYINT USING 0")
+            database.execute(f"UPDATE scores SET {name} = new.code FROM new WHERE scores.id = new.id")
+            database.unregister("new")
+        database.execute("DROP INDEX images_id; ALTER TABLE images RENAME captured_at TO taken")
+        database.execute("ALTER TABLE images DROP phash; ALTER TABLE images DROP link_target")
+    manifests.write(out, msgspec.structs.replace(manifests.read(toy_index), schema_version=4))
+    return out
+
+
+def test_it_is_searched_and_verified(older: Path, toy_index: Path) -> None:
+    with search.open(toy_index) as new, search.open(older) as old:
+        for text in ("grass", "grass sky", "boat|person", "boat after:2020", "-boat path:*7.jpg"):
+            now, before = (
+                {hit.path: hit.score for hit in index.query(text, 20) if hit.score > 0.1} for index in (new, old)
+            )
+            assert len(now.keys() & before.keys()) >= 0.9 * len(now), text
+            for path in now.keys() & before.keys():
+                assert before[path] == pytest.approx(now[path], abs=0.005)
+        assert old.select("SELECT phash, link_target, captured_at FROM images LIMIT 1") == [(None, None, None)]
+    assert verify(older, NullReporter()).schema_version == 4
+
+
+def test_it_is_built_anew_by_the_plain_command(older: Path, toy_index: Path) -> None:
+    (annotations,) = manifests.read(toy_index).annotations
+    manifest = build(Path(annotations), older, NullReporter())
+    assert manifest.schema_version == manifests.VERSION
+    with search.open(toy_index) as new, search.open(older) as rebuilt:
+        assert rebuilt.query("grass|sky", 50) == new.query("grass|sky", 50)
