@@ -3,7 +3,7 @@
 Shapes: N images, B rows of a part, L labels, V quantiles, D embedding, C clusters, F factors.
 
 Scores: a label's logit is normal, of its own mean from -1.5 down to -8 and a deviation of 2.2. So the most frequent
-label is likely for a quarter of the images, most labels for less than one in fifty, and all codes from 0 to 255 occur.
+label is likely for a quarter of the images, most labels for less than one in fifty, and codes at both ends occur.
 Labels are independent of each other. Paths are in the order of their rows, as `annotate` writes them.
 
 Embeddings have neighbours, as those of photographs have and uniformly random vectors have not. Each is a linear map of
@@ -26,7 +26,14 @@ from aaam_pipeline.annotate.writer import write_part
 from aaam_pipeline.core.artifacts import fingerprint, write_checksummed
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.columns import fixed_size_list
-from aaam_pipeline.formats.parts import VERSION, AnnotationsManifest, annotations_schema, manifest_path, part_path
+from aaam_pipeline.formats.parts import (
+    VERSION,
+    AnnotationsManifest,
+    annotations_schema,
+    manifest_path,
+    part_path,
+    round_scores,
+)
 
 LABELS = 80
 NAMES = [f"l{label}" for label in range(LABELS)]
@@ -60,8 +67,8 @@ def write(folder: Path, images: int, dim: int) -> None:
     write_checksummed(manifest_path(folder), manifest)
 
 
-def codes(label: int, images: int) -> NDArray[np.uint8]:
-    """Return the bytes (N,) that an index of such a folder holds for a label."""
+def codes(label: int, images: int) -> NDArray[np.uint16]:
+    """Return the codes (N,) that an index of such a folder holds for a label."""
     table_V = ranking.encode(_scores()[label])
     return np.concatenate(
         [table_V[_draws(first, min(PART, images - first))[label]] for first in range(0, images, PART)]
@@ -127,11 +134,11 @@ def _draws(first: int, count: int) -> NDArray[np.uint16]:
 
 
 @cache
-def _scores() -> NDArray[np.float16]:
+def _scores() -> NDArray[np.float32]:
     """Return the quantiles (L, V) of every label's scores."""
     normal_V = np.array([NormalDist(0, 2.2).inv_cdf((draw + 0.5) / DRAWS) for draw in range(DRAWS)])
     logit_LV: NDArray[np.float64] = np.linspace(-1.5, -8, LABELS)[:, None] + normal_V
-    return (1 / (1 + np.exp(-logit_LV))).astype(np.float16)
+    return round_scores(1 / (1 + np.exp(-logit_LV)))
 
 
 @cache
@@ -151,7 +158,7 @@ def _text(joined: str, length: int) -> pa.Array:
     return pa.StringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(joined.encode()))
 
 
-def _assigned(score_BL: NDArray[np.float16]) -> pa.Array:
+def _assigned(score_BL: NDArray[np.float32]) -> pa.Array:
     """Return the labels of each row that reach the threshold."""
     likely_BL = score_BL >= THRESHOLD
     ends = np.concatenate([[0], np.cumsum(likely_BL.sum(axis=1))]).astype(np.int32)
