@@ -26,7 +26,8 @@ def main(files: list[Path]) -> None:
     add = Report().table("Scaled scores", ["method", "maxima of", *columns])
     for file in files:
         split = read_scores(file)
-        assert split.scaling, f"{file} was written by an older version, without a scaling"
+        if not split.scaling:
+            sys.exit(f"{file} holds no scaling: run its stage again")
         inductive_NL = scaled(split.scores_NL, split.scaling.maxima)
         by_test_NL = scaled(split.scores_NL, split.scores_NL.max(0))
         cells = []

@@ -52,7 +52,7 @@ STOP = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-9, "gtol": 1e-6}
 LEAST_ALPHA = 0.01
 # strength of the prior on alpha and beta, as a share of one label's part of the likelihood
 PRIOR = 1e-4
-# what a block of neighbours' labels may take in memory
+# what an array of the neighbours of a block of images may take in memory
 BLOCK_BYTES = 8 << 20
 
 Floats = NDArray[np.float64]
@@ -69,8 +69,8 @@ class Neighbourhood:
         self.ids_NK = ids_NK
         self.distances_NK = np.asarray(distances_NK, np.float64)
         self._labels_NL = csr_array(np.asarray(labels_NL, np.float64))
-        self._places_NT = _places(np.asarray(labels_NL))
-        self._step = max(1, BLOCK_BYTES // (8 * ids_NK.shape[1] * self._places_NT.shape[1]))
+        self._places_TN = _places(np.asarray(labels_NL))
+        self._step = max(1, BLOCK_BYTES // (8 * ids_NK.shape[1]))
 
     def present(self, weights_NK: Floats) -> Floats:
         """Return x: the weight of each image's neighbours that have the label, (N, L)."""
@@ -82,23 +82,23 @@ class Neighbourhood:
 
     def pull(self, gradient_NL: Floats) -> Floats:
         """Return the derivative with respect to the weights, (N, K), of a function of `present` from that of x."""
-        pulled_NK = np.empty(self.ids_NK.shape)
+        pulled_NK = np.zeros(self.ids_NK.shape)
         for ids_BK, gradient_BL, pulled_BK in blocks(self.ids_NK, gradient_NL, pulled_NK, rows=self._step):
             # one column more, of zeros, is where an image's places end
             padded_Bl = np.pad(gradient_BL, ((0, 0), (0, 1)))
-            places_BKT = self._places_NT[ids_BK]
-            found_BKT = np.take_along_axis(padded_Bl, places_BKT.reshape(len(ids_BK), -1), 1).reshape(places_BKT.shape)
-            pulled_BK[:] = found_BKT.sum(2)
+            rows_B1 = np.arange(len(ids_BK))[:, None] * padded_Bl.shape[1]
+            for places_N in self._places_TN:
+                pulled_BK += padded_Bl.ravel().take(places_N.take(ids_BK) + rows_B1)
         return pulled_NK
 
 
 def _places(labels_NL: Targets) -> NDArray[np.intp]:
-    """Return the ids of each image's labels, then L, (N, T) with T the most labels of an image, one at least."""
+    """Return the ids of each image's labels, then L, (T, N) with T the most labels of an image."""
     rows, columns = np.nonzero(labels_NL)
     counts_N = np.bincount(rows, minlength=len(labels_NL))
-    places_NT = np.full((len(labels_NL), max(int(counts_N.max(initial=0)), 1)), labels_NL.shape[1], np.intp)
-    places_NT[rows, np.arange(len(rows)) - np.repeat(counts_N.cumsum() - counts_N, counts_N)] = columns
-    return places_NT
+    places_TN = np.full((int(counts_N.max(initial=0)), len(labels_NL)), labels_NL.shape[1], np.intp)
+    places_TN[np.arange(len(rows)) - np.repeat(counts_N.cumsum() - counts_N, counts_N), rows] = columns
+    return places_TN
 
 
 def neighbour_weights(parameters_P: Floats, distances_NK: Floats, by: str) -> Floats:

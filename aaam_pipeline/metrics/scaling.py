@@ -13,7 +13,7 @@ from aaam_pipeline.formats.scaling import Scaling, scaled
 from aaam_pipeline.metrics.annotation import evaluate, f1_at_k
 
 MOST = 10_000
-"""Training images that are scored for their maxima: of more so many are taken, spread evenly."""
+"""Training images that are scored for their maxima at most: every second, or third, ... of more."""
 
 
 def sampled(images: int) -> slice:
