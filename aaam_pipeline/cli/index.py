@@ -33,6 +33,8 @@ def index(
     with reporter(quiet) as report:
         manifest = build(annotations or [HERE.annotations], out, report, memory)
         report.info(f"{out}: {manifest.images} images, {len(manifest.vocabulary)} labels, {manifest.failed} left out")
+        if manifest.merged:
+            report.info(f"{manifest.merged} rows are of files that other rows stand for: links, files named twice")
         report.info(_vectors(manifest.vectors))
         report.info('next: aaam-pipe search "..." (the words to search for: aaam-pipe labels)')
 

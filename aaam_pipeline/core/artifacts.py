@@ -94,9 +94,12 @@ def read_checksummed(
     if problem := outdated(content):
         raise VersionError(problem)
     if content.hash != _checksum(content):  # type: ignore[attr-defined]
-        if _is_whole(path.read_bytes()):
+        text = path.read_bytes()
+        if not _is_whole(text):
+            raise IntegrityError(f"{path} was changed: its hash is not that of what it holds")
+        # an older file lacks fields that have defaults; a newer one has fields that are not known
+        if not _holds(msgspec.to_builtins(content), msgspec.json.decode(text)):
             raise VersionError(f"{path} was made by a newer version of aaam-pipe, with fields that are not known here")
-        raise IntegrityError(f"{path} was changed: its hash is not that of what it holds")
     return content
 
 
@@ -112,6 +115,13 @@ def _is_whole(text: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return isinstance(content, dict) and content.get("hash") == fingerprint(content | {"hash": ""})
+
+
+def _holds(known: Any, content: Any) -> bool:
+    """Return whether every field of JSON objects, also inside others, is known."""
+    if not isinstance(known, dict) or not isinstance(content, dict):
+        return True
+    return all(name in known and _holds(known[name], value) for name, value in content.items())
 
 
 def as_read(content: Manifest) -> Manifest:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -37,21 +38,33 @@ class AnnotationsFolder(NamedTuple):
 
 
 class IndexedPart(msgspec.Struct, frozen=True):
-    """A part of annotations as it was indexed. `rows`: of inputs, `images`: those that were annotated (not failed)."""
+    """A part of annotations as it was indexed. `rows`: of inputs, `annotated`: those that did not fail.
+
+    `links`: whether links lead to some of them; `merged`: which of the annotated ones are left out, since another row
+    of their file stays (`merging`).
+    """
 
     path: str
     sha256: str
     bytes: int
     mtime_ns: int
     rows: int
-    images: int
+    annotated: int
+    links: bool = False
+    merged: list[int] = []
+
+    @property
+    def images(self) -> int:
+        """How many of its rows are images of the index."""
+        return self.annotated - len(self.merged)
 
 
 def open_folders(paths: Sequence[Path]) -> list[AnnotationsFolder]:
     """Return folders of annotations that one index can be built from.
 
     Raises:
-        UsageError: one is no annotations folder, they are of several models, or none holds an annotated image.
+        UsageError: one is no annotations folder, they are of several models, calibrations or thresholds, or none holds
+            an annotated image.
         IntegrityError: a manifest is damaged, or of a version that is not known.
     """
     folders = [AnnotationsFolder(path, read_annotations_manifest(path)) for path in paths]
@@ -69,11 +82,34 @@ def open_folders(paths: Sequence[Path]) -> list[AnnotationsFolder]:
                 f"{path} and {first.path} were annotated with different calibrations of {manifest.model_id}: their "
                 "scores cannot be compared; annotate again with one"
             )
+        if (rule := _assignment(manifest)) != _assignment(first.manifest):
+            raise UsageError(
+                f"{path} was annotated with {_said(rule)}, but {first.path} with {_said(_assignment(first.manifest))}: "
+                "their labels do not mean the same; annotate one of them again, with equal --threshold and --top, or "
+                "build an index of each"
+            )
     if not any(folder.manifest.successes for folder in folders):
         inputs = sum(folder.manifest.inputs for folder in folders)
         named = ", ".join(str(folder.path) for folder in folders)
         raise UsageError(f"{named} holds no annotated image: {inputs} of {inputs} failed")
     return folders
+
+
+def _assignment(manifest: AnnotationsManifest) -> tuple[list[float] | None, int | None]:
+    """Return by which thresholds (L,) labels were assigned, None: by none, and how many an image got at most."""
+    top, threshold = manifest.settings.get("top"), manifest.settings.get("threshold")
+    if threshold is not None:
+        return [threshold] * len(manifest.vocabulary), top
+    return (None if top is not None else manifest.thresholds), top
+
+
+def _said(rule: tuple[list[float] | None, int | None]) -> str:
+    thresholds, top = rule
+    if thresholds is None:
+        return f"the best {top} labels"
+    least, greatest = min(thresholds), max(thresholds)
+    limits = f"a threshold of {least:g}" if least == greatest else f"thresholds from {least:g} to {greatest:g}"
+    return limits + ("" if top is None else f" and at most {top} labels")
 
 
 def find_parts(folder: AnnotationsFolder, known: Mapping[str, IndexedPart]) -> list[IndexedPart]:
@@ -83,7 +119,7 @@ def find_parts(folder: AnnotationsFolder, known: Mapping[str, IndexedPart]) -> l
         IntegrityError: a part is missing or damaged, or the parts and the manifest do not agree.
     """
     found = [_part(part_path(folder.path, number), known) for number in range(folder.manifest.parts)]
-    images, rows = sum(part.images for part in found), sum(part.rows for part in found)
+    images, rows = sum(part.annotated for part in found), sum(part.rows for part in found)
     manifest = folder.manifest
     if (images, rows) != (manifest.successes, manifest.inputs):
         raise IntegrityError(
@@ -104,17 +140,32 @@ def _part(path: Path, known: Mapping[str, IndexedPart]) -> IndexedPart:
         bytes=status.st_size,
         mtime_ns=status.st_mtime_ns,
         rows=stats.count,
-        images=stats.successes,
+        annotated=stats.successes,
     )
     before = known.get(part.sha256)
-    unchanged = before and (before.bytes, before.mtime_ns) == (part.bytes, part.mtime_ns)
-    if not unchanged and file_sha256(path) != part.sha256:
+    if before and (before.bytes, before.mtime_ns) == (part.bytes, part.mtime_ns):
+        return msgspec.structs.replace(part, links=before.links)
+    if file_sha256(path) != part.sha256:
         raise IntegrityError(f"{path} is damaged: not the file that its stats name; annotate again")
-    return part
+    return msgspec.structs.replace(part, links=_has_links(path))
+
+
+def _has_links(path: Path) -> bool:
+    """Return whether a part has a `link_target` that is not null."""
+    try:
+        metadata = pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        # found where its rows are read
+        return False
+    names = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+    if "link_target" not in names:
+        return False
+    columns = (metadata.row_group(each).column(names.index("link_target")) for each in range(metadata.num_row_groups))
+    return any(not each.statistics or each.statistics.null_count < each.num_values for each in columns)
 
 
 def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator[pa.RecordBatch]:
-    """Yield the annotated (not failed) rows of a part in order, in the current version.
+    """Yield the annotated (not failed) rows of a part that are not merged in order, in the current version.
 
     Raises:
         IntegrityError: they are not of the manifest's schema and model, or not as many as the stats say.
@@ -129,7 +180,9 @@ def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator
                 if pc.any(pc.not_equal(batch["model_id"], manifest.model_id)).as_py():
                     raise IntegrityError(f"{part.path} holds rows of another model than {manifest.model_id}")
                 annotated = batch.filter(pc.equal(batch["status"], "ok"))
-                rows, count = rows + batch.num_rows, count + annotated.num_rows
+                first, rows, count = count, rows + batch.num_rows, count + annotated.num_rows
+                if part.merged:
+                    annotated = annotated.filter(pa.array(~np.isin(np.arange(first, count), part.merged)))
                 if annotated.num_rows:
                     yield to_current(annotated)
     except (OSError, pa.ArrowException) as error:
@@ -137,8 +190,8 @@ def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator
         if isinstance(error, OSError) and error.errno and error.errno != errno.ENOENT:
             raise
         raise IntegrityError(f"{part.path} is missing or damaged: {error}") from None
-    if (count, rows) != (part.images, part.rows):
+    if (count, rows) != (part.annotated, part.rows):
         raise IntegrityError(
-            f"{part.path} holds {count} annotated of {rows} rows, but its stats say {part.images} of {part.rows}; "
+            f"{part.path} holds {count} annotated of {rows} rows, but its stats say {part.annotated} of {part.rows}; "
             "annotate again"
         )

@@ -25,6 +25,7 @@ from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index import vector_builders
 from aaam_pipeline.index.annotations import AnnotationsFolder, IndexedPart
 from aaam_pipeline.index.manifest import FILES, PARTS, SCORES, VECTORS, IndexManifest
+from aaam_pipeline.index.merging import without_repeated
 from aaam_pipeline.index.scores import ScoresBuilder
 from aaam_pipeline.index.vectors import open_vectors
 
@@ -61,7 +62,7 @@ class IndexPlan(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Images in all, with those that failed."""
+        """Rows in all, with those that failed and those that are merged."""
         return sum(part.rows for parts in self.parts for part in parts)
 
 
@@ -74,9 +75,9 @@ def build(
     take, and of which the vectors may take half when they are searched; default: half of this machine's.
 
     Raises:
-        UsageError: `annotations` are no annotations, hold no annotated image, are of several models, or hold an image
-            twice; `out` cannot be written, is something else, or is being written by another process; `max_memory` is
-            too little.
+        UsageError: `annotations` are no annotations, hold no annotated image, are of several models or thresholds;
+            `out` cannot be written, is something else, or is being written by another process; `max_memory` is too
+            little.
         IntegrityError: parts are damaged, or rows and manifest do not agree.
         AaamError: there is no room for the index.
     """
@@ -87,7 +88,7 @@ def build(
     with exclusive(out):
         previous = _previous(out)
         known = {part.sha256: part for part in previous.parts} if previous else {}
-        parts = [inputs.find_parts(folder, known) for folder in folders]
+        parts = without_repeated(folders, [inputs.find_parts(folder, known) for folder in folders])
         previous = _reusable(previous, folders[0], parts, memory)
         if previous and _is_current(previous, folders, parts):
             report.info(f"{out} is up to date")
@@ -127,7 +128,7 @@ def _previous(out: Path) -> PreviousIndex | None:
 
 def _is_current(previous: PreviousIndex, folders: list[AnnotationsFolder], parts: list[list[IndexedPart]]) -> bool:
     """Return whether the previous index was built from the very same parts of the same folders."""
-    same_parts = [part.sha256 for each in parts for part in each] == [part.sha256 for part in previous.parts]
+    same_parts = [_content(part) for each in parts for part in each] == [_content(part) for part in previous.parts]
     return same_parts and [str(folder.path.absolute()) for folder in folders] == previous.manifest.annotations
 
 
@@ -145,10 +146,10 @@ def _reusable(
 def _steps(parts: list[IndexedPart], previous: list[IndexedPart]) -> list[CopiedImages | IndexedPart]:
     """Return which parts are copied or read, in order; what is adjacent in the previous index is copied at once."""
     starts = accumulate((part.images for part in previous), initial=0)
-    start_of = {part.sha256: start for part, start in zip(previous, starts, strict=False)}
+    start_of = {_content(part): start for part, start in zip(previous, starts, strict=False)}
     steps: list[CopiedImages | IndexedPart] = []
     for part in parts:
-        start = start_of.get(part.sha256)
+        start = start_of.get(_content(part))
         last = steps[-1] if steps else None
         if start is None:
             steps.append(part)
@@ -157,6 +158,11 @@ def _steps(parts: list[IndexedPart], previous: list[IndexedPart]) -> list[Copied
         else:
             steps.append(CopiedImages(start, part.images, part.rows))
     return steps
+
+
+def _content(part: IndexedPart) -> tuple[str, tuple[int, ...]]:
+    """Return what the images of a part depend on."""
+    return part.sha256, tuple(part.merged)
 
 
 def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: int, report: Reporter) -> IndexManifest:
@@ -169,17 +175,13 @@ def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: 
         with ScoresBuilder(work / SCORES, len(first.vocabulary), memory // 2, old_scores) as scores:
             _add_images(plan, scores, vectors, report)
             counts = scores.finish(first.vocabulary)
-            ends = accumulate((sum(part.images for part in parts) for parts in plan.parts), initial=0)
-            if repeated := scores.find_repeated(list(ends)):
-                raise UsageError(
-                    f"{repeated} is in several of the annotations; annotate it once, or leave a folder out"
-                )
     except duckdb.Error as error:
         raise explained(error, work / SCORES, "build the index again") from None
     if plan.images > vector_builders.FLAT_IMAGES:
         report.info(f"choosing which of {plan.images} vectors are compared: minutes for a million images")
     vectors_info = vectors.write(work / VECTORS)
     write_json(work / PARTS, [part for parts in plan.parts for part in parts])
+    merged = sum(len(part.merged) for parts in plan.parts for part in parts)
     manifest = IndexManifest(
         schema_version=manifests.VERSION,
         model_id=first.model_id,
@@ -189,7 +191,8 @@ def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: 
         label_counts=counts,
         embedding_dim=first.embedding_dim,
         images=plan.images,
-        failed=plan.rows - plan.images,
+        failed=plan.rows - plan.images - merged,
+        merged=merged,
         annotations=[str(folder.path.absolute()) for folder in plan.folders],
         vectors=vectors_info,
     )

@@ -39,6 +39,7 @@ class VectorsInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The contents and the origin of an index.
 
+    `failed`, `merged`: rows that are no images of it: of inputs that failed, and of files that another row stands for;
     `label_counts`: images that were assigned each label; `annotations`: the folders it was built from; `files`,
     `sha256`: size in bytes and hash by name; `hash`: of all that, filled in by `write`.
     """
@@ -54,6 +55,7 @@ class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failed: int
     annotations: list[str]
     vectors: VectorsInfo
+    merged: int = 0
     files: dict[str, int] = {}
     sha256: dict[str, str] = {}
     hash: str = ""

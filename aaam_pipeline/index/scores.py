@@ -158,17 +158,6 @@ class ScoresBuilder:
         self._database.execute("CHECKPOINT index")
         return count_labels(self._database, vocabulary)
 
-    def find_repeated(self, ends: list[int]) -> str | None:
-        """Return an image, as root/path, that is in more than one of the id ranges [ends[n], ends[n + 1])."""
-        if len(ends) <= 2:
-            return None
-        found = self._database.execute(
-            "SELECT root, path FROM images JOIN (SELECT unnest(?) AS first, unnest(?) AS last) AS ranges "
-            "ON id >= first AND id < last GROUP BY root, path HAVING count(DISTINCT first) > 1 ORDER BY ALL LIMIT 1",
-            [ends[:-1], ends[1:]],
-        ).fetchone()
-        return f"{found[0].rstrip('/')}/{found[1]}" if found else None
-
     def close(self) -> None:
         """Close the file; whole if `finish` came to its end."""
         self._database.close()

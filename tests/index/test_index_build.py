@@ -168,15 +168,6 @@ def test_several_folders_are_one_index_in_their_order(tmp_path: Path) -> None:
         assert [hit.path for hit in index.similar(EMBEDDING_ND[20], top=1)] == ["d/e.jpg"]
 
 
-def test_an_image_in_two_folders_is_refused_and_the_old_index_stays(tmp_path: Path) -> None:
-    folders = write_folders(tmp_path, ["b.jpg", "a.jpg"], ["c.jpg", "a.jpg"])
-    build(folders[0], tmp_path / "index", NullReporter())
-    with pytest.raises(UsageError, match=r"/photos/a\.jpg is in several of the annotations"):
-        build(folders, tmp_path / "index", NullReporter())
-    assert manifests.read(tmp_path / "index").images == 2
-    assert not (tmp_path / "index.partial").exists()
-
-
 def test_annotations_of_two_models_are_refused(annotated: Path, tmp_path: Path) -> None:
     (other,) = write_folders(tmp_path, ["a.jpg"])
     with pytest.raises(UsageError, match=r"was annotated with toy, but .* scores of different models"):
@@ -190,6 +181,27 @@ def test_annotations_of_two_calibrations_are_refused(tmp_path: Path) -> None:
     rewrite_json(folders[1] / "_manifest.json", calibration=calibration)
     with pytest.raises(UsageError, match=r"different calibrations of toy"):
         build(folders, tmp_path / "index", NullReporter())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"thresholds": [0.4] + [0.5] * 5}, "thresholds from 0.4 to 0.5, but .* with a threshold of 0.5"),
+        ({"settings": {"threshold": 0.3, "top": None}}, "a threshold of 0.3, but"),
+        ({"settings": {"threshold": None, "top": 5}}, "the best 5 labels, but"),
+        ({"settings": {"threshold": 0.5, "top": 5}}, "a threshold of 0.5 and at most 5 labels, but"),
+    ],
+)
+def test_labels_assigned_by_different_thresholds_are_not_mixed(
+    changes: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    folders = write_folders(tmp_path, ["a.jpg"], ["b.jpg"])
+    rewrite_json(folders[1] / "_manifest.json", **changes)
+    with pytest.raises(UsageError, match=rf"annotations1 was annotated with {said}.*equal --threshold and --top"):
+        build(folders, tmp_path / "index", NullReporter())
+    # the same rule in other words is the same
+    rewrite_json(folders[1] / "_manifest.json", thresholds=[0.5] * 6, settings={"threshold": 0.5})
+    assert build(folders, tmp_path / "index", NullReporter()).images == 2
 
 
 def test_an_index_that_is_up_to_date_is_left_as_it_is(tmp_path: Path) -> None:
