@@ -2,9 +2,14 @@
 
 import sys
 
+from aaam_pipeline.core.machine import limit_openmp
+from aaam_pipeline.core.streams import prepare_streams
+
 
 def main() -> None:
     """Run the command line; Ctrl-C ends quietly even while modules are still being loaded."""
+    prepare_streams()
+    limit_openmp()
     try:
         from aaam_pipeline.cli.app import app
 

@@ -6,7 +6,6 @@ Pictures are COCO128's photographs where `AAAM_SHARED` has them, else generated 
 them. The loop is what one would write without this program: the same decoding, no facts, no failures, no files.
 """
 
-import os
 import tempfile
 from collections.abc import Callable
 from itertools import islice
@@ -26,6 +25,7 @@ from aaam_pipeline.annotate.decoder_pool import DecoderPool
 from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.annotate.options import BackendName
 from aaam_pipeline.baselines.compare import in_process
+from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.imaging import MAX_PIXELS
 from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
@@ -37,7 +37,7 @@ from benchmarks.table import Report, best
 
 GPU = torch.cuda.is_available()
 BATCH = 128 if GPU else 32
-WORKERS = os.cpu_count() or 1
+WORKERS = available_cores()
 MINUTES = (5.0, 10.0)
 
 

@@ -8,7 +8,6 @@ on them. The mean of 30 epochs is that of the three phases at 10 epochs each, wi
 On a CPU a second table shows what one would train there, MobileNetV2 at 192 px, with layers kept and in bf16.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
+from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models import ModelParams, Network
@@ -211,7 +211,7 @@ def _plain_loop(model: Model, split: Split, device: torch.device, batch: int) ->
     network = _network(model).to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=1e-5)
     loader = DataLoader(
-        _Pictures(split, model.size), batch, shuffle=True, num_workers=min(os.cpu_count() or 1, 8),
+        _Pictures(split, model.size), batch, shuffle=True, num_workers=min(available_cores(), 8),
         pin_memory=device.type == "cuda", persistent_workers=True,
     )  # fmt: skip
 

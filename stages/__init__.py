@@ -5,6 +5,12 @@ import signal
 import sys
 from types import FrameType
 
+from aaam_pipeline.core.machine import limit_openmp
+from aaam_pipeline.core.streams import prepare_streams
+
+prepare_streams()
+limit_openmp()
+
 
 def _stop(number: int, frame: FrameType | None) -> None:
     if multiprocessing.parent_process() is None:

@@ -22,6 +22,7 @@ from aaam_pipeline.annotate.reader import fetch
 from aaam_pipeline.annotate.writer import regroup
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, ImageError
+from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import Reporter
 
 TODO_SCHEMA = pa.schema(
@@ -42,7 +43,7 @@ HASHING = 8
 FULL = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 
 TABLES = """
-SET TimeZone = 'UTC'; SET memory_limit = '256MB'; SET threads = 2; SET enable_progress_bar = false;
+SET TimeZone = 'UTC'; SET memory_limit = '256MB'; SET enable_progress_bar = false;
 CREATE TABLE listed (
     input BIGINT, location BLOB, root VARCHAR, path VARCHAR, bytes BIGINT, mtime BIGINT, "offset" BIGINT
 );
@@ -110,7 +111,7 @@ class ChangeDetector:
         self._scratch = tempfile.TemporaryDirectory(prefix="aaam-")
         try:
             self._database = duckdb.connect(str(Path(self._scratch.name) / "changes.duckdb"))
-            self._database.execute(TABLES)
+            self._database.execute(f"SET threads = {min(2, available_cores())}; {TABLES}")
         except FULL as error:
             self._scratch.cleanup()
             raise self._full(error) from None

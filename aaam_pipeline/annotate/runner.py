@@ -5,7 +5,6 @@ made, `parts` for the making, by this process or (`cluster`) by a Ray cluster.
 """
 
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from aaam_pipeline.annotate.staging import ExistingAnnotations, RunPlan, Staging
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
 from aaam_pipeline.core.errors import FailureRateError, UsageError
 from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.parts import NAMES, VERSION, AnnotationsManifest, find_manifest
 from aaam_pipeline.formats.vocabulary import Vocabulary
@@ -224,7 +224,7 @@ def _make(staging: StagingDir, model: Path, backend: Backend | None, options: Op
     """Make the parts that are missing."""
     assert staging.plan is not None
     if options.num_workers is None:
-        options = options._replace(num_workers=os.cpu_count() or 1)
+        options = options._replace(num_workers=available_cores())
     job = AnnotateJob(staging.rows, staging.todo, staging.plan.kept_parts, model.absolute(), options)
     missing = job.missing()
     if not missing:

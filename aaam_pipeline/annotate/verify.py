@@ -17,6 +17,7 @@ from aaam_pipeline.annotate import writer
 from aaam_pipeline.annotate.staging import total_stats
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, IntegrityError
+from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.formats.database import explained
@@ -69,7 +70,8 @@ def _counted() -> Iterator[duckdb.DuckDBPyConnection]:
         path = Path(scratch) / "names.duckdb"
         try:
             with duckdb.connect(str(path)) as names:
-                names.execute("SET memory_limit = '1GB'; CREATE TABLE names (root VARCHAR, name UBIGINT)")
+                names.execute(f"SET memory_limit = '1GB'; SET threads = {available_cores()}")
+                names.execute("CREATE TABLE names (root VARCHAR, name UBIGINT)")
                 yield names
         except duckdb.Error as error:
             raise explained(error, path, "verify again") from None

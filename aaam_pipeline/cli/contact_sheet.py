@@ -5,7 +5,6 @@ import io
 from base64 import b64encode
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from aaam_pipeline.cli import render
 from aaam_pipeline.cli.photos import thumbnail
 from aaam_pipeline.core.artifacts import absolute, write_bytes
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
+from aaam_pipeline.core.machine import available_cores
 
 if TYPE_CHECKING:
     from aaam_pipeline.search import Hit
@@ -32,7 +32,7 @@ def write(hits: "Sequence[Hit]", title: str, path: Path) -> None:
         AaamError: the disk is full.
     """
     # Pillow decodes outside of Python's lock
-    with ThreadPoolExecutor(cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         cards = list(pool.map(_card, hits))
     templates = Environment(
         loader=PackageLoader("aaam_pipeline.cli"),

@@ -1,6 +1,5 @@
 """`aaam-pipe doctor`."""
 
-import os
 import platform
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ import typer
 from aaam_pipeline.cli import defaults, render, settings
 from aaam_pipeline.core import config
 from aaam_pipeline.core.errors import AaamError
+from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.project import Project
 
 PACKAGES = (
@@ -38,7 +38,7 @@ def doctor(
     """Say which device, versions, settings files, model and index would be used."""
     from importlib.metadata import PackageNotFoundError, version
 
-    facts = {"device": _device(device), "cores": str(os.cpu_count()), "python": platform.python_version()}
+    facts = {"device": _device(device), "cores": str(available_cores()), "python": platform.python_version()}
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
             facts[name] = version(name)

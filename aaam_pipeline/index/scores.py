@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.formats.database import attach
@@ -61,6 +62,7 @@ class ScoresBuilder:
             config={
                 "memory_limit": f"{max(max_memory, MIN_MEMORY)}B",
                 "temp_directory": f"{self._written.absolute()}.tmp",
+                "threads": str(available_cores()),
             },
         )
         try:

@@ -8,6 +8,7 @@ import numpy as np
 
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import AaamError, IntegrityError
+from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.database import OTHER_TABLES, attach, explained
 from aaam_pipeline.formats.parts import read_annotations_manifest
@@ -46,7 +47,7 @@ def _score_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
     """Yield where the two tables do not hold the images 0 to N - 1, each with a rank by path of its own."""
     expected = (manifest.images, manifest.images, 0, manifest.images - 1)
     try:
-        with duckdb.connect(":memory:") as database:
+        with duckdb.connect(":memory:", config={"threads": available_cores()}) as database:
             attach(database, folder / SCORES, "index", read_only=True)
             database.execute("USE index")
             for table, column in (("scores", "id"), ("scores", "place"), ("images", "id")):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.machine import available_cores, has_quota
 from aaam_pipeline.models.inference import ModelOutput, Precision, load_openvino
 from aaam_pipeline.models.info import BundleInfo
 
@@ -31,13 +32,15 @@ class OpenVinoBackend:
         core = openvino.Core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise UsageError("this processor has no bf16: use the model's bundle, or its fp32 or int8 export")
-        settings = {
+        settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             # fp32 where nothing else is asked for: OpenVINO alone would take bf16 where the processor has it
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             # decoding processes use the same cores: the system must be free to move threads
             "ENABLE_CPU_PINNING": False,
         }
+        if has_quota():
+            settings["INFERENCE_NUM_THREADS"] = available_cores()
         self.info, self.embedding_dim = info, embedding_dim
         self.title = f"OpenVINO {precision} on cpu"
         self._queue = openvino.AsyncInferQueue(core.compile_model(model, "CPU", settings))
