@@ -3,11 +3,12 @@
 import sys
 
 from aaam_pipeline.core.machine import limit_openmp
-from aaam_pipeline.core.streams import prepare_streams
+from aaam_pipeline.core.streams import ensure_utf8_names, prepare_streams
 
 
 def main() -> None:
     """Run the command line; Ctrl-C ends quietly even while modules are still being loaded."""
+    ensure_utf8_names()
     prepare_streams()
     limit_openmp()
     try:

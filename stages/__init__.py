@@ -6,8 +6,9 @@ import sys
 from types import FrameType
 
 from aaam_pipeline.core.machine import limit_openmp
-from aaam_pipeline.core.streams import prepare_streams
+from aaam_pipeline.core.streams import ensure_utf8_names, prepare_streams
 
+ensure_utf8_names()
 prepare_streams()
 limit_openmp()
 

@@ -16,7 +16,7 @@ from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.parts import AnnotateJob, PartMaker
 from aaam_pipeline.annotate.staging import ExistingAnnotations, RunPlan, StagingDir, total_stats, write_errors
-from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
+from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign, path_text
 from aaam_pipeline.core.errors import FailureRateError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.machine import available_cores
@@ -106,7 +106,7 @@ def _identity(info: BundleInfo, model: Path, detector: ChangeDetector, options: 
     return AnnotationsManifest(
         schema_version=VERSION,
         model_id=info.model_id,
-        model_path=str(model.absolute()),
+        model_path=path_text(model.absolute()),
         vocabulary=info.vocabulary,
         vocabulary_hash=Vocabulary(info.vocabulary).hash,
         thresholds=info.thresholds,

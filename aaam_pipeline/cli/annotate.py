@@ -28,7 +28,11 @@ Images = Annotated[
 BatchSize = Annotated[int, Option(min=1, help="Images that the model sees at once.", envvar="AAAM_BATCH_SIZE")]
 NumWorkers = Annotated[
     int | None,
-    Option(min=0, help="Decoding processes; 0: none of their own. Default: one a core.", envvar="AAAM_NUM_WORKERS"),
+    Option(
+        min=0,
+        help="Decoding processes; 0: none of their own. Default: one a core it may use.",
+        envvar="AAAM_NUM_WORKERS",
+    ),
 ]
 Backend = Annotated[
     BackendName,

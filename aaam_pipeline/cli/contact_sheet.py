@@ -14,6 +14,7 @@ from aaam_pipeline.cli import render
 from aaam_pipeline.cli.photos import thumbnail
 from aaam_pipeline.core.artifacts import absolute, write_bytes
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
+from aaam_pipeline.core.logging import printable_lines
 from aaam_pipeline.core.machine import available_cores
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def write(hits: "Sequence[Hit]", title: str, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=printable_lines,
     )
     page = templates.get_template("contact_sheet.html.j2").render(policy=POLICY, title=title, cards=cards)
     try:

@@ -10,6 +10,7 @@ import typer
 
 from aaam_pipeline.cli.render import near
 from aaam_pipeline.core.errors import AaamError, UsageError
+from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.project import BUNDLES, HERE, INDEXES, Project
 
 # trained only to be compared with: nobody annotates with it unless it is named
@@ -93,5 +94,5 @@ def index(named: Path | None, quiet: bool) -> Path:
         raise UsageError("no index here: make one with `aaam-pipe index annotations`, or name one with --index")
     log.info("index %s: the newest made in this folder", near(found))
     if not quiet:
-        print(f"index: {near(found)}", file=sys.stderr)
+        print(printable(f"index: {near(found)}"), file=sys.stderr)
     return near(found)

@@ -11,6 +11,7 @@ import typer
 from aaam_pipeline.cli import defaults, render, settings
 from aaam_pipeline.core import config
 from aaam_pipeline.core.errors import AaamError
+from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.project import Project
 
@@ -51,7 +52,7 @@ def doctor(
         render.json_line(facts)
     else:
         for name, fact in facts.items():
-            print(f"{name:12s} {fact}")
+            print(printable(f"{name:12s} {fact}"))
 
 
 def _device(name: str) -> str:

@@ -54,5 +54,5 @@ def _fail(code: int, message: str, context: Sequence[str] = ()) -> NoReturn:
     if debugging():
         traceback.print_exc()
     prefix = "" if code == INTERRUPTED else "error: "
-    print(prefix + printable(" ".join(message.split())), *context, sep="\n", file=sys.stderr)
+    print(prefix + printable(" ".join(message.split())), *map(printable, context), sep="\n", file=sys.stderr)
     raise typer.Exit(code) from None

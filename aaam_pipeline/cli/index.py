@@ -8,6 +8,7 @@ import typer
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.render import json_line, reporter
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
@@ -82,4 +83,4 @@ def verify(
     if as_json:
         json_line(facts | {"model_id": model_id})
     else:
-        print(f"{folder}: sound; {sentence}, annotated with {model_id}")
+        print(f"{printable(str(folder))}: sound; {sentence}, annotated with {model_id}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aaam_pipeline.cli import render
+from aaam_pipeline.core.csv_cells import to_cells
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
 
@@ -129,13 +130,14 @@ def _previewed(hits: "Sequence[Hit]", quiet: bool) -> bool:
 
 
 def _csv(hits: "Sequence[Hit]", labels: Sequence[str]) -> None:
-    """Print hits as RFC 4180 has it: lines end in CR LF, and what holds a comma or a quote is quoted."""
+    """Print hits as RFC 4180 has it: lines end in CR LF, what holds a comma or a quote is quoted; formulas are text."""
     lines = csv.writer(sys.stdout)
     # the prefix: `path` is a label of photographs too
     lines.writerow(["score", "path", "root", "location", "labels", *(f"score:{label}" for label in labels)])
     for hit in hits:
         scores = [hit.label_scores[label] for label in labels]
-        lines.writerow([hit.score, hit.path, hit.root, hit.location, BETWEEN_LABELS.join(hit.labels), *scores])
+        row = [hit.score, hit.path, hit.root, hit.location, BETWEEN_LABELS.join(hit.labels), *scores]
+        lines.writerow(to_cells(row))
 
 
 def exclusive(context: typer.Context, *groups: Sequence[str]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class PlainReporter(NullReporter):
         """Log a line, and print it on stderr."""
         log.info("%s", text, extra=None if self._quiet else SHOWN)
         if not self._quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
 
 
 class TerminalReporter:
@@ -70,7 +70,7 @@ class TerminalReporter:
     def info(self, text: str) -> None:
         """Print a line above the bars."""
         log.info("%s", text, extra=SHOWN)
-        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._progress.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -201,7 +201,7 @@ def near(file: Path) -> Path:
 def print_paths(files: Iterable[Path]) -> None:
     """Print where files are that were written, a line each."""
     for file in files:
-        print(near(file))
+        print(printable(str(near(file))))
 
 
 def _near(hit: "Hit") -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aaam_pipeline.cli import defaults, output, render, settings
+from aaam_pipeline.core.artifacts import real_path
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
 
@@ -190,7 +191,7 @@ def labels(
 
 def _embedder(named: Path | None, device: str, index: "IndexManifest") -> "Embed":
     """Return a function that loads the model named, or the index's own, only when a photograph needs it, and once."""
-    model = named or Path(index.model_path)
+    model = named or real_path(Path(index.model_path))
 
     @cache
     def load() -> "Embed":

@@ -17,12 +17,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from aaam_pipeline.core.csv_cells import to_cells
 from aaam_pipeline.core.errors import IntegrityError, UsageError, VersionError
 
 Manifest = TypeVar("Manifest")
 PARTIAL = ".partial"
 PACKAGE = Path(__file__).parents[1]
-ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
+_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f]|5c)")
+_LIKE_ESCAPE = re.compile(rb"\\(?=x(?:[89a-f][0-9a-f]|5c))")
 
 
 def fingerprint(content: Any) -> str:
@@ -63,9 +65,9 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
-    """Write rows, the names of the columns first, as CSV with lines that end in a line feed, atomically."""
+    """Write rows, the names of the columns first, as CSV with line feeds, atomically; formulas are text."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(map(to_cells, rows))
     write_bytes(path, text.getvalue().encode())
 
 
@@ -155,16 +157,25 @@ def absolute(path: Path) -> Path:
 
 
 def path_text(path: Path | str) -> str:
-    r"""Return a path as text that any file can hold: bytes that are not UTF-8 are written as \xNN."""
-    return os.fsencode(path).decode("utf8", "backslashreplace")
+    r"""Return a path as text that any file can hold, another one for every path.
+
+    Bytes that are not UTF-8 are written as \xNN; the backslash of a name that looks so by itself is written as \x5c.
+    """
+    return _LIKE_ESCAPE.sub(rb"\\x5c", os.fsencode(path)).decode("utf8", "backslashreplace")
+
+
+def argument_text(argument: str) -> str:
+    r"""Return a word of the command line as text that can be printed; bytes that are not UTF-8 are written as \xNN."""
+    return argument.encode("utf8", "surrogateescape").decode("utf8", "backslashreplace")
 
 
 def real_path(path: Path) -> Path:
-    r"""Return the path on disk that `path_text` made text of: \xNN in it may stand for a byte that is not UTF-8."""
-    if "\\x" not in str(path) or path.is_symlink() or path.exists():
+    """Return the path on disk that `path_text` made text of."""
+    if "\\x" not in str(path):
         return path
-    raw = Path(os.fsdecode(ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), os.fsencode(path))))
-    return raw if raw.is_symlink() or raw.exists() else path
+    real = Path(os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), os.fsencode(path))))
+    # annotations of version 2 did not tell a backslash from an escape
+    return path if not os.path.lexists(real) and os.path.lexists(path) else real
 
 
 def work_folder(final: Path, *, resume: bool = False) -> Path:

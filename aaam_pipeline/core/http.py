@@ -48,9 +48,9 @@ def with_retries(
 ) -> Result:
     """Return what `work` returns; after a `TransientError` wait, and try again.
 
-    urllib3's `Retry` counts, waits and reads Retry-After. It cannot drive the loop itself: it repeats requests, but not
-    the reading of a body, where a long transfer breaks off. `progress`: a number that grows when more has come; then
-    the attempts are counted anew.
+    urllib3's `Retry` counts and waits. It cannot drive the loop itself: it repeats requests, but not the reading of a
+    body, where a long transfer breaks off. `progress`: a number that grows when more has come; then the attempts are
+    counted anew.
 
     Raises:
         TransientError: the last attempt failed.
@@ -127,13 +127,27 @@ def _status(response: "BaseHTTPResponse") -> Exception:
 
 
 def _retry_after(response: "BaseHTTPResponse") -> float:
-    """Return the seconds that a server asks to wait, which it may say as a date; 0 if it does not."""
-    from urllib3 import Retry, exceptions
+    """Return the seconds that a server asks to wait, maybe as a date (RFC 9110, 10.2.3); 0 if it does not."""
+    said = response.headers.get("Retry-After", "").strip()
+    if said.isascii() and said.isdigit():
+        return float(said)
+    then = _seconds_of(said)
+    if then is None:
+        return 0
+    # by the clock of the server, which need not be this one's
+    now = _seconds_of(response.headers.get("Date", ""))
+    return max(0.0, then - (time.time() if now is None else now))
+
+
+def _seconds_of(date: str) -> float | None:
+    """Return a date of HTTP, in any of its three forms, as seconds since 1970; None if it is none."""
+    from email.utils import mktime_tz, parsedate_tz
 
     try:
-        return Retry().get_retry_after(response) or 0
-    except exceptions.InvalidHeader:
-        return 0
+        parsed = parsedate_tz(date)
+        return None if parsed is None else mktime_tz(parsed)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _failure(error: Exception) -> Exception:

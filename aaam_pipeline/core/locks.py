@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
+from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import UsageError
 
 
@@ -20,8 +21,13 @@ def exclusive(folder: Path) -> Iterator[None]:
     The system gives the lock back when its process ends, however it ends: a stale file locks nobody out.
 
     Raises:
-        UsageError: another process holds it, or its parent cannot be written to.
+        UsageError: another process holds it, its parent cannot be written to, or its name is not UTF-8, which the
+            libraries that write it cannot have.
     """
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{path_text(folder)}: no name in UTF-8; choose another --out") from None
     # the folder that is written, whatever link or `..` it is named by
     target = folder.resolve()
     path = target.with_name(f".{target.name}.lock")

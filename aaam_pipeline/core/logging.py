@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from aaam_pipeline.core.artifacts import argument_text
 from aaam_pipeline.core.errors import UsageError
 
 PACKAGE = "aaam_pipeline"
@@ -23,13 +24,29 @@ LEVELS = (logging.INFO, logging.DEBUG)
 # `extra` of a record that a person sees on stderr already
 SHOWN = {"shown": True}
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# these, separators of lines and paragraphs, and what turns the direction of text
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 log = logging.getLogger(__name__)
 
 
 def printable(text: str) -> str:
-    r"""Return text with control characters as `\xNN`: those in a name could change a terminal or forge a line."""
-    return CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    r"""Return text for people, without what a name could change a terminal, forge a line or show another name by.
+
+    Control characters are written as `\xNN`, as are bytes that are not UTF-8; those that turn the direction of text
+    (with U+202E `gpj.exe` is shown as `exe.jpg`) as `\uNNNN`.
+    """
+    return UNPRINTABLE.sub(_escape, argument_text(text))
+
+
+def printable_lines(value: object) -> object:
+    """Return a text as `printable` does, but with its line breaks; all else as it is. For the values of a template."""
+    return "\n".join(map(printable, value.split("\n"))) if type(value) is str else value
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def debugging() -> bool:

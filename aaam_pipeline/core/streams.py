@@ -1,8 +1,20 @@
-"""The standard streams of a program: open, whatever its caller closed, and able to print any text."""
+"""What a program needs of its surroundings: streams that are open and print any text, names of files in UTF-8."""
 
 import io
 import os
 import sys
+
+
+def ensure_utf8_names() -> None:
+    """Start Python again in its UTF-8 mode where the locale has another encoding of file names.
+
+    There the same file would have another name in another locale, and pyarrow and DuckDB, which take names as UTF-8,
+    would not find it. What is printed stays in the encoding of the terminal.
+    """
+    if sys.getfilesystemencoding().lower() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ.setdefault("PYTHONIOENCODING", getattr(sys.stdout, "encoding", None) or "utf8")
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def prepare_streams() -> None:

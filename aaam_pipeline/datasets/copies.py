@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from aaam_pipeline.core.artifacts import absolute, read_json, write_json
+from aaam_pipeline.core.csv_cells import from_cell, to_cells
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Reporter
 
@@ -123,9 +124,9 @@ def write_images(images: Iterable[tuple[str, Path]], out: Path) -> int:
     Raises:
         DatasetError: as `by_id`.
     """
-    listed = [(id, path, path.stat().st_size) for id, path in by_id(images).items()]
+    listed = [(id, str(path), path.stat().st_size) for id, path in by_id(images).items()]
     with (out / "images.csv").open("w", newline="", encoding="utf8", errors=_ERRORS) as stream:
-        csv.writer(stream).writerows([("id", "path", "bytes"), *listed])
+        csv.writer(stream).writerows(map(to_cells, [("id", "path", "bytes"), *listed]))
     return len(listed)
 
 
@@ -157,7 +158,7 @@ def read_images(dataset: str, raw: Path) -> dict[str, Path]:
     path = raw / "images.csv"
     try:
         with path.open(newline="", encoding="utf8", errors=_ERRORS) as stream:
-            return {row["id"]: Path(row["path"]) for row in csv.DictReader(stream)}
+            return {from_cell(row["id"]): Path(from_cell(row["path"])) for row in csv.DictReader(stream)}
     except (OSError, KeyError, TypeError, csv.Error) as error:
         raise DatasetError(f"{path} cannot be read ({error}); run `dvc repro -f download@{dataset}`") from None
 

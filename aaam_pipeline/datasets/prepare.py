@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from aaam_pipeline.core import artifacts
 from aaam_pipeline.core.artifacts import file_sha256, path_text, work_folder
+from aaam_pipeline.core.csv_cells import to_cells
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.locks import exclusive
@@ -120,7 +121,7 @@ def _write_rest(listing: Listing, written: dict[str, WrittenSplit], work: Path, 
     with (work / "bad_images.csv").open("w", newline="", encoding="utf8") as stream:
         rows = csv.writer(stream)
         rows.writerow(["image_id", "path", "error_type", "error_message"])
-        rows.writerows([*(bad for each in written.values() for bad in each.bad), *missing])
+        rows.writerows(map(to_cells, [*(bad for each in written.values() for bad in each.bad), *missing]))
     known = {work / split / "pixels.npy": each.sha256 for split, each in written.items()}
     files = {
         path.relative_to(work).as_posix(): PreparedFile(path.stat().st_size, known.get(path) or file_sha256(path))

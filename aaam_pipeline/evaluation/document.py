@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from aaam_pipeline.core.logging import printable_lines
+
 NONE = "—"
 SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
 
@@ -118,7 +120,7 @@ def render_html(title: str, text: str, chapters: Sequence[tuple[str, str, Sequen
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     pages = Environment(
         loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
+        lstrip_blocks=True, keep_trailing_newline=True, finalize=printable_lines,
     )  # fmt: skip
     return pages.get_template("report.html.j2").render(
         title=title, text=text, chapters=chapters, policy=policy, style=style, script=script, groups=_groups, NONE=NONE

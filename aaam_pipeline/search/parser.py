@@ -12,7 +12,7 @@ compare  = ">=" | "<=" | ">" | "<" | "=" ;
 from decimal import Decimal
 from typing import NamedTuple, NoReturn
 
-from aaam_pipeline.core.artifacts import path_text
+from aaam_pipeline.core.artifacts import argument_text
 from aaam_pipeline.core.errors import UnknownLabelError, UsageError
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.search import filters, names, query, tokens
@@ -42,7 +42,7 @@ def parse(text: str, resolver: LabelResolver) -> ParsedQuery:
     """
     try:
         # bytes that are not UTF-8 come from the command line as lone surrogates; paths are stored in this form
-        text = path_text(text)
+        text = argument_text(text)
     except UnicodeEncodeError:
         raise UsageError(f"the query {text!r} holds half a character") from None
     if not text.strip():

@@ -237,10 +237,3 @@ def test_text_of_a_path_leads_back_to_it(name: bytes, tmp_path: Path) -> None:
     place.parent.mkdir(exist_ok=True)
     place.touch()
     assert artifacts.real_path(Path(artifacts.path_text(place))) == place
-
-
-def test_a_name_that_holds_the_text_of_a_byte_comes_before_that_byte(tmp_path: Path) -> None:
-    for name in (b"\xff.jpg", b"\\xff.jpg"):
-        (tmp_path / os.fsdecode(name)).touch()
-    assert artifacts.real_path(tmp_path / r"\xff.jpg") == tmp_path / r"\xff.jpg"
-    assert artifacts.real_path(tmp_path / r"gone\xff.jpg") == tmp_path / r"gone\xff.jpg"

@@ -1,7 +1,6 @@
 """Trying again: how often, after which waits, and what ends it."""
 
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+import time
 
 import pytest
 from urllib3 import HTTPResponse
@@ -78,6 +77,24 @@ def test_retry_after_is_read(said: str | None, seconds: float) -> None:
     assert http._retry_after(HTTPResponse(headers={} if said is None else {"Retry-After": said})) == seconds
 
 
-def test_retry_after_may_be_a_date() -> None:
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
-    assert 10 < http._retry_after(HTTPResponse(headers={"Retry-After": date})) <= 20
+FORMS = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_retry_after_may_be_a_date(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(**headers: str) -> float:
+        return http._retry_after(HTTPResponse(headers={name.replace("_", "-"): text for name, text in headers.items()}))
+
+    monkeypatch.setattr(http.time, "time", lambda: 1_800_000_000.0)
+    then, now, past = (time.strftime(form, time.gmtime(1_800_000_000 + each)) for each in (20, -5, -3000))
+    assert asked(Retry_After=then) == 20
+    assert asked(Retry_After=past) == 0
+    # this machine's clock is an hour fast
+    monkeypatch.setattr(http.time, "time", lambda: 1_800_003_600.0)
+    assert asked(Retry_After=then, Date=now) == 25
+    assert asked(Retry_After="30", Date=now) == 30
+
+
+@pytest.mark.parametrize("said", ["Fri, 31 Dec 99999 23:59:59 GMT", "Fri, 99 Dec", "1.5", "9" * 400, "١٢٠", "-" * 99])
+def test_what_is_no_date_is_no_wait_without_end(said: str) -> None:
+    assert http._retry_after(HTTPResponse(headers={"Retry-After": said})) in (0, float("inf"))

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from aaam_pipeline.annotate.inputs import web
@@ -142,7 +142,11 @@ def named(url: str) -> InputItem:
 
 def local_path(url: str) -> str:
     """Return the path in a file:// URL."""
-    return url2pathname(urlsplit(url).path)
+    path = urlsplit(url).path
+    if os.name == "nt":
+        return url2pathname(path)
+    # %FF may stand for a byte of a name that is not UTF-8
+    return os.fsdecode(unquote_to_bytes(path.encode("utf8", "surrogateescape")))
 
 
 def read(url: str, start: int | None = None, end: int | None = None) -> tuple[bytes, int | None]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aaam_pipeline.core.artifacts import write_bytes
+from aaam_pipeline.core.csv_cells import to_cells
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.http import PermanentError, TransientError, request, with_retries
 from aaam_pipeline.core.progress import Reporter
@@ -97,7 +98,7 @@ def fetch(urls: Path, wanted: Collection[str], into: Path, report: Reporter) -> 
             came += not outcome.reason
             in_a_row = in_a_row + 1 if outcome.transient else 0
             if outcome.reason and not outcome.transient:
-                rows.writerow([outcome.image_id, outcome.reason])
+                rows.writerow(to_cells([outcome.image_id, outcome.reason]))
                 stream.flush()
             if in_a_row == HOPELESS:
                 raise DatasetError(
