@@ -8,6 +8,7 @@ import duckdb
 import pandas
 import polars
 import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
 from conftest import LABELS
 from runs import rows
@@ -61,5 +62,9 @@ def test_all_that_is_no_data_has_a_name_that_readers_of_folders_skip(partly_fail
     assert all(name.startswith(("_", ".")) for name in others)
 
 
-def test_no_column_has_a_type_that_spark_does_not_know() -> None:
+def test_no_column_has_a_type_or_an_encoding_that_spark_does_not_know(partly_failed: Path) -> None:
     assert "halffloat" not in str(annotations_schema(3, 4))
+    for part in partly_failed.glob("*.parquet"):
+        group = pq.read_metadata(part).row_group(0)
+        used = {encoding for column in range(group.num_columns) for encoding in group.column(column).encodings}
+        assert used <= {"PLAIN", "RLE", "RLE_DICTIONARY"}
