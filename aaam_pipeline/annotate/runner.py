@@ -185,7 +185,7 @@ def _compare(
         )
     if existing and existing[0].manifest.schema_version != VERSION:
         before = existing[0].manifest.schema_version
-        report.info(f"rows of version {before} are written anew as version {VERSION}; no image is opened for it")
+        report.info(f"the rows are of version {before}: they become version {VERSION}, and no image is opened for that")
     incomplete = [f"{skipped[kind]} {kind}" for kind in inputs.INCOMPLETE if skipped.get(kind)]
     if counts.deleted and incomplete and not options.forget:
         raise UsageError(

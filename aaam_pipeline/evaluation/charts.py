@@ -3,13 +3,14 @@
 They are strings without any library, so that `report` needs none; the paper's figures are drawn by `figures`.
 """
 
+import html
 from collections.abc import Sequence
-from html import escape
 from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aaam_pipeline.core.logging import printable
 from aaam_pipeline.metrics.calibration import Reliability
 
 # one block of rules, also when a page has several drawings; its classes begin with c- and match nothing else in a page
@@ -19,6 +20,11 @@ TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 CELL, CHARACTER = 22, 6.2
 # up to so many labels a cell has room for its number
 NUMBERED = 26
+
+
+def escape(text: str) -> str:
+    """Return text as SVG shows it."""
+    return html.escape(printable(text))
 
 
 def calibration(panels: Sequence[tuple[str, Reliability, Reliability | None]]) -> str:

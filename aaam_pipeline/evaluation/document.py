@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from aaam_pipeline.core.logging import printable_lines
+from aaam_pipeline.core.logging import printable, printable_lines
 
 NONE = "—"
 SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
@@ -109,7 +109,7 @@ def escape(text: str) -> str:
     >>> escape("a_b | <c>")
     'a\\_b \\| \\<c\\>'
     """
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return SPECIAL.sub(r"\\\1", printable(" ".join(text.split())))
 
 
 def render_html(title: str, text: str, chapters: Sequence[tuple[str, str, Sequence[Section]]]) -> str:

@@ -147,7 +147,7 @@ def test_version_2_becomes_version_3_without_opening_a_picture(
     verify(out, NullReporter())
     preview = runner.preview(inputs.find([photos]), tiny_bundle, out, PARTS, NullReporter())
     assert (preview.todo, preview.kept) == (0, 24)
-    assert "rows of version 2 are written anew as version 3" in run(photos, tiny_bundle, out).text
+    assert "the rows are of version 2: they become version 3" in run(photos, tiny_bundle, out).text
     assert verify(out, NullReporter()).schema_version == VERSION
     assert sorted(path.name for path in out.iterdir() if "part" not in path.name) == ["_manifest.json"]
     assert same(rows(out), rows(annotated))
