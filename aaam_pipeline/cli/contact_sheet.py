@@ -25,6 +25,31 @@ PIXELS, QUALITY = 320, 80
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
+# what tells a page of ours from others
+HEAD_BYTES, MARK = 4096, b"default-src &#39;none&#39;; img-src data:; style-src &#39;unsafe-inline&#39;"
+
+
+def check(path: Path, force: bool) -> None:
+    """Check that a page may be written: where there is no file yet, or one that is a contact sheet, or with `force`.
+
+    Raises:
+        UsageError: it may not, or the folder is not there.
+    """
+    try:
+        if path.is_dir():
+            raise UsageError(f"--html {path} is a folder; name a file")
+        if not path.parent.is_dir():
+            raise UsageError(f"--html {path}: there is no folder {path.parent}; make it, or name another")
+        if path.exists() and not force:
+            with path.open("rb") as stream:
+                if MARK not in stream.read(HEAD_BYTES):
+                    raise UsageError(
+                        f"{path} exists and is no contact sheet; name another file, or replace it with --force"
+                    )
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
+
+
 def write(hits: "Sequence[Hit]", title: str, path: Path) -> None:
     """Write the page atomically; an image that cannot be shown has its error instead.
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from aaam_pipeline.search import Explanation, Hit
 
 Top = Annotated[int, typer.Option("--top", "-t", min=1, help="How many images to show.")]
+Offset = Annotated[
+    int, typer.Option(min=0, help="Leave out so many of the best: --top 20 --offset 20 is the second page.")
+]
+Existing = Annotated[
+    bool, typer.Option("--existing", help="Leave out images whose files are not there any more, and show others.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, nothing else on stdout.")]
 Csv = Annotated[bool, typer.Option("--csv", help="CSV with a header, and a column for the score of each label asked.")]
 Paths = Annotated[bool, typer.Option("--paths", help="Paths only, one a line.")]
@@ -29,6 +35,7 @@ CopyTo = Annotated[
 ]
 LinkTo = Annotated[Path | None, typer.Option(help="Likewise, but as symbolic links.")]
 Html = Annotated[Path | None, typer.Option(help="Also write a contact sheet: one HTML file that holds its thumbnails.")]
+Force = Annotated[bool, typer.Option("--force", help="Let --html replace a file that is no contact sheet.")]
 Preview = Annotated[bool, typer.Option("--preview", help="Show thumbnails, where the terminal can.")]
 
 # options of which only one may be given; an explanation may be JSON, too
@@ -58,6 +65,8 @@ class OutputOptions:
     copy_to: Path | None = None
     link_to: Path | None = None
     html: Path | None = None
+    force: bool = False
+    offset: int = 0
     quiet: bool = False
 
     @classmethod
@@ -75,8 +84,10 @@ class OutputOptions:
         # a photograph named by mistake must not be replaced by a page
         if self.html and self.html.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"--html {self.html}: name a file that ends in .html")
-        if self.html and self.html.is_dir():
-            raise UsageError(f"--html {self.html} is a folder; name a file")
+        if self.html:
+            from aaam_pipeline.cli import contact_sheet
+
+            contact_sheet.check(self.html, self.force)
 
     def write(
         self,
@@ -95,20 +106,20 @@ class OutputOptions:
         if folder := self.copy_to or self.link_to:
             from aaam_pipeline.cli import photos
 
-            complete = photos.collect(hits, folder, link=self.link_to is not None)
+            complete = photos.collect(hits, folder, link=self.link_to is not None, first=self.offset + 1)
         if self.html:
             from aaam_pipeline.cli import contact_sheet
 
             contact_sheet.write(hits, title, self.html)
             render.PlainReporter(self.quiet).info(f"wrote {self.html}")
         if explained is not None:
-            render.explanations(explained, as_json=self.as_json)
+            render.explanations(explained, as_json=self.as_json, first=self.offset + 1)
         elif self.csv:
             _csv(hits, labels)
         elif self.paths or self.print0:
             render.paths(hits, nul=self.print0)
         elif not (self.preview and _previewed(hits, self.quiet)):
-            render.hits(hits, as_json=self.as_json)
+            render.hits(hits, as_json=self.as_json, first=self.offset + 1)
         if not complete:
             # a reader of stdout that has gone is noticed here, not while Python shuts down
             sys.stdout.flush()
@@ -133,10 +144,11 @@ def _csv(hits: "Sequence[Hit]", labels: Sequence[str]) -> None:
     """Print hits as RFC 4180 has it: lines end in CR LF, what holds a comma or a quote is quoted; formulas are text."""
     lines = csv.writer(sys.stdout)
     # the prefix: `path` is a label of photographs too
-    lines.writerow(["score", "path", "root", "location", "labels", *(f"score:{label}" for label in labels)])
+    lines.writerow(["score", "path", "root", "location", "labels", "exists", *(f"score:{label}" for label in labels)])
     for hit in hits:
         scores = [hit.label_scores[label] for label in labels]
-        row = [hit.score, hit.path, hit.root, hit.location, BETWEEN_LABELS.join(hit.labels), *scores]
+        exists = {True: "true", False: "false", None: ""}[hit.exists]
+        row = [hit.score, hit.path, hit.root, hit.location, BETWEEN_LABELS.join(hit.labels), exists, *scores]
         lines.writerow(to_cells(row))
 
 

@@ -55,8 +55,8 @@ def thumbnail(hit: "Hit", longest: int) -> "Image":
     return resizing.thumbnail(content, longest)
 
 
-def collect(hits: "Sequence[Hit]", folder: Path, *, link: bool) -> bool:
-    """Copy or link images into an empty folder as `0001_NAME`, best first.
+def collect(hits: "Sequence[Hit]", folder: Path, *, link: bool, first: int = 1) -> bool:
+    """Copy or link images into an empty folder as `0001_NAME`, best first; `first`: the rank of the best of them.
 
     What cannot be is counted and said in a line on stderr. Returns whether all of them are there.
 
@@ -67,9 +67,9 @@ def collect(hits: "Sequence[Hit]", folder: Path, *, link: bool) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
-    width = max(4, len(str(len(hits))))
+    width = max(4, len(str(first + len(hits) - 1)))
     failures: Counter[str] = Counter()
-    for rank, hit in enumerate(hits, 1):
+    for rank, hit in enumerate(hits, first):
         try:
             _put(original(hit), folder, f"{rank:0{width}d}", link)
         except ImageError as error:

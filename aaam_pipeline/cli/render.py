@@ -94,44 +94,58 @@ def reporter(quiet: bool = False) -> Iterator[Reporter]:
             yield TerminalReporter(progress)
 
 
-def hits(found: "Sequence[Hit]", *, as_json: bool) -> None:
-    """Print hits, best first."""
+def hits(found: "Sequence[Hit]", *, as_json: bool, first: int = 1) -> None:
+    """Print hits, best first, the best of them of rank `first`; those whose files are gone are marked."""
     if as_json:
-        for hit in found:
-            json_line(hit._asdict())
+        for rank, hit in enumerate(found, first):
+            json_line(described(hit, rank))
     else:
-        rows(["score", "image", "labels"], [line(hit) for hit in found])
+        rows(["score", "image", "labels", ""], [line(hit) for hit in found])
+
+
+def described(hit: "Hit", rank: int) -> dict[str, Any]:
+    """Return what JSON says of a hit."""
+    return {"rank": rank, **hit._asdict(), "exists": hit.exists}
 
 
 def line(hit: "Hit") -> list[str]:
-    """Return what people see of a hit: score, path, labels."""
-    return [f"{hit.score:.3f}", _near(hit), labels(hit)]
+    """Return what people see of a hit: score, path, labels, and whether it is gone."""
+    return [f"{hit.score:.3f}", _near(hit), labels(hit), *_gone(hit)]
+
+
+def _gone(hit: "Hit") -> list[str]:
+    return ["gone"] if hit.exists is False else []
 
 
 def paths(found: "Sequence[Hit]", *, nul: bool) -> None:
-    """Print where images are, the bytes of each name as they are on disk, ended by a line feed or a NUL character."""
+    """Print where images are, the bytes of each name as they are on disk, ended by a line feed or a NUL character.
+
+    Those whose files are gone are left out: whatever reads the paths would fail, or take another file for them.
+    """
     sys.stdout.flush()
-    for hit in found:
+    there = [hit for hit in found if hit.exists is not False]
+    if gone := len(found) - len(there):
+        print(f"{gone} of {len(found)} images are gone and left out; --existing shows others", file=sys.stderr)
+    for hit in there:
         path = hit.location if hit.is_remote else str(hit.file)
         sys.stdout.buffer.write(os.fsencode(path) + (b"\0" if nul else b"\n"))
     sys.stdout.buffer.flush()
 
 
-def explanations(found: "Sequence[Explanation]", *, as_json: bool) -> None:
-    """Print hits with the terms of their scores."""
+def explanations(found: "Sequence[Explanation]", *, as_json: bool, first: int = 1) -> None:
+    """Print hits with the terms of their scores, the best of them of rank `first`."""
     if as_json:
-        for each in found:
-            json_line({**each.hit._asdict(), "terms": [term._asdict() for term in each.terms]})
+        for rank, each in enumerate(found, first):
+            json_line({**described(each.hit, rank), "terms": [term._asdict() for term in each.terms]})
         return
-    cells = [
-        [f"{hit.score:.3f}", _near(hit), term.query, f"{term.score:.3f}", _scores(term.label_scores)]
-        for hit, terms in found
-        for term in terms
-    ]
-    if sys.stdout.isatty():
-        for row, above in reversed(list(zip(cells[1:], cells, strict=False))):
-            row[:2] = ["", ""] if row[:2] == above[:2] else row[:2]
-    rows(["score", "image", "term", "contributed", "labels"], cells)
+    cells: list[list[str]] = []
+    for hit, terms in found:
+        # on a terminal, what is said of a hit is said once
+        own, gone = [f"{hit.score:.3f}", _near(hit)], _gone(hit)
+        for number, term in enumerate(terms):
+            shown = ["", ""] if number and sys.stdout.isatty() else own
+            cells.append([*shown, term.query, f"{term.score:.3f}", _scores(term.label_scores), *gone])
+    rows(["score", "image", "term", "contributed", "labels", ""], cells)
 
 
 def groups(found: "Sequence[DuplicateGroup]", *, as_json: bool) -> None:
@@ -164,11 +178,11 @@ def json_line(content: dict[str, Any]) -> None:
 
 
 def rows(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print a table on a terminal, and elsewhere lines of what stands between tabs."""
+    """Print a table on a terminal, and elsewhere lines of what stands between tabs; last columns may be missing."""
     shown = [[printable(cell) for cell in row] for row in cells]
     if sys.stdout.isatty():
         if shown:
-            table(names, shown)
+            table(names[: max(map(len, shown))], shown)
     else:
         for row in shown:
             print(*row, sep="\t")

@@ -29,6 +29,8 @@ def search(
         ),
     ],
     top: output.Top = 20,
+    offset: output.Offset = 0,
+    existing: output.Existing = False,
     as_json: output.Json = False,
     csv: output.Csv = False,
     paths: output.Paths = False,
@@ -37,6 +39,7 @@ def search(
     copy_to: output.CopyTo = None,
     link_to: output.LinkTo = None,
     html: output.Html = None,
+    force: output.Force = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what each term of the query contributed to the score of a hit.")
     ] = False,
@@ -55,11 +58,20 @@ def search(
         info = render.PlainReporter(quiet).info
         for note in asked.notes:
             info(note)
-        explained = opened.explain(asked, top) if out.explain else None
-        found = opened.query(asked, top) if explained is None else [each.hit for each in explained]
+        explained = opened.explain(asked, top, offset=offset, existing=existing) if out.explain else None
+        found = (
+            opened.query(asked, top, offset=offset, existing=existing)
+            if explained is None
+            else [each.hit for each in explained]
+        )
         out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained)
         if not found:
-            info(f"none of {opened.manifest.images} images fits this query")
+            there = " and are there" * existing
+            info(
+                f"at most {offset} images fit this query{there}"
+                if offset
+                else f"none of {opened.manifest.images} images fits this query{there.replace('are', 'is')}"
+            )
 
 
 def similar(
@@ -74,6 +86,8 @@ def similar(
         str | None, typer.Option(help="Keywords that hits shall also fit: a query as of `search`.")
     ] = None,
     top: output.Top = 20,
+    offset: output.Offset = 0,
+    existing: output.Existing = False,
     as_json: output.Json = False,
     csv: output.Csv = False,
     paths: output.Paths = False,
@@ -82,6 +96,7 @@ def similar(
     copy_to: output.CopyTo = None,
     link_to: output.LinkTo = None,
     html: output.Html = None,
+    force: output.Force = False,
     words: defaults.Words = None,
     index: defaults.Index = None,
     model: Annotated[
@@ -101,7 +116,7 @@ def similar(
         asked = None if query is None else opened.parse(query)
         for note in asked.notes if asked else ():
             render.PlainReporter(quiet).info(note)
-        hits = opened.similar(photos, top, unlike=unlike or (), query=asked)
+        hits = opened.similar(photos, top, unlike=unlike or (), query=asked, offset=offset, existing=existing)
         names = opened.labels(asked) if asked else []
         title = " ".join(["similar to", *photos, *(f"not {each}" for each in unlike or ()), query or ""]).strip()
         out.write(hits, title=title, labels=names)

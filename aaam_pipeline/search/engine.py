@@ -6,7 +6,7 @@ The score of a query is defined in `formats.ranking`, and ties go by path: top 5
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -28,6 +28,8 @@ from aaam_pipeline.search.thesaurus import LabelResolver, Thesaurus
 
 SHORT_LIST = 100
 """Hits whose metadata is selected by a list of ids in the statement."""
+
+Found = tuple[RankedImage, Hit]
 
 
 class Index(IndexReader):
@@ -70,27 +72,35 @@ class Index(IndexReader):
         """Return the labels that a query names, as its hits' `label_scores` have them; raises what `query` raises."""
         return self._names(queries.labels(self._node(text)))
 
-    def query(self, text: str | parser.ParsedQuery, top: int = 20) -> list[Hit]:
+    def query(
+        self, text: str | parser.ParsedQuery, top: int = 20, *, offset: int = 0, existing: bool = False
+    ) -> list[Hit]:
         """Return the `top` best images for a query (docs/search.md has the language), best first.
+
+        `offset`: leave out so many of the best, which are those of the pages before; `existing`: leave out images whose
+        files are not there any more, and return others instead.
 
         Raises:
             UsageError, UnknownLabelError: the query cannot be understood.
             IntegrityError: the index is damaged.
         """
-        _check_top(top)
-        return self._hits(self._ranked(self._node(text), top))
+        _check_page(top, offset)
+        pairs = _page(partial(self._best, partial(self._ranked, self._node(text))), top, offset, existing)
+        return [hit for _, hit in pairs]
 
-    def explain(self, text: str | parser.ParsedQuery, top: int = 20) -> list[Explanation]:
+    def explain(
+        self, text: str | parser.ParsedQuery, top: int = 20, *, offset: int = 0, existing: bool = False
+    ) -> list[Explanation]:
         """Return what `query` returns, each hit with the terms of its score.
 
         Raises:
             UsageError, UnknownLabelError, IntegrityError: as `query`.
         """
-        _check_top(top)
+        _check_page(top, offset)
         node, values = self._node(text), self.columns.leaf_values()
-        ranked = self._ranked(node, top)
-        ids = np.array([image.id for image in ranked], np.int64)
-        explanations = [Explanation(hit, []) for hit in self._hits(ranked)]
+        pairs = _page(partial(self._best, partial(self._ranked, node)), top, offset, existing)
+        ids = np.array([image.id for image, _ in pairs], np.int64)
+        explanations = [Explanation(hit, []) for _, hit in pairs]
         for factor in node.items if isinstance(node, queries.And) else (node,):
             written, names = queries.text(factor, self.vocabulary), self._names(queries.labels(factor))
             scores = ranker.scores(queries.canonical(factor), values, ids)
@@ -105,18 +115,20 @@ class Index(IndexReader):
         *,
         unlike: Photo | Sequence[Photo] = (),
         query: str | parser.ParsedQuery | None = None,
+        offset: int = 0,
+        existing: bool = False,
     ) -> list[Hit]:
         """Return the `top` images most like photographs or embeddings (D,), and unlike others, by cosine.
 
         With a query, images that fit it, by the product of cosine and query score; `search.similar` has both. A
-        photograph that is in the index is not among its own hits.
+        photograph that is in the index is not among its own hits. `offset`, `existing`: as `query`.
 
         Raises:
             UsageError: a photograph is not in the index and cannot be embedded, a vector is not (D,), or the query
                 cannot be understood.
             IntegrityError: the index is damaged, or the model at hand is not the one it was built with.
         """
-        _check_top(top)
+        _check_page(top, offset)
         # first: a query is checked before a model is loaded
         node = None if query is None else self._node(query)
         liked, unliked = (
@@ -128,10 +140,22 @@ class Index(IndexReader):
         own = {id for id, _ in (*liked, *unliked) if id is not None}
         direction_D = similar.direction([vector_D for _, vector_D in liked], [vector_D for _, vector_D in unliked])
         if node is None:
-            near = similar.nearest(self.vectors, direction_D, top, own)
-            # by the metadata that is read anyway: to look up their path ranks would take twice the time of all the rest
-            return sorted(self._hits(near), key=lambda hit: (-hit.score, hit.path, hit.root))[:top]
-        return self._hits(similar.fitting(self.vectors, direction_D, partial(self._ranked, node), top, own))
+            find = partial(self._nearest, direction_D, own)
+        else:
+            fitting = partial(similar.fitting, self.vectors, direction_D, partial(self._ranked, node), own=own)
+            find = partial(self._best, fitting)
+        return [hit for _, hit in _page(find, top, offset, existing)]
+
+    def _best(self, rank: Callable[[int], list[RankedImage]], first: int, last: int) -> list[Found]:
+        """Return the images from rank `first` to `last` of those that `rank` returns the best of."""
+        ranked = rank(last)[first:]
+        return list(zip(ranked, self._hits(ranked), strict=True))
+
+    def _nearest(self, direction_D: NDArray[np.float32], own: set[int], first: int, last: int) -> list[Found]:
+        near = similar.nearest(self.vectors, direction_D, last, own)
+        # by the metadata that is read anyway: to look up their path ranks would take twice the time of all the rest
+        found = zip(near, self._hits(near), strict=True)
+        return sorted(found, key=lambda pair: (-pair[1].score, pair[1].path, pair[1].root))[first:last]
 
     def _embedded(self, photo: Path) -> tuple[str, NDArray[np.float32]]:
         # a network answers one at a time
@@ -213,6 +237,27 @@ def _several(photos: Photo | Sequence[Photo]) -> Sequence[Photo]:
     return [photos] if isinstance(photos, str | os.PathLike | np.ndarray) else photos
 
 
-def _check_top(top: int) -> None:
+def _page(find: Callable[[int, int], list[Found]], top: int, offset: int, existing: bool) -> list[Found]:
+    """Return `top` images from `offset` on, of those that `find` returns between two ranks.
+
+    `existing`: the ranks are those of images that are there; of no more than are needed it is looked up.
+    """
+    if not existing:
+        return find(offset, offset + top)
+    first, last, there = 0, offset + top, list[Found]()
+    while True:
+        found = find(first, last)
+        for pair in found:
+            if len(there) < offset + top and pair[1].exists is not False:
+                there.append(pair)
+        if len(there) == offset + top or len(found) < last - first:
+            return there[offset:]
+        # a longer list begins with the shorter one
+        first, last = last, 2 * last
+
+
+def _check_page(top: int, offset: int) -> None:
     if not 1 <= top < 2**31:
         raise UsageError(f"top must be at least 1 and below 2 billion, not {top}")
+    if not 0 <= offset < 2**31:
+        raise UsageError(f"offset must be at least 0 and below 2 billion, not {offset}")

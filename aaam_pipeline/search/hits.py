@@ -34,6 +34,21 @@ class Hit(NamedTuple):
         """`location` as a path that can be opened; for an image behind a URL, use that instead."""
         return real_path(Path(self.root) / self.path)
 
+    @property
+    def exists(self) -> bool | None:
+        """Whether the file is there now; for an image inside a tar, the tar. None: behind a URL, or not to be seen."""
+        if self.is_remote:
+            return None
+        try:
+            file = self.file
+            if file.exists():
+                return True
+            # a folder that is gone takes one more look; only of an image in a tar a parent is a file
+            parent = next(parent for parent in file.parents if parent.exists())
+            return parent.is_file()
+        except (OSError, ValueError):
+            return None
+
 
 class Term(NamedTuple):
     """A factor of a hit's score: as a query, what it contributed in [0, 1], and its labels' scores."""
@@ -51,17 +66,21 @@ class Explanation(NamedTuple):
 
 
 def to_arrow(hits: Sequence[Hit]) -> "pa.Table":
-    """Return hits as a table: score, path, root, location, labels, and `score:LABEL` for each label of the query."""
+    """Return hits as a table: score, path, root, location, labels, exists, and `score:LABEL` for each label asked."""
     # a tenth of the time that a keyword query takes as a process
     import pyarrow as pa
 
     scored = dict.fromkeys(label for hit in hits for label in hit.label_scores)
     names = [("score", pa.float64()), *((name, pa.string()) for name in ("path", "root", "location"))]
     # the prefix: `path` is a label of photographs too
-    names += [("labels", pa.list_(pa.string())), *((f"score:{label}", pa.float64()) for label in scored)]
+    names += [
+        ("labels", pa.list_(pa.string())),
+        ("exists", pa.bool_()),
+        *((f"score:{label}", pa.float64()) for label in scored),
+    ]
     rows = [
         hit._asdict()
-        | {"location": hit.location}
+        | {"location": hit.location, "exists": hit.exists}
         | {f"score:{label}": score for label, score in hit.label_scores.items()}
         for hit in hits
     ]

@@ -90,6 +90,10 @@ def _id_below(path: str, folders: dict[str, str], index: IndexReader) -> int | N
 
 
 def _embedding(photo: str, index: IndexReader, embed: Embed | None) -> NDArray[np.float32]:
+    if Path(photo).is_dir():
+        raise UsageError(
+            f"{path_text(photo)} is a folder; name photographs, such as {path_text(photo).rstrip('/')}/*.jpg"
+        )
     if not Path(photo).is_file():
         raise UsageError(f"no photograph {path_text(photo)}, neither as a file nor in the index {index.folder}")
     if embed is None:

@@ -54,7 +54,7 @@ def test_csv_has_a_column_for_each_label_of_the_query(gone: Path, invoke: Invoke
 
 def test_csv_without_hits_is_a_header(indexed: Path, invoke: Invoke) -> None:
     result = invoke("search", "grass width>9999", "--index", indexed, "--csv", "-q")
-    assert result.stdout.splitlines() == ["score,path,root,location,labels,score:grass"]
+    assert result.stdout.splitlines() == ["score,path,root,location,labels,exists,score:grass"]
 
 
 @pytest.mark.parametrize("option", ["-0", "--print0"])
@@ -87,8 +87,10 @@ def test_what_cannot_be_copied_is_said_and_the_rest_is_there(
 ) -> None:
     result = invoke("search", "grass", "--index", gone, option, "best", "--paths")
     assert result.exit_code == 1
-    assert re.fullmatch(r"error: 1 of 4 images were not (copied|linked): 1 not there any more\n", result.stderr)
-    assert len(result.stdout.splitlines()) == 4
+    said, left_out = result.stderr.splitlines()
+    assert re.fullmatch(r"error: 1 of 4 images were not (copied|linked): 1 not there any more", said)
+    assert left_out == "1 of 4 images are gone and left out; --existing shows others"
+    assert len(result.stdout.splitlines()) == 3
     assert len(list((tmp_path / "best").iterdir())) == 3
 
 

@@ -190,20 +190,30 @@ def test_a_contact_sheet_of_a_thousand_hits_is_small_and_quick(tmp_path: Path) -
 def test_a_page_replaces_only_a_page_and_never_by_half(
     tmp_path: Path, indexed: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    search = ("search", "grass", "--index", indexed, "-q", "--html")
     (tmp_path / "page.html").write_text("before")
+    result = invoke(*search, "page.html")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: page.html exists and is no contact sheet; ")
+    assert (tmp_path / "page.html").read_text() == "before"
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        result = invoke("search", "grass", "--index", indexed, "--html", "page.html")
+        result = invoke(*search, "page.html", "--force")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "No space left on device" in result.stderr
     assert (tmp_path / "page.html").read_text() == "before"
-    result = invoke("search", "grass", "--index", indexed, "--html", "new/folder/page.HTM", "-q")
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert (tmp_path / "new" / "folder" / "page.HTM").is_file()
+    for options in (["--force"], [], []):
+        result = invoke(*search, "page.html", *options)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert "<figure>" in (tmp_path / "page.html").read_text()
+    result = invoke(*search, "new/folder/page.HTM", "--force")
+    assert (result.exit_code, result.stderr) == (
+        2, "error: --html new/folder/page.HTM: there is no folder new/folder; make it, or name another\n")  # fmt: skip
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("link", [False, True])
