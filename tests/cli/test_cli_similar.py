@@ -162,7 +162,7 @@ def test_a_title_says_what_was_asked(indexed: Path, photos: Path, invoke: Invoke
         (("001.jpg", "--query", "(dog"), "parenthesis"),
         (("001.jpg", "--not", "gone.jpg"), "gone.jpg"),
         (("gone.jpg",), "neither as a file nor in the index"),
-        ((".",), "no photograph ."),
+        ((".",), "is a folder; name photographs"),
         (("",), "no photograph"),
         (("001.jpg", "--csv", "--json"), "exclude each other"),
         (("001.jpg", "--html", "page.pdf"), ".html"),
