@@ -90,7 +90,7 @@ def _id_below(path: str, folders: dict[str, str], index: IndexReader) -> int | N
 
 
 def _embedding(photo: str, index: IndexReader, embed: Embed | None) -> NDArray[np.float32]:
-    if Path(photo).is_dir():
+    if photo and Path(photo).is_dir():
         raise UsageError(
             f"{path_text(photo)} is a folder; name photographs, such as {path_text(photo).rstrip('/')}/*.jpg"
         )
