@@ -22,7 +22,7 @@ Offset = Annotated[
     int, typer.Option(min=0, help="Leave out so many of the best: --top 20 --offset 20 is the second page.")
 ]
 Existing = Annotated[
-    bool, typer.Option("--existing", help="Leave out images whose files are not there any more, and show others.")
+    bool, typer.Option("--existing", help="Leave out images whose files are gone, and show others instead.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, nothing else on stdout.")]
 Csv = Annotated[bool, typer.Option("--csv", help="CSV with a header, and a column for the score of each label asked.")]
