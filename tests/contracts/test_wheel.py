@@ -78,7 +78,8 @@ def test_its_thesaurus_is_the_one_of_the_repository(commands: Path, tmp_path: Pa
 
 def test_it_searches_an_index(commands: Path, toy_index: Path, tmp_path: Path) -> None:
     found = run(
-        commands / "aaam-pipe", "search", "people -boat", "--top", "3", "--paths", "--index", toy_index, cwd=tmp_path
+        commands / "aaam-pipe", "search", "people -boat", "--top", "3", "--csv", "--index", toy_index, cwd=tmp_path
     )
-    assert len(found.splitlines()) == 3
-    assert run(commands / "aaam-pipe", "similar", found.split()[0], "--top", "2", "--index", toy_index, cwd=tmp_path)
+    assert len(found.splitlines()) == 4
+    photo = found.splitlines()[1].split(",")[3]
+    assert run(commands / "aaam-pipe", "similar", photo, "--top", "2", "--index", toy_index, cwd=tmp_path)
