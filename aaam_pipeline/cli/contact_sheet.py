@@ -2,11 +2,13 @@
 
 import errno
 import io
+import string
 from base64 import b64encode
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -101,4 +103,7 @@ def _address(hit: "Hit") -> str:
     if not hit.is_remote:
         return absolute(hit.file).as_uri()
     # of a root that somebody else wrote, `javascript://` might be one
-    return hit.location if hit.root.lower().startswith(("http://", "https://")) else ""
+    if not hit.root.lower().startswith(("http://", "https://")):
+        return ""
+    # what turns the direction of text stays in the address, but is not seen
+    return quote(hit.location, safe=string.punctuation)

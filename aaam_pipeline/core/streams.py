@@ -11,7 +11,7 @@ def ensure_utf8_names() -> None:
     There the same file would have another name in another locale, and pyarrow and DuckDB, which take names as UTF-8,
     would not find it. What is printed stays in the encoding of the terminal.
     """
-    if sys.getfilesystemencoding().lower() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+    if sys.getfilesystemencoding().lower() != "utf-8" and os.environ.get("PYTHONUTF8") != "1" and sys.executable:
         os.environ.setdefault("PYTHONIOENCODING", getattr(sys.stdout, "encoding", None) or "utf8")
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

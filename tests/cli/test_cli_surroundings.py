@@ -14,9 +14,11 @@ import pytest
 from conftest import Invoke, make_bundle, make_photo
 
 from aaam_pipeline.annotate import inputs, runner
+from aaam_pipeline.cli import contact_sheet
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats.parts import read_annotations_manifest
 from aaam_pipeline.index.build import build
+from aaam_pipeline.search import Hit
 from aaam_pipeline.search import open as open_index
 
 pytestmark = pytest.mark.slow
@@ -143,3 +145,8 @@ def test_names_that_turn_the_text_are_shown_as_they_are_spelt(project: Path, inv
     # data stay what they are
     assert any(json.loads(line)["path"] == BIDI for line in invoke(*words, "--json").stdout.splitlines())
     assert BIDI in invoke(*words, "--csv").stdout
+
+
+def test_the_address_of_an_image_of_the_web_turns_no_text() -> None:
+    hit = Hit(BIDI, "https://photos.example/a?b=%20&c", 1.0, [], {})
+    assert contact_sheet._address(hit) == "https://photos.example/a?b=%20&c/a%E2%80%AEgpj.jpg"
