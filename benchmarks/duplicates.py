@@ -26,7 +26,7 @@ from PIL.Image import Resampling
 
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import scenes
-from aaam_pipeline.imaging.hashes import SIDE, TRANSFORM, perceptual_hash
+from aaam_pipeline.imaging.hashes import TRANSFORM, perceptual_hash, small_grey
 from aaam_pipeline.imaging.resizing import resize_square
 from aaam_pipeline.search.duplicates import SHAPES, SIMILARITY, distance
 from aaam_pipeline.search.hash_pairs import later_neighbours
@@ -104,8 +104,7 @@ def _ours(pixels_SS3: NDArray[np.uint8]) -> bytes:
 
 def _medians(pixels_SS3: NDArray[np.uint8], side: int, first: int) -> bytes:
     """Return which of a square of frequencies are above their median: PDQ's 16 x 16 from 1 on, pHash's 8 x 8 from 0."""
-    grey = Image.fromarray(pixels_SS3).convert("L").resize((SIDE, SIDE), Resampling.BILINEAR)
-    amplitudes = TRANSFORM @ np.asarray(grey, dtype=np.float32) @ TRANSFORM.T
+    amplitudes = TRANSFORM @ np.asarray(small_grey(pixels_SS3), dtype=np.float32) @ TRANSFORM.T
     taken = amplitudes[first : first + side, first : first + side].ravel()
     return np.packbits(taken > np.median(taken)).tobytes()
 
