@@ -12,6 +12,7 @@ from aaam_pipeline.cli import defaults, output, render, settings
 from aaam_pipeline.core.artifacts import real_path
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
+from aaam_pipeline.core.text import unaccented
 
 if TYPE_CHECKING:
     from aaam_pipeline.index.manifest import IndexManifest
@@ -181,6 +182,9 @@ def _summary(found: "Duplicates", images: int) -> Iterator[str]:
 
 def labels(
     context: typer.Context,
+    text: Annotated[
+        str | None, typer.Argument(help="List only labels that hold this text; case and accents do not count.")
+    ] = None,
     index: defaults.Index = None,
     as_json: output.Json = False,
     words: Annotated[
@@ -190,14 +194,16 @@ def labels(
 ) -> None:
     """List the labels one can search for, with how many images were assigned each."""
     if words:
-        if as_json:
-            raise UsageError("--json and --words exclude each other")
+        if as_json or text is not None:
+            raise UsageError(f"{'--json' if as_json else 'a text'} and --words exclude each other")
         _print_words(settings.current(context).values.get(("search", "words")))
         return
     from aaam_pipeline.index import manifest
 
     read = manifest.read(defaults.index(index, quiet))
     for label, count in zip(read.vocabulary, read.label_counts, strict=True):
+        if unaccented(text or "") not in unaccented(label):
+            continue
         if as_json:
             render.json_line({"label": label, "images": count})
         else:

@@ -66,6 +66,7 @@ def test_a_bad_words_file_exits_2(
 def test_options_of_search_and_labels_that_exclude_each_other(indexed: Path, invoke: Invoke) -> None:
     failed(invoke("search", "grass", "--index", indexed, "--explain", "--paths"), 2, "--paths and --explain")
     failed(invoke("labels", "--index", indexed, "--words", "--json"), 2, "--json and --words")
+    failed(invoke("labels", "gr", "--words"), 2, "a text and --words")
 
 
 def test_two_formats_at_once_are_a_usage_error(indexed: Path, photos: Path, invoke: Invoke) -> None:

@@ -155,3 +155,10 @@ def test_a_folder_is_no_photograph(folder: Path, invoke: Invoke) -> None:
     result = invoke("similar", folder / "photos", "--index", folder / "index")
     assert result.exit_code == 2
     assert result.stderr == f"error: {folder}/photos is a folder; name photographs, such as {folder}/photos/*.jpg\n"
+
+
+@pytest.mark.parametrize(("text", "labels"), [("GR", ["grass"]), ("ö", ["person", "boat"]), ("x", [])])
+def test_labels_that_hold_a_text_are_listed(text: str, labels: list[str], folder: Path, invoke: Invoke) -> None:
+    result = invoke("labels", text, "--index", folder / "index", "--json")
+    assert result.exit_code == 0
+    assert [json.loads(line)["label"] for line in result.stdout.splitlines()] == labels
