@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aaam_pipeline.core.artifacts import write_bytes, write_checksummed
-from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.errors import IntegrityError, from_system
 from aaam_pipeline.formats.parts import PartStats, find_stats, read_stats, stats_path
 
 # columns of few values. Rounded scores and embeddings are kept in about 2 bytes each by a dictionary; byte_stream_split
@@ -78,4 +78,6 @@ def read_part(part: Path, columns: Sequence[str] | None = None) -> pa.Table:
             raise IntegrityError(f"{part} was changed: its SHA-256 is not that of its stats")
         return pq.ParquetFile(pa.BufferReader(content)).read(columns)
     except (OSError, pa.ArrowException) as error:
+        if from_system(error):
+            raise
         raise IntegrityError(f"{part} is missing or damaged: {error}") from None

@@ -16,6 +16,8 @@
 Anything else that escapes is a defect of this program (exit code 1, traceback with `--debug`). Ctrl-C ends in 130.
 """
 
+import errno
+
 
 class AaamError(Exception):
     """The base: its text is one line that says what is wrong and what to do."""
@@ -85,3 +87,8 @@ class ImageError(AaamError):
     def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
         """Pickle with both arguments: decoding processes send it."""
         return type(self), (self.kind, str(self))
+
+
+def from_system(error: Exception) -> bool:
+    """Return whether an error is of a disk or a permission, and not of what a file holds or that there is none."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.ENOTDIR)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core.artifacts import write_bytes, write_csv
-from aaam_pipeline.core.errors import DatasetError, IntegrityError
+from aaam_pipeline.core.errors import DatasetError, IntegrityError, from_system
 from aaam_pipeline.evaluation.paper import paper
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores
 
@@ -93,6 +93,8 @@ def _validation(path: Path) -> Metrics:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
     except (OSError, msgspec.DecodeError) as error:
+        if from_system(error):
+            raise
         raise IntegrityError(f"{path} is missing or damaged: {error}") from None
 
 

@@ -49,7 +49,9 @@ def explained(error: duckdb.Error, path: Path, remedy: str, changed: Callable[[]
     if LOCKED.search(text):
         holder = re.search(r"PID (\d+)", text)
         by = f" (process {holder[1]})" if holder else ""
-        return AaamError(f"{path} is open in another program{by}; close it there and try again")
+        # of several files that are attached, the one that DuckDB names
+        named = re.search(r'on file "([^"]+)"', text)
+        return AaamError(f"{named[1] if named else path} is open in another program{by}; close it there and try again")
     if FORBIDDEN.search(text):
         return AaamError(f"{path}: no permission ({text})")
     if changed():

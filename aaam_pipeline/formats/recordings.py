@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.errors import IntegrityError, from_system
 from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.columns import content_sha256, fixed_size_list, scored_schema, to_matrix, write_table
 
@@ -82,6 +82,8 @@ def read_recording(path: Path) -> Recording:
             step_R[::images].copy(), to_matrix(table["scores"]).reshape(-1, images, len(labels)),
         )  # fmt: skip
     except (OSError, pa.ArrowException, LookupError, ValueError, AttributeError) as error:
+        if from_system(error):
+            raise
         raise IntegrityError(f"{path} is not a recording: {error}") from None
     if metadata.get(b"sha256") != _sha256(recording).encode():
         raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import as_read
-from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.errors import IntegrityError, from_system
 from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.formats.columns import (
@@ -98,6 +98,8 @@ def read_scores(path: Path) -> ScoredSplit:
         # older files also hold a setting for neighbour evidence, which their checksum covers
         neighbours = msgspec.json.decode(metadata.get(b"neighbours", b"null"))
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
+        if from_system(error):
+            raise
         raise IntegrityError(f"{path} is not a scores file: {error}") from None
     if metadata.get(b"sha256") != _content_sha256(split, neighbours).encode():
         raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")

@@ -4,7 +4,6 @@ A part is known by the SHA-256 of its file, which its stats name. A part whose s
 it was indexed is not read again.
 """
 
-import errno
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aaam_pipeline.core.artifacts import file_sha256
-from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.errors import IntegrityError, UsageError, from_system
 from aaam_pipeline.formats.older_parts import schema_of, to_current
 from aaam_pipeline.formats.parts import (
     AnnotationsManifest,
@@ -186,8 +185,7 @@ def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator
                 if annotated.num_rows:
                     yield to_current(annotated)
     except (OSError, pa.ArrowException) as error:
-        # Arrow gives no number where the content is at fault; a disk or a permission is none of it
-        if isinstance(error, OSError) and error.errno and error.errno != errno.ENOENT:
+        if from_system(error):
             raise
         raise IntegrityError(f"{part.path} is missing or damaged: {error}") from None
     if (count, rows) != (part.annotated, part.rows):

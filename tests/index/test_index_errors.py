@@ -1,14 +1,17 @@
 """What is busy, full, special or of another kind is called that, and never damaged."""
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import faiss
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from conftest import rewrite_json
 
@@ -16,6 +19,8 @@ import aaam_pipeline.search as search
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, UsageError, VersionError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats.recordings import read_recording
+from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.build import build
 from aaam_pipeline.index.vectors import write_faiss
@@ -103,3 +108,23 @@ def test_vectors_that_do_not_fit_are_noticed_to_the_last_byte() -> None:
     vectors.add(np.ones((1, 4), np.float32))
     with pytest.raises(OSError, match="No space left"):
         write_faiss(vectors, Path("/dev/full"))
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_annotations_that_a_disk_does_not_give_are_not_damaged(
+    code: int, annotated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(code, os.strerror(code), "part-00000.parquet")
+
+    for name in ("ParquetFile", "read_metadata"):
+        monkeypatch.setattr(pq, name, refuse)
+    with pytest.raises(OSError, match=os.strerror(code)) as caught:
+        build(annotated, tmp_path / "index", NullReporter())
+    assert caught.value.filename
+    assert not (tmp_path / "index.partial").exists()
+    (tmp_path / "scores.parquet").touch()
+    monkeypatch.setattr(pq, "read_table", refuse)
+    for read in (read_scores, read_recording):
+        with pytest.raises(OSError, match=os.strerror(code)):
+            read(tmp_path / "scores.parquet")
