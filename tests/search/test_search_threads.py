@@ -53,7 +53,7 @@ def mixed(number: int) -> Callable[[search.Index], Any]:
 @contextmanager
 def opened_with(columns: int, folder: Path) -> Iterator[search.Index]:
     """Open an index that keeps at most so many columns in memory."""
-    with mock.patch.object(ranker, "MAX_BYTES", columns * IMAGES), search.open(folder) as opened:
+    with mock.patch.object(ranker, "MAX_BYTES", ranker.CODE_BYTES * columns * IMAGES), search.open(folder) as opened:
         yield opened
 
 
