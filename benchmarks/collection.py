@@ -48,7 +48,7 @@ def write(folder: Path, images: int, dim: int) -> None:
     folder.mkdir(parents=True)
     parts = range(0, images, PART)
     for part, first in enumerate(parts):
-        write_part(part_path(folder, part), _rows(first, min(PART, images - first), dim), seconds=0)
+        write_part(part_path(folder, part), _rows(first, min(PART, images - first), dim))
     manifest = AnnotationsManifest(
         schema_version=VERSION,
         model_id="bench",

@@ -44,7 +44,8 @@ class Assignment(NamedTuple):
 class Options(NamedTuple):
     """How to annotate. `num_workers` None: one decoding process a core; `timeout`: seconds for one image.
 
-    `forget`: drop the rows of roots that are no longer among the inputs, instead of refusing.
+    `forget`: drop the rows of roots that are no longer among the inputs, instead of refusing. `file_times`: rows say
+    when files were modified, and where links lead; not so in a pipeline, whose outputs are the same on every checkout.
     """
 
     batch_size: int = 32
@@ -61,3 +62,4 @@ class Options(NamedTuple):
     part_size: int = 1024
     timeout: float = 60.0
     max_pixels: int = MAX_PIXELS
+    file_times: bool = True

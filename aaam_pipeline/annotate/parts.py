@@ -85,13 +85,14 @@ class PartMaker:
                     rows.append(batch)
                     advance(batch.num_rows, batch.num_rows - batch["error_type"].null_count)
                 if written:
-                    yield _logged(written.result())
+                    yield written.result()
                 now = time.perf_counter()
                 table = pa.Table.from_batches(rows)
-                written = pool.submit(writer.write_part, part_path(self.job.rows, number), table, now - started)
+                log.info("part %d: %d images in %.1f s", number, table.num_rows, now - started)
+                written = pool.submit(writer.write_part, part_path(self.job.rows, number), table)
                 started = now
             if written:
-                yield _logged(written.result())
+                yield written.result()
 
     def _batches(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[ReadImage]]]:
         """Yield (part, images of one batch). A batch never reaches beyond its part: a part's rows are its own."""
@@ -99,6 +100,8 @@ class PartMaker:
         groups = [number - self.job.first for number in numbers]
         items = (item for group in groups for item in changes.to_items(self._todo.read_row_group(group)))
         images = self._decoders.read(items, 2 * size) if self._decoders else self._read(items)
+        if not self._options.file_times:
+            images = (image._replace(mtime=None, link_target=None) for image in images)
         for number, group in zip(numbers, groups, strict=True):
             count = self._todo.metadata.row_group(group).num_rows
             for start in range(0, count, size):
@@ -118,9 +121,3 @@ class PartMaker:
                 yield part, finish()
         for part, finish in begun:
             yield part, finish()
-
-
-def _logged(stats: PartStats) -> PartStats:
-    rate = stats.count / max(stats.seconds, 1e-9)
-    log.info("part of %d images written after %.1f s (%.1f a second)", stats.count, stats.seconds, rate)
-    return stats

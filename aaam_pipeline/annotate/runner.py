@@ -16,10 +16,11 @@ from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.parts import AnnotateJob, PartMaker
 from aaam_pipeline.annotate.staging import ExistingAnnotations, RunPlan, StagingDir, total_stats, write_errors
-from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign, path_text
+from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
 from aaam_pipeline.core.errors import FailureRateError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.machine import available_cores
+from aaam_pipeline.core.portable_paths import portable
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.parts import NAMES, VERSION, AnnotationsManifest, find_manifest
 from aaam_pipeline.formats.vocabulary import Vocabulary
@@ -60,7 +61,7 @@ def annotate(
         with ChangeDetector() as detector:
             detector.record(items)
             log.info("%d images listed; left out: %s", detector.inputs, dict(skipped) or "none")
-            manifest = _identity(info, model, detector, options)
+            manifest = _identity(info, model, out, detector, options)
             existing = _existing(staging, manifest, options)
             if _resumable(staging, detector, manifest, options):
                 done = total_stats(staging.rows).count
@@ -96,17 +97,19 @@ def preview(
     info = backends.model_info(options.backend, model, options.device)
     with ChangeDetector() as detector:
         detector.record(items)
-        existing = _existing(StagingDir(out), _identity(info, model, detector, options), options)
+        existing = _existing(StagingDir(out), _identity(info, model, out, detector, options), options)
         return _compare(detector, existing, options, report, skipped)
 
 
-def _identity(info: BundleInfo, model: Path, detector: ChangeDetector, options: Options) -> AnnotationsManifest:
+def _identity(
+    info: BundleInfo, model: Path, out: Path, detector: ChangeDetector, options: Options
+) -> AnnotationsManifest:
     """Return the manifest as far as it is known before the work: two that are alike in it may be mixed."""
     settings: dict[str, Any] = options.assignment._asdict()
     return AnnotationsManifest(
         schema_version=VERSION,
         model_id=info.model_id,
-        model_path=path_text(model.absolute()),
+        model_path=portable(model, out),
         vocabulary=info.vocabulary,
         vocabulary_hash=Vocabulary(info.vocabulary).hash,
         thresholds=info.thresholds,

@@ -195,7 +195,6 @@ def total_stats(rows: Path) -> PartStats:
         count=sum(part.count for part in parts),
         successes=sum(part.successes for part in parts),
         failures=dict(sorted(failures.items())),
-        seconds=sum(part.seconds for part in parts),
         sha256="",
         inputs_hash=f"{sum(int(part.inputs_hash, 16) for part in parts) % 2**128:032x}",
     )
@@ -245,7 +244,7 @@ def _keep(parts: Sequence[Path], detector: ChangeDetector, rows: Path, part_size
             rewritten.append(index)
     made = linked
     for table in writer.regroup(_revised((parts[index], detector.kept(index)) for index in rewritten), part_size):
-        writer.write_part(part_path(rows, made), table, 0.0)
+        writer.write_part(part_path(rows, made), table)
         made += 1
     return made
 

@@ -21,8 +21,8 @@ REPEATING = [
 ]
 
 
-def write_part(path: Path, rows: pa.Table, seconds: float) -> PartStats:
-    """Write a part and, when it is whole, its stats; `seconds`: how long the rows took to make."""
+def write_part(path: Path, rows: pa.Table) -> PartStats:
+    """Write a part and, when it is whole, its stats."""
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd", use_dictionary=REPEATING)
     content = sink.getvalue()
@@ -32,7 +32,6 @@ def write_part(path: Path, rows: pa.Table, seconds: float) -> PartStats:
         count=rows.num_rows,
         successes=pc.sum(pc.equal(rows["status"], "ok")).as_py(),
         failures=dict(sorted(failures.items())),
-        seconds=round(seconds, 3),
         sha256=hashlib.sha256(content).hexdigest(),
         inputs_hash=f"{inputs_hash(rows):032x}",
     )

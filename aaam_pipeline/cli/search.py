@@ -12,12 +12,13 @@ from aaam_pipeline.cli import defaults, output, render, settings
 from aaam_pipeline.core.artifacts import real_path
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
+from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.text import unaccented
 
 if TYPE_CHECKING:
-    from aaam_pipeline.index.manifest import IndexManifest
     from aaam_pipeline.search import Embed
     from aaam_pipeline.search.duplicates import Duplicates
+    from aaam_pipeline.search.reader import IndexReader
 
 
 def search(
@@ -113,7 +114,7 @@ def similar(
     from aaam_pipeline.search.thesaurus import load
 
     with engine.open(defaults.index(index, quiet), thesaurus=load(words) if words else None) as opened:
-        opened.embed = _embedder(model, device, opened.manifest)
+        opened.embed = _embedder(model, device, opened)
         asked = None if query is None else opened.parse(query)
         for note in asked.notes if asked else ():
             render.PlainReporter(quiet).info(note)
@@ -210,9 +211,9 @@ def labels(
             print(f"{count:8d}  {printable(label)}")
 
 
-def _embedder(named: Path | None, device: str, index: "IndexManifest") -> "Embed":
+def _embedder(named: Path | None, device: str, index: "IndexReader") -> "Embed":
     """Return a function that loads the model named, or the index's own, only when a photograph needs it, and once."""
-    model = named or real_path(Path(index.model_path))
+    model = named or real_path(Path(located(index.manifest.model_path, index.folder)))
 
     @cache
     def load() -> "Embed":
@@ -223,7 +224,7 @@ def _embedder(named: Path | None, device: str, index: "IndexManifest") -> "Embed
             )
         from aaam_pipeline.annotate.backends import Embedder
 
-        return Embedder(model, device, index.model_id)
+        return Embedder(model, device, index.manifest.model_id)
 
     return lambda photo: load()(photo)
 

@@ -31,15 +31,15 @@ class PartStats(msgspec.Struct, frozen=True):
     """`_part-00000.json`: written after its part was closed, so its presence says that the part is whole.
 
     `inputs_hash` (hex) stands for the root, path, size and time of every row; those of several parts add up mod 2^128.
-    `hash`: of all other fields, filled in when it is written.
+    `seconds`: in version 2, how long it took to make. `hash`: of all other fields, filled in when it is written.
     """
 
     count: int
     successes: int
     failures: dict[str, int]
-    seconds: float
     sha256: str
     inputs_hash: str
+    seconds: float | None = None
     hash: str = ""
 
 

@@ -4,7 +4,7 @@ A part is known by the SHA-256 of its file, which its stats name. A part whose s
 it was indexed is not read again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import IntegrityError, UsageError, from_system
+from aaam_pipeline.core.portable_paths import is_located
 from aaam_pipeline.formats.older_parts import schema_of, to_current
 from aaam_pipeline.formats.parts import (
     AnnotationsManifest,
@@ -161,6 +162,16 @@ def _has_links(path: Path) -> bool:
         return False
     columns = (metadata.row_group(each).column(names.index("link_target")) for each in range(metadata.num_row_groups))
     return any(not each.statistics or each.statistics.null_count < each.num_values for each in columns)
+
+
+def with_roots(rows: pa.RecordBatch, rooted: Callable[[str], str]) -> pa.RecordBatch:
+    """Return rows with another root in place of each that is relative."""
+    roots = rows["root"].dictionary_encode()
+    names = roots.dictionary.to_pylist()
+    if all(map(is_located, names)):
+        return rows
+    renamed = pa.array([name if is_located(name) else rooted(name) for name in names], pa.string())
+    return rows.set_column(rows.schema.get_field_index("root"), rows.schema.field("root"), renamed.take(roots.indices))
 
 
 def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator[pa.RecordBatch]:

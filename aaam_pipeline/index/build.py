@@ -8,15 +8,27 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import msgspec
 
-from aaam_pipeline.core.artifacts import file_sha256, foreign, publish, read_json, work_folder, write_json
+from aaam_pipeline.core.artifacts import (
+    absolute,
+    file_sha256,
+    foreign,
+    path_text,
+    publish,
+    read_json,
+    work_folder,
+    write_json,
+)
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.portable_paths import is_located, located, portable
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.formats.database import explained
@@ -98,7 +110,7 @@ def build(
         log.info("%d images, %d of them copied from the previous index", plan.images, copied)
         work = work_folder(out)
         try:
-            manifest = _build(plan, previous, work, memory, report)
+            manifest = _build(plan, previous, work, out, memory, report)
         except (AaamError, OSError) as error:
             shutil.rmtree(work)
             if isinstance(error, OSError) and not error.filename:
@@ -129,7 +141,8 @@ def _previous(out: Path) -> PreviousIndex | None:
 def _is_current(previous: PreviousIndex, folders: list[AnnotationsFolder], parts: list[list[IndexedPart]]) -> bool:
     """Return whether the previous index was built from the very same parts of the same folders."""
     same_parts = [_content(part) for each in parts for part in each] == [_content(part) for part in previous.parts]
-    return same_parts and [str(folder.path.absolute()) for folder in folders] == previous.manifest.annotations
+    named = [located(each, previous.folder) for each in previous.manifest.annotations]
+    return same_parts and named == [path_text(absolute(folder.path)) for folder in folders]
 
 
 def _reusable(
@@ -165,27 +178,30 @@ def _content(part: IndexedPart) -> tuple[str, tuple[int, ...]]:
     return part.sha256, tuple(part.merged)
 
 
-def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: int, report: Reporter) -> IndexManifest:
-    """Build all files of an index in the folder `work`."""
+def _build(
+    plan: IndexPlan, previous: PreviousIndex | None, work: Path, out: Path, memory: int, report: Reporter
+) -> IndexManifest:
+    """Build all files of an index in the folder `work`; what they name lies as seen from `out`."""
     first = plan.folders[0].manifest
     old_scores = previous.folder / SCORES if previous else None
     old_vectors = open_vectors(previous.folder, previous.manifest) if previous else None
     vectors = vector_builders.create(first.embedding_dim, plan.images, memory, work, old_vectors)
     try:
         with ScoresBuilder(work / SCORES, len(first.vocabulary), memory // 2, old_scores) as scores:
-            _add_images(plan, scores, vectors, report)
+            _add_images(plan, out, scores, vectors, report)
             counts = scores.finish(first.vocabulary)
     except duckdb.Error as error:
         raise explained(error, work / SCORES, "build the index again") from None
     if plan.images > vector_builders.FLAT_IMAGES:
         report.info(f"choosing which of {plan.images} vectors are compared: minutes for a million images")
     vectors_info = vectors.write(work / VECTORS)
-    write_json(work / PARTS, [part for parts in plan.parts for part in parts])
-    merged = sum(len(part.merged) for parts in plan.parts for part in parts)
+    parts = [part for each in plan.parts for part in each]
+    write_json(work / PARTS, [msgspec.structs.replace(part, path=portable(Path(part.path), out)) for part in parts])
+    merged = sum(len(part.merged) for part in parts)
     manifest = IndexManifest(
         schema_version=manifests.VERSION,
         model_id=first.model_id,
-        model_path=first.model_path,
+        model_path=_renamed(first.model_path, plan.folders[0].path, out),
         vocabulary=first.vocabulary,
         thresholds=first.thresholds,
         label_counts=counts,
@@ -193,23 +209,29 @@ def _build(plan: IndexPlan, previous: PreviousIndex | None, work: Path, memory: 
         images=plan.images,
         failed=plan.rows - plan.images - merged,
         merged=merged,
-        annotations=[str(folder.path.absolute()) for folder in plan.folders],
+        annotations=[portable(folder.path, out) for folder in plan.folders],
         vectors=vectors_info,
     )
     return manifests.write(work, manifest)
 
 
+def _renamed(path: str, folder: Path, out: Path) -> str:
+    """Return a path of a file in `folder` as one in `out` names it."""
+    return path if is_located(path) else portable(Path(located(path, folder)), out)
+
+
 def _add_images(
-    plan: IndexPlan, scores: ScoresBuilder, vectors: vector_builders.VectorsBuilder, report: Reporter
+    plan: IndexPlan, out: Path, scores: ScoresBuilder, vectors: vector_builders.VectorsBuilder, report: Reporter
 ) -> None:
     with report.task("index", plan.rows) as advance:
         for folder, steps in zip(plan.folders, plan.steps, strict=True):
+            rooted = partial(_renamed, folder=folder.path, out=out)
             for step in steps:
                 if isinstance(step, CopiedImages):
                     scores.copy(step.first, step.images)
                     vectors.copy(step.first, step.images)
                 else:
                     for batch in inputs.annotated_rows(step, folder.manifest):
-                        scores.add(batch)
+                        scores.add(inputs.with_roots(batch, rooted))
                         vectors.add(to_matrix(batch["embedding"]))
                 advance(step.rows)

@@ -10,6 +10,7 @@ shortest path, then the first.
 
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,8 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.formats.database import explained
-from aaam_pipeline.index.annotations import AnnotationsFolder, IndexedPart
+from aaam_pipeline.index.annotations import AnnotationsFolder, IndexedPart, with_roots
 
 COLUMNS = ("root", "path", "link_target", "mtime")
 MERGED = """
@@ -93,6 +95,9 @@ def _names(parts: Iterable[IndexedPart]) -> Iterable[pa.Table]:
                 rows = file.read([*known, "status"])
         except (FileNotFoundError, pa.ArrowException) as error:
             raise IntegrityError(f"{part.path} is missing or damaged: {error}") from None
+        rooted = partial(located, folder=Path(part.path).parent)
+        batches = [with_roots(batch, rooted) for batch in rows.to_batches()]
+        rows = pa.Table.from_batches(batches, rows.schema)
         rows = rows.filter(pc.equal(rows["status"], "ok"))
         columns = [rows[name] if name in known else pa.nulls(len(rows), pa.string()) for name in COLUMNS]
         numbers = [pa.array([number] * len(rows), pa.int32()), pa.array(range(len(rows)), pa.int32())]

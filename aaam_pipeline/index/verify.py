@@ -9,6 +9,7 @@ import numpy as np
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.machine import available_cores
+from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.database import OTHER_TABLES, attach, explained
 from aaam_pipeline.formats.parts import read_annotations_manifest
@@ -36,7 +37,7 @@ def verify(folder: Path, report: Reporter) -> IndexManifest:
         problems = [*_score_problems(folder, manifest)]
         advance(1)
         problems += _vector_problems(folder, manifest)
-        problems += _model_problems(manifest)
+        problems += _model_problems(folder, manifest)
         advance(1)
     if problems:
         raise IntegrityError(f"{folder} is damaged: {'; '.join(problems)}; build the index again")
@@ -63,11 +64,11 @@ def _score_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
         raise explained(error, folder / SCORES, "build the index again") from None
 
 
-def _model_problems(manifest: IndexManifest) -> Iterator[str]:
+def _model_problems(index: Path, manifest: IndexManifest) -> Iterator[str]:
     """Yield folders of annotations, of those that are still there, that another model has written since."""
     for folder in manifest.annotations:
         try:
-            model_id = read_annotations_manifest(Path(folder)).model_id
+            model_id = read_annotations_manifest(Path(located(folder, index))).model_id
         except AaamError:
             # deleted or damaged: an index holds all it needs
             continue

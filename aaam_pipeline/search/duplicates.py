@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.search import hash_pairs, real_files
 from aaam_pipeline.search.hits import Hit
@@ -202,7 +203,7 @@ class _Finder:
             found = []
             for id in its_ids:
                 path, root, labels, sha256, size, mtime = rows[id]
-                hit = Hit(path, root, 1.0, labels, {})
+                hit = Hit(path, located(root, self._index.folder), 1.0, labels, {})
                 found.append(Duplicate(hit, sha256, size, mtime, real_files.look_at(hit, size, mtime)))
             there = [image for image in found if image.file.state is not FileState.GONE]
             self.gone += len(found) - len(there)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
+from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.search import parser, ranker, similar
@@ -195,7 +196,10 @@ class Index(IndexReader):
         if len(found) != len(ids):
             raise IntegrityError(f"{self.folder} is damaged: scores without images; build the index again")
         rows = ((image, *found[image.id]) for image in ranked)
-        return [Hit(path, root, image.score, labels, image.label_scores) for image, path, root, labels in rows]
+        return [
+            Hit(path, located(root, self.folder), image.score, labels, image.label_scores)
+            for image, path, root, labels in rows
+        ]
 
 
 def open(

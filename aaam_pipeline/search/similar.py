@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import absolute, path_text, real_path
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.text import nfc
 from aaam_pipeline.search.ranker import RankedImage
 from aaam_pipeline.search.reader import IndexReader
@@ -59,7 +60,7 @@ def id_and_vector(photo: Photo, index: IndexReader, embed: Embed | None) -> tupl
 def _id_of(location: str, index: IndexReader) -> int | None:
     """Return the id of the image with a path or URL; None where the index does not hold it."""
     is_url, found = "://" in location, index.select("SELECT DISTINCT root FROM images")
-    roots = {root: root for (root,) in found if ("://" in root) == is_url}
+    roots = {root: located(root, index.folder) for (root,) in found if ("://" in root) == is_url}
     if is_url:
         return _id_below(location, roots, index)
     photo = Path(location)
@@ -67,7 +68,7 @@ def _id_of(location: str, index: IndexReader) -> int | None:
     if named is not None or not photo.exists():
         return named
     # links may lead to the photograph, or to the folder that was annotated
-    folders = {root: path_text(real_path(Path(root)).resolve()) for root in roots}
+    folders = {root: path_text(real_path(Path(folder)).resolve()) for root, folder in roots.items()}
     return _id_below(path_text(photo.resolve()), folders, index)
 
 

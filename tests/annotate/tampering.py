@@ -22,7 +22,7 @@ def rewrite(change: Callable[[pa.Table], pa.Table], number: int = 0) -> Damage:
     """Return damage to the rows of a part, with its stats made to fit."""
 
     def damage(folder: Path) -> None:
-        writer.write_part(part(folder, number), change(pq.ParquetFile(part(folder, number)).read()), 0.0)
+        writer.write_part(part(folder, number), change(pq.ParquetFile(part(folder, number)).read()))
 
     return damage
 

@@ -180,7 +180,7 @@ def test_a_failure_turned_into_a_success_is_found(partly_failed: Path, tmp_path:
     folder = shutil.copytree(partly_failed, tmp_path / "annotations")
     rows = pq.ParquetFile(part(folder)).read()
     good = rows.filter(pc.equal(rows["status"], "ok"))
-    writer.write_part(part(folder), pa.concat_tables([good, good]).slice(0, len(rows)), 0.0)
+    writer.write_part(part(folder), pa.concat_tables([good, good]).slice(0, len(rows)))
     with pytest.raises(IntegrityError, match=r"annotated rows: .*; failures: "):
         check(folder)
 

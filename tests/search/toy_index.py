@@ -45,7 +45,7 @@ def write_annotations(
     folder.mkdir()
     part = part_path(folder, 0)
     pq.write_table(pa.Table.from_arrays(arrays, schema=shape), part)
-    write_checksummed(stats_path(part), PartStats(count, count, {}, 0.0, file_sha256(part), ""))
+    write_checksummed(stats_path(part), PartStats(count, count, {}, file_sha256(part), ""))
     manifest = AnnotationsManifest(
         schema_version=VERSION,
         model_id="toy",
