@@ -4,8 +4,8 @@ Shapes: D embedding.
 
 One direction stands for all photographs (Rocchio 1971): the sum of the unit vectors of those that hits shall be like,
 as a unit vector, less `UNLIKE_WEIGHT` times that of those that they shall be unlike. An image's score is its cosine
-with that direction; with a query it is the product of that cosine and the query's score, and only images for which
-both are above 0 are hits.
+with that direction; with a query it is the product of that cosine and the query's score, and only hits of
+the query whose cosine is above 0 are hits.
 
 The vector of a photograph is an array as it is, or comes from the index, or from the model it was built with.
 """

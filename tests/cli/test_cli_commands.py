@@ -126,7 +126,7 @@ def test_without_a_terminal_hits_are_tab_separated_and_plain(indexed: Path, invo
 
 
 def test_no_hit_is_said_on_stderr(indexed: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aaam_pipeline.search.engine.Index.query", lambda *_: [])
+    monkeypatch.setattr("aaam_pipeline.search.engine.Index.query", lambda *_, **__: [])
     result = invoke("search", "grass", "--index", indexed)
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "none of 24 images fits this query\n"
