@@ -1,47 +1,42 @@
 """What has changed: the inputs as they are now against the rows that are there already.
 
 A row is kept as long as its input has the size and the modification time it had; where the time alone differs, the
-content decides by its hash. DuckDB joins the two in a scratch file, so that neither side is ever held in memory.
+content decides by its hash. What failed for a reason that may pass is tried again. `moves` finds rows for pictures
+that were renamed, `absent` decides on rows that no input was found for. DuckDB joins the two sides in a scratch file,
+so that neither is ever held in memory.
 """
 
-import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import duckdb
+import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.annotate import writer
-from aaam_pipeline.annotate.inputs import InputItem
-from aaam_pipeline.annotate.reader import fetch
+from aaam_pipeline.annotate import failures, moves, writer
+from aaam_pipeline.annotate.absent import AbsentRows
+from aaam_pipeline.annotate.inputs import InputItem, Scope
+from aaam_pipeline.annotate.listing import TODO_SCHEMA, to_table
+from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.writer import regroup
 from aaam_pipeline.core.artifacts import fingerprint
-from aaam_pipeline.core.errors import AaamError, ImageError
+from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.formats.parts import AnnotationsManifest
+from aaam_pipeline.formats.roots import MovedRoot, apply_all
 
-TODO_SCHEMA = pa.schema(
-    [
-        # bytes, since a name on disk need not be UTF-8
-        ("location", pa.binary()),
-        ("root", pa.string()),
-        ("path", pa.string()),
-        ("bytes", pa.int64()),
-        ("mtime", pa.int64()),
-        ("offset", pa.int64()),
-    ]
-)
-FACTS = ("root", "path", "bytes", "mtime", "sha256", "status")
+FACTS = ("root", "path", "bytes", "mtime", "sha256", "status", "error_type", "error_message")
 CHUNK = 16384
-HASHING = 8
 # what DuckDB raises when there is no room
 FULL = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 
+# `failure`: the message of a failure that may pass; `reusable`: what the row says is true of any file of its content
 TABLES = """
 SET TimeZone = 'UTC'; SET memory_limit = '256MB'; SET enable_progress_bar = false;
 CREATE TABLE listed (
@@ -49,8 +44,9 @@ CREATE TABLE listed (
 );
 CREATE TABLE rows (
     base INTEGER, part INTEGER, row INTEGER, root VARCHAR, path VARCHAR, bytes BIGINT, mtime BIGINT, sha256 VARCHAR,
-    status VARCHAR
-)
+    status VARCHAR, error_type VARCHAR, failure VARCHAR, reusable BOOLEAN
+);
+CREATE TABLE hashes (input BIGINT, sha256 VARCHAR, link_target VARCHAR)
 """
 
 # An input that occurs several times (in a list) has several rows: the n-th occurrence belongs to the n-th row.
@@ -62,52 +58,74 @@ SELECT now.input, before.part, before.row, before.sha256, CAST(NULL AS BIGINT) A
        CASE WHEN before.row IS NULL THEN 'new'
             WHEN before.status = 'failed' AND ? THEN 'retried'
             -- of a URL in a list neither size nor time is known
-            WHEN contains(now.root, '://') AND now.bytes IS NULL THEN 'kept'
+            WHEN contains(now.root, '://') AND now.bytes IS NULL THEN if(failure IS NULL, 'kept', 'passing')
             WHEN now.bytes IS DISTINCT FROM before.bytes THEN 'changed'
-            WHEN now.mtime IS NOT DISTINCT FROM before.mtime THEN 'kept'
+            WHEN now.mtime IS NOT DISTINCT FROM before.mtime THEN if(failure IS NULL, 'kept', 'passing')
             WHEN before.sha256 IS NULL THEN 'changed'
             ELSE 'touched' END AS state
 FROM now LEFT JOIN before USING (root, path, occurrence)
 """
 
-# What two folders both hold are the same images: those of the one that has more rows of an input count.
-DELETED = """
-WITH there AS (SELECT root, path, base, count(*) AS rows FROM rows GROUP BY ALL),
-     before AS (SELECT root, path, max(rows) AS rows FROM there GROUP BY ALL),
-     now AS (SELECT root, path, count(*) AS lines FROM listed GROUP BY ALL)
-SELECT coalesce(sum(greatest(rows - coalesce(lines, 0), 0)), 0) FROM before LEFT JOIN now USING (root, path)
+# Rows that stay: `root`, `path`, `link_target` where they are other ones now; `mtime` there, and where it alone is new.
+KEPT = """
+CREATE TABLE kept AS
+SELECT part, row, CAST(NULL AS VARCHAR) AS root, CAST(NULL AS VARCHAR) AS path, CAST(NULL AS VARCHAR) AS link_target,
+    mtime FROM matched WHERE state = 'kept'
+UNION ALL SELECT part, row, NULL, NULL, NULL, NULL FROM absent WHERE state NOT IN ('gone', 'moved')
+UNION ALL SELECT part, row, root, path, link_target, mtime FROM moves
+ORDER BY part, row, root, path
 """
 
 
 class ChangeCounts(NamedTuple):
-    """How many inputs are what. `retried`: failed before, and asked for again; `deleted`: rows without an input."""
+    """How many inputs are what, and how many rows have no input.
+
+    `retried`: failed before, and tried again; `moved`, `copied`: served by the row of a file of the same content;
+    `deleted`: the file is gone; `forgotten`: dropped by `--forget`; `outside`: stay, since this run does not ask for
+    them; `missing`: stay although their files are not found.
+    """
 
     new: int = 0
     changed: int = 0
     retried: int = 0
+    moved: int = 0
+    copied: int = 0
     kept: int = 0
     deleted: int = 0
+    forgotten: int = 0
+    outside: int = 0
+    missing: int = 0
 
     @property
     def todo(self) -> int:
         """How many are to be annotated."""
         return self.new + self.changed + self.retried
 
+    @property
+    def changes(self) -> int:
+        """How many rows will be other ones than before."""
+        return self.todo + self.moved + self.copied + self.deleted + self.forgotten
+
     def __str__(self) -> str:
         """Return it in words, without what is zero."""
-        counts = {name: count for name, count in self._asdict().items() if count}
+        words = {"outside": "not among the inputs", "missing": "not found"}
+        counts = {words.get(name, name): count for name, count in self._asdict().items() if count}
         return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 class ChangeDetector:
     """Compares the inputs with the rows that are there, in a scratch folder; a context manager."""
 
-    def __init__(self) -> None:
-        """Make the scratch folder.
+    def __init__(self, moved_roots: Sequence[str] = ()) -> None:
+        """Make the scratch folder. `moved_roots`: places of rows that have another name now, each OLD=NEW.
 
         Raises:
-            AaamError: it cannot be written to; so may everything here.
+            UsageError: a place is not of that form.
+            AaamError: the scratch folder cannot be written to; so may everything here.
         """
+        self.moved_roots = [MovedRoot.parse(each) for each in moved_roots]
+        # the parts that hold rows below a place that was moved
+        self.renamed: set[int] = set()
         self._scratch = tempfile.TemporaryDirectory(prefix="aaam-")
         try:
             self._database = duckdb.connect(str(Path(self._scratch.name) / "changes.duckdb"))
@@ -117,6 +135,8 @@ class ChangeDetector:
             raise self._full(error) from None
         self.inputs = 0
         self.listing_hash = ""
+        self.held = ""
+        self._planned = False
 
     def __enter__(self) -> Self:
         return self
@@ -142,33 +162,69 @@ class ChangeDetector:
             self.inputs += len(chunk)
         self.listing_hash = fingerprint(hashes)
 
-    def compare(self, existing: Sequence[Sequence[Path]], retry_failed: bool, report: Reporter) -> ChangeCounts:
+    def compare(
+        self, existing: Sequence[Sequence[Path]], options: Options, scope: Scope, report: Reporter
+    ) -> ChangeCounts:
         """Match the inputs with the rows that are there: parts of one or more folders, the preferred one first.
+
+        `scope`: what was looked at to find the inputs. `held` says afterwards in one line which rows stay although
+        their files are not found, if there are any.
 
         Raises:
             IntegrityError: a part cannot be read.
         """
+        self._read_rows(existing, options, report)
+        self._database.execute(MATCH, [options.retry_failed])
+        self._compare_touched(report)
+        failures.try_again(self._database, report)
+        absent = AbsentRows(self._database, scope)
+        absent.look(report)
+        moves.find_moves(self._database, absent, report)
+        if len(existing) > 1:
+            moves.find_taken_over(self._database, absent)
+        gone, outside, missing = absent.decide(options.forget)
+        self.held = absent.held
+        states = dict(self._database.execute("SELECT state, count(*) FROM matched GROUP BY 1").fetchall())
+        if options.forget:
+            return ChangeCounts(**states, deleted=gone, forgotten=outside + missing)
+        return ChangeCounts(**states, deleted=gone, outside=outside, missing=missing)
+
+    def _read_rows(self, existing: Sequence[Sequence[Path]], options: Options, report: Reporter) -> None:
+        """Store what is known of the rows that are there, under the names that they have now."""
         parts = [(base, part) for base, parts in enumerate(existing) for part in parts]
         for number, (base, part) in enumerate(parts):
-            self._insert("rows", _facts(base, number, part))
-        self._database.execute(MATCH, [retry_failed])
-        self._compare_touched(report)
-        states = dict(self._database.execute("SELECT state, count(*) FROM matched GROUP BY 1").fetchall())
-        return ChangeCounts(**states, deleted=self._one(DELETED))
+            facts = writer.read_part(part, FACTS)
+            renamed = apply_all(self.moved_roots, facts)
+            if renamed is not None:
+                self.renamed.add(number)
+            known = _known(facts if renamed is None else renamed, options.retry_failed)
+            numbers = {"base": [base] * len(facts), "part": [number] * len(facts), "row": range(len(facts))}
+            columns = {name: pa.array(values, pa.int32()) for name, values in numbers.items()}
+            self._insert("rows", pa.table(columns | known))
+        for moved in self.moved_roots if parts and not self.renamed else ():
+            report.info(f"no row lies below {moved.old}")
 
-    def stale(self) -> bool:
-        """Return whether a row is no input's, or has a modification time that its input no longer has."""
-        surplus = self._one("SELECT (SELECT count(*) FROM rows) - (SELECT count(row) FROM matched)")
-        return bool(surplus or self._one("SELECT count(mtime) FROM matched WHERE state = 'kept'"))
+    def stale(self) -> int:
+        """Return how many rows do not stay as they are, or are to be made: by those that failed, moved or copied."""
+        staying = (
+            "(SELECT count(*) FROM matched WHERE state = 'kept' AND mtime IS NULL)",
+            "(SELECT count(*) FROM absent WHERE state NOT IN ('gone', 'moved'))",
+        )
+        moved = "(SELECT count(*) FROM moves)"
+        rows = self._one(f"SELECT (SELECT count(*) FROM rows) + {moved} - {' - '.join(staying)}")
+        return rows + len(self.renamed)
 
-    def repeated(self) -> int:
-        """Return how many inputs are an input for the second time or more, as lines of a list can be."""
-        return self._one("SELECT count(*) - count(DISTINCT hash(root, path)) FROM listed")
-
-    def forgotten_roots(self) -> list[str]:
-        """Return the roots that have rows and no inputs any more."""
-        found = self._database.execute("SELECT DISTINCT root FROM rows WHERE root NOT IN (SELECT root FROM listed)")
-        return sorted(root for (root,) in found.fetchall())
+    def described(self, manifest: AnnotationsManifest) -> AnnotationsManifest:
+        """Return a manifest with what is known of all rows that there will be: of inputs, and those that stay."""
+        names = (
+            "(SELECT root, path, input FROM listed UNION ALL "
+            "SELECT root, path, NULL FROM absent WHERE state NOT IN ('gone', 'moved'))"
+        )
+        counts = f"SELECT count(*), count(*) - count(DISTINCT hash(root, path)) FROM {names}"
+        rows, repeated = self._database.execute(counts).fetchall()[0]
+        roots = f"SELECT root FROM {names} GROUP BY root ORDER BY min(input) NULLS LAST, root"
+        found = [root for (root,) in self._database.execute(roots).fetchall()]
+        return msgspec.structs.replace(manifest, inputs=rows, repeated=repeated, roots=found)
 
     def roots(self) -> list[str]:
         """Return the roots of the inputs, in their order."""
@@ -176,16 +232,21 @@ class ChangeDetector:
         return [root for (root,) in found.fetchall()]
 
     def kept(self, part: int) -> pa.Table:
-        """Return the rows of a part that stay: `row`, and `mtime` where it is another one now."""
-        return self._database.sql(
-            "SELECT row, mtime FROM matched WHERE part = ? AND state = 'kept' ORDER BY row", params=[part]
-        ).to_arrow_table()
+        """Return the rows of a part that stay: `row`, and `root`, `path`, `link_target`, `mtime` if they are others.
+
+        With `root` all of them are others; a row occurs once more for each copy of its picture.
+        """
+        if not self._planned:
+            self._database.execute(KEPT)
+            self._planned = True
+        query = "SELECT row, root, path, link_target, mtime FROM kept WHERE part = ? ORDER BY row, root, path"
+        return self._database.sql(query, params=[part]).to_arrow_table()
 
     def write_todo(self, path: Path, part_size: int) -> None:
         """Write the inputs to be annotated, in order: one row group for each part they will make."""
         found = self._database.sql(
-            "SELECT listed.* EXCLUDE (input) FROM listed JOIN matched USING (input) WHERE state != 'kept' "
-            "ORDER BY input"
+            "SELECT listed.* EXCLUDE (input) FROM listed JOIN matched USING (input) "
+            "WHERE state NOT IN ('kept', 'moved', 'copied') ORDER BY input"
         )
         with pq.ParquetWriter(path, TODO_SCHEMA) as writer:
             for rows in regroup(found.to_arrow_reader(), part_size):
@@ -193,25 +254,14 @@ class ChangeDetector:
 
     def _compare_touched(self, report: Reporter) -> None:
         """Compare the contents of inputs whose modification time alone is new."""
-        touched = self._database.sql(
-            "SELECT listed.*, matched.sha256 FROM listed JOIN matched USING (input) WHERE state = 'touched' "
-            "ORDER BY input"
-        ).to_arrow_table()
-        if not touched.num_rows:
-            return
-        same: list[bool] = []
-        with report.task("compare", touched.num_rows) as advance, ThreadPoolExecutor(HASHING) as pool:
-            for chunk in touched.to_batches(256):
-                hashes = pool.map(_sha256, to_items(chunk))
-                same += [now == before for now, before in zip(hashes, chunk["sha256"].to_pylist(), strict=True)]
-                advance(chunk.num_rows)
-        answers = pa.table({"input": touched["input"], "mtime": touched["mtime"], "same": pa.array(same)})
-        self._database.register("answers", answers)
+        touched = "SELECT listed.* FROM listed JOIN matched USING (input) WHERE state = 'touched' ORDER BY input"
+        moves.add_hashes(self._database, self._database.sql(touched).to_arrow_table(), report)
         self._database.execute(
-            "UPDATE matched SET state = if(same, 'kept', 'changed'), mtime = if(same, answers.mtime, NULL) "
-            "FROM answers WHERE matched.input = answers.input"
+            "UPDATE matched SET state = if(answers.same, 'kept', 'changed'), mtime = if(same, answers.mtime, NULL) "
+            "FROM (SELECT input, listed.mtime, coalesce(hashes.sha256 = matched.sha256, false) AS same "
+            "FROM matched JOIN listed USING (input) LEFT JOIN hashes USING (input) WHERE state = 'touched') "
+            "AS answers WHERE matched.input = answers.input"
         )
-        self._database.unregister("answers")
 
     def _full(self, error: BaseException) -> AaamError:
         reason = str(error).splitlines()[0]
@@ -226,31 +276,12 @@ class ChangeDetector:
         return int(self._database.execute(query).fetchall()[0][0])
 
 
-def to_table(items: Sequence[InputItem]) -> pa.Table:
-    """Return items as rows of the schema `TODO_SCHEMA`."""
-    locations = [item.location.encode("utf8", "surrogateescape") for item in items]
-    columns = [locations, *([getattr(item, name) for item in items] for name in TODO_SCHEMA.names[1:])]
-    arrays = [pa.array(column, kind) for column, kind in zip(columns, TODO_SCHEMA.types, strict=True)]
-    return pa.table(arrays, TODO_SCHEMA)
-
-
-def to_items(rows: pa.Table | pa.RecordBatch) -> Iterator[InputItem]:
-    """Yield the items that `to_table` made rows of."""
-    columns = [rows[name].to_pylist() for name in TODO_SCHEMA.names]
-    for location, *rest in zip(*columns, strict=True):
-        yield InputItem(location.decode("utf8", "surrogateescape"), *rest)
-
-
-def _facts(base: int, number: int, part: Path) -> pa.Table:
-    facts = writer.read_part(part, FACTS).select(FACTS)
-    facts = facts.set_column(FACTS.index("mtime"), "mtime", facts["mtime"].cast(pa.int64()))
-    numbers = {"base": [base] * len(facts), "part": [number] * len(facts), "row": range(len(facts))}
-    columns = [pa.array(values, pa.int32()) for values in numbers.values()]
-    return pa.table([*columns, *facts.columns], [*numbers, *FACTS])
-
-
-def _sha256(item: InputItem) -> str | None:
-    try:
-        return hashlib.sha256(fetch(item).data).hexdigest()
-    except ImageError:
-        return None
+def _known(facts: pa.Table, retry_failed: bool) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of the table `rows` for rows of a part."""
+    passing = failures.may_pass(facts["error_type"])
+    answered = passing.is_null() if retry_failed else pc.invert(passing.fill_null(False))
+    columns = {name: facts[name] for name in FACTS if name != "error_message"}
+    columns["mtime"] = facts["mtime"].cast(pa.int64())
+    columns["failure"] = pc.if_else(passing, facts["error_message"], None)
+    columns["reusable"] = pc.and_(answered, facts["sha256"].is_valid())
+    return columns

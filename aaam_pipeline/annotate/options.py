@@ -44,8 +44,9 @@ class Assignment(NamedTuple):
 class Options(NamedTuple):
     """How to annotate. `num_workers` None: one decoding process a core; `timeout`: seconds for one image.
 
-    `forget`: drop the rows of roots that are no longer among the inputs, instead of refusing. `file_times`: rows say
-    when files were modified, and where links lead; not so in a pipeline, whose outputs are the same on every checkout.
+    `retry_failed`: try again what failed for good, too; `forget`: drop every row that has no input; `root`: places that
+    were moved, each OLD=NEW. `file_times`: rows say when files were modified, and where links lead; not so in a
+    pipeline, whose outputs are the same on every checkout.
     """
 
     batch_size: int = 32
@@ -58,6 +59,7 @@ class Options(NamedTuple):
     on_existing: OnExisting = "resume"
     retry_failed: bool = False
     forget: bool = False
+    root: Sequence[str] = ()
     max_failure_rate: float = 0.1
     part_size: int = 1024
     timeout: float = 60.0

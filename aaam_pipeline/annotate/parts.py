@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aaam_pipeline.annotate import backends, changes, reader, writer
+from aaam_pipeline.annotate import backends, listing, reader, writer
 from aaam_pipeline.annotate.backends import Backend
 from aaam_pipeline.annotate.decoder import DecodeSetup
 from aaam_pipeline.annotate.decoder_pool import DecoderPool
@@ -98,7 +98,7 @@ class PartMaker:
         """Yield (part, images of one batch). A batch never reaches beyond its part: a part's rows are its own."""
         size = self._options.batch_size
         groups = [number - self.job.first for number in numbers]
-        items = (item for group in groups for item in changes.to_items(self._todo.read_row_group(group)))
+        items = (item for group in groups for item in listing.to_items(self._todo.read_row_group(group)))
         images = self._decoders.read(items, 2 * size) if self._decoders else self._read(items)
         if not self._options.file_times:
             images = (image._replace(mtime=None, link_target=None) for image in images)

@@ -119,10 +119,10 @@ def _local(item: InputItem) -> Content:
         status = os.fstat(stream.fileno())
         _check_size(status.st_size)
         mtime = valid_mtime(status.st_mtime_ns // 1000)
-        return Content(stream.read(), mtime, _link_target(item.location, is_link=is_link))
+        return Content(stream.read(), mtime, link_target(item.location, is_link=is_link))
 
 
-def _link_target(location: str, *, is_link: bool) -> str | None:
+def link_target(location: str, *, is_link: bool) -> str | None:
     """Return where a file lies, if no link leads there None; a folder is looked at once for all of its files."""
     folder, name = os.path.split(location)
     real = os.path.realpath(location) if is_link else os.path.join(_real_folder(folder), name)  # noqa: PTH118

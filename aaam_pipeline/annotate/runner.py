@@ -5,19 +5,28 @@ made, `parts` for the making, by this process or (`cluster`) by a Ray cluster.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from aaam_pipeline.annotate import backends, inputs
 from aaam_pipeline.annotate.backends import Backend
 from aaam_pipeline.annotate.changes import ChangeCounts, ChangeDetector
-from aaam_pipeline.annotate.inputs import InputItem
+from aaam_pipeline.annotate.inputs import InputItem, Scope
 from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.parts import AnnotateJob, PartMaker
-from aaam_pipeline.annotate.staging import ExistingAnnotations, RunPlan, StagingDir, total_stats, write_errors
+from aaam_pipeline.annotate.staging import (
+    ExistingAnnotations,
+    RunPlan,
+    StagingDir,
+    read_errors,
+    total_stats,
+    write_errors,
+)
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
-from aaam_pipeline.core.errors import FailureRateError, UsageError
+from aaam_pipeline.core.errors import FailureRateError, MissingFilesError, UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.portable_paths import portable
@@ -30,8 +39,6 @@ __all__ = ["Options", "annotate", "preview"]
 
 log = logging.getLogger(__name__)
 
-NOTHING: Mapping[str, int] = {}
-
 
 def annotate(
     items: Iterable[InputItem],
@@ -39,46 +46,54 @@ def annotate(
     out: Path,
     options: Options,
     report: Reporter,
-    skipped: Mapping[str, int] = NOTHING,
+    scope: Scope | None = None,
 ) -> AnnotationsManifest:
     """Annotate every input with the model `model` into the folder `out`; return its manifest.
 
-    What is there already of the same work is kept: rows of inputs that have not changed, parts of an interrupted run.
-    `skipped` is what `inputs.find` counts while `items` are listed: where they are not all there are, no row is
-    dropped because its image is not among them.
+    What is there already of the same work is kept: rows of inputs that have not changed, parts of an interrupted run,
+    and rows without an input, unless their files are known to be gone (`absent` has the rule).
+    `scope` is what `inputs.find` looked at when `items` are listed; without it, all files below the roots of these.
 
     Raises:
         UsageError: `out` holds other work, is being written, or cannot be; the model or the device is not there.
         IntegrityError: the model or the annotations are damaged.
         AaamError: the disk is full.
         FailureRateError: all is written, but more than `max_failure_rate` of the images failed.
+        MissingFilesError: all is written, but the files of many rows are not found; these rows stay.
     """
     info = backends.model_info(options.backend, model, options.device)
     backend = None
     with write_errors(out), exclusive(out):
         staging = StagingDir(out)
         # what the detector holds in memory is free again when the work itself begins
-        with ChangeDetector() as detector:
-            detector.record(items)
-            log.info("%d images listed; left out: %s", detector.inputs, dict(skipped) or "none")
-            manifest = _identity(info, model, out, detector, options)
-            existing = _existing(staging, manifest, options)
+        with ChangeDetector(options.root) as detector:
+            _record(detector, items, staging, options)
+            manifest = _identity(info, model, out, options)
+            with read_errors(out):
+                existing = _existing(staging, manifest, options)
             if _resumable(staging, detector, manifest, options):
-                done = total_stats(staging.rows).count
-                report.info(f"resuming an interrupted run: {done} of {manifest.inputs} images are done")
+                assert staging.plan is not None
+                done, total = total_stats(staging.rows).count, staging.plan.manifest.inputs
+                report.info(f"resuming an interrupted run: {done} of {total} images are done")
             else:
-                counts = _compare(detector, existing, options, report, skipped)
-                if existing and _is_complete(existing[0], staging, counts, detector):
+                with read_errors(out):
+                    counts = _compare(detector, existing, options, scope, report)
+                is_only = bool(existing) and _is_current(existing[0], staging)
+                if is_only and not counts.todo and not detector.stale():
                     staging.discard()
-                    what = f"{manifest.inputs} images, same model and settings"
-                    report.info(f"{staging.out} is complete: {what}; nothing to do")
-                    return _check_failures(existing[0].manifest, options)
+                    what = f"{detector.inputs} images, same model and settings"
+                    report.info(f"{staging.out} is complete: {what}; {_nothing_to_do(counts)}")
+                    return _checked(existing[0].manifest, detector.held, options)
                 # before anything is written: a model or a device that is not there leaves nothing behind
                 backend = _load(model, options, report) if counts.todo else None
-                report.info(f"{manifest.inputs} images: {counts}")
-                staging.begin(_plan(manifest, detector, existing, staging, options), detector, existing)
+                report.info(f"{detector.inputs} images: {counts}")
+                plan = _plan(detector.described(manifest), detector, existing, staging, options)
+                retries = is_only and detector.stale() == counts.todo == counts.retried
+                with read_errors(out):
+                    staging.begin(msgspec.structs.replace(plan, retries=retries), detector, existing)
+        held = staging.plan.held if staging.plan else ""
         _make(staging, model, backend, options, report)
-        return _check_failures(staging.publish(), options)
+        return _checked(staging.publish(), held, options)
 
 
 def preview(
@@ -87,23 +102,40 @@ def preview(
     out: Path,
     options: Options,
     report: Reporter,
-    skipped: Mapping[str, int] = NOTHING,
-) -> ChangeCounts:
-    """Return what `annotate` would do, and do nothing.
+    scope: Scope | None = None,
+) -> tuple[ChangeCounts, str]:
+    """Return what `annotate` would do, and which rows would stay although their files are not found; do nothing.
 
     Raises:
-        UsageError, IntegrityError: as `annotate`.
+        UsageError, IntegrityError, MissingFilesError: as `annotate`.
     """
     info = backends.model_info(options.backend, model, options.device)
-    with ChangeDetector() as detector:
+    with ChangeDetector(options.root) as detector:
+        staging = StagingDir(out)
+        _record(detector, items, staging, options)
+        with read_errors(out):
+            existing = _existing(staging, _identity(info, model, out, options), options)
+            return _compare(detector, existing, options, scope, report), detector.held
+
+
+def _record(detector: ChangeDetector, items: Iterable[InputItem], staging: StagingDir, options: Options) -> None:
+    """List the inputs.
+
+    Raises:
+        MissingFilesError: there are none, but rows: a disk may not be mounted.
+    """
+    try:
         detector.record(items)
-        existing = _existing(StagingDir(out), _identity(info, model, out, detector, options), options)
-        return _compare(detector, existing, options, report, skipped)
+    except inputs.NoImagesError as error:
+        there = None if options.on_existing == "overwrite" else staging.published()
+        if not there:
+            raise
+        rows = f"the {there.manifest.inputs} rows in {staging.out} stay"
+        raise MissingFilesError(f"{error}; {rows}: is a disk not mounted?") from None
+    log.info("%d images listed", detector.inputs)
 
 
-def _identity(
-    info: BundleInfo, model: Path, out: Path, detector: ChangeDetector, options: Options
-) -> AnnotationsManifest:
+def _identity(info: BundleInfo, model: Path, out: Path, options: Options) -> AnnotationsManifest:
     """Return the manifest as far as it is known before the work: two that are alike in it may be mixed."""
     settings: dict[str, Any] = options.assignment._asdict()
     return AnnotationsManifest(
@@ -117,9 +149,8 @@ def _identity(
         embedding_dim=0,
         settings=settings,
         settings_hash=fingerprint([VERSION, info.model_id, settings]),
-        roots=detector.roots(),
-        inputs=detector.inputs,
-        repeated=detector.repeated(),
+        roots=[],
+        inputs=0,
     )
 
 
@@ -150,12 +181,9 @@ def _existing(staging: StagingDir, manifest: AnnotationsManifest, options: Optio
     return [base for base in (interrupted, published) if base]
 
 
-def _is_complete(
-    existing: ExistingAnnotations, staging: StagingDir, counts: ChangeCounts, detector: ChangeDetector
-) -> bool:
-    """Return whether the annotations that are there are already what they should be."""
-    current = existing.rows == staging.out and existing.manifest.schema_version == VERSION
-    return current and not counts.todo and not detector.stale()
+def _is_current(existing: ExistingAnnotations, staging: StagingDir) -> bool:
+    """Return whether annotations are those that were published last, in the version that is written."""
+    return existing.rows == staging.out and existing.manifest.schema_version == VERSION
 
 
 def _resumable(staging: StagingDir, detector: ChangeDetector, manifest: AnnotationsManifest, options: Options) -> bool:
@@ -168,6 +196,9 @@ def _resumable(staging: StagingDir, detector: ChangeDetector, manifest: Annotati
         return False
     if options.on_existing == "overwrite":
         return plan.fresh
+    others = plan.forget != options.forget or (options.root and plan.root != list(options.root))
+    if others and not plan.fresh:
+        return False
     return plan.retry_failed == options.retry_failed or (plan.fresh and not options.retry_failed)
 
 
@@ -175,27 +206,20 @@ def _compare(
     detector: ChangeDetector,
     existing: Sequence[ExistingAnnotations],
     options: Options,
+    scope: Scope | None,
     report: Reporter,
-    skipped: Mapping[str, int],
 ) -> ChangeCounts:
-    counts = detector.compare([each.parts for each in existing], options.retry_failed, report)
-    forgotten = detector.forgotten_roots()
-    if forgotten and not options.forget:
-        names = ", ".join(forgotten[:3]) + (" ..." if len(forgotten) > 3 else "")
-        raise UsageError(
-            f"rows of {names} are there, but no image of it is among the inputs; name it too, choose another --out, "
-            "or drop its rows with --forget"
-        )
+    looked_at = Scope(detector.roots()) if scope is None else scope
+    counts = detector.compare([each.parts for each in existing], options, looked_at, report)
     if existing and existing[0].manifest.schema_version != VERSION:
         before = existing[0].manifest.schema_version
         report.info(f"the rows are of version {before}: they become version {VERSION}, and no image is opened for that")
-    incomplete = [f"{skipped[kind]} {kind}" for kind in inputs.INCOMPLETE if skipped.get(kind)]
-    if counts.deleted and incomplete and not options.forget:
-        raise UsageError(
-            f"{counts.deleted} rows have no image among the inputs, but these are not all ({', '.join(incomplete)}); "
-            "choose another --out, or drop the rows with --forget"
-        )
     return counts
+
+
+def _nothing_to_do(counts: ChangeCounts) -> str:
+    others = counts._replace(kept=0)
+    return f"nothing to do ({others})" if any(others) else "nothing to do"
 
 
 def _plan(
@@ -211,6 +235,9 @@ def _plan(
         listing_hash=detector.listing_hash,
         fresh=not existing,
         retry_failed=options.retry_failed,
+        forget=options.forget,
+        root=list(options.root),
+        held=detector.held,
         part_size=options.part_size,
         base=file_sha256(there) if there.is_file() else "",
     )
@@ -258,12 +285,14 @@ def _difference(before: AnnotationsManifest, now: AnnotationsManifest) -> str:
     return ""
 
 
-def _check_failures(manifest: AnnotationsManifest, options: Options) -> AnnotationsManifest:
+def _checked(manifest: AnnotationsManifest, held: str, options: Options) -> AnnotationsManifest:
     failed = manifest.inputs - manifest.successes
     if failed > options.max_failure_rate * manifest.inputs:
         kinds = ", ".join(f"{count} {kind}" for kind, count in manifest.failures.items())
         raise FailureRateError(
             f"{failed} of {manifest.inputs} images failed ({kinds}), more than --max-failure-rate "
-            f"{options.max_failure_rate:g}; their rows say why"
+            f"{options.max_failure_rate:g}; their rows say why" + (f". And {held}" if held else "")
         )
+    if held:
+        raise MissingFilesError(held)
     return manifest

@@ -20,7 +20,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aaam_pipeline.annotate import writer
+from aaam_pipeline.annotate import failures, writer
 from aaam_pipeline.annotate.changes import ChangeDetector
 from aaam_pipeline.core.artifacts import (
     PARTIAL,
@@ -45,6 +45,7 @@ from aaam_pipeline.formats.parts import (
     read_stats,
     stats_path,
 )
+from aaam_pipeline.formats.roots import MovedRoot, apply_all
 
 PLAN = "plan.json"
 
@@ -52,7 +53,9 @@ PLAN = "plan.json"
 class RunPlan(msgspec.Struct, frozen=True):
     """`plan.json`. `manifest`: as far as it is known before; `base`: the annotations built on or replaced, by hash.
 
-    `fresh`: no earlier rows were used; `retry_failed`: rows that had failed were not kept.
+    `fresh`: no earlier rows were used; `retry_failed`: rows that had failed were not kept; `forget`: nor those without
+    an input; `root`: places that were moved; `retries`: what failed is tried again, and nothing else is done; `held`:
+    which rows stay although their files are not found.
     """
 
     manifest: AnnotationsManifest
@@ -61,6 +64,10 @@ class RunPlan(msgspec.Struct, frozen=True):
     retry_failed: bool
     part_size: int
     base: str
+    forget: bool = False
+    root: list[str] = []
+    retries: bool = False
+    held: str = ""
     kept_parts: int = 0
     hash: str = ""
 
@@ -139,7 +146,7 @@ class StagingDir:
         _remove(self.old)
 
     def publish(self) -> AnnotationsManifest:
-        """Write the manifest and publish the rows as the output.
+        """Write the manifest and publish the rows as the output; leave that as it is if all failed again as before.
 
         Raises:
             IntegrityError: there is not one row for every input.
@@ -151,6 +158,11 @@ class StagingDir:
                 f"{self.rows} holds {total.count} rows for {self.plan.manifest.inputs} inputs; "
                 "annotate again with --on-existing overwrite"
             )
+        if self.plan.retries and (published := self.published()):
+            made = finished_parts(self.rows)[self.plan.kept_parts :]
+            if failures.same_outcome([part_path(self.rows, number) for number in made], published.parts):
+                self.discard()
+                return published.manifest
         embedding = writer.read_part(part_path(self.rows, 0), ["embedding"]).schema.field(0)
         manifest = msgspec.structs.replace(
             self.plan.manifest,
@@ -177,6 +189,18 @@ def write_errors(out: Path) -> Iterator[None]:
             again = "what was finished is kept, run the same command again to resume"
             raise AaamError(f"cannot write {out}: {error.strerror or error}; {again}") from error
         raise
+
+
+@contextmanager
+def read_errors(out: Path) -> Iterator[None]:
+    """Say what can be done about annotations that are damaged."""
+    try:
+        yield
+    except IntegrityError as error:
+        if "--on-existing" in str(error):
+            raise
+        look = f"aaam-pipe verify {out} shows the damage, --on-existing overwrite annotates all again"
+        raise IntegrityError(f"{error}; {look}") from None
 
 
 def finished_parts(rows: Path) -> list[int]:
@@ -235,27 +259,34 @@ def _keep(parts: Sequence[Path], detector: ChangeDetector, rows: Path, part_size
         kept = detector.kept(index)
         stats = stats_path(part)
         before = read_stats(part).count
-        whole = len(kept) == before and kept["mtime"].null_count == before
-        if whole and 2 * before >= part_size and is_current(part):
+        whole = len(kept) == before and kept["mtime"].null_count == kept["root"].null_count == before
+        if whole and 2 * before >= part_size and is_current(part) and index not in detector.renamed:
             _link(part, part_path(rows, linked))
             _link(stats, stats_path(part_path(rows, linked)))
             linked += 1
         elif len(kept):
             rewritten.append(index)
     made = linked
-    for table in writer.regroup(_revised((parts[index], detector.kept(index)) for index in rewritten), part_size):
+    revised = _revised(((parts[index], detector.kept(index)) for index in rewritten), detector.moved_roots)
+    for table in writer.regroup(revised, part_size):
         writer.write_part(part_path(rows, made), table)
         made += 1
     return made
 
 
-def _revised(parts: Iterable[tuple[Path, pa.Table]]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of parts that stay, in the current version, with the modification times that they have now."""
+def _revised(parts: Iterable[tuple[Path, pa.Table]], moved: Sequence[MovedRoot]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of parts that stay, in the current version, with the names and times that they have now."""
     for path, kept in parts:
-        rows = writer.read_part(path).take(kept["row"])
-        field = rows.schema.field("mtime")
-        mtime = pc.coalesce(kept["mtime"].cast(field.type), rows["mtime"])
-        yield from to_current(rows.set_column(rows.schema.get_field_index("mtime"), field, mtime)).to_batches()
+        rows = to_current(writer.read_part(path).take(kept["row"]))
+        renamed = apply_all(moved, rows)
+        rows = rows if renamed is None else renamed
+        changed = kept["root"].is_valid()
+        mtime = kept["mtime"].cast(rows.schema.field("mtime").type)
+        now = {name: pc.if_else(changed, kept[name], rows[name]) for name in ("root", "path", "link_target")}
+        now["mtime"] = pc.if_else(pc.or_(changed, mtime.is_valid()), mtime, rows["mtime"])
+        for name, column in now.items():
+            rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
+        yield from rows.to_batches()
 
 
 def _link(source: Path, target: Path) -> None:

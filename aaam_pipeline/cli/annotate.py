@@ -12,6 +12,7 @@ from typer import Option
 from aaam_pipeline.annotate.options import Assignment, BackendName, EngineName, OnExisting, Options, Selection
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.render import reporter
+from aaam_pipeline.core.errors import MissingFilesError
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.project import HERE
 
@@ -53,8 +54,14 @@ Column = Annotated[
     str | None, Option(help="Column of a CSV or Parquet list that holds the paths. Default: path, SourceFile, file ...")
 ]
 IfExisting = Annotated[OnExisting, Option(help="If --out exists: resume and update it, replace it, or stop.")]
-RetryFailed = Annotated[bool, Option("--retry-failed", help="Try images again that failed before.")]
-Forget = Annotated[bool, Option("--forget", help="Drop the rows of folders that are no longer among the inputs.")]
+RetryFailed = Annotated[
+    bool, Option("--retry-failed", help="Try all images again that failed, not only unreadable ones.")
+]
+Forget = Annotated[bool, Option("--forget", help="Drop every row whose image is not among the inputs.")]
+Root = Annotated[
+    list[str] | None,
+    Option(help="OLD=NEW: a folder of earlier inputs has another name now. Its rows are renamed. Repeatable."),
+]
 MaxFailureRate = Annotated[float, Option(min=0, max=1, help="Exit with 3 when a larger share of the images failed.")]
 Timeout = Annotated[float, Option(min=0.1, help="Seconds to read and decode one image.")]
 MaxPixels = Annotated[
@@ -88,6 +95,7 @@ def annotate(
     on_existing: IfExisting = DEFAULTS.on_existing,
     retry_failed: RetryFailed = DEFAULTS.retry_failed,
     forget: Forget = DEFAULTS.forget,
+    root: Root = None,
     max_failure_rate: MaxFailureRate = DEFAULTS.max_failure_rate,
     timeout: Timeout = DEFAULTS.timeout,
     max_pixels: MaxPixels = None,
@@ -109,14 +117,19 @@ def annotate(
     selection = _fill(Selection, given)
     skipped: Counter[str] = Counter()
     bundle = defaults.model(model)
-    found = _naming_unreadable(inputs.find(images, selection, skipped), skipped)
+    scope = inputs.Scope(selection=selection)
+    found = _naming_unreadable(inputs.find(images, selection, skipped, scope), skipped)
     with reporter(quiet) as report:
         if dry_run:
-            counts = runner.preview(found, bundle, out, options, report, skipped)
-            print(counts if counts.todo or counts.deleted else "nothing to do")
+            counts, held = runner.preview(found, bundle, out, options, report, scope)
+            print(counts if counts.changes or counts.outside or counts.missing else "nothing to do")
+            if held:
+                raise MissingFilesError(held)
             return
-        made = runner.annotate(found, bundle, out, options, report, skipped)
+        made = runner.annotate(found, bundle, out, options, report, scope)
         report.info(f"{out}: {made.successes} of {made.inputs} images annotated, {_counts(made.failures, 'failed')}")
+        if note := _again(made.failures):
+            report.info(note)
         if skipped:
             system = any(kind.startswith("system") for kind in skipped)
             also = "; --all-folders takes those of the system" if system else ""
@@ -136,6 +149,17 @@ def _naming_unreadable(found: "Iterator[InputItem]", skipped: Mapping[str, int])
         yield item
     if named > MOST_NAMED:
         print(f"cannot list {named} folders; a failed row stands for each", file=sys.stderr)
+
+
+def _again(kinds: Mapping[str, int]) -> str:
+    """Say which failures are tried again by which run."""
+    from aaam_pipeline.annotate.failures import PASSING
+
+    passing = sum(count for kind, count in kinds.items() if kind in PASSING)
+    final = sum(kinds.values()) - passing
+    said = [f"the next run tries {passing} of them again"] if passing else []
+    said += [f"--retry-failed tries {'also the others' if passing else 'them'} again"] if final else []
+    return ", ".join(said)
 
 
 def _fill(kind: type[Kind], given: Mapping[str, Any]) -> Kind:

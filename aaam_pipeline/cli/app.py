@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -98,7 +99,12 @@ def root(
 
 
 class BaseCommand(TyperCommand):
-    """A command that takes the options of `aaam-pipe` itself, too, without listing them in its help."""
+    """A command that takes the options of `aaam-pipe` itself, too, without listing them in its help.
+
+    `names_files`: its arguments are names, none of which is empty.
+    """
+
+    names_files = True
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return its parameters, then those of the program."""
@@ -106,6 +112,18 @@ class BaseCommand(TyperCommand):
         for each in shared:
             each.hidden, each.expose_value = True, False
         return [*super().get_params(ctx), *shared]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; an empty name, as of a variable that is not set, is not the current folder."""
+        options = {name: each for each in self.get_params(ctx) for name in each.opts if not getattr(each, "is_flag", 1)}
+        for before, word in pairwise(["", *args]):
+            name, equals, value = word.partition("=")
+            empty = name if equals and not value else before if not word else ""
+            if empty in options and options[empty].type_descriptor.is_path:
+                raise typer.BadParameter(f"{empty} is empty: name a file or folder (the current one is .)", ctx=ctx)
+            if not word and before not in options and self.names_files:
+                raise typer.BadParameter("an argument is empty (the current folder is .)", ctx=ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, unless a file with settings is wrong."""
@@ -118,6 +136,8 @@ class BaseCommand(TyperCommand):
 
 class QueryCommand(BaseCommand):
     """A command whose query may begin with a minus: `search -crowd dog` needs no `--`."""
+
+    names_files = False
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line; a word with one minus that is no option belongs to the query."""

@@ -153,6 +153,8 @@ def _setting(file: ConfigFile, key: str, value: Any, option: Any, context: typer
         if not isinstance(each, types) or (isinstance(each, bool) and bool not in types):
             raise UsageError(f"{file.path}: {key} must be {expected}, not {each!r}")
     if kind.is_path:
+        if not value:
+            raise UsageError(f"{file.path}: {key} is empty: name a file or folder (the current one is .)")
         path = Path(value).expanduser()
         value = str(path if file.path.parent == Path.cwd() else file.path.parent / path)
     value = values if kind.is_list else value

@@ -7,6 +7,7 @@
     |   |-- QuerySyntaxError     a query that cannot be parsed: three lines, with a caret under the error
     |   `-- DeviceError          a device was asked for that is not there
     |-- FailureRateError (3: finished, with more failures than --max-failure-rate)
+    |-- MissingFilesError (3: finished, but files of many rows are not found; the rows stay)
     |-- IntegrityError (4: a file is not what its manifest says, or not of this kind at all)
     |   `-- VersionError (1)     it is whole, but of another version of this program, or of a library that wrote it
     |-- DatasetError             a data set's files are missing or damaged
@@ -49,6 +50,12 @@ class DeviceError(UsageError):
 
 class FailureRateError(AaamError):
     """The run finished, but more images failed than the budget allows."""
+
+    exit_code = 3
+
+
+class MissingFilesError(AaamError):
+    """The run finished, but pictures are not found where a disk may not be mounted; their rows stay."""
 
     exit_code = 3
 

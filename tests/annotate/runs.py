@@ -1,16 +1,17 @@
 """What tests of whole runs share: a quick `annotate`, Ctrl-C at a chosen image, and looks at what lies on disk."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from aaam_pipeline.annotate import inputs, runner, verify
-from aaam_pipeline.annotate.options import Options
-from aaam_pipeline.core.progress import Advance, NullReporter
+from aaam_pipeline.annotate.options import Options, Selection
+from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
 from aaam_pipeline.formats.parts import AnnotationsManifest
 
 # one image a batch: scores are the same bits whatever an image's neighbours are
@@ -53,8 +54,24 @@ def annotate(
     stop_after: int | None = None,
 ) -> tuple[AnnotationsManifest, Watcher]:
     watcher = Watcher(stop_after)
-    found = inputs.find([items]) if isinstance(items, Path) else items
-    return runner.annotate(found, model, out, options, watcher), watcher
+    if isinstance(items, Path):
+        return find_and_annotate([items], model, out, options, watcher), watcher
+    return runner.annotate(items, model, out, options, watcher), watcher
+
+
+def find_and_annotate(
+    given: Sequence[Path | str],
+    model: Path,
+    out: Path,
+    options: Options = PARTS,
+    report: Reporter | None = None,
+    **selection: Any,
+) -> AnnotationsManifest:
+    """What the command line does: the run knows where inputs were looked for."""
+    chosen = Selection(**selection)
+    scope = inputs.Scope(selection=chosen)
+    found = inputs.find(given, chosen, scope=scope)
+    return runner.annotate(found, model, out, options, report or NullReporter(), scope)
 
 
 def interrupted(

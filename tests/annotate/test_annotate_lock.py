@@ -74,7 +74,7 @@ def test_the_second_run_leaves_at_once_and_the_first_one_ends_unharmed(
 
 def test_a_dry_run_waits_for_nobody(photos: Path, tiny_bundle: Path, out: Path) -> None:
     with waiting(tiny_bundle, out):
-        tally = runner.preview(inputs.find([photos]), tiny_bundle, out, PARTS, NullReporter())
+        tally, _ = runner.preview(inputs.find([photos]), tiny_bundle, out, PARTS, NullReporter())
     assert tally.new == 24
 
 

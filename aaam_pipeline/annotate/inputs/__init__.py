@@ -21,30 +21,37 @@ from aaam_pipeline.annotate.inputs.base import (
     is_url,
     suffix,
 )
-from aaam_pipeline.annotate.inputs.tree import UNREADABLE_FOLDER, FileLister, Tree
+from aaam_pipeline.annotate.inputs.scope import Scope
+from aaam_pipeline.annotate.inputs.tree import FileLister, Tree
 from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.disk_names import DiskNames
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.imaging.formats import SUFFIXES
 
-__all__ = ["INCOMPLETE", "SUFFIXES", "InputItem", "Selection", "find", "is_url", "local_item"]
+__all__ = ["SUFFIXES", "InputItem", "NoImagesError", "Scope", "Selection", "find", "is_url", "local_item"]
 
 BEYOND_LIMIT = "beyond the limit"
-# what makes a listing less than all there is: rows that are missing from it are not those of deleted images
-INCOMPLETE = (BEYOND_LIMIT, UNREADABLE_FOLDER)
 _EVERYTHING = Selection()
 _NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _WORDS = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
 
+class NoImagesError(UsageError):
+    """There is no image in any of the inputs."""
+
+
 def find(
-    inputs: Sequence[str | Path], selection: Selection = _EVERYTHING, skipped: Counter[str] | None = None
+    inputs: Sequence[str | Path],
+    selection: Selection = _EVERYTHING,
+    skipped: Counter[str] | None = None,
+    scope: Scope | None = None,
 ) -> Iterator[InputItem]:
     """Return the images of all inputs, one after the other, always in the same order; nothing is kept of them.
 
     An image found again under the same name by a later folder, glob or file is left out. Lists and tars are taken as
-    they are: every line, every member. What is left out is counted in `skipped` by kind while iterating.
+    they are: every line, every member. What is left out is counted in `skipped` by kind while iterating, and
+    `scope` knows afterwards what was looked at.
 
     Raises:
         UsageError: at once, an input is not there or of no known kind; while iterating, an input cannot be read, or
@@ -53,7 +60,7 @@ def find(
     left_out = Counter() if skipped is None else skipped
     given = list(dict.fromkeys(str(each) for each in inputs))
     chosen = [argument for each in given for argument in _parse(each, selection)]
-    return _images(chosen, given, selection, left_out)
+    return _images(chosen, given, selection, left_out, Scope() if scope is None else scope)
 
 
 def local_item(file: Path, root: Path) -> InputItem:
@@ -62,12 +69,16 @@ def local_item(file: Path, root: Path) -> InputItem:
 
 
 def _images(
-    chosen: Sequence[Tree | InputItem], given: Sequence[str], selection: Selection, skipped: Counter[str]
+    chosen: Sequence[Tree | InputItem],
+    given: Sequence[str],
+    selection: Selection,
+    skipped: Counter[str],
+    scope: Scope,
 ) -> Iterator[InputItem]:
     """Yield the images up to the limit, and count one as skipped if there are more; raise if there is none."""
     count = 0
-    for found in _once(chosen, skipped):
-        for image in _expand(found, selection, skipped):
+    for found in _once(chosen, skipped, scope):
+        for image in _expand(found, selection, skipped, scope):
             if count == selection.limit:
                 skipped[BEYOND_LIMIT] += 1
                 return
@@ -77,10 +88,10 @@ def _images(
         names = ", ".join(path_text(name) for name in given[:5]) + (", ..." if len(given) > 5 else "")
         left_out = ", ".join(f"{count} {kind}" for kind, count in sorted(skipped.items()))
         looked = f"looked for {' '.join(sorted(SUFFIXES))}"
-        raise UsageError(f"no images in {names}: {looked}" + (f"; left out: {left_out}" if left_out else ""))
+        raise NoImagesError(f"no images in {names}: {looked}" + (f"; left out: {left_out}" if left_out else ""))
 
 
-def _once(chosen: Sequence[Tree | InputItem], skipped: Counter[str]) -> Iterator[InputItem]:
+def _once(chosen: Sequence[Tree | InputItem], skipped: Counter[str], scope: Scope) -> Iterator[InputItem]:
     """Yield files, lists and tars, each once. Only the inputs are kept, never what is found in them."""
     trees: list[Tree] = []
     named: set[str] = set()
@@ -94,15 +105,25 @@ def _once(chosen: Sequence[Tree | InputItem], skipped: Counter[str]) -> Iterator
                 if found.location not in named and not any(tree.holds(found.location) for tree in trees):
                     yield found
             trees.append(argument)
+            scope.add_tree(argument)
 
 
-def _expand(found: InputItem, selection: Selection, skipped: Counter[str]) -> Iterator[InputItem]:
+def _expand(found: InputItem, selection: Selection, skipped: Counter[str], scope: Scope) -> Iterator[InputItem]:
     """Yield the images that a list or a tar holds; an image is itself."""
     kind = suffix(urlsplit(found.location).path if is_url(found.location) else found.location)
     if kind == SHARD_SUFFIX:
-        yield from shards.members(found, selection, skipped)
+        whole = True
+        for member in shards.members(found, selection, skipped):
+            whole = member.bytes is not None
+            yield member
+        if whole:
+            scope.add_shard(found.root, found.path)
     elif kind in LIST_SUFFIXES or found.location == lists.STDIN:
-        yield from lists.lines(found, selection.column, skipped)
+        roots: set[str] = set()
+        for line in lists.lines(found, selection.column, skipped):
+            roots.add(line.root)
+            yield line
+        scope.add_list(roots)
     else:
         shards.refuse_compressed(found.location)
         yield found
@@ -114,6 +135,8 @@ def _parse(given: str, selection: Selection) -> Iterator[Tree | InputItem]:
     Raises:
         UsageError: there is no such file or folder, or it is of a kind that cannot be read.
     """
+    if not given:
+        raise UsageError("an empty name is no file or folder (the current one is .)")
     if given == lists.STDIN:
         yield InputItem(lists.STDIN, "", lists.STDIN, None, None)
     elif is_url(given) and given[:7].lower() != "file://":
