@@ -31,6 +31,7 @@ Every option with an environment variable names it. A flag wins over the variabl
 project file and of a user file: [configuration.md](configuration.md).
 
 Exit codes: 0 ok, 1 failed, 2 usage or unknown word, 3 finished with more failures than `--max-failure-rate`,
+or with pictures that are missing,
 4 integrity (a file is damaged, or not what it is taken for), 130 interrupted. A file that is busy, or was made by
 another version of this program or of DuckDB, a disk that is full, and a missing permission are 1: nothing is damaged.
 

@@ -68,12 +68,13 @@ FROM now LEFT JOIN before USING (root, path, occurrence)
 
 # Rows that stay: `root`, `path`, `link_target` where they are other ones now; `mtime` there, and where it alone is new.
 KEPT = """
-CREATE TABLE kept AS
-SELECT part, row, CAST(NULL AS VARCHAR) AS root, CAST(NULL AS VARCHAR) AS path, CAST(NULL AS VARCHAR) AS link_target,
-    mtime FROM matched WHERE state = 'kept'
-UNION ALL SELECT part, row, NULL, NULL, NULL, NULL FROM absent WHERE state NOT IN ('gone', 'moved')
-UNION ALL SELECT part, row, root, path, link_target, mtime FROM moves
-ORDER BY part, row, root, path
+SELECT row, root, path, link_target, mtime FROM (
+    SELECT part, row, CAST(NULL AS VARCHAR) AS root, CAST(NULL AS VARCHAR) AS path,
+        CAST(NULL AS VARCHAR) AS link_target, mtime FROM matched WHERE state = 'kept'
+    UNION ALL SELECT part, row, NULL, NULL, NULL, NULL FROM absent WHERE state NOT IN ('gone', 'moved')
+    UNION ALL SELECT part, row, root, path, link_target, mtime FROM moves
+)
+WHERE part = ? ORDER BY row, root, path
 """
 
 
@@ -136,7 +137,6 @@ class ChangeDetector:
         self.inputs = 0
         self.listing_hash = ""
         self.held = ""
-        self._planned = False
 
     def __enter__(self) -> Self:
         return self
@@ -236,11 +236,7 @@ class ChangeDetector:
 
         With `root` all of them are others; a row occurs once more for each copy of its picture.
         """
-        if not self._planned:
-            self._database.execute(KEPT)
-            self._planned = True
-        query = "SELECT row, root, path, link_target, mtime FROM kept WHERE part = ? ORDER BY row, root, path"
-        return self._database.sql(query, params=[part]).to_arrow_table()
+        return self._database.sql(KEPT, params=[part]).to_arrow_table()
 
     def write_todo(self, path: Path, part_size: int) -> None:
         """Write the inputs to be annotated, in order: one row group for each part they will make."""

@@ -27,8 +27,8 @@ ANYWHERE = ("debug", "verbose", "log_file")
 app = typer.Typer(
     name="aaam-pipe",
     help="Annotate folders of photographs with keywords, and search them.",
-    epilog="Exit codes: 0 ok, 1 failed, 2 usage or unknown word, 3 more failures than --max-failure-rate, 4 integrity, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage or unknown word, 3 more failures than --max-failure-rate or missing "
+    "pictures, 4 integrity, 130 interrupted.",
     no_args_is_help=True,
     # plain help: rich would cost half of the time that --help takes
     rich_markup_mode=None,

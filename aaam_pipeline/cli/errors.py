@@ -1,6 +1,7 @@
 """How errors become one line and an exit code, the same for commands and for stages.
 
-0 ok - 1 failed - 2 usage or unknown word - 3 finished with more failures than --max-failure-rate - 4 integrity -
+0 ok - 1 failed - 2 usage or unknown word - 3 finished with more failures than --max-failure-rate, or missing pictures -
+4 integrity -
 130 interrupted.
 """
 

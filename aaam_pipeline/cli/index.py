@@ -25,14 +25,20 @@ def index(
         str | None,
         typer.Option(help="Memory to build with, as in 8GB; the vectors get half of it. Default: half of all."),
     ] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(help="OLD=NEW: images that were annotated below OLD are below NEW here. Repeatable."),
+    ] = None,
     quiet: defaults.Quiet = False,
 ) -> None:
     """Build the index that `search` and `similar` answer from, or bring it up to date."""
     memory = None if max_memory is None else _bytes(max_memory)
+    from aaam_pipeline.formats.roots import MovedRoot
     from aaam_pipeline.index.build import build
 
+    moved = [MovedRoot.parse(each) for each in root or ()]
     with reporter(quiet) as report:
-        manifest = build(annotations or [HERE.annotations], out, report, memory)
+        manifest = build(annotations or [HERE.annotations], out, report, memory, moved)
         report.info(f"{out}: {manifest.images} images, {len(manifest.vocabulary)} labels, {manifest.failed} left out")
         if manifest.merged:
             report.info(f"{manifest.merged} rows are of files that other rows stand for: links, files named twice")

@@ -25,6 +25,7 @@ from aaam_pipeline.formats.parts import (
     read_annotations_manifest,
     read_stats,
 )
+from aaam_pipeline.formats.roots import MovedRoot, apply_all
 from aaam_pipeline.formats.vocabulary import Vocabulary
 
 BATCH_ROWS = 16384
@@ -41,7 +42,7 @@ class IndexedPart(msgspec.Struct, frozen=True):
     """A part of annotations as it was indexed. `rows`: of inputs, `annotated`: those that did not fail.
 
     `links`: whether links lead to some of them; `merged`: which of the annotated ones are left out, since another row
-    of their file stays (`merging`).
+    of their file stays (`merging`); `roots`: places whose rows have another name in the index.
     """
 
     path: str
@@ -52,6 +53,7 @@ class IndexedPart(msgspec.Struct, frozen=True):
     annotated: int
     links: bool = False
     merged: list[int] = []
+    roots: list[MovedRoot] = []
 
     @property
     def images(self) -> int:
@@ -112,13 +114,17 @@ def _said(rule: tuple[list[float] | None, int | None]) -> str:
     return limits + ("" if top is None else f" and at most {top} labels")
 
 
-def find_parts(folder: AnnotationsFolder, known: Mapping[str, IndexedPart]) -> list[IndexedPart]:
+def find_parts(
+    folder: AnnotationsFolder, known: Mapping[str, IndexedPart], moved_roots: Sequence[MovedRoot] = ()
+) -> list[IndexedPart]:
     """Return the parts of a folder, checked; `known`: those that were indexed before, by hash.
+
+    `moved_roots`: places whose rows get another name in the index.
 
     Raises:
         IntegrityError: a part is missing or damaged, or the parts and the manifest do not agree.
     """
-    found = [_part(part_path(folder.path, number), known) for number in range(folder.manifest.parts)]
+    found = [_part(part_path(folder.path, number), known, moved_roots) for number in range(folder.manifest.parts)]
     images, rows = sum(part.annotated for part in found), sum(part.rows for part in found)
     manifest = folder.manifest
     if (images, rows) != (manifest.successes, manifest.inputs):
@@ -129,7 +135,7 @@ def find_parts(folder: AnnotationsFolder, known: Mapping[str, IndexedPart]) -> l
     return found
 
 
-def _part(path: Path, known: Mapping[str, IndexedPart]) -> IndexedPart:
+def _part(path: Path, known: Mapping[str, IndexedPart], moved: Sequence[MovedRoot]) -> IndexedPart:
     try:
         stats, status = read_stats(path), path.stat()
     except (UsageError, FileNotFoundError):
@@ -141,6 +147,7 @@ def _part(path: Path, known: Mapping[str, IndexedPart]) -> IndexedPart:
         mtime_ns=status.st_mtime_ns,
         rows=stats.count,
         annotated=stats.successes,
+        roots=list(moved),
     )
     before = known.get(part.sha256)
     if before and (before.bytes, before.mtime_ns) == (part.bytes, part.mtime_ns):
@@ -194,7 +201,7 @@ def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator
                 if part.merged:
                     annotated = annotated.filter(pa.array(~np.isin(np.arange(first, count), part.merged)))
                 if annotated.num_rows:
-                    yield to_current(annotated)
+                    yield _renamed(to_current(annotated), part.roots)
     except (OSError, pa.ArrowException) as error:
         if from_system(error):
             raise
@@ -204,3 +211,8 @@ def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator
             f"{part.path} holds {count} annotated of {rows} rows, but its stats say {part.annotated} of {part.rows}; "
             "annotate again"
         )
+
+
+def _renamed(rows: pa.RecordBatch, moved: Sequence[MovedRoot]) -> pa.RecordBatch:
+    renamed = apply_all(moved, pa.Table.from_batches([rows])) if moved else None
+    return rows if renamed is None else renamed.combine_chunks().to_batches()[0]

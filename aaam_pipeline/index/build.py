@@ -32,6 +32,7 @@ from aaam_pipeline.core.portable_paths import is_located, located, portable
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.formats.database import explained
+from aaam_pipeline.formats.roots import MovedRoot
 from aaam_pipeline.index import annotations as inputs
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index import vector_builders
@@ -79,12 +80,17 @@ class IndexPlan(NamedTuple):
 
 
 def build(
-    annotations: Path | Sequence[Path], out: Path, report: Reporter, max_memory: int | None = None
+    annotations: Path | Sequence[Path],
+    out: Path,
+    report: Reporter,
+    max_memory: int | None = None,
+    moved_roots: Sequence[MovedRoot] = (),
 ) -> IndexManifest:
     """Index the annotated (not failed) images of one folder or of several; the index at `out` is replaced in one step.
 
     An undamaged index that was built from the very same parts is left as it is. `max_memory`: bytes that building may
     take, and of which the vectors may take half when they are searched; default: half of this machine's.
+    `moved_roots`: places of rows that have another name now; the annotations keep the name they have.
 
     Raises:
         UsageError: `annotations` are no annotations, hold no annotated image, are of several models or thresholds;
@@ -100,7 +106,7 @@ def build(
     with exclusive(out):
         previous = _previous(out)
         known = {part.sha256: part for part in previous.parts} if previous else {}
-        parts = without_repeated(folders, [inputs.find_parts(folder, known) for folder in folders])
+        parts = without_repeated(folders, [inputs.find_parts(folder, known, moved_roots) for folder in folders])
         previous = _reusable(previous, folders[0], parts, memory)
         if previous and _is_current(previous, folders, parts):
             report.info(f"{out} is up to date")
@@ -173,9 +179,9 @@ def _steps(parts: list[IndexedPart], previous: list[IndexedPart]) -> list[Copied
     return steps
 
 
-def _content(part: IndexedPart) -> tuple[str, tuple[int, ...]]:
+def _content(part: IndexedPart) -> tuple[str, tuple[int, ...], tuple[MovedRoot, ...]]:
     """Return what the images of a part depend on."""
-    return part.sha256, tuple(part.merged)
+    return part.sha256, tuple(part.merged), tuple(part.roots)
 
 
 def _build(

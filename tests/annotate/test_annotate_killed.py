@@ -112,16 +112,25 @@ def wait_for_nobody(mark: str) -> None:
 
 
 def change(folder: Path, chance: random.Random, number: int) -> None:
-    """Add, replace, touch, delete or spoil some photographs."""
+    """Add, replace, touch, delete, spoil, rename, swap or copy some photographs."""
     for _ in range(chance.randint(1, 6)):
         photo = folder / f"{chance.randrange(60):02d}.jpg"
-        what = chance.choice(["write", "write", "write", "touch", "delete", "spoil"])
+        what = chance.choice(["write", "write", "write", "touch", "delete", "spoil", "rename", "swap", "copy"])
+        other = folder / f"{chance.randrange(31, 60):02d}.jpg"
         if what == "write" or not photo.exists():
             make_photo(photo, chance.randrange(1000), size=(30 + number % 40, 40))
         elif what == "touch":
             os.utime(photo, (number, number))
         elif what == "delete" and photo.name > "30.jpg":
             photo.unlink()
+        elif what == "rename" and photo.name > "30.jpg":
+            photo.rename(other)
+        elif what == "swap" and other.exists() and other != photo:
+            photo.rename(folder / "between")
+            other.rename(photo)
+            (folder / "between").rename(other)
+        elif what == "copy":
+            other.write_bytes(photo.read_bytes())
         elif what == "spoil":
             photo.write_bytes(b"bad" * number)
 

@@ -1,0 +1,92 @@
+"""A library that changes between two runs of `annotate`, seen from the command line."""
+
+from pathlib import Path
+
+import pytest
+from cli.failures import failed
+from conftest import Invoke, make_photo
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def library(tmp_path: Path, tiny_bundle: Path, invoke: Invoke) -> Path:
+    """An annotated and indexed folder of 8 photographs, and a file that is none."""
+    for number in range(8):
+        make_photo(tmp_path / "library" / "ab"[number % 2] / f"{number}.jpg", number)
+    (tmp_path / "library" / "bad.jpg").write_text("no image")
+    result = invoke("annotate", "library", "--model", tiny_bundle, "--max-failure-rate", 1)
+    assert "--retry-failed tries them again" in result.stderr
+    assert invoke("index", "annotations").exit_code == 0
+    return tmp_path / "library"
+
+
+def again(invoke: Invoke, model: Path, *words: object) -> tuple[int, str, str]:
+    result = invoke("annotate", *words, "--model", model, "--max-failure-rate", 1)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_part_of_the_library_drops_no_row(library: Path, tiny_bundle: Path, invoke: Invoke) -> None:
+    for words in (["library/a"], ["library/a/0.jpg"], ["library", "--exclude", "b"], ["library", "--limit", 2]):
+        code, _, said = again(invoke, tiny_bundle, *words)
+        assert code == 0
+        assert "not among the inputs" in said
+    code, said, _ = again(invoke, tiny_bundle, "library", "--forget", "--dry-run")
+    assert (code, said) == (0, "9 kept, 4 forgotten\n")
+
+
+def test_a_folder_that_is_not_mounted_is_exit_3(library: Path, tiny_bundle: Path, invoke: Invoke) -> None:
+    (library / "b").rename(library.parent / "b")
+    (library / "b").mkdir()
+    code, said, error = again(invoke, tiny_bundle, "library", "--dry-run")
+    assert (code, said) == (3, "5 kept, 4 not found\n")
+    assert error.startswith("error: 4 rows stay whose pictures are not found")
+    assert again(invoke, tiny_bundle, "library", "--quiet") == (3, "", error)
+    assert again(invoke, tiny_bundle, "library", "--forget")[0] == 0
+    assert "5 inputs = 4 ok + 1 failed" in invoke("verify").stdout
+
+
+def test_a_moved_library_is_renamed_in_annotations_and_index(library: Path, tiny_bundle: Path, invoke: Invoke) -> None:
+    moved = library.rename(library.with_name("moved"))
+    assert "2.jpg" in invoke("search", "grass", "--paths").stdout
+    result = invoke("index", "--root", f"{library}={moved}")
+    assert result.exit_code == 0
+    hits = [Path(line) for line in invoke("search", "grass", "--paths").stdout.splitlines()]
+    assert len(hits) == 8
+    assert all(hit.is_file() for hit in hits)
+    code, _, said = again(invoke, tiny_bundle, "moved", "--root", "library=moved")
+    assert code == 0
+    assert "9 images: 9 kept" in said
+    assert invoke("index").exit_code == 0
+    assert sorted(hits) == sorted(Path(line) for line in invoke("search", "grass", "--paths").stdout.splitlines())
+
+
+@pytest.mark.parametrize("words", [["annotate", "library"], ["index"]])
+def test_a_root_without_a_new_name_is_a_usage_error(
+    words: list[str], library: Path, tiny_bundle: Path, invoke: Invoke
+) -> None:
+    model = ["--model", tiny_bundle] if words[0] == "annotate" else []
+    failed(invoke(*words, *model, "--root", "library"), 2, "--root library: write OLD=NEW")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["annotate", ""], ["annotate", ".", "--out", ""], ["annotate", ".", "--out="], ["index", ""], ["verify", ""]],
+)
+def test_an_empty_name_is_not_the_current_folder(words: list[str], invoke: Invoke) -> None:
+    result = invoke(*words)
+    assert result.exit_code == 2
+    assert "empty" in result.stderr
+
+
+def test_an_empty_name_in_a_file_with_settings(tmp_path: Path, invoke: Invoke) -> None:
+    (tmp_path / "aaam.toml").write_text('[annotate]\nout = ""\n')
+    failed(invoke("annotate", "."), 2, "[annotate] out is empty")
+
+
+def test_damaged_annotations_come_with_advice(library: Path, tiny_bundle: Path, invoke: Invoke) -> None:
+    part = library.parent / "annotations" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-10])
+    result = invoke("annotate", "library", "--model", tiny_bundle)
+    failed(result, 4, "aaam-pipe verify annotations")
+    assert "--on-existing overwrite" in result.stderr
