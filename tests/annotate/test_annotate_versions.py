@@ -145,7 +145,7 @@ def test_version_2_becomes_version_3_without_opening_a_picture(
     publish_version_2(out)
     assert read_annotations_manifest(out).schema_version == 2
     verify(out, NullReporter())
-    preview = runner.preview(inputs.find([photos]), tiny_bundle, out, PARTS, NullReporter())
+    preview, _ = runner.preview(inputs.find([photos]), tiny_bundle, out, PARTS, NullReporter())
     assert (preview.todo, preview.kept) == (0, 24)
     assert "the rows are of version 2: they become version 3" in run(photos, tiny_bundle, out).text
     assert verify(out, NullReporter()).schema_version == VERSION
