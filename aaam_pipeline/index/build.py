@@ -17,6 +17,7 @@ import duckdb
 import msgspec
 
 from aaam_pipeline.core.artifacts import (
+    PARTIAL,
     absolute,
     file_sha256,
     foreign,
@@ -109,6 +110,9 @@ def build(
         parts = without_repeated(folders, [inputs.find_parts(folder, known, moved_roots) for folder in folders])
         previous = _reusable(previous, folders[0], parts, memory)
         if previous and _is_current(previous, folders, parts):
+            # a build that was killed after it had published leaves the one before
+            target = out.resolve()
+            shutil.rmtree(target.with_name(f"{target.name}{PARTIAL}"), ignore_errors=True)
             report.info(f"{out} is up to date")
             return previous.manifest
         plan = IndexPlan(folders, parts, [_steps(each, previous.parts if previous else []) for each in parts])

@@ -209,7 +209,10 @@ def test_an_index_that_is_up_to_date_is_left_as_it_is(tmp_path: Path) -> None:
     out = tmp_path / "index"
     first = build(folders, out, NullReporter())
     inode = out.stat().st_ino
+    # of a build that was killed once it had published
+    (tmp_path / "index.partial").mkdir()
     assert build(folders, out, NullReporter()) == first
+    assert not (tmp_path / "index.partial").exists()
     assert out.stat().st_ino == inode
     # a part of another time that holds the same is the same part
     os.utime(folders[1] / "part-00000.parquet", ns=(1, 1))
