@@ -98,4 +98,4 @@ class ImageError(AaamError):
 
 def from_system(error: Exception) -> bool:
     """Return whether an error is of a disk or a permission, and not of what a file holds or that there is none."""
-    return isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.ENOTDIR)
+    return isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)

@@ -47,8 +47,9 @@ def test_a_folder_that_is_not_mounted_is_exit_3(library: Path, tiny_bundle: Path
 
 
 def test_a_moved_library_is_renamed_in_annotations_and_index(library: Path, tiny_bundle: Path, invoke: Invoke) -> None:
-    moved = library.rename(library.with_name("moved"))
     assert "2.jpg" in invoke("search", "grass", "--paths").stdout
+    moved = library.rename(library.with_name("moved"))
+    assert invoke("search", "grass", "--paths").stdout == ""
     result = invoke("index", "--root", f"{library}={moved}")
     assert result.exit_code == 0
     hits = [Path(line) for line in invoke("search", "grass", "--paths").stdout.splitlines()]
