@@ -85,7 +85,8 @@ def annotating() -> str:
 
 def methods() -> str:
     """Return reports/methods.md with the table of the comparison on Corel-5k."""
-    return _filled("reports/methods.md", {"corel5k": _compared(REPOSITORY / "reports" / "corel5k" / "compare.json")})
+    results = json.loads((REPOSITORY / "reports" / "corel5k" / "compare.json").read_text(encoding="utf8"))["methods"]
+    return _filled("reports/methods.md", {"corel5k": _compared(results), "corel5k scaled": _scaled(results)})
 
 
 def _filled(page: str, parts: dict[str, str]) -> str:
@@ -142,17 +143,27 @@ def _contracts(contracts: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _compared(path: Path) -> str:
+def _compared(results: list[dict[str, Any]]) -> str:
     """Return the table of the compared methods: hyper-parameters, test metrics, seconds to fit."""
     names = ["precision_at_k", "recall_at_k", "map_at_10", "map"]
     lines = [
         "| method | hyper-parameters | tried | val mAP | P@5 | R@5 | mAP@10 | mAP | N+ | fit |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for each in json.loads(path.read_text(encoding="utf8"))["methods"]:
+    for each in results:
         percent = [f"{100 * value:.1f}" for value in (each["val"]["map"], *(each["test"][name] for name in names))]
         cells = [f"`{each['name']}`", _tuned(each["params"], each["trials"][0]["params"]), str(len(each["trials"]))]
-        cells += [*percent, str(each["test"]["n_plus"]), f"{each['seconds_fit']:.1f} s"]
+        cells += [*percent, f"{each['test']['n_plus']:g}", f"{each['seconds_fit']:.1f} s"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _scaled(results: list[dict[str, Any]]) -> str:
+    """Return the table of scaled scores: whose maxima were chosen, and test metrics."""
+    lines = ["| method | maxima of | P@5 | R@5 | mAP@10 | N+ |", "|---|---|---|---|---|---|"]
+    for each in results:
+        percent = [f"{100 * each['scaled'][name]:.1f}" for name in ("precision_at_k", "recall_at_k", "map_at_10")]
+        cells = [f"`{each['name']}`, scaled", each["scaled_by"], *percent, f"{each['scaled']['n_plus']:g}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
