@@ -6,7 +6,7 @@ scan may have that alone. DateTime is not asked: programs that edit a picture pu
 
 import re
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from struct import calcsize, iter_unpack, unpack
 from typing import NamedTuple
 
@@ -21,8 +21,20 @@ TEXTS = frozenset({1, 2, 7, 129})
 LONGEST_TEXT = 100
 # in a directory: how many entries there are; an entry's tag, type, length and value; the position of a longer value
 LAYOUT, BIG_LAYOUT = ("H", "HHI4s", "I"), ("Q", "HHQ8s", "Q")
-# the standard's form is 2024:05:01 12:30:00; programs write other marks between the numbers, and something behind them
-TIME = re.compile(r"\s*(\d{4})[:/.-](\d\d)[:/.-](\d\d)[ T](\d\d):(\d\d):(\d\d)(?!\d)", re.ASCII)
+# the standard's form is 2024:05:01 12:30:00; programs write other marks between the numbers, numbers of one digit or
+# with blanks before them, no seconds, a fraction, half a day's name before or behind the time, or ISO 8601
+TIME = re.compile(
+    r"\s*(?P<year>\d{4})[:/.-]\s?(?P<month>\d\d?)[:/.-]\s?(?P<day>\d\d?)(?:T|\s+(?P<before>[^\d\s:][^\d:]*)?)"
+    r"(?P<hour>\d\d?):\s?(?P<minute>\d\d?)(?::\s?(?P<second>\d\d?))?+(?:[.,]\d+)?(?!\d)(?P<behind>.*)",
+    re.ASCII | re.DOTALL,
+)
+COMPACT = re.compile(r"\A\s*(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(?!\d)", re.ASCII)
+MORNING = frozenset({"am", "上午", "午前", "오전", "πμ", "vorm", "ص"})
+AFTERNOON = frozenset({"pm", "下午", "午後", "오후", "μμ", "nachm", "م"})
+# stands behind a time, and says nothing about the half of the day
+ZONE = re.compile(r"[A-Z]{1,5}", re.ASCII)
+# what stands for bytes that are no UTF-8
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 OFFSET = re.compile(r"\s*([+-])(\d\d):?([0-5]\d)(?!\d)", re.ASCII)
 # no photograph is older; programs write the year 1 or 1601 where they know of none
 FIRST_YEAR = 1826
@@ -79,19 +91,44 @@ def _directory(exif: Image.Exif) -> dict[int, bytes]:
 
 
 def _text(value: object) -> str:
-    """Return a tag's value as text; a number is none."""
-    if isinstance(value, bytes):
-        return value.decode("latin-1")
-    return value if isinstance(value, str) else ""
+    """Return a tag's value as text, up to the first NUL; a number is none."""
+    if isinstance(value, str):
+        return value.split("\0")[0]
+    if not isinstance(value, bytes):
+        return ""
+    return value.split(b"\0")[0].decode(errors="replace")
 
 
 def _time(text: str) -> datetime | None:
-    match = TIME.match(text)
-    try:
-        time = datetime.fromisoformat(match.expand(r"\1-\2-\3 \4:\5:\6")) if match else None
-    except ValueError:
+    match = TIME.match(COMPACT.sub(r"\1:\2:\3 \4:\5:\6", text))
+    if not match:
         return None
-    return time if time and time.year >= FIRST_YEAR else None
+    year, month, day, hour, minute, second = (
+        int(match[name] or 0) for name in ("year", "month", "day", "hour", "minute", "second")
+    )
+    if hour <= 12:
+        half = _half_of_day(match["before"] or match["behind"].lstrip(UNREADABLE))
+        if half is None:
+            return None
+        hour = hour % 12 + (12 if half == "pm" else 0) if half else hour
+    # some clocks go on to 24:59 before the next day begins
+    after_midnight = hour == 24
+    try:
+        time = datetime(year, month, day, 0 if after_midnight else hour, minute, second) + timedelta(after_midnight)
+    except (ValueError, OverflowError):
+        return None
+    return time if time.year >= FIRST_YEAR else None
+
+
+def _half_of_day(word: str) -> str | None:
+    """Return "am" or "pm", "" for a day of 24 hours; None for a word that is not known, which might be either."""
+    bare = re.sub(r"[.\s]", "", word)
+    if bare.casefold() in MORNING:
+        return "am"
+    if bare.casefold() in AFTERNOON:
+        return "pm"
+    rest = ZONE.sub("", bare, count=1)
+    return None if any(letter.isalpha() or letter == UNREADABLE for letter in rest) else ""
 
 
 def _offset(text: str) -> int | None:

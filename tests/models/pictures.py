@@ -73,6 +73,11 @@ def noted(
     return exif.tobytes()
 
 
+def with_exif(content: bytes, exif: bytes) -> bytes:
+    """Put EXIF into a JPEG without touching the coded picture."""
+    return content[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2) + exif + content[2:]
+
+
 def note(tag: int, data: bytes, kind: int = 2, order: str = "<") -> bytes:
     """EXIF whose camera's directory holds one entry, of any type and bytes; ASCII by default."""
     directory = entry(tag, data, 26, kind, order)
