@@ -13,7 +13,7 @@ from typing import Any
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.imaging import MAX_PIXELS, formats, tiff
+from aaam_pipeline.imaging import MAX_PIXELS, colour, formats, tiff
 
 HEIC_MISSING = "HEIC needs an extra: pip install 'aaam-pipe[heic]'"
 TILE_WIDTH, TILE_HEIGHT = 322, 323
@@ -81,7 +81,9 @@ def _open(content: bytes) -> Image.Image:
         if maker := tiff.raw_kind(content):
             raise ImageError("unsupported", f"a raw file ({maker}) is not supported")
         content = tiff.with_whole_picture_first(content)
-    return Image.open(io.BytesIO(content), formats=(kind.plugin,))
+    image = Image.open(io.BytesIO(content), formats=(kind.plugin,))
+    colour.note_profile(image, content)
+    return image
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

@@ -16,6 +16,7 @@ from PIL.ExifTags import IFD, Base
 # each with the tag that notes how far the camera's clock was from UTC
 TIMES = ((Base.DateTimeOriginal, Base.OffsetTimeOriginal), (Base.DateTimeDigitized, Base.OffsetTimeDigitized))
 TAGS = frozenset(tag for pair in TIMES for tag in pair)
+ADOBE_RGB, INTEROPERABILITY_INDEX, SRGB = b"R03", 1, 1
 # types that hold text, or that programs write it as: BYTE, ASCII, UNDEFINED, UTF-8
 TEXTS = frozenset({1, 2, 7, 129})
 LONGEST_TEXT = 100
@@ -55,6 +56,17 @@ def orientation(image: Image.Image) -> int:
     with suppress(Exception):
         return int(image.getexif().get(Base.Orientation, 1)) or 1
     return 1
+
+
+def is_adobe_rgb(image: Image.Image) -> bool:
+    """Return whether the camera noted, by the name of DCF's option file, that the colours are those of Adobe RGB."""
+    if ADOBE_RGB not in image.info.get("exif", b""):
+        return False
+    with suppress(Exception):
+        exif = image.getexif()
+        index = exif.get_ifd(IFD.Interop).get(INTEROPERABILITY_INDEX, "")
+        return _text(index) == ADOBE_RGB.decode() and exif.get_ifd(IFD.Exif).get(Base.ColorSpace) != SRGB
+    return False
 
 
 def captured_at(image: Image.Image) -> CapturedAt | None:

@@ -9,8 +9,8 @@ if there were no other.
 Shapes: S side.
 """
 
-import io
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from PIL.Image import Resampling, Transpose
 
-from aaam_pipeline.imaging import MAX_PIXELS, exif
+from aaam_pipeline.imaging import MAX_PIXELS, colour, exif, profiles
 from aaam_pipeline.imaging.decoding import opened
 from aaam_pipeline.imaging.exif import CapturedAt
 
@@ -103,11 +103,13 @@ def resize(image: Image.Image, fit: Callable[[int, int], Size]) -> tuple[Image.I
     turn = TURNS.get(orientation)
     if orientation in SIDEWAYS:
         width, height = height, width
+    # inks and Lab have become sRGB by then
+    profile = None if image.mode in ("CMYK", "LAB") else image.info.get(colour.PROFILE)
     if not large:
         shown = to_rgb(image if turn is None else image.transpose(turn))
-        return shown.resize(fit(width, height), Resampling.BILINEAR), width, height
+        return colour.to_srgb(shown.resize(fit(width, height), Resampling.BILINEAR), profile), width, height
     image, box = _reduce(image, box or (0, 0, *image.size), needed)
-    small = to_rgb(image).resize(wanted, Resampling.BILINEAR, box)
+    small = colour.to_srgb(to_rgb(image).resize(wanted, Resampling.BILINEAR, box), profile)
     # turning a small picture costs nothing, and the box needs no turning
     return small if turn is None else small.transpose(turn), width, height
 
@@ -146,16 +148,13 @@ def _from_deep(image: Image.Image) -> Image.Image:
 
 def _from_print(image: Image.Image) -> Image.Image:
     """Return the RGB that inks stand for, by the profile of the press where the file holds one, or a Lab picture's."""
-    if image.mode == "CMYK" and "icc_profile" not in image.info:
-        return image.convert("RGB")
-    try:
-        source = (
-            ImageCms.createProfile("LAB")
-            if image.mode == "LAB"
-            else ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-        )
-        shown = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    # a profile that is damaged or for other colours is left aside, as viewers do
-    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-        return image.convert("RGB")
-    return shown or image.convert("RGB")
+    if image.mode == "LAB":
+        return ImageCms.applyTransform(image, _lab_to_rgb()) or image.convert("RGB")
+    profile = image.info.get(colour.PROFILE)
+    found = profiles.conversion(profile, "CMYK") if profile else None
+    return found.apply(image) if found else image.convert("RGB")
+
+
+@cache
+def _lab_to_rgb() -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")

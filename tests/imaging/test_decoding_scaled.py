@@ -12,11 +12,16 @@ from PIL import Image, JpegImagePlugin
 from safetensors.torch import load_file
 from torchvision.models import mobilenet_v2
 
+from aaam_pipeline.imaging.profiles import conversion
 from aaam_pipeline.imaging.resizing import OVERSAMPLING, resize_square
 from aaam_pipeline.models.preprocess import Preprocess
 
 S = 32
 LEAST = 2 * OVERSAMPLING * S
+
+
+def icc_profile(content: bytes) -> bytes:
+    return Image.open(io.BytesIO(content)).info.get("icc_profile", b"")
 
 
 def difference(content: bytes, size: int = S) -> np.ndarray:
@@ -35,8 +40,11 @@ def test_the_pictures_of_the_default_data_sets_are_decoded_bit_for_bit_as_ever(s
     for folder, size, count in (("coco128/train2017", 224, 24), ("corel5k/images", 160, 50)):
         paths = sorted((shared / "data" / folder).rglob("*.jp*g"))[:count]
         assert len(paths) == count
-        for path in paths:
-            assert difference(path.read_bytes(), size).max() == 0
+        contents = [path.read_bytes() for path in paths]
+        # a profile that is not sRGB's is applied: see test_colour.py
+        same = [content for content in contents if not conversion(icc_profile(content), "RGB")]
+        assert len(same) > count // 2
+        assert all(difference(content, size).max() == 0 for content in same)
 
 
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
