@@ -11,14 +11,15 @@ Shapes: S side.
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from PIL.Image import Resampling, Transpose
 
-from aaam_pipeline.imaging import MAX_PIXELS, colour, exif, profiles
+from aaam_pipeline.core.errors import ImageError
+from aaam_pipeline.imaging import MAX_PIXELS, colour, deep, exif, incomplete, profiles
 from aaam_pipeline.imaging.decoding import opened
 from aaam_pipeline.imaging.exif import CapturedAt
 
@@ -37,6 +38,9 @@ TURNS = {
     8: Transpose.ROTATE_90,
 }
 SIDEWAYS = frozenset({5, 6, 7, 8})
+# pixels that become RGB at once
+STRIP = 1 << 20
+T = TypeVar("T")
 Size = tuple[int, int]
 Box = tuple[float, float, float, float]
 
@@ -53,27 +57,32 @@ class DecodedImage(NamedTuple):
     captured_at: CapturedAt | None = None
 
 
-def resize_square(content: bytes, size: int, max_pixels: int = MAX_PIXELS) -> DecodedImage:
+def resize_square(
+    content: bytes, size: int, max_pixels: int = MAX_PIXELS, accept_truncated: bool = False
+) -> DecodedImage:
     """Decode a file's bytes and squash the picture to S x S: nothing at the borders is lost, every object counts.
 
     EXIF orientation is applied, transparency is shown on white, 16 bits a channel become 8, of several frames or pages
-    the first is taken.
+    the first is taken. With `accept_truncated` a picture may lack rows, which are grey.
 
     Raises:
-        ImageError: with `kind` empty_file, not_an_image, unsupported, too_large or truncated.
+        ImageError: with `kind` empty_file, not_an_image, unsupported, too_large, truncated or damaged.
     """
-    with opened(content, max_pixels) as image:
+
+    def square(image: Image.Image) -> DecodedImage:
         small, width, height = resize(image, lambda width, height: (size, size))
         return DecodedImage(np.asarray(small, dtype=np.uint8), width, height, exif.captured_at(image))
+
+    return _decoded(content, max_pixels, accept_truncated, square)
 
 
 def thumbnail(content: bytes, longest: int, enlarge: bool = False) -> Image.Image:
     """Decode a file's bytes to RGB, as a viewer would show them; the longer side is `longest` pixels.
 
-    Smaller pictures keep their size, unless `enlarge` is set.
+    Smaller pictures keep their size, unless `enlarge` is set. Of a picture that lacks rows, there is what there is.
 
     Raises:
-        ImageError: the bytes are no whole image of a known format.
+        ImageError: the bytes are no image of a known format.
     """
 
     def fit(width: int, height: int) -> Size:
@@ -82,8 +91,18 @@ def thumbnail(content: bytes, longest: int, enlarge: bool = False) -> Image.Imag
             return width, height
         return max(1, round(width * scale)), max(1, round(height * scale))
 
-    with opened(content) as image:
-        return resize(image, fit)[0]
+    return _decoded(content, MAX_PIXELS, True, lambda image: resize(image, fit)[0])
+
+
+def _decoded(content: bytes, max_pixels: int, accept_truncated: bool, use: Callable[[Image.Image], T]) -> T:
+    """Return what `use` makes of the opened picture."""
+    try:
+        with opened(content, max_pixels) as image:
+            return use(image)
+    except ImageError as error:
+        if error.kind not in incomplete.MENDABLE:
+            raise
+        return incomplete.decode_incomplete(content, max_pixels, accept_truncated, error, use)
 
 
 def resize(image: Image.Image, fit: Callable[[int, int], Size]) -> tuple[Image.Image, int, int]:
@@ -105,6 +124,8 @@ def resize(image: Image.Image, fit: Callable[[int, int], Size]) -> tuple[Image.I
         width, height = height, width
     # inks and Lab have become sRGB by then
     profile = None if image.mode in ("CMYK", "LAB") else image.info.get(colour.PROFILE)
+    if deep.is_deep(image):
+        image = deep.to_grey(image)
     if not large:
         shown = to_rgb(image if turn is None else image.transpose(turn))
         return colour.to_srgb(shown.resize(fit(width, height), Resampling.BILINEAR), profile), width, height
@@ -116,34 +137,35 @@ def resize(image: Image.Image, fit: Callable[[int, int], Size]) -> tuple[Image.I
 
 def _reduce(image: Image.Image, box: Box, needed: Size) -> tuple[Image.Image, Box]:
     """Shrink by a whole number, averaging blocks, while `box` stays as large as `needed` or larger."""
-    if image.mode not in AVERAGED or "transparency" in image.info:
-        image = to_rgb(image)
     factor = int(min(box[2] // needed[0], box[3] // needed[1]))
+    averaged = image.mode in AVERAGED and "transparency" not in image.info
     if factor < 2:
-        return image, box
+        return image if averaged else to_rgb(image), box
     # the last block may be a part of one: the box ends where the picture does
-    return image.reduce(factor), (0, 0, box[2] / factor, box[3] / factor)
+    end = (0, 0, box[2] / factor, box[3] / factor)
+    if averaged:
+        return image.reduce(factor), end
+    shrunk = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    # in strips: what becomes RGB as a whole takes many times its memory
+    rows = factor * max(1, STRIP // (image.width * factor))
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        shrunk.paste(to_rgb(strip).reduce(factor), (0, top // factor))
+    return shrunk, end
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Return the picture as RGB, 8 bits a channel."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith(("I", "F")):
-        return _from_deep(image)
+    if deep.is_deep(image):
+        return deep.to_grey(image).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         shown = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
     if image.mode in ("CMYK", "LAB"):
         return _from_print(image)
     return image.convert("RGB")
-
-
-def _from_deep(image: Image.Image) -> Image.Image:
-    """Return a 16- or 32-bit grey picture as RGB; Pillow's own conversion would clip everything above 255 to white."""
-    deep = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
-    top = 65535.0 if image.mode.startswith("I") and deep.max(initial=0) > 255 else max(deep.max(initial=0), 255.0)
-    return Image.fromarray((deep.clip(0, top) * (255 / top)).astype(np.uint8), "L").convert("RGB")
 
 
 def _from_print(image: Image.Image) -> Image.Image:

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from struct import Struct, error, pack, unpack_from
 from typing import NamedTuple
 
-SUBFILE_TYPE, COMPRESSION, PHOTOMETRIC, MAKE, SUB_IFDS, DNG_VERSION = 254, 259, 262, 271, 330, 50706
-TAGS = frozenset({SUBFILE_TYPE, COMPRESSION, PHOTOMETRIC, MAKE, SUB_IFDS, DNG_VERSION})
+SUBFILE_TYPE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+MAKE, SAMPLES, SUB_IFDS, SAMPLE_FORMAT, DNG_VERSION = 271, 277, 330, 339, 50706
+TAGS = frozenset(
+    {SUBFILE_TYPE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, MAKE, SAMPLES, SUB_IFDS, SAMPLE_FORMAT, DNG_VERSION}
+)
 # values of a sensor: colour filter array, linear raw
 SENSOR = frozenset({32803, 34892})
 # of Nikon, Sony, Pentax, Samsung, Kodak

@@ -290,6 +290,5 @@ def test_scores_are_those_of_the_srgb_twin(space: str, shared: Path) -> None:
     best = plain_ones.argmax(1, keepdim=True)
     right, wrong = ((each - plain_ones).abs().gather(1, best) for each in (marked, unmarked))
     # this network is nervous: a noise of one level changes its best scores by 0.015 on average
-    assert right.mean() < 0.01
     assert right.quantile(0.9) < 0.02
-    assert wrong.mean() > 0.03
+    assert wrong.mean() > 0.02 > 3 * right.mean()

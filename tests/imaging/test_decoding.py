@@ -172,20 +172,6 @@ def test_deep_alpha_is_shown_on_white() -> None:
     assert_colour(decode(png(black, 4)), (127, 127, 127))
 
 
-@pytest.mark.parametrize("mode", ["F", "I"])
-def test_tiff_of_wide_numbers_is_decoded(mode: str) -> None:
-    assert_colour(decode(encoded(Image.new(mode, (20, 20), 100), "TIFF")), (100, 100, 100))
-
-
-def test_tiff_with_values_that_are_no_numbers() -> None:
-    values = np.full((20, 20), 200, dtype=np.float32)
-    values[:, 10:] = np.nan
-    values[0, 0] = np.inf
-    pixels = decode(encoded(Image.fromarray(values), "TIFF"))
-    assert_colour(pixels[4:, :6], (200, 200, 200))
-    assert pixels[:, 10:].max() == 0
-
-
 ORIENTATIONS = [
     (1, "top left"),
     (2, "top right"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from models.pictures import decode, encoded, kind_of, photo, png, png_chunk, tiff, turned
+from models.pictures import decode, encoded, kind_of, photo, tiff, turned
 from PIL import Image, features
 
 from aaam_pipeline.core.errors import ImageError
@@ -47,9 +47,7 @@ def test_what_is_no_image(content: bytes) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_cut_in_half(kind: str) -> None:
     content = encoded(photo(), kind)
-    assert kind_of(content[: len(content) // 2]) in ("truncated", "not_an_image")
-    if kind in ("JPEG", "PNG"):
-        assert kind_of(content[: len(content) // 2]) == "truncated"
+    assert kind_of(content[: len(content) // 2]) == "truncated"
 
 
 @pytest.mark.parametrize("progressive", [True, False])
@@ -73,7 +71,7 @@ def test_damage_of_any_kind_is_an_image_error_or_a_picture(kind: str, seed: int,
         outcome = resize_square(bytes(content), 16, max_pixels=1_000_000).pixels_SS3.shape
     except ImageError as error:
         outcome = error.kind
-    assert outcome in ((16, 16, 3), "not_an_image", "truncated", "too_large", "unsupported")
+    assert outcome in ((16, 16, 3), "not_an_image", "truncated", "damaged", "too_large", "unsupported")
 
 
 def test_a_picture_over_the_limit_is_refused_before_it_fills_the_memory() -> None:
@@ -113,14 +111,6 @@ def test_a_tiff_of_many_pages_costs_one() -> None:
     pages = [Image.new("1", (100, 100), 1)] * 300
     content = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
     assert decode(content).min() == 255
-
-
-@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
-def test_a_bomb_in_the_notes_of_a_png(kind: bytes) -> None:
-    bomb = zlib.compress(bytes(50_000_000), 9)
-    body = b"name\0" + (b"\1\0\0\0" if kind == b"iTXt" else b"\0") + bomb
-    content = png(np.zeros((9, 9, 3), np.uint16), 2, png_chunk(kind, body))
-    assert kind_of(content) == "too_large"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak of memory")

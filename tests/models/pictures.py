@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -119,18 +120,21 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def tiff(tags: dict[int, int | tuple[int, ...]], data: bytes) -> bytes:
+def tiff(tags: Mapping[int, float | tuple[int, ...]], data: bytes, order: str = "<") -> bytes:
     """Write an uncompressed TIFF whose only strip or tile is `data`; its offset is filled in for tag 273 or 324."""
     entries, more = b"", b""
     start = 8 + 2 + 12 * len(tags) + 4
     long = sum(2 * len(value) for value in tags.values() if isinstance(value, tuple))
     for tag, value in sorted(tags.items()):
         if isinstance(value, tuple):
-            entries += struct.pack("<HHII", tag, 3, len(value), start + len(more))
-            more += struct.pack(f"<{len(value)}H", *value)
+            entries += struct.pack(order + "HHII", tag, 3, len(value), start + len(more))
+            more += struct.pack(f"{order}{len(value)}H", *value)
+        elif isinstance(value, float):
+            entries += struct.pack(order + "HHIf", tag, 11, 1, value)
         else:
-            entries += struct.pack("<HHII", tag, 4, 1, start + long if tag in (273, 324) else value)
-    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + more + data
+            entries += struct.pack(order + "HHII", tag, 4, 1, start + long if tag in (273, 324) else value)
+    head = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(tags))
+    return head + entries + bytes(4) + more + data
 
 
 def press_profile(paper: tuple[int, int, int], inks: dict[int, tuple[int, int, int]]) -> bytes:
