@@ -37,6 +37,7 @@ class DecodeSetup(msgspec.Struct, frozen=True):
 
     size: int
     max_pixels: int
+    accept_truncated: bool = False
     pipe: int = -1
     memory: int = -1
     slots: int = 0
@@ -53,7 +54,7 @@ def main() -> None:
     slots = np.frombuffer(memory, np.uint8).reshape(setup.slots, setup.size, setup.size, 3)
     pipe.send(None)
     for number, (item, content) in enumerate(_received(pipe)):
-        image = reader.decode(item, content.result, setup.size, setup.max_pixels)
+        image = reader.decode(item, content.result, setup.size, setup.max_pixels, setup.accept_truncated)
         if isinstance(image.picture, DecodedImage):
             slots[number % setup.slots] = image.picture.pixels_SS3
             image = image._replace(picture=image.picture._replace(pixels_SS3=IN_SLOT))

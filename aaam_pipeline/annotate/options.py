@@ -46,7 +46,8 @@ class Options(NamedTuple):
 
     `retry_failed`: try again what failed for good, too; `forget`: drop every row that has no input; `root`: places that
     were moved, each OLD=NEW. `file_times`: rows say when files were modified, and where links lead; not so in a
-    pipeline, whose outputs are the same on every checkout.
+    pipeline, whose outputs are the same on every checkout. `accept_truncated`: annotate pictures that lack rows by the
+    rows that are there.
     """
 
     batch_size: int = 32
@@ -65,3 +66,4 @@ class Options(NamedTuple):
     timeout: float = 60.0
     max_pixels: int = MAX_PIXELS
     file_times: bool = True
+    accept_truncated: bool = False

@@ -47,12 +47,14 @@ class ReadImage(NamedTuple):
     phash: str | None = None
 
 
-def read(item: InputItem, size: int, max_pixels: int = MAX_PIXELS) -> ReadImage:
+def read(item: InputItem, size: int, max_pixels: int = MAX_PIXELS, accept_truncated: bool = False) -> ReadImage:
     """Read one input and decode it to `size` x `size` pixels; an `ImageError` stands for what cannot be decoded."""
-    return decode(item, lambda: fetch(item), size, max_pixels)
+    return decode(item, lambda: fetch(item), size, max_pixels, accept_truncated)
 
 
-def decode(item: InputItem, fetched: Callable[[], Content], size: int, max_pixels: int) -> ReadImage:
+def decode(
+    item: InputItem, fetched: Callable[[], Content], size: int, max_pixels: int, accept_truncated: bool = False
+) -> ReadImage:
     """Decode one input as `read` does; `fetched` returns what `fetch` does, or raises it."""
     try:
         content = fetched()
@@ -62,7 +64,7 @@ def decode(item: InputItem, fetched: Callable[[], Content], size: int, max_pixel
     picture: DecodedImage | ImageError
     phash = None
     try:
-        decoded = resize_square(content.data, size, max_pixels)
+        decoded = resize_square(content.data, size, max_pixels, accept_truncated)
         picture, phash = decoded, perceptual_hash(decoded.pixels_SS3)
     except ImageError as error:
         picture = error

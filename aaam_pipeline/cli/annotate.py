@@ -65,7 +65,16 @@ Root = Annotated[
 MaxFailureRate = Annotated[float, Option(min=0, max=1, help="Exit with 3 when a larger share of the images failed.")]
 Timeout = Annotated[float, Option(min=0.1, help="Seconds to read and decode one image.")]
 MaxPixels = Annotated[
-    int | None, Option(min=1, help="Refuse larger pictures. Default: about 179 million pixels.", show_default=False)
+    int | None,
+    Option(
+        min=1,
+        help="Refuse larger pictures; JPEG, which is decoded at reduced scale, may have four times as many pixels. "
+        "Default: 268 million.",
+        show_default=False,
+    ),
+]
+AcceptTruncated = Annotated[
+    bool, Option("--accept-truncated", help="Annotate pictures that lack rows by the rows that are there.")
 ]
 RayAddress = Annotated[str | None, Option(help="Address of the Ray cluster. Default: one is started on this machine.")]
 
@@ -99,6 +108,7 @@ def annotate(
     max_failure_rate: MaxFailureRate = DEFAULTS.max_failure_rate,
     timeout: Timeout = DEFAULTS.timeout,
     max_pixels: MaxPixels = None,
+    accept_truncated: AcceptTruncated = DEFAULTS.accept_truncated,
     part_size: Annotated[int, Option(min=1, help="Rows of one Parquet file.")] = DEFAULTS.part_size,
     engine: Annotated[EngineName, Option(help="This machine, or a Ray cluster.")] = DEFAULTS.engine,
     ray_address: RayAddress = DEFAULTS.ray_address,

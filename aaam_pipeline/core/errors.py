@@ -83,8 +83,8 @@ class TrainingError(AaamError):
 class ImageError(AaamError):
     """One image cannot be decoded.
 
-    `kind` is the `error_type` of its annotation row: one of `empty_file`, `not_an_image`, `unsupported` (HEIC without
-    the extra that reads it), `truncated`, `too_large`, `unreadable`.
+    `kind` is the `error_type` of its annotation row: one of `empty_file`, `not_an_image`, `unsupported` (a known format
+    or kind of one that is not read), `truncated` (rows are missing), `damaged`, `too_large`, `unreadable`.
     """
 
     def __init__(self, kind: str, message: str) -> None:

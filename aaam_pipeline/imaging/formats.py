@@ -36,7 +36,7 @@ FORMATS: dict[str, ImageFormat] = {
     "jpeg": ImageFormat(
         "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo"), rb"\xff\xd8\xff", "JPEG"
     ),
-    "png": ImageFormat("PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n", "PNG"),
+    "png": ImageFormat("PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n(?!.{4}CgBI)", "PNG"),
     "webp": ImageFormat("WebP", (".webp",), rb"RIFF.{4}WEBP", "WEBP"),
     "gif": ImageFormat("GIF", (".gif",), rb"GIF8[79]a", "GIF"),
     "tiff": ImageFormat("TIFF", (".tif", ".tiff", ".btf", ".tf8"), rb"(?:II|MM)(?:[*+]\0|\0[*+])", "TIFF"),
@@ -58,6 +58,8 @@ FORMATS: dict[str, ImageFormat] = {
     "heic": ImageFormat("HEIC", (".heic", ".heif", ".hif", ".heics", ".heifs"), None, "HEIF"),
     # from here on: known, but not read
     "heif": ImageFormat("HEIF with pictures that are no HEVC", ()),
+    "cgbi": ImageFormat("PNG for Apple's programs (CgBI)", (), rb"\x89PNG\r\n\x1a\n.{4}CgBI"),
+    "os2": ImageFormat("OS/2 bitmaps", (), rb"(?:BA|CI|CP|IC|PT).{12}(?:B[AM]|C[IP]|IC|PT|[\x0c\x10-\x40]\0\0\0)"),
     "psd": ImageFormat("Photoshop (PSD)", (".psd", ".psb"), rb"8BPS\0[\x01\x02]"),
     "jxl": ImageFormat("JPEG XL", (".jxl",), rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
     "jxr": ImageFormat("JPEG XR", (".jxr", ".wdp", ".hdp"), rb"II\xbc[\0\x01]"),

@@ -22,7 +22,7 @@ def unsupported_kind(content: bytes, plugin: str, message: str) -> str:
 
     A message of "" means that no decoder knew the header.
     """
-    look = {"JPEG": _jpeg, "PNG": _png, "JPEG2000": _jpeg2000} | ({} if message else {"TIFF": _tiff})
+    look = {"JPEG": _jpeg, "JPEG2000": _jpeg2000} | ({} if message else {"TIFF": _tiff})
     kind = look[plugin](content) if plugin in look else ""
     if not kind and UNSUPPORTED.search(message):
         kind = f"{plugin.replace('HEIF', 'HEIC')} of this kind ({message})"
@@ -44,10 +44,6 @@ def is_cut_off(content: bytes, plugin: str) -> bool:
             length = int.from_bytes(content[place + 8 : place + 16], "big")
         place += max(length, 8) if length else len(content) - place
     return place != len(content)
-
-
-def _png(content: bytes) -> str:
-    return "PNG for Apple's programs (CgBI)" if content[12:16] == b"CgBI" else ""
 
 
 def _jpeg(content: bytes) -> str:

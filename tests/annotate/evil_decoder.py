@@ -17,11 +17,11 @@ def main() -> None:
     decoder.main()
 
 
-def decode(content: bytes, size: int, max_pixels: int) -> DecodedImage:
+def decode(content: bytes, size: int, max_pixels: int, accept_truncated: bool) -> DecodedImage:
     word, _, rest = content.partition(b" ")
     if trick := TRICKS.get(word.decode(errors="replace")):
         content = trick(rest)
-    return resize_square(content, size, max_pixels)
+    return resize_square(content, size, max_pixels, accept_truncated)
 
 
 def once(rest: bytes) -> bytes:

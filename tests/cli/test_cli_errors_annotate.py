@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from cli.failures import failed
@@ -50,6 +52,21 @@ def test_failures_within_the_budget_exit_0_and_are_told(bad_folder: Path, tiny_b
     result = invoke("annotate", bad_folder, "--model", tiny_bundle, "--max-failure-rate", 0.4)
     assert result.exit_code == 0
     assert "3 of 5 images annotated, 2 failed (1 empty_file, 1 not_an_image)" in result.stderr
+
+
+def test_pictures_that_lack_rows_are_annotated_if_accepted(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> None:
+    folder = tmp_path / "cut"
+    whole = make_photo(folder / "a.jpg", 1, (96, 160)).read_bytes()
+    (folder / "end.jpg").write_bytes(whole[:-2])
+    (folder / "half.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+    result = invoke("annotate", folder, "--model", tiny_bundle, "--max-failure-rate", 0.4)
+    assert result.exit_code == 0
+    assert "2 of 3 images annotated, 1 failed (1 truncated)" in result.stderr
+    rows = pq.read_table(tmp_path / "annotations", columns=["error_message"])["error_message"].to_pylist()
+    assert re.fullmatch(r"truncated: \d\d % of the rows are there; --accept-truncated takes it", rows[2])
+    again = invoke("annotate", folder, "--model", tiny_bundle, "--accept-truncated", "--retry-failed")
+    assert again.exit_code == 0
+    assert "3 of 3 images annotated, none failed" in again.stderr
 
 
 def test_a_bundle_that_is_none_is_a_usage_error(photos: Path, invoke: Invoke) -> None:

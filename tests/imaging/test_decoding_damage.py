@@ -14,7 +14,6 @@ from models.pictures import decode, encoded, kind_of, photo, tiff, turned
 from PIL import Image, features
 
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.imaging import MAX_PIXELS
 from aaam_pipeline.imaging.resizing import resize_square
 
 KINDS = ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "AVIF", "JPEG2000", "PPM"]
@@ -74,23 +73,11 @@ def test_damage_of_any_kind_is_an_image_error_or_a_picture(kind: str, seed: int,
     assert outcome in ((16, 16, 3), "not_an_image", "truncated", "damaged", "too_large", "unsupported")
 
 
-def test_a_picture_over_the_limit_is_refused_before_it_fills_the_memory() -> None:
-    side = int(MAX_PIXELS**0.5) + 1
-    assert kind_of(encoded(Image.new("1", (side, side)), compress_level=1)) == "too_large"
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_limit_is_exact_and_can_be_chosen(kind: str) -> None:
     content = encoded(photo(40, 30), kind)
     assert resize_square(content, 16, max_pixels=1200).width == 40
     assert kind_of(content, max_pixels=1199) == "too_large"
-
-
-def test_the_limit_can_be_raised_over_pillow_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
-    content = encoded(photo(40, 30))
-    assert kind_of(content, max_pixels=1000) == "too_large"
-    assert resize_square(content, 16, max_pixels=1200).width == 40
 
 
 def test_a_frame_larger_than_the_screen_of_a_gif_counts() -> None:
@@ -122,17 +109,21 @@ def test_a_bomb_is_refused_from_its_header(kind: str) -> None:
     mode = "L" if kind in ("PNG", "GIF", "TIFF", "JPEG") else "RGB"
     content = encoded(Image.new(mode, (side, side)), kind, **options)
     code = f"""
-import resource, sys
+import sys
+from pathlib import Path
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.imaging.resizing import resize_square
 from PIL import Image
 Image.init()
 content = sys.stdin.buffer.read()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    # not ru_maxrss, which begins with that of the parent process
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+before = peak()
 try:
     resize_square(content, 224, max_pixels={side * side - 1})
 except ImageError as error:
-    print(error.kind, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+    print(error.kind, (peak() - before) // 1024)
 """
     done = subprocess.run([sys.executable, "-c", code], input=content, capture_output=True, check=True)
     kind_found, megabytes = done.stdout.split()

@@ -4,7 +4,7 @@ import io
 import struct
 
 import pytest
-from models.pictures import decode, encoded, photo
+from models.pictures import decode, encoded, photo, tiff
 from PIL import Image
 
 from aaam_pipeline.core.errors import ImageError
@@ -24,6 +24,8 @@ def tga(footer: bool, kind: int = 2) -> bytes:
 
 SAMPLES: dict[str, list[bytes]] = {
     "heif": [box(b"mif1", b"mif1", b"jpeg"), box(b"avci", b"mif1")],
+    "cgbi": [encoded(photo())[:8] + b"\0\0\0\4CgBI\x50\0\x20\2\x2b\xd5\xb3\x7f" + encoded(photo())[8:]],
+    "os2": [b"BA" + bytes(12) + b"BM" + bytes(40), b"IC" + bytes(12) + b"\x0c\0\0\0" + bytes(40)],
     "psd": [b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 30, 40, 8, 3), b"8BPS\0\2" + bytes(20)],
     "jxl": [b"\xff\x0a" + bytes(20), b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(20)],
     "jxr": [b"II\xbc\x01" + bytes(20)],
@@ -82,6 +84,68 @@ def test_a_known_format_that_is_not_read_is_unsupported_by_its_name(key: str) ->
         with pytest.raises(ImageError) as caught:
             decode(content)
         assert (caught.value.kind, str(caught.value)) == ("unsupported", f"{FORMATS[key].name} is not supported")
+
+
+def bmp(header: int = 40, bits: int = 24, compression: int = 0, masks: bytes = b"") -> bytes:
+    """A BMP of 16 x 16 pixels, all of them black."""
+    body = struct.pack("<iiHHIIiiII", 16, 16, 1, bits, compression, 0, 0, 0, 0, 0)[: header - 4].ljust(
+        header - 4, b"\0"
+    )
+    if header >= 52 and masks:
+        body = body[:36] + masks + body[36 + len(masks) :]
+    if header == 12:
+        body = struct.pack("<HHHH", 16, 16, 1, bits)
+    pixels = bytes(16 * 16 * 4)
+    start = 14 + header + (len(masks) if header < 52 else 0)
+    content = struct.pack("<2sIHHI", b"BM", start + len(pixels), 0, 0, start) + struct.pack("<I", header) + body
+    return content + (masks if header < 52 else b"") + pixels
+
+
+def jpeg_header(mark: int, bits: int, channels: int) -> bytes:
+    frame = struct.pack(">BHHB", bits, 16, 16, channels) + b"".join(
+        bytes((number, 0x11, 0)) for number in range(channels)
+    )
+    tables = encoded(photo(), "JPEG")[2:20] + b"\xff\xdb\0\x43\0" + bytes([1]) * 64
+    scan = bytes((channels, *(byte for number in range(channels) for byte in (number, 0)), 0, 63, 0))
+    parts = [(mark, frame), (0xDA, scan)]
+    return (
+        b"\xff\xd8"
+        + tables
+        + b"".join(bytes((0xFF, kind)) + struct.pack(">H", len(body) + 2) + body for kind, body in parts)
+        + bytes(60)
+        + b"\xff\xd9"
+    )
+
+
+GREY = {256: 16, 257: 16, 258: 8, 259: 1, 262: 1, 273: 0, 277: 1, 278: 16, 279: 4096}
+UNREAD: dict[str, bytes] = {
+    "BMP of this kind .*header type .16": bmp(header=16),
+    "BMP of this kind .*pixel depth .2": bmp(bits=2),
+    "BMP of this kind .*pixel depth .64": bmp(bits=64),
+    "BMP of this kind .*compression .4": bmp(compression=4),
+    "BMP of this kind .*bitfields": bmp(bits=32, compression=3, masks=struct.pack("<3I", 7, 56, 448)),
+    "JPEG of 1 x 12 bits": jpeg_header(0xC1, 12, 1),
+    "JPEG of 2 x 8 bits": jpeg_header(0xC0, 8, 2),
+    r"lossless .LS. JPEG of 1 x 8 bits": jpeg_header(0xF7, 8, 1),
+    "lossless JPEG of 3 x 16 bits": jpeg_header(0xC3, 16, 3),
+    "TIFF of floats of 32 bits, 3 a pixel": tiff(GREY | {258: (32, 32, 32), 262: 2, 277: 3, 339: 3}, bytes(4096)),
+    "TIFF of floats of 16 bits, 1 a pixel": tiff(GREY | {258: 16, 339: 3}, bytes(4096)),
+    "TIFF of numbers of 64 bits": tiff(GREY | {258: 64}, bytes(4096)),
+    "TIFF of numbers of 8 bits.*photometric interpretation 9": tiff(GREY | {262: 9}, bytes(4096)),
+    "TIFF of numbers of 8 bits.*compression 34712": tiff(GREY | {259: 34712}, bytes(4096)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", UNREAD)
+def test_a_kind_of_a_known_format_that_is_not_read_is_not_called_damaged(reason: str) -> None:
+    with pytest.raises(ImageError, match=f"^{reason}.* is not supported$") as caught:
+        decode(UNREAD[reason])
+    assert caught.value.kind == "unsupported"
+
+
+def test_the_kinds_of_bmp_that_are_read_are_read() -> None:
+    for content in (bmp(), bmp(header=12), bmp(header=64), bmp(header=124), bmp(bits=32), bmp(bits=16)):
+        assert decode(content).max() == 0
 
 
 def test_every_format_has_samples() -> None:
