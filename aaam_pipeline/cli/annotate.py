@@ -141,10 +141,14 @@ def annotate(
         if note := _again(made.failures):
             report.info(note)
         if skipped:
-            system = any(kind.startswith("system") for kind in skipped)
-            also = "; --all-folders takes those of the system" if system else ""
-            report.info(f"left out of the inputs: {_counts(skipped, 'names')}{also}")
+            report.info(_left_out(skipped))
         report.info(f"next: aaam-pipe index {out}")
+
+
+def _left_out(skipped: Mapping[str, int]) -> str:
+    system = any(kind.startswith("system") for kind in skipped)
+    also = "; --all-folders takes those of the system" if system else ""
+    return f"left out of the inputs: {_counts(skipped, 'names')}{also}"
 
 
 def _naming_unreadable(found: "Iterator[InputItem]", skipped: Mapping[str, int]) -> "Iterator[InputItem]":
