@@ -272,7 +272,7 @@ def test_random_damage_never_stops_a_run(tiny_bundle: Path, tmp_path: Path) -> N
     assert len(rows) == 72
     kinds = {row["error_type"] for row in rows} - {None}
     assert kinds
-    assert kinds <= {"truncated", "not_an_image", "too_large"}
+    assert kinds <= {"truncated", "damaged", "not_an_image", "unsupported", "too_large"}
 
 
 def test_a_name_that_is_not_utf8_gets_its_row(tiny_bundle: Path, tmp_path: Path) -> None:
