@@ -175,8 +175,12 @@ class ChangeDetector:
         """
         self._read_rows(existing, options, report)
         self._database.execute(MATCH, [options.retry_failed])
-        self._compare_touched(report)
-        failures.try_again(self._database, report)
+        # joins are not for nothing where nothing has changed
+        states = {state for (state,) in self._database.execute("SELECT DISTINCT state FROM matched").fetchall()}
+        if "touched" in states:
+            self._compare_touched(report)
+        if "passing" in states:
+            failures.try_again(self._database, report)
         absent = AbsentRows(self._database, scope)
         absent.look(report)
         moves.find_moves(self._database, absent, report)
@@ -184,10 +188,10 @@ class ChangeDetector:
             moves.find_taken_over(self._database, absent)
         gone, outside, missing = absent.decide(options.forget)
         self.held = absent.held
-        states = dict(self._database.execute("SELECT state, count(*) FROM matched GROUP BY 1").fetchall())
+        counts = dict(self._database.execute("SELECT state, count(*) FROM matched GROUP BY 1").fetchall())
         if options.forget:
-            return ChangeCounts(**states, deleted=gone, forgotten=outside + missing)
-        return ChangeCounts(**states, deleted=gone, outside=outside, missing=missing)
+            return ChangeCounts(**counts, deleted=gone, forgotten=outside + missing)
+        return ChangeCounts(**counts, deleted=gone, outside=outside, missing=missing)
 
     def _read_rows(self, existing: Sequence[Sequence[Path]], options: Options, report: Reporter) -> None:
         """Store what is known of the rows that are there, under the names that they have now."""
