@@ -31,6 +31,13 @@ def unsupported_kind(content: bytes, plugin: str, message: str) -> str:
 
 def is_cut_off(content: bytes, plugin: str) -> bool:
     """Return whether a file in parts ends before its last part does."""
+    if plugin == "JPEG":
+        # Pillow's own search of the header ends where the coded pixels begin
+        return _end_of_jpeg_header(content) > len(content)
+    if plugin == "PNG":
+        return _end_of_chunks(content) > len(content)
+    if plugin == "TIFF":
+        return next(tiff.pages(content), None) is None
     if plugin == "WEBP":
         return int.from_bytes(content[4:8], "little") + 8 > len(content)
     if plugin not in ("AVIF", "HEIF", "JPEG2000"):
@@ -44,6 +51,28 @@ def is_cut_off(content: bytes, plugin: str) -> bool:
             length = int.from_bytes(content[place + 8 : place + 16], "big")
         place += max(length, 8) if length else len(content) - place
     return place != len(content)
+
+
+def _end_of_jpeg_header(content: bytes) -> int:
+    """Return where a JPEG's coded pixels begin, by the lengths of its header's parts; beyond the end if cut off."""
+    place = 2
+    while place + 4 <= len(content):
+        if content[place] != 0xFF:
+            return 0
+        mark, place = content[place + 1], place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        if mark == 0xDA:
+            return place
+    return len(content) + 1
+
+
+def _end_of_chunks(content: bytes) -> int:
+    place = 8
+    while place + 8 <= len(content):
+        kind = content[place + 4 : place + 8]
+        place += 12 + int.from_bytes(content[place : place + 4], "big")
+        if kind == b"IEND":
+            return place
+    return len(content) + 1
 
 
 def _jpeg(content: bytes) -> str:

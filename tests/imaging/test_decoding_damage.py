@@ -47,6 +47,9 @@ def test_what_is_no_image(content: bytes) -> None:
 def test_a_file_cut_in_half(kind: str) -> None:
     content = encoded(photo(), kind)
     assert kind_of(content[: len(content) // 2]) == "truncated"
+    if kind in ("JPEG", "PNG", "WEBP"):
+        # in its header, too
+        assert all(kind_of(content[:end]) == "truncated" for end in range(20, 60, 7))
 
 
 @pytest.mark.parametrize("progressive", [True, False])
