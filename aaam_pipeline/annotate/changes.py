@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.annotate import failures, moves, writer
+from aaam_pipeline.annotate import failures, moves, overlaps, writer
 from aaam_pipeline.annotate.absent import AbsentRows
 from aaam_pipeline.annotate.inputs import InputItem, Scope
 from aaam_pipeline.annotate.listing import TODO_SCHEMA, to_table
@@ -174,6 +174,7 @@ class ChangeDetector:
             IntegrityError: a part cannot be read.
         """
         self._read_rows(existing, options, report)
+        overlaps.take_known_names(self._database)
         self._database.execute(MATCH, [options.retry_failed])
         # joins are not for nothing where nothing has changed
         states = {state for (state,) in self._database.execute("SELECT DISTINCT state FROM matched").fetchall()}

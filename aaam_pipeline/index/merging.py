@@ -5,7 +5,7 @@ image that a list names twice, folders that overlap (`P` and `P/A`), in one fold
 a URL and inside an archive the names alone count. No image is opened.
 
 Of the rows of a file one stays: one of its newest state (`mtime`), before a link to it the file itself, then the
-shortest path, then the first.
+shortest location, then that of the outermost folder, whose `path` says the most, then the first.
 """
 
 import tempfile
@@ -29,7 +29,7 @@ COLUMNS = ("root", "path", "link_target", "mtime")
 MERGED = """
 SELECT part, row FROM (
     SELECT part, row, row_number() OVER (
-        PARTITION BY real ORDER BY mtime DESC NULLS LAST, location != real, length(location), part, row
+        PARTITION BY real ORDER BY mtime DESC NULLS LAST, location != real, length(location), length(root), part, row
     ) AS place FROM (SELECT *, coalesce(link_target, location) AS real FROM (
         SELECT *, rtrim(root, '/') || '/' || path AS location FROM names
     ))
