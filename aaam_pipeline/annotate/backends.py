@@ -97,12 +97,15 @@ class Embedder:
         """Return the model's id and the embedding (D,) of a photograph.
 
         Raises:
-            UsageError: the photograph cannot be read.
+            UsageError: it is no picture.
+            ImageError: it is one, and cannot be decoded.
         """
         photo = photo.absolute()
         image = read(inputs.local_item(photo, photo.parent), self._backend.info.preprocess.size)
         if isinstance(image.picture, ImageError):
-            raise UsageError(f"{path_text(photo)}: {image.picture}")
+            if image.picture.kind == "not_an_image":
+                raise UsageError(f"{path_text(photo)}: {image.picture}")
+            raise ImageError(image.picture.kind, f"{path_text(photo)}: {image.picture}")
         predicted = self._backend.start(image.picture.pixels_SS3[None])()
         return self._backend.info.model_id, predicted.embedding_BD[0]
 

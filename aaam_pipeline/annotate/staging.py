@@ -31,7 +31,7 @@ from aaam_pipeline.core.artifacts import (
     work_folder,
     write_checksummed,
 )
-from aaam_pipeline.core.errors import AaamError, IntegrityError
+from aaam_pipeline.core.errors import AaamError, IntegrityError, VersionError
 from aaam_pipeline.formats.older_parts import to_current
 from aaam_pipeline.formats.parts import (
     READABLE,
@@ -98,7 +98,8 @@ class StagingDir:
         self.out = out.resolve() if out.is_symlink() or out.name in ("", "..") else out
         self.folder = self.out.with_name(f"{self.out.name}{PARTIAL}")
         self.old = self.out.with_name(f"{self.out.name}{PARTIAL}.old")
-        self.rows, self.todo = self.folder / "rows", self.folder / "todo.parquet"
+        # absolute: pyarrow takes a relative name such as `s3:x` for a URL
+        self.rows, self.todo = self.folder / "rows", (self.folder / "todo.parquet").absolute()
         self.plan = _read_plan(self.folder)
         # killed between publishing and cleaning up
         self._is_published = self.plan is not None and _published_plan(self.out) == self.plan.id
@@ -197,7 +198,8 @@ def read_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        if "--on-existing" in str(error):
+        # what another version wrote is whole
+        if isinstance(error, VersionError) or "--on-existing" in str(error):
             raise
         look = f"aaam-pipe verify {out} shows the damage, --on-existing overwrite annotates all again"
         raise IntegrityError(f"{error}; {look}") from None

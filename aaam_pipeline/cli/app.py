@@ -119,6 +119,11 @@ class BaseCommand(TyperCommand):
         for before, word in pairwise(["", *args]):
             name, equals, value = word.partition("=")
             empty = name if equals and not value else before if not word else ""
+            option, given = (name, value) if equals else (before, word)
+            if "://" in given and option in options and options[option].type_descriptor.is_path:
+                raise typer.BadParameter(
+                    f"{option} {given}: this is a URL; only inputs may be, outputs are local folders", ctx=ctx
+                )
             if empty in options and options[empty].type_descriptor.is_path:
                 raise typer.BadParameter(f"{empty} is empty: name a file or folder (the current one is .)", ctx=ctx)
             if not word and before not in options and self.names_files:

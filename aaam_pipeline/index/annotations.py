@@ -160,7 +160,8 @@ def _part(path: Path, known: Mapping[str, IndexedPart], moved: Sequence[MovedRoo
 def _has_links(path: Path) -> bool:
     """Return whether a part has a `link_target` that is not null."""
     try:
-        metadata = pq.read_metadata(path)
+        # absolute: pyarrow takes a relative name such as `s3:x` for a URL
+        metadata = pq.read_metadata(path.absolute())
     except (OSError, pa.ArrowException):
         # found where its rows are read
         return False

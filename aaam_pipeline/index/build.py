@@ -97,6 +97,7 @@ def build(
         UsageError: `annotations` are no annotations, hold no annotated image, are of several models or thresholds;
             `out` cannot be written, is something else, or is being written by another process; `max_memory` is too
             little.
+        VersionError: a newer version of this program built the index at `out`.
         IntegrityError: parts are damaged, or rows and manifest do not agree.
         AaamError: there is no room for the index.
     """
@@ -105,6 +106,7 @@ def build(
     if out.exists() and (not out.is_dir() or foreign(out, "manifest.json", f"{SCORES}*", *FILES)):
         raise UsageError(f"{out} exists and is not an index; choose another --out")
     with exclusive(out):
+        manifests.refuse_newer(out)
         previous = _previous(out)
         known = {part.sha256: part for part in previous.parts} if previous else {}
         parts = without_repeated(folders, [inputs.find_parts(folder, known, moved_roots) for folder in folders])

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from aaam_pipeline.core.artifacts import file_sha256, read_checksummed, write_checksummed
-from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError, VersionError
 
 VERSION = 5
 READABLE = (4, VERSION)
@@ -80,8 +80,9 @@ def read(folder: Path) -> IndexManifest:
     def outdated(manifest: IndexManifest) -> str:
         if manifest.schema_version in READABLE:
             return ""
-        by = "an older" if manifest.schema_version < VERSION else "a newer"
-        return f"{folder} was built by {by} version of aaam-pipe; build the index again with aaam-pipe index"
+        if manifest.schema_version < VERSION:
+            return f"{folder} was built by an older version of aaam-pipe; build the index again with aaam-pipe index"
+        return f"{folder} was built by a newer version of aaam-pipe: use that, or build an index with another --out"
 
     manifest = read_checksummed(folder / "manifest.json", IndexManifest, "an index", outdated)
     for name, size in manifest.files.items():
@@ -89,6 +90,23 @@ def read(folder: Path) -> IndexManifest:
         if not path.is_file() or path.stat().st_size != size:
             raise IntegrityError(f"{path} is missing or damaged; build the index again with aaam-pipe index")
     return manifest
+
+
+def refuse_newer(folder: Path) -> None:
+    """Check that no index lies in `folder` that a newer version of this program built: it must not be replaced.
+
+    Raises:
+        VersionError: one does.
+    """
+    try:
+        read(folder)
+    except VersionError:
+        found = msgspec.json.decode((folder / "manifest.json").read_bytes())
+        version = found.get("schema_version")
+        if not isinstance(version, int) or version >= VERSION:
+            raise
+    except (AaamError, OSError):
+        return
 
 
 def write(folder: Path, manifest: IndexManifest) -> IndexManifest:

@@ -207,3 +207,16 @@ def test_a_part_of_version_2_in_a_folder_of_version_3_is_damage(annotated: Path,
     with pytest.raises(Exception, match="has another schema than its manifest says"):
         verify(out, NullReporter())
     assert writer.is_finished(part_path(out, 0))
+
+
+def test_a_newer_version_is_no_damage(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / "model")
+    make_photo(tmp_path / "photos" / "0.jpg", 0)
+    assert annotate(invoke) == (0, [])
+    rewrite_json(tmp_path / "annotations" / "_manifest.json", schema_version=99)
+    for words in ((), ("--dry-run",)):
+        code, (line,) = annotate(invoke, *words)
+        assert code == 1
+        assert "holds annotations of version 99" in line
+        assert "damage" not in line
+    assert annotate(invoke, "--on-existing", "overwrite") == (0, [])

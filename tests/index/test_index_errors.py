@@ -128,3 +128,20 @@ def test_annotations_that_a_disk_does_not_give_are_not_damaged(
     for read in (read_scores, read_recording):
         with pytest.raises(OSError, match=os.strerror(code)):
             read(tmp_path / "scores.parquet")
+
+
+@pytest.mark.parametrize("changed", [{"schema_version": manifests.VERSION + 1}, {"new_field": 1}])
+def test_an_index_of_a_newer_version_is_not_replaced(changed: dict[str, int], annotated: Path, copied: Path) -> None:
+    rewrite_json(copied / "manifest.json", **changed)
+    before = (copied / "manifest.json").read_bytes()
+    with pytest.raises(VersionError, match="newer version of aaam-pipe"):
+        build(annotated, copied, NullReporter())
+    assert (copied / "manifest.json").read_bytes() == before
+
+
+def test_an_index_of_an_older_version_or_a_damaged_one_is_replaced(annotated: Path, copied: Path) -> None:
+    for damage in (b"{", b'{"schema_version": 99}'):
+        (copied / "manifest.json").write_bytes(damage)
+        build(annotated, copied, NullReporter())
+    rewrite_json(copied / "manifest.json", schema_version=1)
+    assert build(annotated, copied, NullReporter()).schema_version == manifests.VERSION

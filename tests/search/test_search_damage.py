@@ -92,7 +92,7 @@ def test_a_damaged_index_is_an_integrity_error_of_one_line(damage: Callable[[Pat
 def test_an_index_of_another_version_is_refused_and_not_called_damaged(copied: Path) -> None:
     manifest = manifests.read(copied)
     write_json(copied / "manifest.json", msgspec.structs.replace(manifest, schema_version=manifests.VERSION + 1))
-    with pytest.raises(VersionError, match="by a newer version of aaam-pipe; build the index again"):
+    with pytest.raises(VersionError, match="by a newer version of aaam-pipe: use that"):
         search.open(copied)
     write_json(copied / "manifest.json", msgspec.structs.replace(manifest, schema_version=1))
     with pytest.raises(VersionError, match="by an older version of aaam-pipe; build the index again"):
