@@ -5,6 +5,9 @@ there. All others stay: rows of what was not looked at (other folders, what is e
 of files that are there and were not chosen, and rows of files whose folder is gone or empty, as that of a disk that
 is not mounted is. Where all pictures of an input folder would lose their rows, or more than half of all, these stay,
 too. `--forget` drops every row that no input was found for.
+
+An input that is named (by a list, by a link that leads nowhere) and cannot be read is not gone either: the row of its
+picture stays, until it can be read or `--forget` lets the input fail.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +50,11 @@ SELECT root, count(DISTINCT path) AS names FROM rows WHERE status = 'ok' GROUP B
 GONE = """
 SELECT root, count(DISTINCT path) AS names FROM absent WHERE status = 'ok' AND state = 'gone' GROUP BY root
 """
-FOLDER = "regexp_replace(root || '/' || path, '/[^/]*$', '')"
+FOLDER = "regexp_replace(rtrim(root, '/') || '/' || path, '/[^/]*$', '')"
+MISSING_FOLDERS = f"""
+SELECT {FOLDER} FROM absent WHERE state = 'missing'
+UNION SELECT {FOLDER} FROM matched JOIN listed USING (input) WHERE state = 'missing'
+"""
 
 
 class AbsentCounts(NamedTuple):
@@ -106,10 +113,13 @@ class AbsentRows:
         reasons = [] if forget else [*self._hold_back(), *self._folders()]
         counts = dict(self._database.execute("SELECT state, count(*) FROM absent GROUP BY 1").fetchall())
         outside, missing = sum(counts.get(state, 0) for state in STAYING), counts.get("missing", 0)
-        if missing and not forget:
+        inputs = _one(self._database, "SELECT count(*) FROM matched WHERE state = 'missing'")
+        if inputs:
+            reasons.insert(0, f"{inputs} inputs cannot be read")
+        if missing + inputs and not forget:
             self.held = (
-                f"{missing} rows stay whose pictures are not found: {'; '.join(reasons)}; if a disk is not mounted, "
-                "mount it, and if they were deleted, drop their rows with --forget"
+                f"{missing + inputs} rows stay whose pictures are not found: {'; '.join(reasons)}; "
+                "if a disk is not mounted, mount it, and if they were deleted, drop their rows with --forget"
             )
         if forget:
             self._database.execute("UPDATE absent SET state = 'gone' WHERE state != 'moved'")
@@ -140,7 +150,7 @@ class AbsentRows:
 
     def _folders(self) -> list[str]:
         """Return in words which folders are not there, or empty."""
-        found = self._database.execute(f"SELECT DISTINCT {FOLDER} FROM absent WHERE state = 'missing'").fetchall()
+        found = self._database.execute(MISSING_FOLDERS).fetchall()
         folders = sorted(folder for (folder,) in found)
         return [f"looked for in {_listed(folders)}"] if folders else []
 

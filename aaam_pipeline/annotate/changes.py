@@ -50,15 +50,18 @@ CREATE TABLE hashes (input BIGINT, sha256 VARCHAR, link_target VARCHAR)
 """
 
 # An input that occurs several times (in a list) has several rows: the n-th occurrence belongs to the n-th row.
+# `holds`: the row tells what a picture shows, and stays where that cannot be looked at (the state `missing`).
 MATCH = """
 CREATE TABLE matched AS
 WITH now AS (SELECT *, row_number() OVER (PARTITION BY root, path ORDER BY input) AS occurrence FROM listed),
      before AS (SELECT *, row_number() OVER (PARTITION BY root, path ORDER BY part, row) AS occurrence FROM rows)
 SELECT now.input, before.part, before.row, before.sha256, CAST(NULL AS BIGINT) AS mtime,
+       coalesce(before.status = 'ok' AND NOT $forget, false) AS holds,
        CASE WHEN before.row IS NULL THEN 'new'
-            WHEN before.status = 'failed' AND ? THEN 'retried'
+            WHEN before.status = 'failed' AND $retry_failed THEN 'retried'
             -- of a URL in a list neither size nor time is known
             WHEN contains(now.root, '://') AND now.bytes IS NULL THEN if(failure IS NULL, 'kept', 'passing')
+            WHEN now.bytes IS NULL AND holds THEN 'missing'
             WHEN now.bytes IS DISTINCT FROM before.bytes THEN 'changed'
             WHEN now.mtime IS NOT DISTINCT FROM before.mtime THEN if(failure IS NULL, 'kept', 'passing')
             WHEN before.sha256 IS NULL THEN 'changed'
@@ -70,7 +73,8 @@ FROM now LEFT JOIN before USING (root, path, occurrence)
 KEPT = """
 SELECT row, root, path, link_target, mtime FROM (
     SELECT part, row, CAST(NULL AS VARCHAR) AS root, CAST(NULL AS VARCHAR) AS path,
-        CAST(NULL AS VARCHAR) AS link_target, mtime FROM matched WHERE state = 'kept'
+        CAST(NULL AS VARCHAR) AS link_target, mtime FROM matched
+    WHERE state IN ('kept', 'missing')
     UNION ALL SELECT part, row, NULL, NULL, NULL, NULL FROM absent WHERE state NOT IN ('gone', 'moved')
     UNION ALL SELECT part, row, root, path, link_target, mtime FROM moves
 )
@@ -83,7 +87,7 @@ class ChangeCounts(NamedTuple):
 
     `retried`: failed before, and tried again; `moved`, `copied`: served by the row of a file of the same content;
     `deleted`: the file is gone; `forgotten`: dropped by `--forget`; `outside`: stay, since this run does not ask for
-    them; `missing`: stay although their files are not found.
+    them; `missing`: stay although their files are not found, or are inputs that cannot be read.
     """
 
     new: int = 0
@@ -175,11 +179,13 @@ class ChangeDetector:
         """
         self._read_rows(existing, options, report)
         overlaps.take_known_names(self._database)
-        self._database.execute(MATCH, [options.retry_failed])
+        self._database.execute(MATCH, {"retry_failed": options.retry_failed, "forget": options.forget})
         # joins are not for nothing where nothing has changed
         states = {state for (state,) in self._database.execute("SELECT DISTINCT state FROM matched").fetchall()}
         if "touched" in states:
             self._compare_touched(report)
+        if states & {"changed", "touched"}:
+            failures.hold_unreadable(self._database)
         if "passing" in states:
             failures.try_again(self._database, report)
         absent = AbsentRows(self._database, scope)
@@ -190,6 +196,7 @@ class ChangeDetector:
         gone, outside, missing = absent.decide(options.forget)
         self.held = absent.held
         counts = dict(self._database.execute("SELECT state, count(*) FROM matched GROUP BY 1").fetchall())
+        missing += counts.pop("missing", 0)
         if options.forget:
             return ChangeCounts(**counts, deleted=gone, forgotten=outside + missing)
         return ChangeCounts(**counts, deleted=gone, outside=outside, missing=missing)
@@ -212,7 +219,7 @@ class ChangeDetector:
     def stale(self) -> int:
         """Return how many rows do not stay as they are, or are to be made: by those that failed, moved or copied."""
         staying = (
-            "(SELECT count(*) FROM matched WHERE state = 'kept' AND mtime IS NULL)",
+            "(SELECT count(*) FROM matched WHERE state IN ('kept', 'missing') AND mtime IS NULL)",
             "(SELECT count(*) FROM absent WHERE state NOT IN ('gone', 'moved'))",
         )
         moved = "(SELECT count(*) FROM moves)"
@@ -247,7 +254,7 @@ class ChangeDetector:
         """Write the inputs to be annotated, in order: one row group for each part they will make."""
         found = self._database.sql(
             "SELECT listed.* EXCLUDE (input) FROM listed JOIN matched USING (input) "
-            "WHERE state NOT IN ('kept', 'moved', 'copied') ORDER BY input"
+            "WHERE state NOT IN ('kept', 'missing', 'moved', 'copied') ORDER BY input"
         )
         with pq.ParquetWriter(path, TODO_SCHEMA) as writer:
             for rows in regroup(found.to_arrow_reader(), part_size):
@@ -258,8 +265,9 @@ class ChangeDetector:
         touched = "SELECT listed.* FROM listed JOIN matched USING (input) WHERE state = 'touched' ORDER BY input"
         moves.add_hashes(self._database, self._database.sql(touched).to_arrow_table(), report)
         self._database.execute(
-            "UPDATE matched SET state = if(answers.same, 'kept', 'changed'), mtime = if(same, answers.mtime, NULL) "
-            "FROM (SELECT input, listed.mtime, coalesce(hashes.sha256 = matched.sha256, false) AS same "
+            "UPDATE matched SET mtime = if(same, answers.mtime, NULL), state = CASE WHEN same THEN 'kept' "
+            "WHEN same IS NULL AND holds THEN 'missing' ELSE 'changed' END "
+            "FROM (SELECT input, listed.mtime, hashes.sha256 = matched.sha256 AS same "
             "FROM matched JOIN listed USING (input) LEFT JOIN hashes USING (input) WHERE state = 'touched') "
             "AS answers WHERE matched.input = answers.input"
         )

@@ -26,6 +26,11 @@ WAITING = """
 SELECT listed.*, error_type, failure FROM matched JOIN listed USING (input)
 JOIN rows ON rows.part = matched.part AND rows.row = matched.row WHERE state = 'passing' ORDER BY input
 """
+# of files of this machine: what lies elsewhere would be fetched twice
+REPLACED = """
+SELECT listed.* FROM matched JOIN listed USING (input)
+WHERE state = 'changed' AND holds AND NOT contains(listed.root, '://') ORDER BY input
+"""
 OUTCOME = ("root", "path", "sha256", "bytes", "mtime", "error_type", "error_message")
 
 
@@ -53,6 +58,17 @@ def try_again(database: duckdb.DuckDBPyConnection, report: Reporter) -> None:
     database.unregister("answers")
 
 
+def hold_unreadable(database: duckdb.DuckDBPyConnection) -> None:
+    """Mark inputs in the state `changed` as `missing` that have the row of a picture, and cannot be read."""
+    changed = database.sql(REPLACED).to_arrow_table()
+    with ThreadPoolExecutor(THREADS) as pool:
+        readable = list(pool.map(_is_readable, to_items(changed)))
+    held = changed.select(["input"]).filter(pc.invert(pa.array(readable, pa.bool_())))
+    database.register("held", held)
+    database.execute("UPDATE matched SET state = 'missing' FROM held WHERE matched.input = held.input")
+    database.unregister("held")
+
+
 def same_outcome(made: Iterable[Path], before: Iterable[Path]) -> bool:
     """Return whether all rows of the parts `made` failed, just as they did in the parts `before`."""
     tables = [writer.read_part(part, OUTCOME) for part in made]
@@ -65,6 +81,15 @@ def same_outcome(made: Iterable[Path], before: Iterable[Path]) -> bool:
 def _outcomes(tables: Iterable[pa.Table]) -> Iterator[tuple[Any, ...]]:
     for rows in tables:
         yield from zip(*(rows[name].to_pylist() for name in OUTCOME), strict=True)
+
+
+def _is_readable(item: InputItem) -> bool:
+    try:
+        with Path(item.location).open("rb", buffering=0) as stream:
+            stream.read(1)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _fails_again(item: InputItem, before: tuple[str, str]) -> bool:

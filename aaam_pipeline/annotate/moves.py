@@ -65,7 +65,7 @@ CREATE TABLE moves (
 TAKEN_OVER = """
 SELECT part, row, root, path, state FROM absent WHERE base > 0 AND sha256 IN (
     SELECT newer.sha256 FROM rows AS newer JOIN matched ON matched.part = newer.part AND matched.row = newer.row
-    WHERE newer.base < absent.base AND newer.reusable AND matched.state = 'kept'
+    WHERE newer.base < absent.base AND newer.reusable AND matched.state IN ('kept', 'missing')
         AND NOT EXISTS (SELECT 1 FROM rows AS older WHERE older.base = absent.base AND older.root = newer.root
             AND older.path = newer.path)
 )
