@@ -33,7 +33,8 @@ project file and of a user file: [configuration.md](configuration.md).
 Exit codes: 0 ok, 1 failed, 2 usage or unknown word, 3 finished with more failures than `--max-failure-rate`,
 or with pictures that are missing,
 4 integrity (a file is damaged, or not what it is taken for), 130 interrupted. A file that is busy, or was made by
-another version of this program or of DuckDB, a disk that is full, and a missing permission are 1: nothing is damaged.
+another version of this program or of DuckDB, and a disk that is full are 1: nothing is damaged. A folder that another
+process writes, and one that cannot be written or read, are 2: name another one.
 
 `aaam-pipe --debug COMMAND` shows the traceback of an error, `aaam-pipe -v COMMAND` logs to stderr what was chosen and
 done, and `aaam-pipe --log-file FILE COMMAND` appends a log with all details to a file, tracebacks included. These three

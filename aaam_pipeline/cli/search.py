@@ -70,7 +70,7 @@ def search(
         if not found:
             there = " and are there" * existing
             info(
-                f"at most {offset} images fit this query{there}"
+                f"at most {min(offset, opened.manifest.images)} images fit this query{there}"
                 if offset
                 else f"none of {opened.manifest.images} images fits this query{there.replace('are', 'is')}"
             )

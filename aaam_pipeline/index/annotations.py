@@ -29,6 +29,7 @@ from aaam_pipeline.formats.roots import MovedRoot, apply_all
 from aaam_pipeline.formats.vocabulary import Vocabulary
 
 BATCH_ROWS = 16384
+AGAIN = "annotate again with --on-existing overwrite"
 
 
 class AnnotationsFolder(NamedTuple):
@@ -73,7 +74,7 @@ def open_folders(paths: Sequence[Path]) -> list[AnnotationsFolder]:
     first = folders[0]
     for path, manifest in folders:
         if Vocabulary(manifest.vocabulary).hash != manifest.vocabulary_hash:
-            raise IntegrityError(f"{find_manifest(path)}: the vocabulary was changed; annotate again")
+            raise IntegrityError(f"{find_manifest(path)}: the vocabulary was changed; {AGAIN}")
         if (manifest.model_id, manifest.vocabulary) != (first.manifest.model_id, first.manifest.vocabulary):
             raise UsageError(
                 f"{path} was annotated with {manifest.model_id}, but {first.path} with {first.manifest.model_id}: "
@@ -130,7 +131,7 @@ def find_parts(
     if (images, rows) != (manifest.successes, manifest.inputs):
         raise IntegrityError(
             f"{folder.path} holds {images} annotated of {rows} rows, but its manifest says {manifest.successes} of "
-            f"{manifest.inputs}; annotate again"
+            f"{manifest.inputs}; {AGAIN}"
         )
     return found
 
@@ -139,7 +140,7 @@ def _part(path: Path, known: Mapping[str, IndexedPart], moved: Sequence[MovedRoo
     try:
         stats, status = read_stats(path), path.stat()
     except (UsageError, FileNotFoundError):
-        raise IntegrityError(f"{path} is missing, or its stats are; annotate again") from None
+        raise IntegrityError(f"{path} is missing, or its stats are; {AGAIN}") from None
     part = IndexedPart(
         path=str(path.absolute()),
         sha256=stats.sha256,
@@ -153,7 +154,7 @@ def _part(path: Path, known: Mapping[str, IndexedPart], moved: Sequence[MovedRoo
     if before and (before.bytes, before.mtime_ns) == (part.bytes, part.mtime_ns):
         return msgspec.structs.replace(part, links=before.links)
     if file_sha256(path) != part.sha256:
-        raise IntegrityError(f"{path} is damaged: not the file that its stats name; annotate again")
+        raise IntegrityError(f"{path} is damaged: not the file that its stats name; {AGAIN}")
     return msgspec.structs.replace(part, links=_has_links(path))
 
 
@@ -193,7 +194,7 @@ def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator
     try:
         with pq.ParquetFile(part.path) as file:
             if not file.schema_arrow.equals(expected):
-                raise IntegrityError(f"{part.path} has another schema than its manifest says; annotate again")
+                raise IntegrityError(f"{part.path} has another schema than its manifest says; {AGAIN}")
             for batch in file.iter_batches(BATCH_ROWS):
                 if pc.any(pc.not_equal(batch["model_id"], manifest.model_id)).as_py():
                     raise IntegrityError(f"{part.path} holds rows of another model than {manifest.model_id}")
@@ -210,7 +211,7 @@ def annotated_rows(part: IndexedPart, manifest: AnnotationsManifest) -> Iterator
     if (count, rows) != (part.annotated, part.rows):
         raise IntegrityError(
             f"{part.path} holds {count} annotated of {rows} rows, but its stats say {part.annotated} of {part.rows}; "
-            "annotate again"
+            f"{AGAIN}"
         )
 
 
