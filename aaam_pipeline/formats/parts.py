@@ -39,7 +39,7 @@ class PartStats(msgspec.Struct, frozen=True):
     failures: dict[str, int]
     sha256: str
     inputs_hash: str
-    seconds: float | None = None
+    seconds: float | msgspec.UnsetType = msgspec.UNSET
     hash: str = ""
 
 

@@ -33,7 +33,7 @@ def prepared(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         scores_NL = backend.start(pixels_NSS3)().scores_BL
         chosen_NL = scores_NL > np.median(scores_NL, axis=0)
         splits[split] = [
-            Example(path.stem, path, tuple(np.array(LABELS)[chosen_L]))
+            Example(f"{path.parent.name}-{path.stem}", path, tuple(np.array(LABELS)[chosen_L]))
             for path, chosen_L in zip(paths, chosen_NL, strict=True)
         ]
     listing = Listing(tuple(LABELS), splits)
