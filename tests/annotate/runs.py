@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aaam_pipeline.annotate import inputs, runner, verify
+from aaam_pipeline.annotate import inputs, reader, runner, verify
 from aaam_pipeline.annotate.options import Options, Selection
 from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
 from aaam_pipeline.formats.parts import AnnotationsManifest
@@ -106,3 +106,16 @@ def check(out: Path) -> AnnotationsManifest:
 def beside(out: Path) -> list[str]:
     """What lies beside an output because of it."""
     return sorted(path.name for path in out.parent.iterdir() if out.name in path.name and path != out)
+
+
+def note_decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets the name of each image that is decoded from now on, in order."""
+    names: list[str] = []
+    decode = reader.decode
+
+    def noting(item: inputs.InputItem, *rest: Any) -> reader.ReadImage:
+        names.append(item.path)
+        return decode(item, *rest)
+
+    monkeypatch.setattr(reader, "decode", noting)
+    return names

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from conftest import make_photo
-from runs import PARTS, annotate, beside, by_name, check, find_and_annotate, interrupted, states
+from runs import PARTS, annotate, beside, by_name, check, find_and_annotate, interrupted, note_decoded, states
 
-from aaam_pipeline.annotate import inputs, reader
+from aaam_pipeline.annotate import reader
 from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.errors import MissingFilesError, UsageError
 from aaam_pipeline.formats.roots import MovedRoot, apply_all
@@ -41,15 +41,7 @@ def out(folder: Path, tiny_bundle: Path) -> Path:
 @pytest.fixture
 def decoded(out: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the images that are decoded after `out` was made."""
-    names: list[str] = []
-    decode = reader.decode
-
-    def noting(item: inputs.InputItem, *rest: Any) -> reader.ReadImage:
-        names.append(item.path)
-        return decode(item, *rest)
-
-    monkeypatch.setattr(reader, "decode", noting)
-    return names
+    return note_decoded(monkeypatch)
 
 
 def answers(out: Path, order: str = "sha256") -> pa.Table:

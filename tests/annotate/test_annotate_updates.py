@@ -3,14 +3,13 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from conftest import make_photo
-from runs import PARTS, annotate, beside, by_name, check, interrupted, rows, states
+from runs import PARTS, annotate, beside, by_name, check, interrupted, note_decoded, rows, states
 
-from aaam_pipeline.annotate import inputs, reader, runner
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.progress import NullReporter
 
@@ -38,15 +37,7 @@ def out(folder: Path, tiny_bundle: Path) -> Path:
 @pytest.fixture
 def decoded(out: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the images that are decoded after `out` was made, in order."""
-    names: list[str] = []
-    decode = reader.decode
-
-    def noting(item: inputs.InputItem, *rest: Any) -> reader.ReadImage:
-        names.append(item.path)
-        return decode(item, *rest)
-
-    monkeypatch.setattr(reader, "decode", noting)
-    return names
+    return note_decoded(monkeypatch)
 
 
 def same_as_from_scratch(folder: Path, model: Path, out: Path) -> bool:
