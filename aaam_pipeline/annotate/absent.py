@@ -3,8 +3,8 @@
 The one rule: a row goes when this run looked where its file lay, and the file is known to be gone while its folder is
 there. All others stay: rows of what was not looked at (other folders, what is excluded, what lies beyond a limit), rows
 of files that are there and were not chosen, and rows of files whose folder is gone or empty, as that of a disk that
-is not mounted is. Where all pictures of an input folder would lose their rows, or more than half of all, these stay,
-too. `--forget` drops every row that no input was found for.
+is not mounted is. Where all pictures of a folder (two at least) or of an input folder would lose their rows, or more
+than half of all, these stay, too. `--forget` drops every row that no input was found for.
 
 An input that is named (by a list, by a link that leads nowhere) and cannot be read is not gone either: the row of its
 picture stays, until it can be read or `--forget` lets the input fail.
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
+from aaam_pipeline.annotate.inputs.base import SHARD_SUFFIX
 from aaam_pipeline.annotate.inputs.scope import Scope
 from aaam_pipeline.annotate.presence import FileFinder
 from aaam_pipeline.core.progress import Reporter
@@ -51,6 +52,14 @@ GONE = """
 SELECT root, count(DISTINCT path) AS names FROM absent WHERE status = 'ok' AND state = 'gone' GROUP BY root
 """
 FOLDER = "regexp_replace(rtrim(root, '/') || '/' || path, '/[^/]*$', '')"
+# a tar says itself which members it has
+WHOLE_FOLDERS = f"""
+SELECT folder FROM (
+    SELECT {FOLDER} AS folder, path, false AS is_gone FROM rows WHERE status = 'ok'
+    UNION ALL SELECT {FOLDER}, path, true FROM absent WHERE status = 'ok' AND state = 'gone'
+) WHERE NOT contains(lower(folder) || '/', '{SHARD_SUFFIX}/') GROUP BY folder
+HAVING count(DISTINCT path) > 1 AND count(DISTINCT path) = count(DISTINCT path) FILTER (is_gone)
+"""
 MISSING_FOLDERS = f"""
 SELECT {FOLDER} FROM absent WHERE state = 'missing'
 UNION SELECT {FOLDER} FROM matched JOIN listed USING (input) WHERE state = 'missing'
@@ -142,11 +151,12 @@ class AbsentRows:
         if 2 * sum(gone.values()) > sum(there.values()):
             self._database.execute("UPDATE absent SET state = 'missing' WHERE state = 'gone'")
             return [f"{sum(gone.values())} of {sum(there.values())} pictures are gone, more than half"]
-        whole = sorted(root for root, names in gone.items() if names == there[root])
-        if not whole:
-            return []
+        whole = [root for root, names in gone.items() if names == there[root]]
         self._database.execute("UPDATE absent SET state = 'missing' WHERE state = 'gone' AND root IN ?", [whole])
-        return [f"all pictures of {_listed(whole)} are gone"]
+        folders = [folder for (folder,) in self._database.execute(WHOLE_FOLDERS).fetchall()]
+        self._database.execute(f"UPDATE absent SET state = 'missing' WHERE state = 'gone' AND {FOLDER} IN ?", [folders])
+        whole = sorted({*whole, *folders})
+        return [f"all pictures of {_listed(whole)} are gone"] if whole else []
 
     def _folders(self) -> list[str]:
         """Return in words which folders are not there, or empty."""

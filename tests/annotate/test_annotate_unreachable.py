@@ -115,3 +115,24 @@ def test_a_file_that_cannot_be_read_keeps_its_row(
     watcher = Watcher()
     find_and_annotate([folder], tiny_bundle, out, report=watcher)
     assert "1 changed, 4 kept" in watcher.text if size == "other" else "5 kept" in watcher.text
+
+
+def test_a_subfolder_that_lost_all_its_pictures_keeps_its_rows(tiny_bundle: Path, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    for number in range(9):
+        make_photo(photos / ("disk" if number < 2 else "a") / f"{number}.jpg", number)
+    find_and_annotate([photos], tiny_bundle, out)
+    # what a mount point can hold while nothing is mounted
+    for file in (photos / "disk").iterdir():
+        file.unlink()
+    (photos / "disk" / "README.txt").touch()
+    with pytest.raises(MissingFilesError, match=r"2 rows stay .*all pictures of .*photos/disk are gone"):
+        find_and_annotate([photos], tiny_bundle, out)
+    assert len(by_name(out)) == 9
+    # one of several is deleted as before
+    (photos / "a" / "8.jpg").unlink()
+    with pytest.raises(MissingFilesError):
+        find_and_annotate([photos], tiny_bundle, out)
+    assert len(by_name(out)) == 8
+    find_and_annotate([photos], tiny_bundle, out, FORGET)
+    assert len(by_name(out)) == 6
