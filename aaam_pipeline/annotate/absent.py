@@ -124,7 +124,7 @@ class AbsentRows:
         outside, missing = sum(counts.get(state, 0) for state in STAYING), counts.get("missing", 0)
         inputs = _one(self._database, "SELECT count(*) FROM matched WHERE state = 'missing'")
         if inputs:
-            reasons.insert(0, f"{inputs} inputs cannot be read")
+            reasons.insert(0, f"inputs that cannot be read: {inputs}")
         if missing + inputs and not forget:
             self.held = (
                 f"{missing + inputs} rows stay whose pictures are not found: {'; '.join(reasons)}; "

@@ -131,7 +131,8 @@ def _record(detector: ChangeDetector, items: Iterable[InputItem], staging: Stagi
         if not there:
             raise
         rows = f"the {there.manifest.inputs} rows in {staging.out} stay"
-        raise MissingFilesError(f"{error}; {rows}: is a disk not mounted?") from None
+        advice = f"to drop them all, delete {staging.out}" if options.forget else "is a disk not mounted?"
+        raise MissingFilesError(f"{error}; {rows}: {advice}") from None
     log.info("%d images listed", detector.inputs)
 
 

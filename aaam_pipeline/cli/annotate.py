@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -121,6 +122,7 @@ def annotate(
     a stopped run, or updates the annotations: new, changed and deleted images.
     """
     from aaam_pipeline.annotate import inputs, runner
+    from aaam_pipeline.annotate.known_places import known_as
 
     given = context.params
     options = _fill(Options, given)._replace(assignment=_fill(Assignment, given))
@@ -128,7 +130,8 @@ def annotate(
     skipped: Counter[str] = Counter()
     bundle = defaults.model(model)
     scope = inputs.Scope(selection=selection)
-    found = _naming_unreadable(inputs.find(images, selection, skipped, scope), skipped)
+    known = partial(known_as, out=out)
+    found = _naming_unreadable(inputs.find(images, selection, skipped, scope, known), skipped)
     with reporter(quiet) as report:
         if dry_run:
             counts, held = runner.preview(found, bundle, out, options, report, scope)

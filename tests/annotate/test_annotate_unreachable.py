@@ -48,7 +48,7 @@ def test_a_list_of_files_that_are_away_keeps_their_rows(
         (folder / f"{number}.jpg").rename(tmp_path / f"{number}.jpg")
     for _ in range(2):
         said = held(listed, tiny_bundle, out)
-        assert said.startswith(f"{away} rows stay whose pictures are not found: {away} inputs cannot be read")
+        assert said.startswith(f"{away} rows stay whose pictures are not found: inputs that cannot be read: {away}")
         assert str(folder) in said
         assert "--forget" in said
         assert states(out) == whole

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from cli.failures import failed
 from conftest import Invoke, make_photo
@@ -92,3 +93,28 @@ def test_damaged_annotations_come_with_advice(library: Path, tiny_bundle: Path, 
     result = invoke("annotate", "library", "--model", tiny_bundle)
     failed(result, 4, "aaam-pipe verify annotations")
     assert "--on-existing overwrite" in result.stderr
+
+
+def test_an_input_that_is_gone_stops_nothing_where_it_has_rows(
+    library: Path, tiny_bundle: Path, invoke: Invoke
+) -> None:
+    before = sum(pq.read_metadata(part).num_rows for part in Path("annotations").glob("*.parquet"))
+    (library / "b").rename(library.parent / "elsewhere")
+    make_photo(library / "a" / "new.jpg", 99)
+    code, _, said = again(invoke, tiny_bundle, "library/b/1.jpg", "library/a/0.jpg")
+    assert (code, "inputs that cannot be read: 1" in said) == (3, True)
+    code, _, said = again(invoke, tiny_bundle, "library/a", "library/b")
+    assert (code, "1 new" in said) == (3, True)
+    assert "looked for in" in said
+    assert str(library / "b") in said
+    assert sum(pq.read_metadata(part).num_rows for part in Path("annotations").glob("*.parquet")) == before + 1
+    # a name that nothing is known of is a mistyped one
+    code, _, said = again(invoke, tiny_bundle, "library/a", "library/c")
+    assert (code, "no file or folder library/c" in said) == (2, True)
+
+
+def test_forget_without_any_input_names_the_way_out(library: Path, tiny_bundle: Path, invoke: Invoke) -> None:
+    for photo in library.rglob("*.*"):
+        photo.unlink()
+    code, _, said = again(invoke, tiny_bundle, "library", "--forget")
+    assert (code, "to drop them all, delete annotations" in said) == (3, True)

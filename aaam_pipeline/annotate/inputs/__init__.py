@@ -6,7 +6,7 @@ Only what an input needs is imported: a local folder needs neither fsspec nor py
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from aaam_pipeline.annotate.inputs.base import (
     suffix,
 )
 from aaam_pipeline.annotate.inputs.scope import Scope
-from aaam_pipeline.annotate.inputs.tree import FileLister, Tree
+from aaam_pipeline.annotate.inputs.tree import EmptyLister, FileLister, Tree
 from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.disk_names import DiskNames
@@ -46,12 +46,14 @@ def find(
     selection: Selection = _EVERYTHING,
     skipped: Counter[str] | None = None,
     scope: Scope | None = None,
+    known_as: Callable[[str], str] = lambda name: "unknown",
 ) -> Iterator[InputItem]:
     """Return the images of all inputs, one after the other, always in the same order; nothing is kept of them.
 
     An image found again under the same name by a later folder, glob or file is left out. Lists and tars are taken as
     they are: every line, every member. What is left out is counted in `skipped` by kind while iterating, and
-    `scope` knows afterwards what was looked at.
+    `scope` knows afterwards what was looked at. `known_as` says of a name that is not there whether it was a "file" or
+    a "folder" before: it is looked at as one that cannot be read, or is empty.
 
     Raises:
         UsageError: at once, an input is not there or of no known kind; while iterating, an input cannot be read, or
@@ -59,7 +61,7 @@ def find(
     """
     left_out = Counter() if skipped is None else skipped
     given = list(dict.fromkeys(str(each) for each in inputs))
-    chosen = [argument for each in given for argument in _parse(each, selection)]
+    chosen = [argument for each in given for argument in _parse(each, selection, known_as)]
     return _images(chosen, given, selection, left_out, Scope() if scope is None else scope)
 
 
@@ -129,7 +131,7 @@ def _expand(found: InputItem, selection: Selection, skipped: Counter[str], scope
         yield found
 
 
-def _parse(given: str, selection: Selection) -> Iterator[Tree | InputItem]:
+def _parse(given: str, selection: Selection, known_as: Callable[[str], str]) -> Iterator[Tree | InputItem]:
     """Yield the folders and files that an argument names; braces name several (`{000..009}.tar`).
 
     Raises:
@@ -146,7 +148,7 @@ def _parse(given: str, selection: Selection) -> Iterator[Tree | InputItem]:
     else:
         given = remote.local_path(given) if is_url(given) else given
         for path in [given] if os.path.lexists(given) else _braces(given):
-            yield _local(path, selection)
+            yield _local(path, selection, known_as)
 
 
 def _look_at(argument: InputItem) -> InputItem:
@@ -161,12 +163,15 @@ def _look_at(argument: InputItem) -> InputItem:
     return argument._replace(bytes=size, mtime=mtime)
 
 
-def _local(given: str, selection: Selection) -> Tree | InputItem:
+def _local(given: str, selection: Selection, known_as: Callable[[str], str]) -> Tree | InputItem:
     given = DiskNames().find(given)
     path = Path(given)
     if path.is_dir():
         return _tree(path, selection)
-    if os.path.lexists(given):
+    was = "unknown" if os.path.lexists(given) else known_as(given)
+    if was == "folder":
+        return Tree(str(absolute(path)), NameFilter(selection), EmptyLister())
+    if was == "file" or os.path.lexists(given):
         shards.refuse_compressed(given)
         file = absolute(path)
         return InputItem(str(file), path_text(file.parent), path_text(file.name), *file_facts(str(file)))

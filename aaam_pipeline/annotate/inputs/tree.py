@@ -46,6 +46,18 @@ class FileLister:
         return status.st_dev, status.st_ino
 
 
+class EmptyLister(FileLister):
+    """Lists a folder that is not there as an empty one."""
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        """Yield nothing."""
+        yield from ()
+
+    def identity(self, folder: str) -> object:
+        """Return None: there is nothing to be reached twice."""
+        return None
+
+
 class Tree(NamedTuple):
     """A folder to search; for a glob, the folder before its first wildcard."""
 
