@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import duckdb
 import msgspec
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from aaam_pipeline.annotate import failures, moves, overlaps, writer
 from aaam_pipeline.annotate.absent import AbsentRows
+from aaam_pipeline.annotate.change_counts import ChangeCounts
 from aaam_pipeline.annotate.inputs import InputItem, Scope
 from aaam_pipeline.annotate.listing import TODO_SCHEMA, to_table
 from aaam_pipeline.annotate.options import Options
@@ -82,42 +83,6 @@ WHERE part = ? ORDER BY row, root, path
 """
 
 
-class ChangeCounts(NamedTuple):
-    """How many inputs are what, and how many rows have no input.
-
-    `retried`: failed before, and tried again; `moved`, `copied`: served by the row of a file of the same content;
-    `deleted`: the file is gone; `forgotten`: dropped by `--forget`; `outside`: stay, since this run does not ask for
-    them; `missing`: stay although their files are not found, or are inputs that cannot be read.
-    """
-
-    new: int = 0
-    changed: int = 0
-    retried: int = 0
-    moved: int = 0
-    copied: int = 0
-    kept: int = 0
-    deleted: int = 0
-    forgotten: int = 0
-    outside: int = 0
-    missing: int = 0
-
-    @property
-    def todo(self) -> int:
-        """How many are to be annotated."""
-        return self.new + self.changed + self.retried
-
-    @property
-    def changes(self) -> int:
-        """How many rows will be other ones than before."""
-        return self.todo + self.moved + self.copied + self.deleted + self.forgotten
-
-    def __str__(self) -> str:
-        """Return it in words, without what is zero."""
-        words = {"outside": "not among the inputs", "missing": "not found"}
-        counts = {words.get(name, name): count for name, count in self._asdict().items() if count}
-        return ", ".join(f"{count} {name}" for name, count in counts.items())
-
-
 class ChangeDetector:
     """Compares the inputs with the rows that are there, in a scratch folder; a context manager."""
 
@@ -129,8 +94,8 @@ class ChangeDetector:
             AaamError: the scratch folder cannot be written to; so may everything here.
         """
         self.moved_roots = [MovedRoot.parse(each) for each in moved_roots]
-        # the parts that hold rows below a place that was moved
-        self.renamed: set[int] = set()
+        # the parts that hold rows below a place that was moved, and how many
+        self.renamed: dict[int, int] = {}
         self._scratch = tempfile.TemporaryDirectory(prefix="aaam-")
         try:
             self._database = duckdb.connect(str(Path(self._scratch.name) / "changes.duckdb"))
@@ -196,24 +161,30 @@ class ChangeDetector:
         gone, outside, missing = absent.decide(options.forget)
         self.held = absent.held
         counts = dict(self._database.execute("SELECT state, count(*) FROM matched GROUP BY 1").fetchall())
-        missing += counts.pop("missing", 0)
+        missing, forgotten = missing + counts.pop("missing", 0), 0
         if options.forget:
-            return ChangeCounts(**counts, deleted=gone, forgotten=outside + missing)
-        return ChangeCounts(**counts, deleted=gone, outside=outside, missing=missing)
+            outside, missing, forgotten = 0, 0, outside + missing
+        renamed = sum(self.renamed.values())
+        return ChangeCounts(
+            **counts, renamed=renamed, deleted=gone, forgotten=forgotten, outside=outside, missing=missing
+        )
 
     def _read_rows(self, existing: Sequence[Sequence[Path]], options: Options, report: Reporter) -> None:
         """Store what is known of the rows that are there, under the names that they have now."""
         parts = [(base, part) for base, parts in enumerate(existing) for part in parts]
+        idle = self.moved_roots
         for number, (base, part) in enumerate(parts):
             facts = writer.read_part(part, FACTS)
             renamed = apply_all(self.moved_roots, facts)
             if renamed is not None:
-                self.renamed.add(number)
+                same = pc.and_(*(pc.equal(facts[name], renamed[name]) for name in ("root", "path")))
+                self.renamed[number] = len(facts) - pc.sum(same, min_count=0).as_py()
+                idle = [moved for moved in idle if moved.applied(facts) is None]
             known = _known(facts if renamed is None else renamed, options.retry_failed)
             numbers = {"base": [base] * len(facts), "part": [number] * len(facts), "row": range(len(facts))}
             columns = {name: pa.array(values, pa.int32()) for name, values in numbers.items()}
             self._insert("rows", pa.table(columns | known))
-        for moved in self.moved_roots if parts and not self.renamed else ():
+        for moved in idle if parts else ():
             report.info(f"no row lies below {moved.old}")
 
     def stale(self) -> int:

@@ -13,7 +13,8 @@ import msgspec
 
 from aaam_pipeline.annotate import backends, inputs
 from aaam_pipeline.annotate.backends import Backend
-from aaam_pipeline.annotate.changes import ChangeCounts, ChangeDetector
+from aaam_pipeline.annotate.change_counts import ChangeCounts
+from aaam_pipeline.annotate.changes import ChangeDetector
 from aaam_pipeline.annotate.inputs import InputItem, Scope
 from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.parts import AnnotateJob, PartMaker

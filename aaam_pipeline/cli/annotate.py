@@ -13,7 +13,8 @@ from typer import Option
 from aaam_pipeline.annotate.options import Assignment, BackendName, EngineName, OnExisting, Options, Selection
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.render import reporter
-from aaam_pipeline.core.errors import MissingFilesError
+from aaam_pipeline.core.artifacts import real_path
+from aaam_pipeline.core.errors import MissingFilesError, UsageError
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.project import HERE
 
@@ -122,11 +123,16 @@ def annotate(
     a stopped run, or updates the annotations: new, changed and deleted images.
     """
     from aaam_pipeline.annotate import inputs, runner
+    from aaam_pipeline.annotate.inputs import is_url
     from aaam_pipeline.annotate.known_places import known_as
+    from aaam_pipeline.formats.roots import MovedRoot
 
     given = context.params
     options = _fill(Options, given)._replace(assignment=_fill(Assignment, given))
     selection = _fill(Selection, given)
+    for moved in map(MovedRoot.parse, options.root):
+        if not is_url(moved.new) and not real_path(Path(moved.new)).is_dir():
+            raise UsageError(f"--root: no folder {moved.new}")
     skipped: Counter[str] = Counter()
     bundle = defaults.model(model)
     scope = inputs.Scope(selection=selection)

@@ -1,6 +1,6 @@
 """A library that lies in another place than it did: rows get the new names of the same files; no file is opened."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +33,11 @@ class MovedRoot(NamedTuple):
         if old == new:
             raise UsageError(f"--root {text}: both are the same folder")
         return cls(old, new)
+
+    def concerns(self, roots: Iterable[str]) -> bool:
+        """Return whether rows of one of the roots can lie below the old place, or below the new one already."""
+        places = (self.old, self.new)
+        return any(_is_below(root, place) or _is_below(place, root) for root in roots for place in places)
 
     def applied(self, rows: pa.Table) -> pa.Table | None:
         """Return rows with the new names; None if none lies below the old place.

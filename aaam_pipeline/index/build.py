@@ -109,6 +109,9 @@ def build(
         manifests.refuse_newer(out)
         previous = _previous(out)
         known = {part.sha256: part for part in previous.parts} if previous else {}
+        for moved in moved_roots:
+            if not any(moved.concerns(folder.manifest.roots) for folder in folders):
+                report.info(f"no row lies below {moved.old}")
         parts = without_repeated(folders, [inputs.find_parts(folder, known, moved_roots) for folder in folders])
         previous = _reusable(previous, folders[0], parts, memory)
         if previous and _is_current(previous, folders, parts):

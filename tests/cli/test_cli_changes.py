@@ -118,3 +118,19 @@ def test_forget_without_any_input_names_the_way_out(library: Path, tiny_bundle: 
         photo.unlink()
     code, _, said = again(invoke, tiny_bundle, "library", "--forget")
     assert (code, "to drop them all, delete annotations" in said) == (3, True)
+
+
+def test_a_dry_run_and_a_run_say_how_many_rows_get_another_name(
+    library: Path, tiny_bundle: Path, invoke: Invoke
+) -> None:
+    library.rename(library.parent / "moved")
+    words = ("moved", "--root", "library=moved")
+    assert again(invoke, tiny_bundle, *words, "--dry-run") == (0, "9 kept, 9 renamed\n", "")
+    code, _, said = again(invoke, tiny_bundle, *words)
+    assert (code, "9 kept, 9 renamed" in said) == (0, True)
+    code, said, error = again(invoke, tiny_bundle, *words, "--root", "no=moved", "--dry-run")
+    assert (code, said) == (0, "nothing to do\n")
+    assert f"no row lies below {library.parent / 'no'}" in error
+    failed(invoke("annotate", "moved", "--root", "library=nowhere", "--model", tiny_bundle), 2, "no folder", "nowhere")
+    result = invoke("index", "annotations", "--root", "no=other")
+    assert f"no row lies below {library.parent / 'no'}" in result.stderr
