@@ -1,5 +1,6 @@
 """`aaam-pipe annotate`. Each option that is a field of `options.Options` or `options.Selection` has its name."""
 
+import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -80,6 +81,8 @@ AcceptTruncated = Annotated[
 ]
 RayAddress = Annotated[str | None, Option(help="Address of the Ray cluster. Default: one is started on this machine.")]
 
+log = logging.getLogger(__name__)
+
 Kind = TypeVar("Kind")
 DEFAULTS, SELECTION = Options(), Selection()
 # folders that cannot be listed; of more the number is said
@@ -146,6 +149,7 @@ def annotate(
                 raise MissingFilesError(held)
             return
         made = runner.annotate(found, bundle, out, options, report, scope)
+        log.info("left out of the inputs: %s", dict(skipped) or "none")
         report.info(f"{out}: {made.successes} of {made.inputs} images annotated, {_counts(made.failures, 'failed')}")
         if note := _again(made.failures):
             report.info(note)

@@ -202,9 +202,11 @@ def labels(
     from aaam_pipeline.index import manifest
 
     read = manifest.read(defaults.index(index, quiet))
-    for label, count in zip(read.vocabulary, read.label_counts, strict=True):
-        if unaccented(text or "") not in unaccented(label):
-            continue
+    labelled = zip(read.vocabulary, read.label_counts, strict=True)
+    found = [(label, count) for label, count in labelled if unaccented(text or "") in unaccented(label)]
+    if not found:
+        render.PlainReporter(quiet).info(f"none of {len(read.vocabulary)} labels holds {text!r}")
+    for label, count in found:
         if as_json:
             render.json_line({"label": label, "images": count})
         else:

@@ -37,7 +37,7 @@ def test_debug_shows_the_traceback_before_the_line(
 
 
 def test_a_defect_is_one_line_too(indexed: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by zero\nsomewhere")
 
     monkeypatch.setattr("aaam_pipeline.search.engine.Index.query", broken)

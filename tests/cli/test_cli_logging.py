@@ -171,9 +171,10 @@ def test_logs_say_what_was_chosen_and_what_was_done(
             said.setdefault("first index", said["index"])
     for line in (
         f"model {tiny_bundle}: named",
-        "1 images listed; left out: none",
+        "1 images listed",
+        "left out of the inputs: none",
         f"backend 'torch' on 'auto': torch fp32 from {tiny_bundle}",
-        "of 1 images written after",
+        "part 0: 1 images in ",
         "1 parts are to be made, with ",
         # what the person saw
         "1 of 1 images annotated",

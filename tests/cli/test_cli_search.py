@@ -95,3 +95,10 @@ def test_explain_without_hits_is_empty(indexed: Path, invoke: Invoke) -> None:
     result = invoke("search", "grass width>99999", "--index", indexed, "--explain")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "none of 24 images fits this query\n"
+
+
+def test_labels_that_hold_a_text(indexed: Path, invoke: Invoke) -> None:
+    result = invoke("labels", "GR", "--index", indexed)
+    assert (result.exit_code, result.stdout.split()[1:], result.stderr) == (0, ["grass"], "")
+    result = invoke("labels", "zebra", "--index", indexed)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "none of 5 labels holds 'zebra'\n")

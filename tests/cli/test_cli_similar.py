@@ -163,7 +163,7 @@ def test_a_title_says_what_was_asked(indexed: Path, photos: Path, invoke: Invoke
         (("001.jpg", "--not", "gone.jpg"), "gone.jpg"),
         (("gone.jpg",), "neither as a file nor in the index"),
         ((".",), "is a folder; name photographs"),
-        (("",), "no photograph"),
+        (("",), "an argument is empty"),
         (("001.jpg", "--csv", "--json"), "exclude each other"),
         (("001.jpg", "--html", "page.pdf"), ".html"),
         (("001.jpg", "--words", "none.yaml"), "none.yaml"),

@@ -1,5 +1,6 @@
 """What `find_duplicates` asks of an index, from rows in memory."""
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -25,6 +26,7 @@ class FakeReader(IndexReader):
     """An index that holds rows, each a mapping; what one lacks is null."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.folder = Path("index")
         self._base = duckdb.connect(":memory:")
         columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
         self._base.execute(f"CREATE TABLE images (id INTEGER, {columns})")
