@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -126,16 +126,12 @@ def annotate(
     a stopped run, or updates the annotations: new, changed and deleted images.
     """
     from aaam_pipeline.annotate import inputs, runner
-    from aaam_pipeline.annotate.inputs import is_url
     from aaam_pipeline.annotate.known_places import known_as
-    from aaam_pipeline.formats.roots import MovedRoot
 
     given = context.params
     options = _fill(Options, given)._replace(assignment=_fill(Assignment, given))
     selection = _fill(Selection, given)
-    for moved in map(MovedRoot.parse, options.root):
-        if not is_url(moved.new) and not real_path(Path(moved.new)).is_dir():
-            raise UsageError(f"--root: no folder {moved.new}")
+    _check_moved(options.root)
     skipped: Counter[str] = Counter()
     bundle = defaults.model(model)
     scope = inputs.Scope(selection=selection)
@@ -156,6 +152,15 @@ def annotate(
         if skipped:
             report.info(_left_out(skipped))
         report.info(f"next: aaam-pipe index {out}")
+
+
+def _check_moved(roots: Iterable[str]) -> None:
+    from aaam_pipeline.annotate.inputs import is_url
+    from aaam_pipeline.formats.roots import MovedRoot
+
+    for moved in map(MovedRoot.parse, roots):
+        if not is_url(moved.new) and not real_path(Path(moved.new)).is_dir():
+            raise UsageError(f"--root: no folder {moved.new}")
 
 
 def _left_out(skipped: Mapping[str, int]) -> str:
