@@ -177,7 +177,7 @@ def _ours(
         )  # fmt: skip
         # of one picture: ten recordings of many would be half of an epoch as short as this
         tracker = PredictionTracker(_pictures(1, model.size), 1, settings.preprocess, context.device)
-        state = TrainState(network, make_optimizer(network, params, context.device), tracker, PhaseStatus(""))
+        state = TrainState(network, make_optimizer(network, how, params, context.device), tracker, PhaseStatus(""))
         seconds = []
         for _ in range(2):
             state.status.begin_epoch()

@@ -15,7 +15,7 @@ from aaam_pipeline.training.state import PhaseStatus, TrainJob, TrainState
 
 # names of tensors begin with one of these and a dot: then comes the name of a parameter, an optimizer's parameter and
 # slot, the number of a recorded moment, or a process's rank and generator
-GROUPS = ("network", "best_weights", "optimizer", "recorded", "rng_state")
+GROUPS = ("network", "average", "best_weights", "optimizer", "recorded", "rng_state")
 
 
 def save_checkpoint(job: TrainJob, state: TrainState) -> None:
@@ -29,6 +29,8 @@ def save_checkpoint(job: TrainJob, state: TrainState) -> None:
     state.status.recorded_steps = state.tracker.steps
     slots_of = state.optimizer.state_dict()["state"]
     tensors = {f"network.{name}": tensor for name, tensor in state.network.state_dict().items()}
+    if state.average:
+        tensors |= {f"average.{name}": tensor for name, tensor in state.average.state_dict().items()}
     tensors |= {f"best_weights.{name}": tensor for name, tensor in state.best_weights.items()}
     tensors |= {f"optimizer.{id}.{name}": slot for id, slots in slots_of.items() for name, slot in slots.items()}
     tensors |= {f"recorded.{number}": tensor for number, tensor in enumerate(state.tracker.scores_SML)}
@@ -51,6 +53,8 @@ def load_checkpoint(job: TrainJob, state: TrainState) -> bool:
     status, groups = found
     state.status = status
     state.network.load_state_dict(groups["network"])
+    if state.average:
+        state.average.load_state_dict(groups["average"])
     state.best_weights = groups["best_weights"]
     slots_of: dict[int, dict[str, Tensor]] = {}
     for name, tensor in groups["optimizer"].items():

@@ -1,6 +1,6 @@
 """How prepared pictures reach the device that trains, and the batches of an epoch, which are augmented there.
 
-Shapes: N images of a split, B rows of a batch, S side, L labels.
+Shapes: N images of a split (or random numbers), B rows of a batch, S side, L labels.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ import torch
 from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.seeding import derive
@@ -21,8 +21,10 @@ from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training.distributed import DistributedContext
 
-NOISE = 6
-"""Random numbers that `augment` takes for a picture."""
+NOISE, MORE_NOISE = 6, 2
+"""Random numbers that `augment` takes for a picture, and those for `aspect` and `shrink`."""
+# pictures of a batch that are shrunk to one size go through it together
+SIZES = 8
 PREFETCH = 3
 # of a GPU's free memory: the rest is for the network, its gradients and its activations
 MEMORY_SHARE = 0.5
@@ -102,30 +104,60 @@ class Augment(Struct, frozen=True):
     """`train.augment` of params.yaml: how pictures are varied while training.
 
     `flip`: probability of a left-right mirror. `zoom`: a window between 1 - zoom and 1 of the side is shown, anywhere
-    in the picture. `light`: contrast and brightness vary by up to this share.
+    in the picture. `light`: contrast and brightness vary by up to this share. `aspect`: the window is wider or higher
+    than a square by up to this share, and never larger than the picture. `shrink`: the picture has between 1 - shrink
+    and 1 of its pixels a side, so that sharp and blurred ones look alike.
     """
 
     flip: Annotated[float, Meta(ge=0, le=1)] = 0.5
     zoom: Annotated[float, Meta(ge=0, lt=1)] = 0.2
     light: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+    aspect: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    shrink: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+
+    def draw(self, pictures: int, generator: torch.Generator) -> Tensor:
+        """Draw the random numbers for a batch, (B, 6), or (B, 8) where `aspect` or `shrink` needs them."""
+        noise_B6 = torch.rand((pictures, NOISE), generator=generator)
+        if not (self.aspect or self.shrink):
+            return noise_B6
+        return torch.cat([noise_B6, torch.rand((pictures, MORE_NOISE), generator=generator)], 1)
 
 
-def augment(images_B3SS: Tensor, params: Augment, noise_B6: Tensor) -> Tensor:
-    """Return the pictures mirrored, zoomed, shifted and re-lit, each by its own six random numbers in [0, 1)."""
+def augment(images_B3SS: Tensor, params: Augment, noise_BN: Tensor) -> Tensor:
+    """Return the pictures shrunk, mirrored, zoomed, shifted and re-lit, each by its own random numbers in [0, 1)."""
     count, device = len(images_B3SS), images_B3SS.device
-    scale_B = 1 - params.zoom * noise_B6[:, 0]
-    shift_B2 = (1 - scale_B)[:, None] * (2 * noise_B6[:, 1:3] - 1)
-    mirror_B = torch.where(noise_B6[:, 3] < params.flip, -1.0, 1.0)
+    if params.shrink:
+        images_B3SS = _shrunk(images_B3SS, params.shrink, noise_BN[:, 7])
+    scale_B2 = (1 - params.zoom * noise_BN[:, :1]).expand(-1, 2)
+    if params.aspect:
+        # from 1 / (1 + aspect) to 1 + aspect, width by height
+        stretch_B = (1 + params.aspect) ** (noise_BN[:, 6] - 0.5)
+        scale_B2 = (scale_B2 * torch.stack([stretch_B, 1 / stretch_B], 1)).clamp(max=1)
+    shift_B2 = (1 - scale_B2) * (2 * noise_BN[:, 1:3] - 1)
+    mirror_B = torch.where(noise_BN[:, 3] < params.flip, -1.0, 1.0)
     theta_B23 = torch.zeros(count, 2, 3, device=device)
-    theta_B23[:, 0, 0] = scale_B * mirror_B
-    theta_B23[:, 1, 1] = scale_B
+    theta_B23[:, 0, 0] = scale_B2[:, 0] * mirror_B
+    theta_B23[:, 1, 1] = scale_B2[:, 1]
     theta_B23[:, :, 2] = shift_B2
     grid = affine_grid(theta_B23, list(images_B3SS.shape), align_corners=False)
     moved_B3SS = grid_sample(images_B3SS, grid, padding_mode="reflection", align_corners=False)
-    contrast_B = 1 + params.light * (2 * noise_B6[:, 4] - 1)
-    brightness_B = params.light * (2 * noise_B6[:, 5] - 1)
+    contrast_B = 1 + params.light * (2 * noise_BN[:, 4] - 1)
+    brightness_B = params.light * (2 * noise_BN[:, 5] - 1)
     lit_B3SS = moved_B3SS * contrast_B[:, None, None, None] + brightness_B[:, None, None, None]
     return lit_B3SS.contiguous(memory_format=torch.channels_last)
+
+
+def _shrunk(images_B3SS: Tensor, share: float, noise_B: Tensor) -> Tensor:
+    """Return the pictures as they look after they were stored with fewer pixels, one of `SIZES` sides each."""
+    side, shrunk_B3SS = images_B3SS.shape[-1], images_B3SS.clone()
+    step_B = (noise_B * SIZES).long()
+    for step in range(1, SIZES):
+        rows_B = (step_B == step).nonzero()[:, 0]
+        small = round(side * (1 - share * step / (SIZES - 1)))
+        if len(rows_B) and small < side:
+            fewer = interpolate(images_B3SS[rows_B], (small, small), mode="bilinear", antialias=True)
+            shrunk_B3SS[rows_B] = interpolate(fewer, (side, side), mode="bilinear")
+    return shrunk_B3SS
 
 
 class Batch(NamedTuple):
@@ -161,5 +193,5 @@ def augmented_batches(
     for start, rows, (pixels, targets_BL) in zip(starts, batches, loader(map(context.shard, batches)), strict=True):
         generator = torch.Generator().manual_seed(derive(seed, "augment", start))
         # drawn for the whole batch, whichever process has its pictures
-        noise_B6 = context.shard(torch.rand((len(rows), NOISE), generator=generator)).to(context.device)
-        yield Batch(augment(preprocess.normalise(pixels), params, noise_B6), targets_BL, len(rows))
+        noise_BN = context.shard(params.draw(len(rows), generator)).to(context.device)
+        yield Batch(augment(preprocess.normalise(pixels), params, noise_BN), targets_BL, len(rows))

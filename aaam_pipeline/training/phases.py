@@ -35,14 +35,15 @@ class PhaseParams(Struct, frozen=True):
     """`phases.<name>` of params.yaml.
 
     `margin` is m and `weight` lambda of Eq. 4 and 6 (`bce` uses neither, `warp` the margin alone). `patience`: epochs
-    without a better validation mAP after which the phase ends. `schedule`: the learning rate stays, or rises over the
-    first tenth of the phase and falls to 0 on a cosine (one-cycle).
+    without a better validation mAP after which the phase ends. `schedule`: the learning rate stays, or rises over
+    `warm_up`, a share of the phase, and falls to 0 on a cosine (one-cycle).
     """
 
     epochs: Annotated[int, Meta(ge=0)] = 10
     patience: Annotated[int, Meta(ge=1)] = 3
     lr: LearningRates = LearningRates()
     schedule: Literal["constant", "one_cycle"] = "constant"
+    warm_up: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     weight_decay: NotNegative = 1e-5
     margin: Positive = 0.1
     weight: NotNegative = 1.0
@@ -54,12 +55,20 @@ class TrainParams(Struct, frozen=True):
     `batch_size` is that of all processes together. `precision: auto` is bf16 autocast on a GPU and fp32 on a CPU,
     where bf16 pays if the CPU computes with it (AVX512-BF16).
     `compile`: pass the network through torch.compile, which takes a minute and pays in long training on a GPU.
+    `optimizer`: Adam adds the weight decay to the gradient, AdamW takes it off the weights. `ema`: above 0, the weights
+    that are validated and kept are an exponential average over the steps, with this decay. `keep`: the weights of the
+    epoch with the best validation mAP, or of the last epoch, which ends every phase after `epochs`.
+    `kept_kernels`: above 0, depthwise kernels of the backbone that are so large, or larger, are not trained.
     """
 
     seed: int = 1
     batch_size: Annotated[int, Meta(ge=2)] = 64
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
+    optimizer: Literal["adam", "adamw"] = "adam"
+    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    keep: Literal["best", "last"] = "best"
+    kept_kernels: Annotated[int, Meta(ge=0)] = 0
     augment: Augment = Augment()
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.prepared import Split
@@ -64,12 +65,18 @@ class PhaseStatus(msgspec.Struct):
 class TrainState:
     """All that changes while a phase is trained.
 
-    `best_weights` are those of the best epoch so far; `miner` draws the triplets.
+    `best_weights` are those of the epoch to keep so far; `miner` draws the triplets. `average` is None without `ema`.
     """
 
     network: Network
     optimizer: torch.optim.Optimizer
     tracker: PredictionTracker
     status: PhaseStatus
+    average: AveragedModel | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     miner: torch.Generator = field(default_factory=torch.Generator)
+
+    @property
+    def validated(self) -> Network:
+        """The network that is validated and kept: the average where there is one."""
+        return cast(Network, self.average.module) if self.average else self.network

@@ -15,7 +15,7 @@ from aaam_pipeline.models import Network
 from aaam_pipeline.training.checkpoint import load_checkpoint, save_checkpoint
 from aaam_pipeline.training.loaders import Loader, augmented_batches, make_loader
 from aaam_pipeline.training.objective import batch_loss
-from aaam_pipeline.training.optimizer import make_optimizer, make_scheduler
+from aaam_pipeline.training.optimizer import make_average, make_optimizer, make_scheduler
 from aaam_pipeline.training.predict import predict
 from aaam_pipeline.training.prediction_tracker import MOMENTS_AN_EPOCH, PredictionTracker
 from aaam_pipeline.training.state import LOSS_METRICS, Forward, HistoryRow, PhaseStatus, TrainJob, TrainState
@@ -26,18 +26,19 @@ CHECKPOINT_SECONDS = 600.0
 
 
 def train(network: Network, job: TrainJob, tracker: PredictionTracker) -> PhaseStatus:
-    """Train `network` through one phase and leave it with the weights of its best epoch by validation mAP.
+    """Train `network` through one phase; it ends with the weights of the best epoch by validation mAP, or of the last.
 
-    Epoch 0 is the network as it came, so a phase never makes validation worse. A checkpoint is kept after every epoch
-    and every ten minutes; where there is one of the same work, training resumes from it.
+    Epoch 0 is the network as it came, so a phase that keeps its best epoch never makes validation worse. A checkpoint
+    is kept after every epoch and every ten minutes; where there is one of the same work, training resumes from it.
 
     Raises:
         TrainingError: the loss is not a number any more.
     """
-    params, context = job.settings.phase, job.context
+    common, params, context = job.settings.train, job.settings.phase, job.context
     network.to(context.device).to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(network, params, context.device)
-    state = TrainState(network, optimizer, tracker, PhaseStatus(job.fingerprint))
+    optimizer = make_optimizer(network, common, params, context.device)
+    average = make_average(network, common.ema)
+    state = TrainState(network, optimizer, tracker, PhaseStatus(job.fingerprint), average)
     if load_checkpoint(job, state):
         at = f"in epoch {state.status.epoch}" if state.status.step else f"after epoch {state.status.epoch}"
         job.report.info(f"{job.name}: resumes {at}, where an earlier run stopped")
@@ -45,7 +46,7 @@ def train(network: Network, job: TrainJob, tracker: PredictionTracker) -> PhaseS
         tracker.record(network, 0)
         validate(job, state, {})
     wrapped = context.wrap(network)
-    forward = torch.compile(wrapped) if job.settings.train.compile else wrapped
+    forward = torch.compile(wrapped) if common.compile else wrapped
     loader = make_loader(job.train, context.device)
 
     status = state.status
@@ -93,6 +94,8 @@ def train_epoch(job: TrainJob, state: TrainState, forward: Forward, loader: Load
             loss.backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
             scheduler.step()
+            if state.average:
+                state.average.update_parameters(state.network)
             totals += means * (batch.global_size / images)
             status.step += 1
             if status.step % record_every == 0:
@@ -111,15 +114,15 @@ def train_epoch(job: TrainJob, state: TrainState, forward: Forward, loader: Load
 def validate(job: TrainJob, state: TrainState, means: HistoryRow) -> None:
     """Add an epoch's row to the history; keep a copy of the weights where they are the best so far."""
     status = state.status
-    scores_NL = predict(state.network, job.settings.preprocess, job.val.pixels_NSS3, job.context).scores_NL
+    scores_NL = predict(state.validated, job.settings.preprocess, job.val.pixels_NSS3, job.context).scores_NL
     # the last step of an epoch can ruin weights that no loss was computed with yet
     _check_finite(float(scores_NL.sum()), job, status.epoch)
     measured = metrics.evaluate(scores_NL, job.val.targets_NL, job.settings.k)
     row: HistoryRow = {"epoch": status.epoch} | means
     status.history.append(row | {f"val_{name}": value for name, value in measured.items()})
-    if measured["map"] > status.best_map:
+    if measured["map"] > status.best_map or job.settings.train.keep == "last":
         status.best_map, status.best_epoch = measured["map"], status.epoch
-        state.best_weights = {name: each.detach().clone() for name, each in state.network.state_dict().items()}
+        state.best_weights = {name: each.detach().clone() for name, each in state.validated.state_dict().items()}
 
 
 def _check_finite(value: float, job: TrainJob, epoch: int) -> None:
@@ -129,7 +132,8 @@ def _check_finite(value: float, job: TrainJob, epoch: int) -> None:
 
 def _line(job: TrainJob, status: PhaseStatus, seconds: float) -> str:
     row = status.history[-1]
-    best = "best so far" if status.best_epoch == status.epoch else f"best {status.best_map:.4f}"
+    last = job.settings.train.keep == "last"
+    best = "kept" if last else "best so far" if status.best_epoch == status.epoch else f"best {status.best_map:.4f}"
     return (
         f"{job.name} epoch {status.epoch}/{job.settings.phase.epochs}: loss {row['loss']:.4f}, validation mAP "
         f"{row['val_map']:.4f} ({best}), {len(job.train.image_ids) / seconds:.0f} images/s"

@@ -110,7 +110,7 @@ def pictures(count: int = 64) -> Tensor:
 
 
 def augmented(params: Augment, images: Tensor) -> Tensor:
-    return augment(images, params, torch.rand((len(images), 6), generator=torch.Generator().manual_seed(3)))
+    return augment(images, params, params.draw(len(images), torch.Generator().manual_seed(3)))
 
 
 def test_flip_1_mirrors_every_picture_left_to_right() -> None:
@@ -151,3 +151,40 @@ def test_light_changes_contrast_and_brightness_within_its_share() -> None:
         assert float(value.min()) < middle - 0.15
         assert float(value.max()) > middle + 0.15
     assert float(torch.corrcoef(torch.stack([brightness, contrast]))[0, 1].abs()) < 0.3
+
+
+def test_aspect_makes_windows_wider_or_higher_and_keeps_them_inside() -> None:
+    ramp = torch.linspace(-15 / 16, 15 / 16, 16)
+    across = ramp.expand(400, 1, 16, 16)
+    images = torch.cat([across, across.mT, across], 1).contiguous()
+    out = augmented(Augment(flip=0, zoom=0.5, light=0, aspect=0.5), images)
+    step = ramp[1] - ramp[0]
+    width = (out[:, 0, 8, -1] - out[:, 0, 8, 0]) / step / 15
+    height = (out[:, 1, -1, 8] - out[:, 1, 0, 8]) / step / 15
+    assert float(out.abs().max()) <= 1
+    assert max(float(width.max()), float(height.max())) <= 1.001
+    ratio = width / height
+    assert 1.4 < float(ratio.max()) < 1.501
+    assert 1 / 1.501 < float(ratio.min()) < 1 / 1.4
+
+
+def test_shrink_takes_detail_and_leaves_what_is_large() -> None:
+    checks = (torch.arange(32)[:, None] + torch.arange(32)) % 2 * 2.0 - 1
+    halves = torch.ones(32, 32)
+    halves[:, :16] = -1
+    images = torch.stack([checks, halves, halves])[None].repeat(200, 1, 1, 1)
+    before = images.clone()
+    out = augmented(Augment(flip=0, zoom=0, light=0, shrink=0.5), images)
+    detail = out[:, 0].std((1, 2))
+    assert torch.equal(images, before), "the pictures that the loader holds are not changed"
+    assert float(detail.max()) > 0.99, "some keep all pixels"
+    assert float(detail.min()) < 0.1, "some lose half of them"
+    assert float((out[:, 1] - images[:, 1])[:, :, [4, 28]].abs().max()) < 0.01
+
+
+def test_other_settings_of_augmentation_leave_the_random_numbers_of_the_first_six_as_they_are() -> None:
+    plain, more = (
+        params.draw(5, torch.Generator().manual_seed(1)) for params in (Augment(), Augment(aspect=0.2, shrink=0.5))
+    )
+    assert plain.shape == (5, 6)
+    assert torch.equal(more[:, :6], plain)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from training import toy_blocks
@@ -126,20 +127,23 @@ class StopInEpoch(NullReporter):
         yield advance
 
 
-@pytest.mark.parametrize("phase", ["bce", "joint"])
+AVERAGED = {"optimizer": "adamw", "ema": 0.9, "keep": "last", "augment": {"aspect": 0.2, "shrink": 0.5}}
+
+
+@pytest.mark.parametrize(("phase", "common"), [("bce", {}), ("joint", {}), ("joint", AVERAGED)])
 def test_a_phase_stopped_between_two_batches_resumes_there_with_the_same_result(
-    phase: str, trained: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    phase: str, common: dict[str, Any], trained: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed, root = tmp_path / "undisturbed", tmp_path / "stopped"
     for folder in (undisturbed, root):
         shutil.copytree(trained / "models", folder / "models")
-    train(undisturbed, phase, prepared)
+    train(undisturbed, phase, prepared, common=common)
     # a checkpoint after every batch, not only every ten minutes
     monkeypatch.setattr("aaam_pipeline.training.trainer.CHECK_EVERY", 1)
     monkeypatch.setattr("aaam_pipeline.training.trainer.CHECKPOINT_SECONDS", -1.0)
     with pytest.raises(PowerCutError), toy_blocks.threads(1):
-        toy_blocks.run(write_params(root), phase, paths(root, phase, prepared), StopInEpoch())
-    reported = train(root, phase, prepared)
+        toy_blocks.run(write_params(root, common=common), phase, paths(root, phase, prepared), StopInEpoch())
+    reported = train(root, phase, prepared, common=common)
     assert reported[0] == f"toy {phase}: resumes in epoch 2, where an earlier run stopped"
     for file in (f"models/{phase}/model.safetensors", f"plots/{phase}.csv", f"paths/{phase}.parquet"):
         assert (root / file).read_bytes() == (undisturbed / file).read_bytes(), file

@@ -285,3 +285,33 @@ def test_neighbour_evidence_is_measured_with_validation_scores_of_a_bundle(
     measured = json.loads((tmp_path / "out" / "metrics.json").read_text())["bce"]
     assert measured["neighbours"] in (5, 10, 20)
     assert {"retrieval_map_1_neighbours", "neighbours_weight", "neighbours_validation_gain"} <= measured.keys()
+
+
+def test_the_last_epoch_is_kept_where_that_is_set_also_when_it_is_worse(prepared: Path, tmp_path: Path) -> None:
+    # rates at which every epoch is another network, and the first is not the worst
+    ends = {}
+    for keep in ("best", "last"):
+        root = tmp_path / keep
+        root.mkdir()
+        reported = train(root, "bce", prepared, epochs=4, patience=1, lr=RATES, common={"keep": keep})
+        rows = [float(row["val_map"]) for row in curve(root)]
+        info = bundle.load(root / "models" / "bce", torch.device("cpu")).info
+        ends[keep] = (info.metrics["best_epoch"], len(rows) - 1, rows)
+        assert info.metrics["val"]["map"] == pytest.approx(rows[info.metrics["best_epoch"]])
+    assert ends["last"][:2] == (4, 4), "patience ends no phase that keeps its last epoch"
+    assert ends["best"][2] == pytest.approx(ends["last"][2][: len(ends["best"][2])])
+    assert "kept" in reported[-2]
+
+
+def test_averaged_weights_are_what_is_validated_and_kept(prepared: Path, tmp_path: Path) -> None:
+    for name, decay in (("plain", 0), ("averaged", 0.99)):
+        (tmp_path / name).mkdir()
+        train(tmp_path / name, "bce", prepared, common={"ema": decay, "keep": "last"})
+    plain, averaged = (curve(tmp_path / name) for name in ("plain", "averaged"))
+    assert [row["loss"] for row in plain] == [row["loss"] for row in averaged], "the training itself is the same"
+    kept = {name: weights(tmp_path / name)["classifier.weight"] for name in ("plain", "averaged")}
+    assert not torch.equal(kept["plain"], kept["averaged"])
+    network, info, _ = bundle.load(tmp_path / "averaged" / "models" / "bce", torch.device("cpu"))
+    val = read_split(prepared, "val")
+    scores = network.predict(info.preprocess.normalise(torch.tensor(val.pixels_NSS3)))[0].numpy()
+    assert metrics.evaluate(scores, val.targets_NL, 2)["map"] == pytest.approx(float(averaged[-1]["val_map"]))

@@ -67,7 +67,8 @@ def make_prepared(out: Path, seed: int = 0) -> Path:
 
 
 def params(**phase: Any) -> dict[str, Any]:
-    """Return the tiny params.yaml; `phase` replaces settings in all three phases."""
+    """Return the tiny params.yaml; `phase` replaces settings in all three phases, `common` in it those of `train`."""
+    of_train = {"batch_size": 16, "precision": "fp32"} | phase.pop("common", {})
     rates = {"features": 1e-3, "attention": 1e-3, "classifier": 1e-3}
     common = {"epochs": 2, "patience": 5, "lr": rates, "margin": 0.2} | phase
     return {
@@ -80,7 +81,7 @@ def params(**phase: Any) -> dict[str, Any]:
                 "batch_norm": "train",
                 "attention": {"filters": "depthwise"},
             },
-            "train": {"batch_size": 16, "precision": "fp32"},
+            "train": of_train,
             "phases": {"bce": common, "joint": common, "hard": common, "warp": common | {"margin": 1.0}},
         }
     }
@@ -145,7 +146,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def train(root: Path, phase: str, prepared: Path | None = None, cores: int = 1, **changes: Any) -> list[str]:
-    """Run a phase with these phase settings and return what it reported."""
+    """Run a phase with these settings, as `params` takes them, and return what it reported."""
     report = Lines()
     with threads(cores):
         run(write_params(root, **changes), phase, paths(root, phase, prepared), report)
