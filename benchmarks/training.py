@@ -132,7 +132,7 @@ def _cells(rate: float, plain: float, flops: float, conv: float, peak: float) ->
 def _pictures(images: int, size: int) -> Split:
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, (images, size, size, 3), dtype=np.uint8)
-    targets = (rng.random((images, LABELS)) < 3 / LABELS).astype(np.uint8)
+    targets = (rng.random((images, LABELS)) < 3 / LABELS).astype(np.int8)
     return Split([str(n) for n in range(images)], [Path(str(n)) for n in range(images)], pixels, targets)
 
 

@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import DatasetError, UsageError
+from aaam_pipeline.formats.targets import UNKNOWN
 
 Features = NDArray[np.float32]
-Targets = NDArray[np.uint8]
+Targets = NDArray[np.int8]
 Scores = NDArray[np.float32]
 Wide = NDArray[np.float64]
 # rows of memory-mapped features that are looked at together: 64 MB of VGG16's
 BLOCK = 4096
+REFUSAL = "needs training images of which every label is known; here some are unknown"
 
 
 class Method(ABC):
@@ -31,10 +33,12 @@ class Method(ABC):
 
     `grid`: what `tune: true` tries, hyper-parameter -> values. `ordered`: whether the order of the training images
     may change the scores (methods that draw batches of them); without it they are the same but for rounding.
+    `partial_labels`: whether labels may be unknown (-1) in training; a method without it refuses them.
     """
 
     grid: ClassVar[dict[str, list[Any]]] = {}
     ordered: ClassVar[bool] = False
+    partial_labels: ClassVar[bool] = False
 
     dimension_: int
     labels_: int
@@ -75,14 +79,17 @@ class Method(ABC):
         return ""
 
     def fit(self, features_ND: Features, targets_NL: Targets) -> Self:
-        """Learn from float32 features, memory-mapped or not, and 0/1 labels of the same images.
+        """Learn from float32 features, memory-mapped or not, and labels of the same images: 1, 0, or -1 for unknown.
 
         Raises:
-            DatasetError: no image, no label, labels that are not 0 or 1, features that are not finite.
+            DatasetError: no image, no label, labels that are none of 1, 0 and -1, features that are not finite.
             UsageError: arrays of another shape, or hyper-parameters that do not fit.
+            UsageError: a label is unknown, and the method takes no such labels.
         """
         check_features(features_ND, "training features")
         _check_targets(targets_NL, len(features_ND))
+        if not self.partial_labels and (targets_NL == UNKNOWN).any():
+            raise UsageError(f"{self.title} {REFUSAL}")
         self.dimension_, self.labels_ = features_ND.shape[1], targets_NL.shape[1]
         self._fit(features_ND, targets_NL)
         return self
@@ -189,7 +196,7 @@ def _check_targets(targets_NL: Targets, images: int) -> None:
         raise UsageError(f"labels must be images x labels for {images} images, not of shape {targets_NL.shape}")
     if not targets_NL.shape[1]:
         raise DatasetError("there is no label to learn")
-    if not np.isin(targets_NL, (0, 1)).all():
-        raise DatasetError("labels must be 0 or 1")
-    if not targets_NL.any():
+    if not np.isin(targets_NL, (0, 1, UNKNOWN)).all():
+        raise DatasetError(f"labels must be 0 or 1, or {UNKNOWN} where they are unknown")
+    if not (targets_NL > 0).any():
         raise DatasetError("no training image has a label")

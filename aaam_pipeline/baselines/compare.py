@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import yaml
 
+from aaam_pipeline.baselines.base import REFUSAL
 from aaam_pipeline.baselines.feature_files import read_manifest
 from aaam_pipeline.baselines.plugins import plugin_identity
 from aaam_pipeline.baselines.registry import create, names
@@ -33,7 +34,9 @@ from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.params import LabelCount, ParamsFile
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.project import Project
+from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.formats.comparison import Comparison, MethodResult
+from aaam_pipeline.formats.targets import UNKNOWN
 
 # what a finished result must come from
 CODE = ("core", "metrics", "baselines")
@@ -99,7 +102,8 @@ def compare(
 ) -> Comparison:
     """Run the selected methods, and publish their results and those finished before on the same features.
 
-    A method that fails has a row that says why. Rows that were made with other settings, code or libraries are kept if
+    A method that fails has a row that says why, as has one that takes no unknown labels where the data set has some;
+    only if it was named has that failed. Rows that were made with other settings, code or libraries are kept if
     their methods are not selected, and named.
 
     Raises:
@@ -112,6 +116,7 @@ def compare(
         create(name, **selection.settings.get(name, {}))
     check_criterion(selection.criterion or CRITERIA[0])
     features = read_manifest(paths.features)
+    partial = bool((read_split(paths.prepared, "train").targets_NL == UNKNOWN).any())
     inputs = fingerprint([features.hash, k])
     identity = [features.hash, k, selection.criterion, sources_fingerprint(CODE), _versions()]
     results, earlier = [], []
@@ -123,7 +128,8 @@ def compare(
             result = _finished(job)
             if not (result and result.fingerprint == key):
                 if name in selection.methods or not selection.methods:
-                    result = _run(job, selection.criterion, report)
+                    refuses = partial and not create(name, **own).partial_labels
+                    result = _refused(job, report) if refuses else _run(job, selection.criterion, report)
                 elif result:
                     earlier.append(name)
             if result:
@@ -135,7 +141,7 @@ def compare(
         _publish(comparison, paths)
     if earlier:
         report.info(f"kept as an earlier run made them, with other settings, code or libraries: {', '.join(earlier)}")
-    failed = [each.name for each in results if each.error]
+    failed = [each.name for each in results if each.error and (each.error != REFUSAL or each.name in selection.methods)]
     if failed:
         raise AaamError(f"{len(failed)} of {len(results)} methods failed: {', '.join(failed)}; see {paths.report}")
     return comparison
@@ -148,6 +154,11 @@ def _finished(job: MethodJob) -> MethodResult | None:
     except (FileNotFoundError, msgspec.DecodeError):
         return None
     return result if result.inputs == job.inputs and job.scores.is_file() else None
+
+
+def _refused(job: MethodJob, report: Reporter) -> MethodResult:
+    report.info(f"{job.name}: {REFUSAL}")
+    return MethodResult(job.name, job.fingerprint, error=REFUSAL)
 
 
 def _run(job: MethodJob, criterion: str | None, report: Reporter) -> MethodResult:

@@ -13,6 +13,8 @@ the features, more for a smaller alpha. It moves in coordinates Z in which all d
 
 (a hundred steps in W itself can end far from the optimum), and ends where a step gains less than `GAIN` of the loss
 at the start.
+
+An unknown pair of image and label adds no loss: the line of a label is fitted to the images of which it is known.
 """
 
 from abc import abstractmethod
@@ -30,6 +32,7 @@ from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.calibration import sigmoid
 
 GAIN = 1e-8
+FAR = 1000.0
 
 
 class _Coordinates(NamedTuple):
@@ -56,12 +59,14 @@ class _Linear(Method):
     alpha: the weight of the penalty. iterations: the most of L-BFGS.
     """
 
+    partial_labels = True
+
     alpha: float = 0.01
     iterations: int = 1000
 
     @abstractmethod
     def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
-        """Return the loss summed over images, and its gradient, (B, L)."""
+        """Return the loss summed over known pairs, and its gradient, (B, L)."""
 
     def _fit(self, features_ND: Features, targets_NL: Targets) -> None:
         if not self.alpha > 0:
@@ -75,8 +80,8 @@ class _Linear(Method):
     def _solve(self, features_ND: Features, targets_NL: Targets) -> tuple[Wide, Wide]:
         """Return weights (D, L) and biases (L,), for features as they are."""
         images, labels = targets_NL.shape
-        counts_L = targets_NL.sum(0, dtype=np.float64)
-        prior_L = np.log(counts_L + 0.5) - np.log(images - counts_L + 0.5)
+        counts_L, known_L = ((targets_NL >= least).sum(0, dtype=np.float64) for least in (1, 0))
+        prior_L = np.log(counts_L + 0.5) - np.log(known_L - counts_L + 0.5)
         z = self._coordinates(features_ND, self._curves(sigmoid(prior_L)))
 
         mean_D, deviation_D1 = self.scale_.mean_D.astype(np.float32), self.scale_.deviation_D[:, None]
@@ -135,15 +140,17 @@ class Softmax(_Linear):
     to it. Scores are the probabilities, which sum to 1. The paper has the row from Wang et al. 2016.
 
     Deviations: the last layer only, over fixed features, where the sources train the whole network; with an L2 penalty;
-    an image without a label adds no loss.
+    an image without a label adds no loss. Labels that are unknown of an image are left out of its softmax.
     """
 
     grid: ClassVar[dict[str, list[Any]]] = {"alpha": [0.001, 0.003, 0.01, 0.03, 0.1]}
 
     def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
-        wanted_BL = targets_BL / np.maximum(targets_BL.sum(1, keepdims=True), 1)
-        logs_BL = log_softmax(logits_BL, axis=1)
-        labelled_B1 = targets_BL.any(1, keepdims=True)
+        relevant_BL = np.maximum(targets_BL, 0)
+        wanted_BL = relevant_BL / np.maximum(relevant_BL.sum(1, keepdims=True), 1)
+        # far below all others: nothing of the softmax, and no 0 times infinity
+        logs_BL = log_softmax(np.where(targets_BL >= 0, logits_BL, logits_BL.min() - FAR), axis=1)
+        labelled_B1 = relevant_BL.any(1, keepdims=True)
         return -float((wanted_BL * logs_BL).sum()), (np.exp(logs_BL) - wanted_BL) * labelled_B1
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
@@ -161,8 +168,9 @@ class Logistic(_Linear):
     grid: ClassVar[dict[str, list[Any]]] = {"alpha": [0.001, 0.003, 0.01, 0.03, 0.1]}
 
     def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
-        loss = float((np.logaddexp(0, logits_BL) - targets_BL * logits_BL).sum())
-        return loss, sigmoid(logits_BL) - targets_BL
+        known_BL, relevant_BL = targets_BL >= 0, np.maximum(targets_BL, 0)
+        loss = float(((np.logaddexp(0, logits_BL) - relevant_BL * logits_BL) * known_BL).sum())
+        return loss, (sigmoid(logits_BL) - relevant_BL) * known_BL
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
         return sigmoid(super()._scores(features_BD))
@@ -190,7 +198,8 @@ class Svm(_Linear):
     def _solve(self, features_ND: Features, targets_NL: Targets) -> tuple[Wide, Wide]:
         if self.loss not in ("least_squares", "squared_hinge"):
             raise UsageError(f"Svm: loss must be 'least_squares' or 'squared_hinge', not {self.loss!r}")
-        if self.loss == "squared_hinge":
+        # where labels are unknown, each is fitted to other images, and there is no common closed solution
+        if self.loss == "squared_hinge" or (targets_NL < 0).any():
             return super()._solve(features_ND, targets_NL)
         images, dimension = features_ND.shape
         moment_DL = np.zeros((dimension, targets_NL.shape[1]))
@@ -210,6 +219,9 @@ class Svm(_Linear):
         return np.full_like(shares_L, 1.0)
 
     def _loss(self, logits_BL: Wide, targets_BL: Wide) -> tuple[float, Wide]:
-        signs_BL = 2 * targets_BL - 1
-        missing_BL = np.maximum(0, 1 - signs_BL * logits_BL)
+        signs_BL = (2 * targets_BL - 1) * (targets_BL >= 0)
+        if self.loss == "least_squares":
+            missing_BL = np.abs(signs_BL) * (signs_BL - logits_BL)
+            return float(np.square(missing_BL).sum()) / 2, -missing_BL
+        missing_BL = np.maximum(0, np.abs(signs_BL) - signs_BL * logits_BL)
         return float(np.square(missing_BL).sum()), -2 * signs_BL * missing_BL

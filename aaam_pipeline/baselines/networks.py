@@ -88,8 +88,10 @@ class GradientMethod(Method):
 class Perceptron(GradientMethod):
     """VGG16's last fully connected layers: dropout, a hidden layer, ReLU, dropout, the labels; over scaled features.
 
-    hidden: units of the hidden layer (0: there is none). A subclass has the loss.
+    hidden: units of the hidden layer (0: there is none). A subclass has the loss, to which unknown labels add nothing.
     """
+
+    partial_labels = True
 
     hidden: int = 512
 
@@ -109,8 +111,8 @@ class Perceptron(GradientMethod):
             layers += [nn.Linear(self.dimension_, self.hidden), nn.ReLU(inplace=True), nn.Dropout(self.dropout)]
         output = nn.Linear(self.hidden or self.dimension_, self.labels_)
         # every label starts at its prior
-        counts_L = torch.from_numpy(targets_NL.sum(0, dtype=np.float32))
-        output.bias.data = torch.log(counts_L + 0.5) - torch.log(len(targets_NL) - counts_L + 0.5)
+        counts_L, known_L = (torch.from_numpy((targets_NL >= least).sum(0, dtype=np.float32)) for least in (1, 0))
+        output.bias.data = torch.log(counts_L + 0.5) - torch.log(known_L - counts_L + 0.5)
         return nn.Sequential(*layers, output)
 
     @torch.inference_mode()
@@ -144,7 +146,9 @@ class Bce(Perceptron):
     grid: ClassVar[dict[str, list[Any]]] = {"hidden": [512, 1024], "epochs": [10, 20, 40]}
 
     def _logits_loss(self, logits_BL: Tensor, targets_BL: Tensor, generator: torch.Generator) -> Tensor:
-        return binary_cross_entropy_with_logits(logits_BL, targets_BL, reduction="sum") / len(logits_BL)
+        known_BL = (targets_BL >= 0).to(logits_BL.dtype)
+        wanted_BL = targets_BL.clamp(min=0)
+        return binary_cross_entropy_with_logits(logits_BL, wanted_BL, known_BL, reduction="sum") / len(logits_BL)
 
     def _scores(self, features_BD: Features) -> NDArray[np.floating]:
         return sigmoid(super()._scores(features_BD))

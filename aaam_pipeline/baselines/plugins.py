@@ -4,7 +4,7 @@
     my-method = "my_package.my_module:MyMethod"
 
 An entry point names a class with `fit(features_ND, targets_NL)` and `predict_scores(features_MD)`. What else a `Method`
-has (`grid`, `plan`) is optional; its hyper-parameters are the keyword arguments of its constructor.
+has (`grid`, `plan`, `partial_labels`) is optional; its hyper-parameters are the keyword arguments of its constructor.
 """
 
 import inspect
@@ -45,6 +45,11 @@ class PluginMethod(Method):
     def grid(self) -> dict[str, list[Any]]:  # type: ignore[override]
         """Return the plug-in's grid, or an empty one."""
         return dict(getattr(self._plugin, "grid", {}))
+
+    @property
+    def partial_labels(self) -> bool:  # type: ignore[override]
+        """Return whether the plug-in says that it takes labels that are unknown."""
+        return bool(getattr(self._plugin, "partial_labels", False))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the hyper-parameters; `deep` changes nothing."""

@@ -14,11 +14,15 @@ SPLITS = ("train", "val", "test")
 
 
 class Example(NamedTuple):
-    """One image: `image_id` is unique in the data set, `path` can be opened, `labels` are of the vocabulary."""
+    """One image: `image_id` is unique in the data set, `path` can be opened, `labels` are of the vocabulary.
+
+    `absent`: the labels that it is known not to have; whether it has any other is unknown. None: it has no other.
+    """
 
     image_id: str
     path: Path
     labels: tuple[str, ...]
+    absent: tuple[str, ...] | None = None
 
 
 class Listing(NamedTuple):
@@ -38,8 +42,8 @@ def checked_listing(name: str, listing: Listing) -> Listing:
     """Return what the data set `name` says of itself, each label of an image once, before any work is done for it.
 
     Raises:
-        DatasetError: its labels are no vocabulary, a split is not there or empty, an image is listed twice or has a
-            label that is none.
+        DatasetError: its labels are no vocabulary, a split is not there or empty, an image is listed twice, has a label
+            that is none, or has one and has it not.
     """
     if fault := fault_of_labels(listing.labels):
         raise DatasetError(f"{name}: {fault}; correct the labels of the data set, and run its stage download again")
@@ -50,18 +54,28 @@ def checked_listing(name: str, listing: Listing) -> Listing:
             fault = "no image in its" if split in listing.splits else "no"
             raise DatasetError(f"{name}: it has {fault} split {split}; a data set needs {', '.join(SPLITS)}")
         for example in listing.splits[split]:
-            if not known.issuperset(example.labels):
-                label = next(label for label in example.labels if label not in known)
-                raise DatasetError(f"{name}: image {example.image_id} has {label!r}, which is none of its labels")
+            if fault := _fault(example, known):
+                raise DatasetError(f"{name}: image {example.image_id} {fault}")
             if first := seen.get(example.image_id):
                 where = f"twice in {split}" if first == split else f"in {first} and in {split}"
                 raise DatasetError(f"{name}: image {example.image_id} is {where}")
             seen[example.image_id] = split
-    splits = {
-        split: [example._replace(labels=tuple(dict.fromkeys(example.labels))) for example in examples]
-        for split, examples in listing.splits.items()
-    }
+    splits = {split: [_each_once(example) for example in examples] for split, examples in listing.splits.items()}
     return listing._replace(splits=splits)
+
+
+def _fault(example: Example, known: set[str]) -> str:
+    """Return what is wrong with the labels of an image, "" if nothing is."""
+    said = (*example.labels, *(example.absent or ()))
+    if not known.issuperset(said):
+        return f"has {next(label for label in said if label not in known)!r}, which is none of its labels"
+    both = set(example.labels).intersection(example.absent or ())
+    return f"is said to have {min(both)!r}, and not to have it" if both else ""
+
+
+def _each_once(example: Example) -> Example:
+    labels, absent = tuple(dict.fromkeys(example.labels)), example.absent
+    return example._replace(labels=labels, absent=absent if absent is None else tuple(dict.fromkeys(absent)))
 
 
 def taken_once(path: Path, lines: Iterable[tuple[int, str, Sequence[str]]]) -> tuple[dict[str, tuple[str, ...]], str]:

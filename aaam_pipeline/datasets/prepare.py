@@ -5,7 +5,8 @@ Shapes: N images of a split, S side, L labels.
     vocabulary.json              the labels in order
     bad_images.csv               images that could not be decoded or are not there, with the reason; left out, not fatal
     <split>/pixels.npy           uint8 (N, S, S, 3), to be memory-mapped
-    <split>/examples.parquet     image_id, path, labels of the rows of pixels.npy
+    <split>/examples.parquet     image_id, path, labels of the rows of pixels.npy; where a label of some image is
+                                 unknown also `absent`, the labels that it has not, null where it has no other
     manifest.json                counts, and size and SHA-256 of all other files; checksummed
 
 It is built in `<out>.partial`; `.<out>.journal` beside it says how far it is, so that a stopped run resumes.
@@ -16,6 +17,7 @@ import shutil
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +32,7 @@ from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing, checked_listing
 from aaam_pipeline.datasets.pixels import BadImage, WrittenRows, WrittenSplit, count_done, write_pixels
-from aaam_pipeline.datasets.prepared import FORMAT, VERSION, PreparedFile, PreparedManifest, SplitInfo
+from aaam_pipeline.datasets.prepared import FORMAT, PARTIAL, VERSION, PreparedFile, PreparedManifest, SplitInfo
 
 # what determines the bytes of pixels.npy: work is resumed only with the same code and libraries
 CODE = ("imaging", "datasets/pixels.py")
@@ -73,7 +75,7 @@ def prepare(name: str, listing: Listing, out: Path, size: int, report: Reporter)
 
 def _open(listing: Listing, out: Path, size: int) -> tuple[Path, Journal[WrittenRows]]:
     """Return the work folder and the journal, as the last run left them if it was of the very same work."""
-    splits = [[[id, path_text(path), labels] for id, path, labels in listing.splits[split]] for split in SPLITS]
+    splits = [[_said(example) for example in listing.splits[split]] for split in SPLITS]
     identity = artifacts.fingerprint(
         {
             "listing": [listing.labels, *splits],
@@ -93,6 +95,11 @@ def _open(listing: Listing, out: Path, size: int) -> tuple[Path, Journal[Written
     return work, journal
 
 
+def _said(example: Example) -> list[Any]:
+    said = [example.image_id, path_text(example.path), example.labels]
+    return said if example.absent is None else [*said, example.absent]
+
+
 def _version(library: str) -> str:
     try:
         return version(library)
@@ -109,9 +116,18 @@ def _check_space(work: Path, total: int, done: int, size: int, report: Reporter)
 
 
 def _write_examples(good: list[Example], path: Path) -> None:
-    schema = pa.schema({"image_id": pa.string(), "path": pa.string(), "labels": pa.list_(pa.string())})
-    rows = [(example.image_id, path_text(example.path), example.labels) for example in good]
-    pq.write_table(pa.table(list(zip(*rows, strict=True)), schema=schema), path)
+    columns = {
+        "image_id": pa.array([example.image_id for example in good], pa.string()),
+        "path": pa.array([path_text(example.path) for example in good], pa.string()),
+        "labels": pa.array([example.labels for example in good], pa.list_(pa.string())),
+    }
+    if _partial(good):
+        columns["absent"] = pa.array([example.absent for example in good], pa.list_(pa.string()))
+    pq.write_table(pa.table(columns), path)
+
+
+def _partial(examples: Iterable[Example]) -> bool:
+    return any(example.absent is not None for example in examples)
 
 
 def _write_rest(listing: Listing, written: dict[str, WrittenSplit], work: Path, size: int) -> None:
@@ -129,7 +145,8 @@ def _write_rest(listing: Listing, written: dict[str, WrittenSplit], work: Path, 
         if path.is_file()
     }
     splits = {split: _info(each.good, len(each.bad)) for split, each in written.items()}
-    manifest = PreparedManifest(FORMAT, VERSION, size, len(listing.labels), len(listing.missing), splits, files)
+    form = PARTIAL if any(_partial(each.good) for each in written.values()) else VERSION
+    manifest = PreparedManifest(FORMAT, form, size, len(listing.labels), len(listing.missing), splits, files)
     artifacts.write_checksummed(work / "manifest.json", manifest)
 
 

@@ -14,17 +14,20 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import read_checksummed, read_json, real_path
 from aaam_pipeline.core.errors import DatasetError, IntegrityError
+from aaam_pipeline.formats.targets import UNKNOWN
 
 FORMAT, VERSION = "aaam-pipe prepared data set", 1
+PARTIAL = 2
+"""The version of a data set in which labels of some images are unknown: readers of version 1 would take them as no."""
 
 
 class Split(NamedTuple):
-    """A prepared split: `pixels_NSS3` uint8 (memory-mapped), `targets_NL` uint8."""
+    """A prepared split: `pixels_NSS3` uint8 (memory-mapped), `targets_NL` int8: 1 yes, 0 no, -1 unknown."""
 
     image_ids: list[str]
     paths: list[Path]
     pixels_NSS3: NDArray[np.uint8]
-    targets_NL: NDArray[np.uint8]
+    targets_NL: NDArray[np.int8]
 
 
 class SplitInfo(msgspec.Struct):
@@ -45,7 +48,10 @@ class PreparedFile(msgspec.Struct):
 
 
 class PreparedManifest(msgspec.Struct):
-    """What a prepared data set holds. `size`: side S; `labels`: L; `missing`: images that the copy lacks."""
+    """What a prepared data set holds. `size`: side S; `labels`: L; `missing`: images that the copy lacks.
+
+    `version`: `VERSION`, or `PARTIAL` where labels of some images are unknown.
+    """
 
     format: str
     version: int
@@ -71,7 +77,7 @@ def read_manifest(folder: Path) -> PreparedManifest:
     path = folder / "manifest.json"
 
     def outdated(manifest: PreparedManifest) -> str:
-        known = (manifest.format, manifest.version) == (FORMAT, VERSION)
+        known = manifest.format == FORMAT and manifest.version in (VERSION, PARTIAL)
         return "" if known else f"{path} is of another version of this program; prepare the data set again"
 
     return read_checksummed(path, PreparedManifest, "a prepared data set", outdated)
@@ -96,7 +102,11 @@ def read_split(folder: Path, split: str) -> Split:
         raise DatasetError(f"{folder / split} is not a prepared split: {error}") from None
     if len(table["image_id"]) != len(pixels_NSS3):
         raise DatasetError(f"{folder / split} is not a prepared split: its files have different numbers of images")
-    targets_NL = np.zeros((len(pixels_NSS3), len(columns)), dtype=np.uint8)
+    targets_NL = np.zeros((len(pixels_NSS3), len(columns)), dtype=np.int8)
+    for row, absent in enumerate(table.get("absent", ())):
+        if absent is not None:
+            targets_NL[row] = UNKNOWN
+            targets_NL[row, [columns[label] for label in absent]] = 0
     for row, labels in enumerate(table["labels"]):
         targets_NL[row, [columns[label] for label in labels]] = 1
     return Split(table["image_id"], [real_path(Path(path)) for path in table["path"]], pixels_NSS3, targets_NL)

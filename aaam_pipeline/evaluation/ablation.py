@@ -110,7 +110,7 @@ def _by_difficulty(runs: Mapping[str, Mapping[int, ScoredSplit]]) -> str:
         for variant, of in runs.items()
     }
     first = next(iter(runs[BASELINE].values()))
-    present = np.flatnonzero(first.targets_NL.any(0))
+    present = np.flatnonzero(metrics.judged(first.targets_NL))
     order = present[np.argsort(-ap[BASELINE].mean(0)[present], kind="stable")]
     thirds = dict(zip(("easy", "middling", "hard"), np.array_split(order, 3), strict=True))
     heads = [f"{name} ({len(labels)} labels)" for name, labels in thirds.items()]

@@ -83,5 +83,8 @@ def _note(comparison: Comparison) -> str:
     notes += [f"By those of {split}: {', '.join(names)}." for split, names in by.items() if names]
     if comparison.earlier:
         notes.append(f"Of an earlier run, with other settings, code or libraries: {', '.join(comparison.earlier)}.")
-    notes += [f"{each.name} failed: {each.error}." for each in comparison.methods if each.error]
+    reasons = dict.fromkeys(each.error for each in comparison.methods if each.error)
+    for reason in reasons:
+        names = ", ".join(each.name for each in comparison.methods if each.error == reason)
+        notes.append(f"{names} failed: {reason}.")
     return " ".join(notes)

@@ -1,7 +1,8 @@
 """Stage `evaluate`: the metrics on the test split, overall, per label and per two-label query.
 
 metrics.json               per method: the seven metrics, calibration errors, how well two-label queries are answered
-per_label/<method>.csv     label, positives, assigned, precision, recall, ap
+per_label/<method>.csv     label, positives, assigned, precision, recall, ap; and known, the test images of which the
+                           label is known, where that is not all of them
 queries/<method>.csv       query, relevant, precision_at_10: one row for every pair of labels that occurs
 reliability/<method>.csv   score, frequency, pairs: one row for every bin of scores that is not empty
 reliability_raw/...        the same before calibration, of a method that has one
@@ -56,6 +57,9 @@ def _method(split: ScoredSplit, out: Path, name: str, setting: NeighbourSetting 
     """Write the tables of a method, and return its metrics."""
     calibrated_NL = calibrate(split.scores_NL, split.calibration)
     table = metrics.per_label(split.scores_NL, split.targets_NL, split.k)
+    known_NL = split.targets_NL >= 0
+    if not known_NL.all():
+        table["known"] = known_NL.sum(0).astype(np.float64)
     rows = zip(split.labels, *map(_rounded, table.values()), strict=True)
     write_csv(out / "per_label" / name, [["label", *table], *rows])
     values: Metrics = dict(metrics.evaluate(split.scores_NL, split.targets_NL, split.k))

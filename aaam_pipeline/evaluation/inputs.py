@@ -63,7 +63,7 @@ class Statistics(NamedTuple):
     """What the ground truth is like.
 
     `lost`: images that the copy lacks or that cannot be decoded; `per_image`: labels, mean, fewest and most;
-    `together_LL` counts the images that hold both labels, a label itself on the diagonal.
+    `known_L`: images of which a label is known.
     """
 
     images: int
@@ -72,11 +72,16 @@ class Statistics(NamedTuple):
     lost: int
     per_image: tuple[float, int, int]
     train_L: NDArray[np.intp]
-    together_LL: NDArray[np.intp]
+    known_L: NDArray[np.intp]
 
 
 class Inputs(NamedTuple):
-    """All that a report says about a data set. `pairs` are the two-label queries of `compared`."""
+    """All that a report says about a data set. `pairs` are the two-label queries of `compared`.
+
+    `test_L`, `known_L`: test images that hold a label, and of which it is known; `judged_L`: whether means are over it.
+    `together_LL` counts the images that hold both labels, a label itself on the diagonal; `beside_LL` those that hold
+    the label of the row and of which that of the column is known, None where all are known.
+    """
 
     name: str
     labels: list[str]
@@ -88,7 +93,10 @@ class Inputs(NamedTuple):
     ablation: dict[str, Spread]
     statistics: Statistics | None
     test_L: NDArray[np.intp]
+    known_L: NDArray[np.intp]
+    judged_L: NDArray[np.bool_]
     together_LL: NDArray[np.intp]
+    beside_LL: NDArray[np.intp] | None
     sources: Sources
 
     @property
@@ -139,12 +147,14 @@ def read(name: str, sources: Sources, baseline: str | None = None, ours: str | N
         if method in chosen:
             calibrated_NL = calibrate(split.scores_NL, split.calibration)
             pairs[method] = metrics.pair_queries(calibrated_NL, split.targets_NL, QUERY_DEPTH)
-    statistics = _statistics(sources.prepared / name, truth.labels)
-    test_NL = truth.targets_NL.astype(np.intp)
+    test_NL = truth.targets_NL
+    statistics, all_NL = _statistics(sources.prepared / name, truth.labels) or (None, test_NL)
+    held_NL, known_NL = ((all_NL >= least).astype(np.intp) for least in (1, 0))
     return Inputs(
         name, truth.labels, truth.k, list(methods.values()), methods[chosen[0]], methods[chosen[1]],
         [pairs[each] for each in dict.fromkeys(chosen)], read_ablation(sources.ablations / name / "ablation.csv"),
-        statistics, test_NL.sum(0), statistics.together_LL if statistics else test_NL.T @ test_NL, sources,
+        statistics, (test_NL > 0).sum(0), (test_NL >= 0).sum(0), metrics.judged(test_NL),
+        held_NL.T @ held_NL, None if known_NL.all() else held_NL.T @ known_NL, sources,
     )  # fmt: skip
 
 
@@ -219,18 +229,20 @@ def _measure(name: str, row: str, file: Path, split: ScoredSplit) -> ScoredMetho
     return ScoredMethod(name, row, file, values, ap_L, raw, after, evaluate_scaled(split), by)
 
 
-def _statistics(prepared: Path, labels: list[str]) -> Statistics | None:
+def _statistics(prepared: Path, labels: list[str]) -> tuple[Statistics, NDArray[np.int8]] | None:
+    """Return what the ground truth of all splits is like, and the ground truth; None where nothing is prepared."""
     if not prepared.is_dir():
         return None
     if read_labels(prepared) != labels:
         raise IntegrityError(f"{prepared} has other labels than the scores; run prepare and training again")
     manifest = read_manifest(prepared)
-    train_NL, val_NL, test_NL = (read_split(prepared, split).targets_NL.astype(np.intp) for split in SPLITS)
+    train_NL, val_NL, test_NL = (read_split(prepared, split).targets_NL for split in SPLITS)
     all_NL = np.concatenate([train_NL, val_NL, test_NL])
-    per_image_N = all_NL.sum(1)
-    return Statistics(
+    per_image_N = (all_NL > 0).sum(1)
+    statistics = Statistics(
         len(all_NL), len(train_NL) + len(val_NL), len(test_NL),
         manifest.missing + sum(split.bad for split in manifest.splits.values()),
         (float(per_image_N.mean()), int(per_image_N.min()), int(per_image_N.max())),
-        train_NL.sum(0) + val_NL.sum(0), all_NL.T @ all_NL,
+        (train_NL > 0).sum(0) + (val_NL > 0).sum(0), (all_NL >= 0).sum(0),
     )  # fmt: skip
+    return statistics, all_NL

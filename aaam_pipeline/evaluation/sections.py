@@ -62,7 +62,7 @@ def _metric(values: Mapping[str, float], name: str) -> str:
 
 def labels(report: Inputs) -> Section:
     """Return the labels: all of them, the hardest, and those that gain and lose most against the baseline."""
-    scored_L = np.flatnonzero(report.test_L)
+    scored_L = np.flatnonzero(report.judged_L)
     hardest_L = scored_L[np.argsort(report.ours.ap_L[scored_L], kind="stable")]
     items: list[Table | Chart] = [
         _label_table(report, f"The hardest labels: lowest AP of {report.ours.title}", hardest_L[:SHOWN])
@@ -78,11 +78,20 @@ def labels(report: Inputs) -> Section:
             _label_table(report, f"The largest losses {against}", down_L[:SHOWN]),
         ]
     items.append(_label_table(report, "Every label", np.arange(len(report.labels))))
-    missing = len(report.labels) - len(scored_L)
+    missing = int((report.test_L == 0).sum())
     text = "AP is the average precision of a label's ranking of the test images, in percent."
+    if _partial(report):
+        text += " Only images of which the label is known are ranked and counted."
     if missing:
         text += f" {missing} labels have no test image, and no AP."
+    if vacuous := len(report.labels) - len(scored_L) - missing:
+        text += f" {vacuous} labels have no test image that is known to be without them, and no AP."
     return Section("Labels", text, items)
+
+
+def _partial(report: Inputs) -> bool:
+    """Return whether labels of some images are unknown."""
+    return report.beside_LL is not None
 
 
 def _label_table(report: Inputs, title: str, ids_L: NDArray[np.intp]) -> Table:
@@ -90,18 +99,19 @@ def _label_table(report: Inputs, title: str, ids_L: NDArray[np.intp]) -> Table:
     pair = report.compared
     others = [method for method in report.methods if method not in pair][: TABLE_METHODS - len(pair)]
     columns = [Column("label", text=True), Column("train", "images"), Column("test", "images")]
+    columns += [Column("known", "test images")] if _partial(report) else []
     columns += [Column(method.title, "AP") for method in pair]
     columns += [Column("diff.", "AP")] if len(pair) > 1 else []
     columns += [Column(method.title, "AP") for method in others]
     gain_L = report.ours.ap_L - report.baseline.ap_L
     rows = []
     for label in ids_L.tolist():
-        there = report.test_L[label] > 0
+        there = bool(report.judged_L[label])
         ap = [float(method.ap_L[label]) if there else None for method in (*pair, *others)]
         difference = [signed(float(gain_L[label]) if there else None)] if len(pair) > 1 else []
         train = str(report.statistics.train_L[label]) if report.statistics else NONE
         shown = [percent(value) for value in ap]
-        counts = [train, str(report.test_L[label])]
+        counts = [train, str(report.test_L[label]), *([str(report.known_L[label])] if _partial(report) else [])]
         rows.append([report.labels[label], *counts, *shown[: len(pair)], *difference, *shown[len(pair) :]])
     left_out = len(report.methods) - len(pair) - len(others)
     return Table(title, columns, rows, f"{left_out} more methods are left out here." if left_out else "")
@@ -129,26 +139,28 @@ def _errors(method: ScoredMethod) -> str:
 def cooccurrence(report: Inputs) -> Section:
     """Return which labels come together: P(column | row) of the most frequent labels, and the strongest pairs."""
     count_L = report.together_LL.diagonal()
-    images = report.statistics.images if report.statistics else None
+    statistics = report.statistics
     common_L = np.sort(np.argsort(-count_L, kind="stable")[:CHART_LABELS])
     common_L = common_L[count_L[common_L] > 0]
-    given_LL = report.together_LL / np.maximum(count_L, 1)[:, None]
+    beside_LL = count_L[:, None] if report.beside_LL is None else report.beside_LL
+    given_LL = report.together_LL / np.maximum(beside_LL, 1)
     common_L = common_L[np.argsort(-count_L[common_L], kind="stable")]
     names = [report.labels[label] for label in common_L]
-    of = f"all {images:,} images" if images else "the test images"
+    of = f"all {statistics.images:,} images" if statistics else "the test images"
+    of += "" if report.beside_LL is None else " of which the label of the column is known"
     what = "all labels" if len(common_L) == len(report.labels) else f"the {len(common_L)} most frequent labels"
     note = f"Of the images with the label of the row, the share that has the label of the column too: {what}, {of}."
     svg = charts.cooccurrence(names, given_LL[np.ix_(common_L, common_L)])
     items: list[Table | Chart] = [Chart("cooccurrence", "Co-occurrence of labels: P(column | row)", svg, note)]
-    if images:
-        items.append(_pairs(report, images, given_LL))
+    if statistics:
+        items.append(_pairs(report, statistics.known_L, given_LL))
     return Section("Co-occurrence", "", items)
 
 
-def _pairs(report: Inputs, images: int, given_LL: NDArray[np.float64]) -> Table:
+def _pairs(report: Inputs, known_L: NDArray[np.intp], given_LL: NDArray[np.float64]) -> Table:
     """Return the pairs of labels that come together most often beyond chance, those held by at least ten images."""
     count_L = report.together_LL.diagonal()
-    lift_LL = given_LL * images / np.maximum(count_L, 1)
+    lift_LL = given_LL * known_L / np.maximum(count_L, 1)
     one_P, other_P = np.nonzero(np.triu(report.together_LL >= QUERY_DEPTH, 1))
     best_P = np.argsort(-lift_LL[one_P, other_P], kind="stable")[:CHART_PAIRS]
     rows = []

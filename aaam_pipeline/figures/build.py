@@ -182,7 +182,7 @@ def _row(name: str, files: Sequence[Path]) -> prediction_paths.PathRow:
 
 def _order_by_rise(models: Sequence[bundle.Bundle], test: Split) -> list[int]:
     """Return the first test images of two labels or more, in the order of `order_by_rise` from first to last model."""
-    several_N = np.flatnonzero(test.targets_NL.sum(1) > 1)[:CANDIDATES]
+    several_N = np.flatnonzero((test.targets_NL > 0).sum(1) > 1)[:CANDIDATES]
     before_NL, after_NL = (_predict(model, test, several_N) for model in (models[0], models[-1]))
     return [int(several_N[row]) for row in order_by_rise(before_NL, after_NL, test.targets_NL[several_N])]
 
@@ -204,7 +204,7 @@ def _group(
     models: Sequence[bundle.Bundle], test: Split, row: int, vocabulary: Sequence[str], limit: int
 ) -> activation_maps.ImageMaps:
     """Compute the maps of an image's labels; of more than `limit` those whose score differs most between the models."""
-    relevant = np.flatnonzero(test.targets_NL[row])
+    relevant = np.flatnonzero(test.targets_NL[row] > 0)
     inputs = [_input(model, test, np.array([row])) for model in models]
     results = [
         activation_maps.activation_maps(model.network, images_13SS, relevant.tolist())

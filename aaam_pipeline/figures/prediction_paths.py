@@ -82,10 +82,11 @@ def check_alike(paths: Sequence[PathRow]) -> None:
 
 
 def _shown(paths: Sequence[PathRow], position: int, irrelevant: int) -> list[int]:
-    """Return the labels to be drawn, the same in every row: the relevant ones, and the best-scored of the others."""
-    relevant_L = paths[0].recording.targets_ML[position] > 0
+    """Return the labels to be drawn, the same in every row: the relevant ones, and the best-scored irrelevant ones."""
+    targets_L = paths[0].recording.targets_ML[position]
+    relevant_L, irrelevant_L = targets_L > 0, targets_L == 0
     score_L = np.mean([path.recording.scores_SML[:, position].mean(0) for path in paths], axis=0)
-    best_L = np.argsort(-np.where(relevant_L, -1, score_L), kind="stable")[: min(irrelevant, int((~relevant_L).sum()))]
+    best_L = np.argsort(-np.where(irrelevant_L, score_L, -1), kind="stable")[: min(irrelevant, int(irrelevant_L.sum()))]
     return [*np.flatnonzero(relevant_L).tolist(), *best_L.tolist()]
 
 
@@ -108,7 +109,7 @@ def _panel(axes: Axes, path: PathRow, position: int, labels: Sequence[int]) -> N
     size = min(style.SMALL, style.SMALL * PLOT / LABEL_GAP / len(labels)) if labels else style.SMALL
     # of equal ends the relevant lines lie above the others
     for label, end, height in reversed(list(zip(labels, ends, at, strict=True))):
-        relevant = bool(recording.targets_ML[position, label])
+        relevant = bool(recording.targets_ML[position, label] > 0)
         colour = style.RELEVANT if relevant else style.IRRELEVANT
         line_S = recording.scores_SML[:, position, label]
         axes.plot(recording.steps_S, line_S, color=colour, linewidth=0.35, alpha=0.2)

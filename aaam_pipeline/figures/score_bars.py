@@ -61,18 +61,18 @@ def draw(
 
 
 def _shown(baseline: ScoredSplit, ours: ScoredSplit, row: int, lines: int) -> list[int]:
-    """Return an image's labels to be drawn: the relevant ones, and the best-scored others, three at least."""
-    relevant_L = ours.targets_NL[row] > 0
+    """Return an image's labels to be drawn: the relevant ones, and the best-scored irrelevant ones, three at least."""
+    relevant_L, irrelevant_L = ours.targets_NL[row] > 0, ours.targets_NL[row] == 0
     best_L = np.maximum(baseline.scores_NL[row], ours.scores_NL[row]).astype(np.float64)
     order = [int(label) for label in np.argsort(-best_L, kind="stable")]
     relevant = sorted(np.flatnonzero(relevant_L).tolist(), key=lambda label: -float(ours.scores_NL[row, label]))
-    others = [label for label in order if not relevant_L[label]][: max(3, lines - len(relevant))]
+    others = [label for label in order if irrelevant_L[label]][: max(3, lines - len(relevant))]
     return [*relevant, *others]
 
 
 def _bars(axes: Axes, baseline: Scored, ours: Scored, row: int, labels: Sequence[int]) -> None:
     heights = np.arange(len(labels))
-    colours = [style.RELEVANT if ours.split.targets_NL[row, label] else style.IRRELEVANT for label in labels]
+    colours = [style.RELEVANT if ours.split.targets_NL[row, label] > 0 else style.IRRELEVANT for label in labels]
     pale = [_pale(colour) for colour in colours]
     before, after = baseline.split.scores_NL[row, labels], ours.split.scores_NL[row, labels]
     axes.barh(heights - 0.2, before, 0.34, color=pale, edgecolor=colours, linewidth=0.4)

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import fingerprint, write_bytes
+from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.formats.targets import UNKNOWN
 
 LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
@@ -44,8 +46,28 @@ def to_matrix(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
 
 def scored_schema(num_labels: int, **keys: pa.DataType) -> pa.Schema:
     """Return the columns `keys`, then `scores` and `targets` with a value a label."""
-    values = {"scores": pa.list_(pa.float32(), num_labels), "targets": pa.list_(pa.uint8(), num_labels)}
+    values = {"scores": pa.list_(pa.float32(), num_labels), "targets": pa.list_(pa.int8(), num_labels)}
     return pa.schema(keys | values)
+
+
+def read_scored(path: Path) -> pa.Table:
+    """Read a file whose `targets` are int8; in one that knows no unknown label they may be uint8, as 0 or 1."""
+    table = pq.read_table(path)
+    position = table.schema.get_field_index("targets")
+    kind = table.schema.field(position).type if position >= 0 else pa.null()
+    if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.uint8():
+        return table
+    return table.set_column(position, "targets", table["targets"].cast(pa.list_(pa.int8(), kind.list_size)))
+
+
+def check_targets(path: Path, targets_NL: NDArray[np.int8]) -> None:
+    """Check that targets are 1, 0 or -1.
+
+    Raises:
+        IntegrityError: one is something else.
+    """
+    if not ((targets_NL >= UNKNOWN) & (targets_NL <= 1)).all():
+        raise IntegrityError(f"{path} holds targets that are none of 1 (yes), 0 (no) and {UNKNOWN} (unknown)")
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -3,7 +3,7 @@
 Shapes: S steps, M images, L labels.
 
 A recording is a Parquet file with one row a step and image, steps in order and the images of a step in the same order:
-`step: int64, image_id: string, scores: fixed_size_list<float32>[L], targets: fixed_size_list<uint8>[L]`; the labels and
+`step: int64, image_id: string, scores: fixed_size_list<float32>[L], targets: fixed_size_list<int8>[L]`; the labels and
 a SHA-256 of all are in the metadata, as in `scores.parquet`.
 """
 
@@ -14,20 +14,27 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError, from_system
 from aaam_pipeline.formats import SCHEMA_VERSION
-from aaam_pipeline.formats.columns import content_sha256, fixed_size_list, scored_schema, to_matrix, write_table
+from aaam_pipeline.formats.columns import (
+    check_targets,
+    content_sha256,
+    fixed_size_list,
+    read_scored,
+    scored_schema,
+    to_matrix,
+    write_table,
+)
 
 
 class Recording(NamedTuple):
-    """Scores while training: `steps_S` int64, rising; `scores_SML` float32 in [0, 1]; `targets_ML` uint8."""
+    """Scores while training: `steps_S` int64, rising; `scores_SML` float32 in [0, 1]; `targets_ML` int8."""
 
     labels: list[str]
     image_ids: list[str]
-    targets_ML: NDArray[np.uint8]
+    targets_ML: NDArray[np.int8]
     steps_S: NDArray[np.int64]
     scores_SML: NDArray[np.float32]
 
@@ -44,7 +51,7 @@ def write_recording(path: Path, recording: Recording) -> None:
             f"scores {recording.scores_SML.shape} and targets {recording.targets_ML.shape} are not of {shape}"
         )
     recording = recording._replace(
-        targets_ML=np.ascontiguousarray(recording.targets_ML, np.uint8),
+        targets_ML=np.ascontiguousarray(recording.targets_ML, np.int8),
         steps_S=np.ascontiguousarray(recording.steps_S, np.int64),
         scores_SML=np.ascontiguousarray(recording.scores_SML, np.float32),
     )
@@ -70,7 +77,7 @@ def read_recording(path: Path) -> Recording:
         IntegrityError: the file is not there, damaged, or holds something else.
     """
     try:
-        table = pq.read_table(path)
+        table = read_scored(path)
         metadata = table.schema.metadata or {}
         labels = msgspec.json.decode(metadata[b"labels"], type=list[str])
         if not table.schema.equals(scored_schema(len(labels), step=pa.int64(), image_id=pa.string())):
@@ -89,6 +96,7 @@ def read_recording(path: Path) -> Recording:
         raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")
     if not ((recording.scores_SML >= 0) & (recording.scores_SML <= 1)).all():
         raise IntegrityError(f"{path} holds scores that are no probabilities")
+    check_targets(path, recording.targets_ML)
     return recording
 
 

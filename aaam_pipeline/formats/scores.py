@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import as_read
@@ -17,8 +16,10 @@ from aaam_pipeline.core.errors import IntegrityError, from_system
 from aaam_pipeline.formats import SCHEMA_VERSION
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.formats.columns import (
+    check_targets,
     content_sha256,
     fixed_size_list,
+    read_scored,
     scored_schema,
     to_float16,
     to_matrix,
@@ -28,16 +29,16 @@ from aaam_pipeline.formats.scaling import Scaling
 
 
 class ScoredSplit(NamedTuple):
-    """A split with a method's scores: `scores_NL` float32, `targets_NL` uint8, the vocabulary, labels an image k.
+    """A split with a method's scores: `scores_NL` float32, `targets_NL` int8, the vocabulary, labels an image k.
 
-    `scores_NL` are as the method gives them. `calibration`, where it has one: to what they would be in annotations.
-    `embedding_ND`, float16, where it has embeddings: for measuring neighbour evidence. `scaling`, where it has one: by
-    what scores are divided for the rows of scaled scores.
+    Targets are 1 yes, 0 no, -1 unknown. `scores_NL` are as the method gives them. `calibration`, where it has one: to
+    what they would be in annotations. `embedding_ND`, float16, where it has embeddings: for measuring neighbour
+    evidence. `scaling`, where it has one: by what scores are divided for the rows of scaled scores.
     """
 
     image_ids: list[str]
     scores_NL: NDArray[np.float32]
-    targets_NL: NDArray[np.uint8]
+    targets_NL: NDArray[np.int8]
     labels: list[str]
     k: int
     calibration: Calibration | None = None
@@ -49,7 +50,7 @@ def write_scores(path: Path, split: ScoredSplit) -> None:
     """Write `scores.parquet`, atomically and with the same bytes for the same content."""
     split = split._replace(
         scores_NL=np.ascontiguousarray(split.scores_NL, np.float32),
-        targets_NL=np.ascontiguousarray(split.targets_NL, np.uint8),
+        targets_NL=np.ascontiguousarray(split.targets_NL, np.int8),
         embedding_ND=None if split.embedding_ND is None else np.ascontiguousarray(to_float16(split.embedding_ND)),
     )
     metadata = {
@@ -79,7 +80,7 @@ def read_scores(path: Path) -> ScoredSplit:
         IntegrityError: the file is damaged or holds something else.
     """
     try:
-        table = pq.read_table(path)
+        table = read_scored(path)
         metadata = table.schema.metadata or {}
         labels = msgspec.json.decode(metadata[b"labels"], type=list[str])
         # an embedding may follow
@@ -105,6 +106,7 @@ def read_scores(path: Path) -> ScoredSplit:
         raise IntegrityError(f"{path} was changed, or is of another version: its SHA-256 is not that of what it holds")
     if not ((split.scores_NL >= 0) & (split.scores_NL <= 1)).all():
         raise IntegrityError(f"{path} holds scores that are no probabilities")
+    check_targets(path, split.targets_NL)
     if split.calibration and not split.calibration.fits(len(labels)):
         raise IntegrityError(f"{path}: its calibration is not of {len(labels)} labels")
     if split.scaling and len(split.scaling.maxima) != len(labels):

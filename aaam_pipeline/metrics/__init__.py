@@ -1,6 +1,6 @@
 """The field's metrics of annotation, retrieval and calibration, pure functions of NumPy arrays."""
 
-from aaam_pipeline.metrics.annotation import average_precision, evaluate, f1_at_k, per_label
+from aaam_pipeline.metrics.annotation import average_precision, evaluate, f1_at_k, judged, per_label
 from aaam_pipeline.metrics.calibration import calibration_error, fit_calibration, label_calibration_error, reliability
 from aaam_pipeline.metrics.neighbours import choose_neighbours, nearest, smooth
 from aaam_pipeline.metrics.retrieval import SIZES, PairQueries, label_sets, pair_queries, query_ap, retrieval_map
@@ -18,6 +18,7 @@ __all__ = [
     "evaluate",
     "f1_at_k",
     "fit_calibration",
+    "judged",
     "label_calibration_error",
     "label_sets",
     "nearest",

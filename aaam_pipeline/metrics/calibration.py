@@ -1,6 +1,6 @@
 """How reliable scores are (of the labels given 0.8, are eight in ten there?), and the calibration that makes them so.
 
-Shapes: N images, L labels, B bins of equal width over [0, 1].
+Shapes: N images, L labels, B bins of equal width over [0, 1], M = N L pairs.
 
 The calibration of `formats.calibration` is fitted on a split that was not trained on.
 Two lines a label can be fitted well where it has many positive images, and not at all where it has two. So one line is
@@ -36,7 +36,7 @@ class Reliability(NamedTuple):
 
 
 def reliability(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], bins: int = BINS) -> Reliability:
-    """Return the reliability table of all image/label pairs.
+    """Return the reliability table of all image/label pairs that are known.
 
     Bin b holds the scores in [b / B, (b + 1) / B), the last one 1 as well.
 
@@ -48,15 +48,17 @@ def reliability(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer]
     scores = np.asarray(scores_NL, np.float64).ravel()
     if not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError("only scores in [0, 1] can be reliable")
+    targets = targets_NL.ravel()
+    scores, targets = scores[targets >= 0], targets[targets >= 0]
     bin_of = np.minimum((scores * bins).astype(np.intp), bins - 1)
     pairs_B = np.bincount(bin_of, minlength=bins)
-    sums = (np.bincount(bin_of, weights, bins) for weights in (scores, (targets_NL > 0).ravel()))
+    sums = (np.bincount(bin_of, weights, bins) for weights in (scores, targets > 0))
     with np.errstate(invalid="ignore"):
         return Reliability(pairs_B, *(sum_B / pairs_B for sum_B in sums))
 
 
 def calibration_error(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], bins: int = BINS) -> float:
-    """Return the expected calibration error (Naeini et al. 2015) of all image/label pairs together, in [0, 1].
+    """Return the expected calibration error (Naeini et al. 2015) of all known image/label pairs together, in [0, 1].
 
     That is the mean over bins of |mean score - frequency|, weighted by the number of scores in the bin; 0 without any.
     """
@@ -67,19 +69,21 @@ def calibration_error(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.in
 def label_calibration_error(
     scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], bins: int = BINS
 ) -> float:
-    """Return the mean over all labels of the expected calibration error of each label's own scores.
+    """Return the mean over labels of the expected calibration error of each label's own scores.
 
     Labels that are too often given and labels that are too seldom given do not make up for each other here. With few
-    images it is above 0 also for perfect scores: bins of a few images have frequencies of chance.
+    images it is above 0 also for perfect scores: bins of a few images have frequencies of chance. A label that is known
+    of no image does not count.
     """
     columns = zip(scores_NL.T, targets_NL.T, strict=True)
-    return float(np.mean([calibration_error(scores_N, targets_N, bins) for scores_N, targets_N in columns]))
+    known = [(scores_N, targets_N) for scores_N, targets_N in columns if (targets_N >= 0).any()]
+    return float(np.mean([calibration_error(*column, bins) for column in known])) if known else 0.0
 
 
 def fit_calibration(
     scores_NL: NDArray[np.floating], targets_NL: NDArray[np.integer], prior: float = PRIOR
 ) -> Calibration:
-    """Return one line a label from the logits of `scores_NL` to calibrated ones.
+    """Return one line a label from the logits of `scores_NL` to calibrated ones, fitted to the known pairs.
 
     Raises:
         ValueError: there is no image, or a score is no probability.
@@ -87,9 +91,12 @@ def fit_calibration(
     if not len(scores_NL) or not ((scores_NL >= 0) & (scores_NL <= 1)).all():
         raise ValueError("a calibration is fitted to probabilities of at least one image")
     logits_NL, relevant_NL = logit(scores_NL), (targets_NL > 0).astype(np.float64)
-    common = LogisticFit(logits_NL.reshape(-1, 1), relevant_NL.reshape(-1, 1), COMMON_PRIOR, log_slope=True)
-    common_slope, common_bias = common.solve()
-    slopes_L, biases_L = LogisticFit(common_slope * logits_NL + common_bias, relevant_NL, prior, log_slope=True).solve()
+    # an unknown pair costs nothing
+    known_NL = (targets_NL >= 0).astype(np.float64)
+    x_M1, relevant_M1, known_M1 = (each.reshape(-1, 1) for each in (logits_NL, relevant_NL, known_NL))
+    common_slope, common_bias = LogisticFit(x_M1, relevant_M1, COMMON_PRIOR, known_M1, log_slope=True).solve()
+    x_NL = common_slope * logits_NL + common_bias
+    slopes_L, biases_L = LogisticFit(x_NL, relevant_NL, prior, known_NL, log_slope=True).solve()
     # the one line after the other
     biases_L += slopes_L * common_bias
     return Calibration((slopes_L * common_slope).tolist(), biases_L.tolist())

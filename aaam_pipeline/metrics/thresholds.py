@@ -19,19 +19,21 @@ def choose_thresholds(scores_NL: NDArray[np.floating], targets_NL: NDArray[np.in
 
     A threshold lies half-way between the last score that is in and the first that is out, so that small differences
     between devices do not move an image across it. Of equal F1 the higher threshold wins. Without any positive: 0.5.
+    Unknown pairs of image and label count nowhere.
     """
-    relevant_NL = targets_NL > 0
-    common = _best(scores_NL.ravel(), relevant_NL.ravel())
+    common = _best(scores_NL.ravel(), targets_NL.ravel())
     return np.array(
         [
-            max(_best(scores_N, relevant_N), common) if relevant_N.sum() >= ENOUGH else common
-            for scores_N, relevant_N in zip(scores_NL.T, relevant_NL.T, strict=True)
+            max(_best(scores_N, targets_N), common) if (targets_N > 0).sum() >= ENOUGH else common
+            for scores_N, targets_N in zip(scores_NL.T, targets_NL.T, strict=True)
         ],
         np.float64,
     )
 
 
-def _best(scores_N: NDArray[np.floating], relevant_N: NDArray[np.bool_]) -> float:
+def _best(scores_N: NDArray[np.floating], targets_N: NDArray[np.integer]) -> float:
+    known_N = targets_N >= 0
+    scores_N, relevant_N = scores_N[known_N], targets_N[known_N] > 0
     if not relevant_N.any():
         return UNSEEN
     order = np.argsort(-scores_N, kind="stable")

@@ -18,12 +18,12 @@ def warp_loss(logits_BL: Tensor, targets_BL: Tensor, margin: float, generator: t
     adds L(rank) (m - f_p + f_n), L(r) = 1 + 1/2 + ... + 1/r. After Y draws it is given up: rank 0, nothing added.
 
     With v violating labels N is geometric, P(N = t) = q (1 - q)^(t - 1) with q = v / Y, and n is any of them: so both
-    are drawn at once, and no label is tried in vain.
+    are drawn at once, and no label is tried in vain. A label of target -1, unknown, is neither relevant nor irrelevant.
     """
     row_A, p_A = (targets_BL > 0).nonzero(as_tuple=True)
     if not len(row_A):
         return logits_BL.sum() * 0
-    irrelevant_AL = targets_BL[row_A] <= 0
+    irrelevant_AL = targets_BL[row_A] == 0
     hinge_AL = margin - logits_BL[row_A, p_A][:, None] + logits_BL[row_A]
     violating_AL = irrelevant_AL & (hinge_AL.detach() > 0)
     irrelevant_A, violating_A = irrelevant_AL.sum(1), violating_AL.sum(1)

@@ -10,8 +10,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 
 def bce(logits_BL: Tensor, targets_BL: Tensor) -> Tensor:
-    """Return Eq. 1: binary cross-entropy summed over labels, averaged over the batch. Its gradient is z-hat - z."""
-    return binary_cross_entropy_with_logits(logits_BL, targets_BL, reduction="sum") / len(logits_BL)
+    """Return Eq. 1: binary cross-entropy summed over labels, averaged over the batch. Its gradient is z-hat - z.
+
+    Targets are 1, 0, or -1 for a label that is unknown: it adds nothing, and its gradient is 0.
+    """
+    known_BL = (targets_BL >= 0).to(logits_BL.dtype)
+    loss = binary_cross_entropy_with_logits(logits_BL, targets_BL.clamp(min=0), weight=known_BL, reduction="sum")
+    return loss / len(logits_BL)
 
 
 def triplet_margin(probs_BL: Tensor, triplets_T4: Tensor, margin: float, reduction: str = "mean") -> Tensor:

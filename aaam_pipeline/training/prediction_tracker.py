@@ -22,7 +22,7 @@ class PredictionTracker:
 
     def __init__(self, split: Split, k: int, preprocess: Preprocess, device: torch.device) -> None:
         """Choose the images: at most `IMAGES` of those with k labels, or of all where none has as many."""
-        full = np.flatnonzero(split.targets_NL.sum(1) >= k)
+        full = np.flatnonzero((split.targets_NL > 0).sum(1) >= k)
         rows = full if len(full) else np.arange(len(split.image_ids))
         self.rows = np.sort(np.random.default_rng(derive(0, "prediction paths")).permutation(rows)[:IMAGES])
         self.split = split

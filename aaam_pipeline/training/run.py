@@ -143,14 +143,16 @@ def _starting_network(
 ) -> Network:
     """Return the network of the phase before; or a new one, that gives every label its share of the training images.
 
+    Images of which the label is unknown do not count.
     Without that, the first epochs teach the backbone little but that labels are rare (as Lin et al. 2017, section 3.3).
     """
     model, preprocess = settings.model, settings.preprocess
     if paths.start is None:
         torch.manual_seed(derive(settings.train.seed, "weights"))
         network = Network(model, len(labels), preprocess.size)
-        images, with_label_L = len(train_split.targets_NL), train_split.targets_NL.sum(axis=0, dtype=np.float64)
-        share_L = torch.from_numpy((with_label_L + 0.5) / (images + 1))
+        targets_NL = train_split.targets_NL
+        known_L, with_label_L = ((targets_NL >= least).sum(axis=0, dtype=np.float64) for least in (0, 1))
+        share_L = torch.from_numpy((with_label_L + 0.5) / (known_L + 1))
         with torch.no_grad():
             network.classifier.bias.copy_(share_L.logit())
         return network

@@ -6,6 +6,8 @@ An image's labels are ranked by score, ties by label order. `i` runs over its to
 or is its best relevant label where none of them is in the top k. `j` is a relevant label ranked below `i`, one ranked
 below k (not yet detected) where there is one. `k` is one of the k best-scored irrelevant labels. An image with fewer
 than two relevant labels, or without an irrelevant one, gives no triplet.
+
+Targets are 1, relevant, 0, irrelevant, or -1, unknown: an unknown label has no rank and no role.
 """
 
 from typing import NamedTuple
@@ -50,7 +52,7 @@ def hardest(probs_BL: Tensor, targets_BL: Tensor, k: int) -> Tensor:
 def find(probs_BL: Tensor, targets_BL: Tensor, k: int) -> Candidates:
     """Return all anchors of a batch that have a `j` and a `k`, with their candidates."""
     relevant_BL = targets_BL > 0
-    order_BL = probs_BL.detach().argsort(dim=1, descending=True, stable=True)
+    order_BL = probs_BL.detach().masked_fill(targets_BL < 0, -torch.inf).argsort(dim=1, descending=True, stable=True)
     rank_BL = order_BL.argsort(dim=1)
     best_B1 = rank_BL.masked_fill(~relevant_BL, rank_BL.shape[1]).amin(1, keepdim=True)
     # the best relevant label stands in where no relevant label is among the k best
@@ -61,7 +63,7 @@ def find(probs_BL: Tensor, targets_BL: Tensor, k: int) -> Candidates:
     undetected_AL = below_AL & (rank_BL[row_A] >= k)
     j_AL = torch.where(undetected_AL.any(1, keepdim=True), undetected_AL, below_AL)
 
-    irrelevant_BL = ~relevant_BL
+    irrelevant_BL = targets_BL == 0
     irrelevant_by_rank_BL = irrelevant_BL.gather(1, order_BL)
     among_best_BL = irrelevant_by_rank_BL & (irrelevant_by_rank_BL.cumsum(1) <= k)
     k_AL = among_best_BL.gather(1, rank_BL)[row_A]

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -156,6 +156,30 @@ def test_a_method_that_fails_has_a_row_that_says_why(project: ComparisonPaths, m
         stage, "in_process", lambda work, job, *rest: work(job, *rest) if job.name == "tagrel" else refuse()
     )
     assert all(not each.error for each in run(where, "knn", "tagrel").methods)
+
+
+def test_a_method_that_takes_no_unknown_labels_has_a_row_that_says_so_and_fails_only_if_it_was_named(
+    project: ComparisonPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Partial(NamedTuple):
+        targets_NL: Any = np.array([[1, -1]], np.int8)
+
+    monkeypatch.setattr(stage, "read_split", lambda *_: Partial())
+    monkeypatch.setattr(stage, "in_process", lambda work, *arguments: work(*arguments))
+    monkeypatch.setattr(stage, "names", lambda: ("knn", "svm"))
+    where = project._replace(
+        work=project.work.parent / "partial",
+        report=project.report.with_name("partial.json"),
+        scores=project.scores.with_name("partial"),
+    )
+    refused, taken = run(where).methods
+    assert (refused.error, taken.error) == (
+        "needs training images of which every label is known; here some are unknown",
+        "",
+    )
+    assert {path.stem for path in where.scores.iterdir()} == {"svm"}
+    with pytest.raises(AaamError, match="1 of 2 methods failed: knn"):
+        run(where, "knn")
 
 
 def test_a_method_that_is_none_is_refused_before_anything_runs(project: ComparisonPaths) -> None:

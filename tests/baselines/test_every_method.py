@@ -76,6 +76,29 @@ def test_it_says_where_it_is_from_and_in_what_it_differs(name: str) -> None:
 
 
 @every
+def test_unknown_labels_are_taken_or_refused_in_one_line(name: str) -> None:
+    features, targets = TRAIN
+    partial = targets.astype(np.int8)
+    partial[::3, 0] = partial[1::3, 2] = -1
+    method = create(name)
+    if not method.partial_labels:
+        with pytest.raises(UsageError, match=r"^\w+ needs training images of which every label is known"):
+            method.fit(features, partial)
+        return
+    found = method.fit(features, partial).predict_scores(QUERIES)
+    assert np.isfinite(found).all()
+    # an image of which nothing is known teaches nothing, if the features keep their mean and deviation
+    both = np.concatenate([features, features]), np.concatenate([partial, np.full_like(partial, -1)])
+    assert np.isfinite(create(name).fit(*both).predict_scores(QUERIES)).all()
+    # what a label learns is not what it would learn if unknown were no
+    assert np.abs(found - create(name).fit(features, np.maximum(partial, 0)).predict_scores(QUERIES)).max() > 1e-3
+
+
+def test_the_methods_that_take_unknown_labels() -> None:
+    assert {name for name in NAMES if create(name).partial_labels} == {"softmax", "logistic", "svm", "bce", "warp"}
+
+
+@every
 def test_every_image_gets_a_finite_score_for_every_label(name: str) -> None:
     method = create(name)
     assert method.fit(*TRAIN) is method

@@ -78,6 +78,24 @@ def test_logistic_regression_is_scikit_learns() -> None:
         np.testing.assert_allclose(found[:, label], known.predict_proba(STANDARD)[:, 1], atol=3e-4)
 
 
+def test_a_label_is_fitted_to_the_images_of_which_it_is_known() -> None:
+    partial = TARGETS.astype(np.int8)
+    partial[10:30, 0] = partial[40:, 1] = -1
+    scores = create("logistic", alpha=0.02).fit(FEATURES, partial).predict_scores(FEATURES)
+    values = create("svm", alpha=0.3).fit(FEATURES, partial).predict_scores(FEATURES)
+    for label in range(3):
+        rows = partial[:, label] >= 0
+        known = LogisticRegression(C=1 / (80 * 0.02), solver="newton-cholesky", tol=1e-6)
+        known.fit(STANDARD[rows], TARGETS[rows, label])
+        np.testing.assert_allclose(scores[:, label], known.predict_proba(STANDARD)[:, 1], atol=3e-4)
+        squares = Ridge(alpha=80 * 0.3).fit(STANDARD[rows], 2.0 * TARGETS[rows, label] - 1)
+        np.testing.assert_allclose(values[:, label], squares.predict(STANDARD), atol=1e-3)
+    # where all is known, the closed solution and the steps of L-BFGS end in the same
+    stepwise = create("svm", alpha=0.3).fit(FEATURES, np.vstack([TARGETS[:-1], [[1, 1, -1]]]).astype(np.int8))
+    closed = create("svm", alpha=0.3).fit(FEATURES, np.vstack([TARGETS[:-1], [[1, 1, 0]]]).astype(np.int8))
+    np.testing.assert_allclose(stepwise.weights_DL_[:, :2], closed.weights_DL_[:, :2], atol=2e-4)
+
+
 def test_softmax_of_single_labels_is_multinomial_regression() -> None:
     kinds = HIDDEN.argmax(1)
     found = create("softmax", alpha=0.02).fit(FEATURES, np.eye(3, dtype=np.uint8)[kinds]).predict_scores(FEATURES)
@@ -86,10 +104,13 @@ def test_softmax_of_single_labels_is_multinomial_regression() -> None:
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "params"), [("softmax", {}), ("logistic", {}), ("svm", {"loss": "squared_hinge"})])
+@pytest.mark.parametrize(
+    ("name", "params"), [("softmax", {}), ("logistic", {}), ("svm", {"loss": "squared_hinge"}), ("svm", {})]
+)
 def test_gradients_are_those_of_finite_differences(name: str, params: dict[str, Any]) -> None:
     method: Any = create(name, **params)
     targets = np.vstack([TARGETS[:6], np.zeros((1, 3), np.uint8)]).astype(np.float64)
+    targets[2:4, 1] = targets[5, 0] = -1
 
     def loss(flat: NDArray[np.float64]) -> float:
         return float(method._loss(flat.reshape(7, 3), targets)[0])

@@ -44,6 +44,36 @@ def test_a_split_is_read_in_the_order_of_the_listing(tmp_path: Path) -> None:
     assert isinstance(split.pixels_NSS3, np.memmap)
 
 
+def test_labels_that_are_unknown_are_neither_yes_nor_no(tmp_path: Path) -> None:
+    listing = make_listing(tmp_path / "raw")
+    sky, sea, sun = LABELS
+    train = listing.splits["train"]
+    said = [
+        train[0]._replace(labels=(), absent=()),
+        train[1]._replace(labels=(sun,), absent=(sky, sky)),
+        train[2]._replace(labels=(sky, sea), absent=(sun,)),
+        *train[3:],
+    ]
+    out = prepared(listing._replace(splits=listing.splits | {"train": said}), tmp_path / "out")
+    split = read_split(out, "train")
+    assert split.targets_NL.dtype == np.int8
+    assert split.targets_NL.tolist() == [[-1, -1, -1], [0, -1, 1], [1, 1, 0], [1, 1, 1], [0, 0, 0], [1, 0, 0]]
+    assert read_split(out, "val").targets_NL.tolist() == [[0, 0, 0], [1, 0, 0]]
+    # a program that knows no unknown labels must not take them for no
+    assert (read_manifest(out).version, read_manifest(out).splits["train"].labels_mean) == (2, 7 / 6)
+    assert read_manifest(prepared(listing, tmp_path / "whole")).version == 1
+    assert content_fingerprint(out) != content_fingerprint(tmp_path / "whole")
+
+
+def test_an_image_that_has_a_label_and_has_it_not_is_refused(tmp_path: Path) -> None:
+    listing = make_listing(tmp_path / "raw")
+    for absent, fault in ((LABELS[:2], "is said to have .*, and not to have it"), (("moon",), "which is none of its")):
+        wrong = [each._replace(absent=absent) for each in listing.splits["train"]]
+        with pytest.raises(DatasetError, match=rf"^gray: image train\d .*{fault}"):
+            prepared(listing._replace(splits=listing.splits | {"train": wrong}), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
 def test_labels_are_kept_in_their_order(tmp_path: Path) -> None:
     assert read_labels(prepared(make_listing(tmp_path / "raw"), tmp_path / "out")) == list(LABELS)
 

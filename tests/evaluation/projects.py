@@ -44,12 +44,14 @@ def write(folder: Path, dataset: str, **methods: float) -> None:
         write_scores(path, scored(strength))
 
 
-def make_prepared(folder: Path, dataset: str, missing: int = 0) -> None:
+def make_prepared(folder: Path, dataset: str, missing: int = 0, unknown: tuple[str, ...] = ()) -> None:
+    """Prepare `targets`; of the labels `unknown` the first is never known to be absent, others of each other image."""
     splits = {}
     for split in COUNTS:
         names = [tuple(np.array(LABELS)[row > 0].tolist()) for row in targets(split)]
         splits[split] = [
-            Example(f"{split}/{number}", folder / f"{split}{number}.png", each) for number, each in enumerate(names)
+            Example(f"{split}/{number}", folder / f"{split}{number}.png", each, _absent(each, number, unknown))
+            for number, each in enumerate(names)
         ]
     blank = io.BytesIO()
     Image.new("RGB", (16, 16)).save(blank, "BMP")
@@ -58,6 +60,11 @@ def make_prepared(folder: Path, dataset: str, missing: int = 0) -> None:
             example.path.write_bytes(blank.getvalue())
     listing = Listing(tuple(LABELS), splits, missing=("gone",) * missing)
     prepare(dataset, listing, folder / "data" / "prepared" / dataset, 16, NullReporter())
+
+
+def _absent(there: tuple[str, ...], number: int, unknown: tuple[str, ...]) -> tuple[str, ...] | None:
+    left_out = set(unknown[:1] if number % 2 else unknown)
+    return tuple(each for each in LABELS if each not in there and each not in left_out) if unknown else None
 
 
 def make_ablation(folder: Path, dataset: str, rows: str) -> None:

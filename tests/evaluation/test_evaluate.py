@@ -41,6 +41,17 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def test_with_unknown_labels_a_table_says_of_how_many_images_a_label_is_known(tmp_path: Path) -> None:
+    partial = split(1)._replace(targets_NL=split(1).targets_NL.astype(np.int8))
+    partial.targets_NL[::3, 1] = -1
+    found = report(tmp_path, bce=partial)
+    table = {row["label"]: row for row in rows(tmp_path / "per_label" / "bce.csv")}
+    assert (table["sky"]["known"], table["sea"]["known"]) == ("60.0", "40.0")
+    assert found["bce"]["map"] == pytest.approx(metrics.evaluate(partial.scores_NL, partial.targets_NL, 2)["map"])
+    report(tmp_path / "whole", bce=split(1))
+    assert "known" not in rows(tmp_path / "whole" / "per_label" / "bce.csv")[0]
+
+
 def test_the_metrics_are_those_of_the_metrics_room(tmp_path: Path) -> None:
     found = report(tmp_path, bce=split(1), joint=split(2))
     assert json.loads((tmp_path / "metrics.json").read_text()) == found

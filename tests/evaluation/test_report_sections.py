@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation.projects import LABELS, make_prepared, read, scored, write
+from evaluation.projects import COUNTS, LABELS, make_prepared, read, scored, write
 
 from aaam_pipeline import metrics
+from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.evaluation.document import NONE
 from aaam_pipeline.evaluation.sections import calibration, cooccurrence, labels, overview, queries
 from aaam_pipeline.formats.calibration import Calibration
@@ -39,6 +40,27 @@ def test_labels_are_ordered_by_difficulty_and_by_gain(project: Path) -> None:
     first = [f"{100 * before[0]:.1f}", f"{100 * ap[0]:.1f}", f"{100 * (ap[0] - before[0]):+.1f}"]
     assert table["sky"][3:6] == first
     assert "1 labels have no test image" in labels(read()).text
+
+
+def test_with_unknown_labels_tables_say_what_is_known(project: Path) -> None:
+    make_prepared(project, "scenes", unknown=("sky", "<sea>"))
+    for name, strength in (("bce", 1), ("joint", 1.5), ("hard", 2)):
+        truth = read_split(project / "data/prepared/scenes", "test").targets_NL
+        write_scores(project / f"scores/scenes/{name}.parquet", scored(strength)._replace(targets_NL=truth))
+    every = labels(read()).items[-1]
+    assert every.columns[3].name == "known"  # type: ignore[union-attr]
+    table = {row[0]: row for row in every.rows}  # type: ignore[union-attr]
+    # of `sky` only the images that have it are known: no ranking can miss it
+    assert (table["sky"][2], table["sky"][4]) == (table["sky"][3], NONE)
+    assert (int(table["traffic light"][3]), int(table["sky"][3]) < 40) == (40, True)
+    assert "1 labels have no test image that is known to be without them" in labels(read()).text
+    report = read()
+    truth = np.concatenate([read_split(project / "data/prepared/scenes", each).targets_NL for each in COUNTS])
+    lights, sea = (truth[:, LABELS.index(label)] for label in ("traffic light", "<sea>"))
+    share = 100 * ((lights > 0) & (sea > 0)).sum() / ((lights > 0) & (sea >= 0)).sum()
+    chart, _ = cooccurrence(report).items
+    assert f"P(&lt;sea&gt; | traffic light) = {share:.1f} %" in chart.svg  # type: ignore[union-attr]
+    assert overview(report).items
 
 
 def test_calibration_is_before_and_after(project: Path) -> None:

@@ -27,7 +27,7 @@ def test_a_recording_survives_a_round_trip(original: Recording, tmp_path: Path) 
     write_recording(tmp_path / "a" / "bce.parquet", original)
     read = read_recording(tmp_path / "a" / "bce.parquet")
     assert same(read, original)
-    assert [each.dtype for each in read[2:]] == [np.uint8, np.int64, np.float32]
+    assert [each.dtype for each in read[2:]] == [np.int8, np.int64, np.float32]
 
 
 def test_the_file_is_one_row_a_step_and_image(tmp_path: Path) -> None:

@@ -26,7 +26,27 @@ def test_scores_survive_a_round_trip(tmp_path: Path) -> None:
     assert (read.image_ids, read.labels, read.k) == (split().image_ids, split().labels, 2)
     np.testing.assert_array_equal(read.scores_NL, split().scores_NL)
     np.testing.assert_array_equal(read.targets_NL, split().targets_NL)
-    assert (read.scores_NL.dtype, read.targets_NL.dtype) == (np.float32, np.uint8)
+    assert (read.scores_NL.dtype, read.targets_NL.dtype) == (np.float32, np.int8)
+
+
+def test_unknown_labels_survive_a_round_trip_and_other_numbers_are_no_targets(tmp_path: Path) -> None:
+    targets = np.array([[1, 0, -1], [-1, -1, -1], [0, 0, 0], [1, 1, 1]], np.int8)
+    write_scores(tmp_path / "scores.parquet", split()._replace(targets_NL=targets))
+    np.testing.assert_array_equal(read_scores(tmp_path / "scores.parquet").targets_NL, targets)
+    for wrong in (2, -2):
+        write_scores(tmp_path / "scores.parquet", split()._replace(targets_NL=np.where(targets > 0, wrong, targets)))
+        with pytest.raises(IntegrityError, match=r"none of 1 \(yes\), 0 \(no\) and -1"):
+            read_scores(tmp_path / "scores.parquet")
+
+
+def test_a_file_whose_targets_are_unsigned_is_read(tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.parquet", split())
+    table = pq.read_table(tmp_path / "scores.parquet")
+    older = table.set_column(2, "targets", table["targets"].cast(pa.list_(pa.uint8(), 3)))
+    pq.write_table(older, tmp_path / "scores.parquet")
+    read = read_scores(tmp_path / "scores.parquet")
+    np.testing.assert_array_equal(read.targets_NL, split().targets_NL)
+    assert read.targets_NL.dtype == np.int8
 
 
 def test_a_calibration_survives_a_round_trip(tmp_path: Path) -> None:
@@ -82,7 +102,7 @@ def test_an_older_file_with_a_setting_for_neighbour_evidence_stays_readable(tmp_
 def test_the_file_is_as_the_design_says(tmp_path: Path) -> None:
     write_scores(tmp_path / "scores.parquet", split())
     written = pq.read_schema(tmp_path / "scores.parquet")
-    assert written.types == [pa.string(), pa.list_(pa.float32(), 3), pa.list_(pa.uint8(), 3)]
+    assert written.types == [pa.string(), pa.list_(pa.float32(), 3), pa.list_(pa.int8(), 3)]
     assert written.names == ["image_id", "scores", "targets"]
     assert written.metadata[b"k"] == b"2"
 

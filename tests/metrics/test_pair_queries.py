@@ -13,10 +13,11 @@ def brute_force(scores: np.ndarray, targets: np.ndarray, depth: int) -> dict[tup
     """Return for each pair that occurs how many images hold it, and the precision of its first `depth` images."""
     found = {}
     for one, other in combinations(range(targets.shape[1]), 2):
-        holding = {n for n in range(len(targets)) if targets[n, one] and targets[n, other]}
-        if holding:
+        holding = {n for n in range(len(targets)) if targets[n, one] > 0 and targets[n, other] > 0}
+        lacking = {n for n in range(len(targets)) if 0 in (targets[n, one], targets[n, other])}
+        if holding and (lacking or (targets[:, [one, other]] >= 0).all()):
             stored = ranking.decode(ranking.encode(scores))
-            first = sorted(range(len(scores)), key=lambda n: (-stored[n][one] * stored[n][other], n))[:depth]
+            first = sorted(holding | lacking, key=lambda n: (-stored[n][one] * stored[n][other], n))[:depth]
             found[one, other] = (len(holding), len(holding & set(first)) / depth)
     return found
 
@@ -27,7 +28,8 @@ def test_pairs_counts_and_precisions_equal_brute_force(seed: int, images: int, l
     rng = np.random.default_rng(seed)
     # of six values, which tie often
     scores = rng.integers(0, 6, (images, labels)) / 5
-    targets = (rng.random((images, labels)) < 0.4).astype(np.uint8)
+    targets = (rng.random((images, labels)) < 0.4).astype(np.int8)
+    targets[rng.random(targets.shape) < rng.choice([0, 0, 0.3])] = -1
     ids, relevant, precision = pair_queries(scores, targets, depth)
     measured = {
         (int(pair[0]), int(pair[1])): (int(count), pytest.approx(value))

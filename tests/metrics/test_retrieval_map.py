@@ -17,11 +17,16 @@ def naive(scores: NDArray[np.float64], targets: NDArray[np.uint8], size: int) ->
     images, found = range(len(scores)), {}
     stored = ranking.decode(ranking.encode(scores))
     for labels in combinations(range(targets.shape[1]), size):
-        holding = [n for n in images if all(targets[n][label] for label in labels)]
+        holding = [n for n in images if all(targets[n][label] > 0 for label in labels)]
         if not holding:
             continue
+        lacking = [n for n in images if any(targets[n][label] == 0 for label in labels)]
+        if not lacking and not all(targets[n][label] >= 0 for n in images for label in labels):
+            continue
         product = [math.prod(stored[n][label] for label in labels) for n in images]
-        hits = [n for n in sorted(images, key=lambda n: (-product[n], n)) if product[n] >= ranking.least_of(size)]
+        hits = [
+            n for n in sorted(holding + lacking, key=lambda n: (-product[n], n)) if product[n] >= ranking.least_of(size)
+        ]
         found[labels] = reference.ap([n in holding for n in hits], len(holding))
     return found
 
@@ -32,7 +37,8 @@ def test_it_is_what_a_naive_program_finds(seed: int, images: int, labels: int, s
     rng = np.random.default_rng(seed)
     # coarse: many ties, and scores of 0
     scores = rng.integers(0, 4, (images, labels)) / 3 if coarse else rng.random((images, labels))
-    targets = (rng.random((images, labels)) < 0.4).astype(np.uint8)
+    targets = (rng.random((images, labels)) < 0.4).astype(np.int8)
+    targets[rng.random(targets.shape) < rng.choice([0, 0, 0.3])] = -1
     expected = naive(scores, targets, size)
     ids = label_sets(targets, size)
     assert [tuple(each) for each in ids.tolist()] == list(expected)

@@ -18,8 +18,8 @@ def expected(logits_BL: Tensor, targets_BL: Tensor, margin: float) -> float:
     """Sum over how many draws it may take, of labels that are put back."""
     total = 0.0
     for scores, truth in zip(logits_BL.tolist(), targets_BL.tolist(), strict=True):
-        irrelevant = [label for label, there in enumerate(truth) if not there]
-        for p in (label for label, there in enumerate(truth) if there):
+        irrelevant = [label for label, there in enumerate(truth) if there == 0]
+        for p in (label for label, there in enumerate(truth) if there > 0):
             hinges = [hinge for n in irrelevant if (hinge := margin - scores[p] + scores[n]) > 0]
             if hinges:
                 chance = len(hinges) / len(irrelevant)
@@ -29,6 +29,18 @@ def expected(logits_BL: Tensor, targets_BL: Tensor, margin: float) -> float:
                 ]
                 total += sum(weights) * sum(hinges) / len(hinges)
     return total / len(logits_BL)
+
+
+def test_an_unknown_label_has_no_part_in_it() -> None:
+    unknown = torch.tensor([[1.0, 1, 0, -1, 0, -1], [-1, 1, 0, -1, 0, 1]])
+    logits = LOGITS.clone().requires_grad_()
+    generator = torch.Generator().manual_seed(0)
+    samples = torch.stack([warp_loss(logits, unknown, 1.0, generator) for _ in range(2000)])
+    error = float(samples.std()) / len(samples) ** 0.5
+    assert float(samples.mean()) == pytest.approx(expected(LOGITS, unknown, 1.0), abs=4 * error + 1e-6)
+    samples.sum().backward()
+    assert logits.grad is not None
+    assert not logits.grad[unknown < 0].any()
 
 
 @pytest.mark.parametrize("margin", [0.1, 1.0, 4.0])

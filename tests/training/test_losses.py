@@ -116,3 +116,28 @@ def test_watch_the_margin_alone_pushes_an_irrelevant_label_further_above_and_bce
     with_bce = move(logits, targets, weight_of_bce=1)
     assert with_bce[2] < 0
     assert with_bce[0] > 0
+
+
+def test_an_unknown_label_adds_nothing_to_equation_1() -> None:
+    logits = torch.tensor([[0.5, -1.0, 3.0], [0.1, 0.2, -40.0]], requires_grad=True)
+    targets = torch.tensor([[1.0, -1, 0], [-1, 0, -1]])
+    loss = losses.bce(logits, targets)
+    known = targets >= 0
+    alone = torch.nn.functional.binary_cross_entropy_with_logits(logits[known], targets[known], reduction="sum")
+    assert loss.item() == pytest.approx(alone.item() / 2)
+    loss.backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, torch.where(known, logits.detach().sigmoid() - targets, 0) / 2)
+
+
+def test_without_unknown_labels_equation_1_and_its_gradient_are_bit_for_bit_the_usual() -> None:
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn((64, 33), generator=generator) * 4
+    targets = (torch.rand((64, 33), generator=generator) < 0.3).float()
+    ours, usual = (values.clone().requires_grad_() for _ in range(2))
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(usual, targets, reduction="sum") / 64
+    found = losses.bce(ours, targets)
+    expected.backward()
+    found.backward()
+    assert torch.equal(found, expected)
+    assert torch.equal(ours.grad, usual.grad)  # type: ignore[arg-type]

@@ -19,7 +19,8 @@ from training.toy_blocks import curve, paths, train, weights_bytes, write_params
 from aaam_pipeline import metrics
 from aaam_pipeline.core.errors import DeviceError, IntegrityError, ParamsError, TrainingError, UsageError
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.datasets.prepared import read_split
+from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.datasets.prepared import Split, read_split
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.recordings import read_recording
 from aaam_pipeline.formats.scores import read_scores
@@ -94,6 +95,41 @@ def test_a_new_network_gives_every_label_its_share_of_the_training_images(prepar
     having = targets.sum(axis=0)
     expected = np.log((having + 0.5) / (len(targets) - having + 0.5))
     np.testing.assert_allclose(weights(tmp_path)["classifier.bias"], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_phase_with_unknown_labels_learns_and_measures_what_is_known(tmp_path: Path) -> None:
+    """Half of the labels are unknown; of `sun` no training image is known to be without it."""
+    listing, rng = toy_blocks.listing(tmp_path / "raw"), np.random.default_rng(2)
+    splits = {
+        split: [
+            each._replace(
+                labels=tuple(label for label in each.labels if rng.random() < 0.5),
+                absent=tuple(label for label in list(toy_blocks.COLOURS)[:4] if label not in each.labels),
+            )
+            for each in examples
+        ]
+        for split, examples in listing.splits.items()
+    }
+    prepare("toy", listing._replace(splits=splits), tmp_path / "prepared", toy_blocks.SIZE, NullReporter())
+    for phase in ("bce", "joint", "hard"):
+        train(tmp_path, phase, epochs=1)
+    split = read_split(tmp_path / "prepared", "train")
+    assert -1 in split.targets_NL[:, :4]
+    scored, val = read_scores(tmp_path / "scores" / "hard.parquet"), read_split(tmp_path / "prepared", "val")
+    np.testing.assert_array_equal(scored.targets_NL, read_split(tmp_path / "prepared", "test").targets_NL)
+    info = bundle.load(tmp_path / "models" / "hard", torch.device("cpu")).info
+    scores = score_split_of(tmp_path, "hard", val)
+    assert info.metrics["val"]["map"] == pytest.approx(metrics.evaluate(scores, val.targets_NL, 2)["map"], abs=1e-4)
+    # a new network's biases are the shares of the images that are known
+    train(tmp_path, "bce", epochs=1, lr=ZERO | {"classifier": 1e-12})
+    having, known = (split.targets_NL > 0).sum(0), (split.targets_NL >= 0).sum(0)
+    expected = np.log((having + 0.5) / (known - having + 0.5))
+    np.testing.assert_allclose(weights(tmp_path)["classifier.bias"], expected, rtol=1e-4, atol=1e-6)
+
+
+def score_split_of(root: Path, phase: str, split: Split) -> np.ndarray:
+    network, info, _ = bundle.load(root / "models" / phase, torch.device("cpu"))
+    return network.predict(info.preprocess.normalise(torch.tensor(split.pixels_NSS3)))[0].numpy()
 
 
 def test_training_learns(prepared: Path, tmp_path: Path) -> None:

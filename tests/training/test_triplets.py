@@ -19,7 +19,8 @@ def slow_candidates(probs_BL: Tensor, targets_BL: Tensor, k: int) -> dict[Anchor
     """Read Algorithm 1 of the paper image by image: anchor (row, i) -> allowed j, allowed k."""
     found = {}
     for row, (scores, truth) in enumerate(zip(probs_BL.tolist(), targets_BL.tolist(), strict=True)):
-        ranking = sorted(range(len(scores)), key=lambda label: (-scores[label], label))
+        known = [label for label, there in enumerate(truth) if there >= 0]
+        ranking = sorted(known, key=lambda label: (-scores[label], label))
         relevant = [label for label in ranking if truth[label]]
         irrelevant = [label for label in ranking if not truth[label]]
         if len(relevant) < 2 or not irrelevant:
@@ -42,6 +43,8 @@ def batches(draw: st.DrawFn) -> tuple[Tensor, Tensor, int]:
     probs = torch.randint(0, levels, (images, labels), generator=generator) / levels
     share = draw(st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]))
     targets = (torch.rand((images, labels), generator=generator) < share).float()
+    unknown = draw(st.sampled_from([0.0, 0.0, 0.3, 0.8]))
+    targets = targets.masked_fill(torch.rand((images, labels), generator=generator) < unknown, -1)
     return probs, targets, draw(st.integers(1, labels + 2))
 
 
@@ -141,11 +144,11 @@ class OperationCount(TorchDispatchMode):
 
 @pytest.mark.parametrize("mine", [triplets.sample, triplets.hardest])
 def test_mining_does_not_go_through_the_images_one_by_one(mine: Callable[..., Tensor]) -> None:
-    counts, started = [], time.perf_counter()
+    counts, started = [], time.process_time()
     for images in (4, 256):
         probs, targets = torch.rand(images, 291), (torch.rand(images, 291) < 0.1).float()
         with OperationCount() as operations:
             assert len(mine(probs, targets, 5)) >= images / 2
         counts.append(operations.count)
     assert counts[0] == counts[1] > 0
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -36,14 +36,14 @@ SAME = 0.005
 
 Start = Callable[[NDArray[np.uint8]], Callable[[], ModelOutput]]
 # `metrics.evaluate`: (scores_NL, targets_NL, k) -> values by name, of which `map` is read
-Evaluate = Callable[[NDArray[np.float32], NDArray[np.uint8], int], Mapping[str, float]]
+Evaluate = Callable[[NDArray[np.float32], NDArray[np.int8], int], Mapping[str, float]]
 
 
 class LabelledImages(NamedTuple):
     """A labelled split to measure on: `pixels_NSS3` uint8, `targets_NL`, and how mAP is computed of its scores."""
 
     pixels_NSS3: NDArray[np.uint8]
-    targets_NL: NDArray[np.uint8]
+    targets_NL: NDArray[np.int8]
     evaluate: Evaluate
     split: str = "val"
 
