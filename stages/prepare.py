@@ -17,9 +17,9 @@ def main(dataset: str, raw: Path, out: Path, params: Path = HERE.params) -> None
     """Prepare `dataset`, downloaded to `raw`, into `out`."""
     with cli_errors(), reporter() as report:
         settings = ParamsFile.read(params)
-        size = settings.section(f"{dataset}.preprocess", Preprocess).size
+        made = settings.section(f"{dataset}.preprocess", Preprocess)
         listing = registry.get(dataset).read(raw, registry.load_params(dataset, settings))
-        prepare(dataset, listing, out, size, report)
+        prepare(dataset, listing, out, made.size, report, made.interpolation)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ something for: DVC itself cannot follow the name of a preset, or find the packag
 """
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import typer
 import yaml
 
@@ -13,6 +15,7 @@ from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.artifacts import publish, work_folder, write_bytes
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.datasets import registry
+from aaam_pipeline.models.defaults import leaves_to_backbone, read_preprocess
 
 
 def main(params: Path, out: Path) -> None:
@@ -24,10 +27,18 @@ def main(params: Path, out: Path) -> None:
             content = {
                 "made_from": str(params),
                 "code": registry.code_fingerprint(name),
-                name: settings.block(name),
+                name: _complete(settings, name),
             }
             write_bytes(work / f"{name}.yaml", yaml.safe_dump(content, sort_keys=False).encode())
         publish(work, out)
+
+
+def _complete(settings: ParamsFile, name: str) -> dict[str, Any]:
+    """Return a data set's block with what its backbone says of `preprocess`, where the block leaves that out."""
+    block = dict(settings.block(name))
+    if leaves_to_backbone(block):
+        block["preprocess"] = msgspec.to_builtins(read_preprocess(settings, name))
+    return block
 
 
 if __name__ == "__main__":

@@ -101,7 +101,8 @@ class Embedder:
             ImageError: it is one, and cannot be decoded.
         """
         photo = photo.absolute()
-        image = read(inputs.local_item(photo, photo.parent), self._backend.info.preprocess.size)
+        made = self._backend.info.preprocess
+        image = read(inputs.local_item(photo, photo.parent), made.size, interpolation=made.interpolation)
         if isinstance(image.picture, ImageError):
             if image.picture.kind == "not_an_image":
                 raise UsageError(f"{path_text(photo)}: {image.picture}")

@@ -25,6 +25,7 @@ import numpy as np
 from aaam_pipeline.annotate import reader
 from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.annotate.reader import Content, ReadImage
+from aaam_pipeline.imaging import Interpolation
 from aaam_pipeline.imaging.resizing import DecodedImage
 
 FETCHING = 16
@@ -38,6 +39,7 @@ class DecodeSetup(msgspec.Struct, frozen=True):
     size: int
     max_pixels: int
     accept_truncated: bool = False
+    interpolation: Interpolation = "bilinear"
     pipe: int = -1
     memory: int = -1
     slots: int = 0
@@ -54,7 +56,9 @@ def main() -> None:
     slots = np.frombuffer(memory, np.uint8).reshape(setup.slots, setup.size, setup.size, 3)
     pipe.send(None)
     for number, (item, content) in enumerate(_received(pipe)):
-        image = reader.decode(item, content.result, setup.size, setup.max_pixels, setup.accept_truncated)
+        image = reader.decode(
+            item, content.result, setup.size, setup.max_pixels, setup.accept_truncated, setup.interpolation
+        )
         if isinstance(image.picture, DecodedImage):
             slots[number % setup.slots] = image.picture.pixels_SS3
             image = image._replace(picture=image.picture._replace(pixels_SS3=IN_SLOT))

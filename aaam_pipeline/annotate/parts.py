@@ -60,7 +60,8 @@ class PartMaker:
         self._todo = pq.ParquetFile(job.todo)
         self._decoders: DecoderPool | None = None
         if self._options.num_workers:
-            setup = DecodeSetup(backend.info.preprocess.size, self._options.max_pixels, self._options.accept_truncated)
+            made, options = backend.info.preprocess, self._options
+            setup = DecodeSetup(made.size, options.max_pixels, options.accept_truncated, made.interpolation)
             self._decoders = DecoderPool(setup, self._options.num_workers, self._options.timeout)
 
     def __enter__(self) -> Self:
@@ -109,8 +110,11 @@ class PartMaker:
 
     def _read(self, items: Iterable[InputItem]) -> Iterator[ReadImage]:
         """Read in this process: slower, and a crash is a crash."""
-        size, options = self.mapper.info.preprocess.size, self._options
-        return (reader.read(item, size, options.max_pixels, options.accept_truncated) for item in items)
+        made, options = self.mapper.info.preprocess, self._options
+        return (
+            reader.read(item, made.size, options.max_pixels, options.accept_truncated, made.interpolation)
+            for item in items
+        )
 
     def _mapped(self, batches: Iterable[tuple[int, list[ReadImage]]]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield (part, rows of one batch), with the next batch already begun."""

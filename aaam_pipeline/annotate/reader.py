@@ -16,7 +16,7 @@ from aaam_pipeline.annotate.inputs import InputItem, is_url, remote, shards
 from aaam_pipeline.annotate.inputs.base import LARGEST, reason, valid_mtime
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.imaging import MAX_PIXELS
+from aaam_pipeline.imaging import MAX_PIXELS, Interpolation
 from aaam_pipeline.imaging.hashes import perceptual_hash
 from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
 
@@ -47,13 +47,24 @@ class ReadImage(NamedTuple):
     phash: str | None = None
 
 
-def read(item: InputItem, size: int, max_pixels: int = MAX_PIXELS, accept_truncated: bool = False) -> ReadImage:
+def read(
+    item: InputItem,
+    size: int,
+    max_pixels: int = MAX_PIXELS,
+    accept_truncated: bool = False,
+    interpolation: Interpolation = "bilinear",
+) -> ReadImage:
     """Read one input and decode it to `size` x `size` pixels; an `ImageError` stands for what cannot be decoded."""
-    return decode(item, lambda: fetch(item), size, max_pixels, accept_truncated)
+    return decode(item, lambda: fetch(item), size, max_pixels, accept_truncated, interpolation)
 
 
 def decode(
-    item: InputItem, fetched: Callable[[], Content], size: int, max_pixels: int, accept_truncated: bool = False
+    item: InputItem,
+    fetched: Callable[[], Content],
+    size: int,
+    max_pixels: int,
+    accept_truncated: bool = False,
+    interpolation: Interpolation = "bilinear",
 ) -> ReadImage:
     """Decode one input as `read` does; `fetched` returns what `fetch` does, or raises it."""
     try:
@@ -64,7 +75,7 @@ def decode(
     picture: DecodedImage | ImageError
     phash = None
     try:
-        decoded = resize_square(content.data, size, max_pixels, accept_truncated)
+        decoded = resize_square(content.data, size, max_pixels, accept_truncated, interpolation)
         picture, phash = decoded, perceptual_hash(decoded.pixels_SS3)
     except ImageError as error:
         picture = error

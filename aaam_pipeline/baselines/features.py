@@ -26,6 +26,7 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.datasets.prepared import Split, content_fingerprint, read_manifest, read_split
 from aaam_pipeline.models import ModelParams, Network, bundle
+from aaam_pipeline.models.defaults import read_preprocess
 from aaam_pipeline.models.info import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
 
@@ -98,7 +99,7 @@ def open_extractor(dataset: str, params: ParamsFile, model: str, device: torch.d
         loaded = bundle.load(Path(model), device)
         return FeatureExtractor(loaded.network, loaded.info.architecture, loaded.info.preprocess, loaded.info.model_id)
     architecture = params.section(f"{dataset}.model", ModelParams)
-    preprocess = params.section(f"{dataset}.preprocess", Preprocess)
+    preprocess = read_preprocess(params, dataset)
     if architecture.weights == "none":
         raise UsageError(
             f"{dataset}.model has no ImageNet weights, and an untrained network's features say nothing: name a trained "

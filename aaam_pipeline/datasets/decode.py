@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.datasets.listing import Example
+from aaam_pipeline.imaging import Interpolation
 from aaam_pipeline.imaging.resizing import resize_square
 
 # images that decoding is ahead of writing: 38 MB at 224 px, and enough to do while the disk is waited for
@@ -21,13 +22,15 @@ AHEAD = 256
 
 
 @contextmanager
-def decoding(examples: list[Example], size: int) -> Iterator[Iterator[NDArray[np.uint8] | ImageError]]:
+def decoding(
+    examples: list[Example], size: int, interpolation: Interpolation = "bilinear"
+) -> Iterator[Iterator[NDArray[np.uint8] | ImageError]]:
     """Decode while the block runs: yield pixels (S, S, 3), S = `size`, in order, or why there are none."""
 
     def ahead() -> Iterator[NDArray[np.uint8] | ImageError]:
         waiting: deque[Future[NDArray[np.uint8] | ImageError]] = deque()
         for example in examples:
-            waiting.append(pool.submit(_decode, example, size))
+            waiting.append(pool.submit(_decode, example, size, interpolation))
             if len(waiting) > AHEAD:
                 yield waiting.popleft().result()
         while waiting:
@@ -40,9 +43,9 @@ def decoding(examples: list[Example], size: int) -> Iterator[Iterator[NDArray[np
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(example: Example, size: int) -> NDArray[np.uint8] | ImageError:
+def _decode(example: Example, size: int, interpolation: Interpolation) -> NDArray[np.uint8] | ImageError:
     try:
-        return resize_square(example.path.read_bytes(), size).pixels_SS3
+        return resize_square(example.path.read_bytes(), size, interpolation=interpolation).pixels_SS3
     except OSError as error:
         return ImageError("unreadable", error.strerror or str(error))
     except ImageError as error:

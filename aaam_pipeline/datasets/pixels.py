@@ -18,6 +18,7 @@ from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.progress import Advance
 from aaam_pipeline.datasets.decode import decoding
 from aaam_pipeline.datasets.listing import Example
+from aaam_pipeline.imaging import Interpolation
 
 # images between two lines of the journal: what a killed run loses at most
 STEP = 512
@@ -59,7 +60,12 @@ def bad_images(journal: Journal[WrittenRows], split: str) -> list[BadImage]:
 
 
 def write_pixels(
-    examples: list[Example], path: Path, size: int, journal: Journal[WrittenRows], advance: Advance
+    examples: list[Example],
+    path: Path,
+    size: int,
+    journal: Journal[WrittenRows],
+    advance: Advance,
+    interpolation: Interpolation = "bilinear",
 ) -> WrittenSplit:
     """Write pixels.npy of a split, named by the folder of `path`: the images that can be decoded, without holes.
 
@@ -71,7 +77,8 @@ def write_pixels(
     resumed = count_done(journal, split)
     header = _header(len(examples), size)
     digest = hashlib.sha256(header)
-    with path.open("r+b" if resumed else "wb") as stream, decoding(examples[resumed:], size) as pictures:
+    made = decoding(examples[resumed:], size, interpolation)
+    with path.open("r+b" if resumed else "wb") as stream, made as pictures:
         stream.write(header)
         stream.seek((resumed - len(bad_images(journal, split))) * size * size * 3, os.SEEK_CUR)
         stream.truncate()

@@ -33,16 +33,19 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing, checked_listing
 from aaam_pipeline.datasets.pixels import BadImage, WrittenRows, WrittenSplit, count_done, write_pixels
 from aaam_pipeline.datasets.prepared import FORMAT, PARTIAL, VERSION, PreparedFile, PreparedManifest, SplitInfo
+from aaam_pipeline.imaging import Interpolation
 
 # what determines the bytes of pixels.npy: work is resumed only with the same code and libraries
 CODE = ("imaging", "datasets/pixels.py")
 LIBRARIES = ("pillow", "pillow-heif")
 
 
-def prepare(name: str, listing: Listing, out: Path, size: int, report: Reporter) -> None:
+def prepare(
+    name: str, listing: Listing, out: Path, size: int, report: Reporter, interpolation: Interpolation = "bilinear"
+) -> None:
     """Write the data set `name` in prepared form: every image decoded and squashed to `size` x `size` pixels.
 
-    A run that was stopped resumes if it was of the same listing, size, code and libraries of decoding.
+    A run that was stopped resumes if it was of the same listing, size, interpolation, code and libraries of decoding.
 
     Raises:
         DatasetError: the listing has no usable vocabulary or does not fit it, a split holds no usable image, or the
@@ -54,14 +57,14 @@ def prepare(name: str, listing: Listing, out: Path, size: int, report: Reporter)
     if listing.note:
         report.info(listing.note)
     with exclusive(out):
-        work, journal = _open(listing, out, size)
+        work, journal = _open(listing, out, size, interpolation)
         done = sum(count_done(journal, split) for split in SPLITS)
         _check_space(work, total, done, size, report)
         written: dict[str, WrittenSplit] = {}
         with report.task("prepare", total, done) as advance:
             for split in SPLITS:
                 examples, path = listing.splits[split], work / split / "pixels.npy"
-                written[split] = write_pixels(examples, path, size, journal, advance)
+                written[split] = write_pixels(examples, path, size, journal, advance, interpolation)
                 _write_examples(written[split].good, work / split / "examples.parquet")
         _write_rest(listing, written, work, size)
         bad = sum(len(each.bad) for each in written.values())
@@ -73,13 +76,13 @@ def prepare(name: str, listing: Listing, out: Path, size: int, report: Reporter)
         artifacts.publish(work, out)
 
 
-def _open(listing: Listing, out: Path, size: int) -> tuple[Path, Journal[WrittenRows]]:
+def _open(listing: Listing, out: Path, size: int, interpolation: Interpolation) -> tuple[Path, Journal[WrittenRows]]:
     """Return the work folder and the journal, as the last run left them if it was of the very same work."""
     splits = [[_said(example) for example in listing.splits[split]] for split in SPLITS]
     identity = artifacts.fingerprint(
         {
             "listing": [listing.labels, *splits],
-            "size": size,
+            "size": [size, interpolation],
             "libraries": [_version(name) for name in LIBRARIES],
             "code": artifacts.sources_fingerprint(CODE),
         }

@@ -19,7 +19,7 @@ from PIL import Image, ImageCms
 from PIL.Image import Resampling, Transpose
 
 from aaam_pipeline.core.errors import ImageError
-from aaam_pipeline.imaging import MAX_PIXELS, colour, deep, exif, incomplete, profiles
+from aaam_pipeline.imaging import MAX_PIXELS, Interpolation, colour, deep, exif, incomplete, profiles
 from aaam_pipeline.imaging.decoding import opened
 from aaam_pipeline.imaging.exif import CapturedAt
 
@@ -43,6 +43,7 @@ STRIP = 1 << 20
 T = TypeVar("T")
 Size = tuple[int, int]
 Box = tuple[float, float, float, float]
+FILTERS: dict[Interpolation, Resampling] = {"bilinear": Resampling.BILINEAR, "bicubic": Resampling.BICUBIC}
 
 
 class DecodedImage(NamedTuple):
@@ -58,7 +59,11 @@ class DecodedImage(NamedTuple):
 
 
 def resize_square(
-    content: bytes, size: int, max_pixels: int = MAX_PIXELS, accept_truncated: bool = False
+    content: bytes,
+    size: int,
+    max_pixels: int = MAX_PIXELS,
+    accept_truncated: bool = False,
+    interpolation: Interpolation = "bilinear",
 ) -> DecodedImage:
     """Decode a file's bytes and squash the picture to S x S: nothing at the borders is lost, every object counts.
 
@@ -70,7 +75,7 @@ def resize_square(
     """
 
     def square(image: Image.Image) -> DecodedImage:
-        small, width, height = resize(image, lambda width, height: (size, size))
+        small, width, height = resize(image, lambda width, height: (size, size), FILTERS[interpolation])
         return DecodedImage(np.asarray(small, dtype=np.uint8), width, height, exif.captured_at(image))
 
     return _decoded(content, max_pixels, accept_truncated, square)
@@ -105,7 +110,9 @@ def _decoded(content: bytes, max_pixels: int, accept_truncated: bool, use: Calla
         return incomplete.decode_incomplete(content, max_pixels, accept_truncated, error, use)
 
 
-def resize(image: Image.Image, fit: Callable[[int, int], Size]) -> tuple[Image.Image, int, int]:
+def resize(
+    image: Image.Image, fit: Callable[[int, int], Size], resampling: Resampling = Resampling.BILINEAR
+) -> tuple[Image.Image, int, int]:
     """Return an opened picture in RGB at the size `fit(width, height)`, and the full width and height as shown."""
     width, height = image.size
     wanted = fit(width, height)
@@ -128,9 +135,9 @@ def resize(image: Image.Image, fit: Callable[[int, int], Size]) -> tuple[Image.I
         image = deep.to_grey(image)
     if not large:
         shown = to_rgb(image if turn is None else image.transpose(turn))
-        return colour.to_srgb(shown.resize(fit(width, height), Resampling.BILINEAR), profile), width, height
+        return colour.to_srgb(shown.resize(fit(width, height), resampling), profile), width, height
     image, box = _reduce(image, box or (0, 0, *image.size), needed)
-    small = colour.to_srgb(to_rgb(image).resize(wanted, Resampling.BILINEAR, box), profile)
+    small = colour.to_srgb(to_rgb(image).resize(wanted, resampling, box), profile)
     # turning a small picture costs nothing, and the box needs no turning
     return small if turn is None else small.transpose(turn), width, height
 

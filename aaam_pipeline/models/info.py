@@ -31,9 +31,14 @@ class AttentionParams(Struct, frozen=True):
 class ModelParams(Struct, frozen=True):
     """`model` of params.yaml.
 
+    `backbone`: `vgg_small`, a torchvision CNN, or `timm/NAME`; `weights`: `imagenet` (its authors', downloaded),
+    `none`, or a .safetensors file.
+
     `batch_norm: frozen` keeps the backbone's batch norm in evaluation mode while training, as weights with folded
     statistics need and as small batches like. `frozen_layers`: how many of the backbone's first layers (or blocks, as
-    torchvision counts them) are kept as they are: they see edges and colours, on the largest maps, and cost the most.
+    torchvision counts them; the stem and the stages, as timm does) are kept as they are: they see edges and colours,
+    on the largest maps, and cost the most. `frozen_depthwise`: depthwise kernels of at least this side are kept as they
+    are, 0: none; the gradient of large ones is slow on a CPU.
     """
 
     backbone: str = "vgg16"
@@ -41,6 +46,7 @@ class ModelParams(Struct, frozen=True):
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.5
     batch_norm: Literal["train", "frozen"] = "frozen"
     frozen_layers: Annotated[int, Meta(ge=0)] = 0
+    frozen_depthwise: Annotated[int, Meta(ge=0)] = 0
     attention: AttentionParams = AttentionParams()
 
 

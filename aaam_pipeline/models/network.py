@@ -7,15 +7,19 @@ References: the AAAM paper, Eq. 7 and Fig. 3 for the attention; VGG16 (Simonyan 
 since Eq. 7 feeds p_att to the first fully connected layer.
 """
 
+import logging
 from collections.abc import Iterator
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from aaam_pipeline.core.errors import ParamsError
-from aaam_pipeline.models import backbone as backbones
+from aaam_pipeline.models import backbones
 from aaam_pipeline.models.info import AttentionParams, ModelParams
+
+log = logging.getLogger(__name__)
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -70,19 +74,17 @@ class Network(nn.Module):
         """Build for square images of `size` pixels, and load the backbone's weights.
 
         Raises:
-            ParamsError: there are not that many layers to freeze; also as `backbone.load` and `backbone.shapes`.
+            ParamsError: there are not that many layers to freeze; also as `backbones.load` and `backbones.shapes`.
         """
         super().__init__()
-        backbone = backbones.load(params.backbone, params.weights, params.dropout)
+        backbone = backbones.load(params.backbone, params.weights, params.dropout, size)
         channels, map_size, self.embedding_dim = backbones.shapes(backbone, size)
         self.frozen_norm = params.batch_norm == "frozen"
         self.features = backbone.features
         self.frozen_layers = params.frozen_layers
         # in a tuple, so that it is no part of the weights
         self._folded: tuple[nn.Module, ...] = ()
-        if self.frozen_layers:
-            _check_frozen(self.features, params)
-            self.features[: self.frozen_layers].requires_grad_(False)  # type: ignore[index]
+        self._frozen = _freeze(self.features, params)
         # made before the attention layer: networks of one seed start with the same classifier, with and without it
         classifier = nn.Linear(self.embedding_dim, num_labels)
         self.attention: nn.Module = (
@@ -127,31 +129,54 @@ class Network(nn.Module):
                     module.eval()
         self._folded = ()
         if mode and self.frozen_layers:
-            # with batch norm folded into the convolutions: half the time
-            self._folded = (fuse(self.features[: self.frozen_layers].eval()),)  # type: ignore[index]
+            self._folded = (_fold(self.features[: self.frozen_layers].eval()),)  # type: ignore[index]
         return self
 
     def groups(self) -> dict[str, Iterator[nn.Parameter]]:
         """Return the parameters that share a learning rate: `features`, `attention`, `classifier` (with the neck).
 
-        Those of frozen layers are in no group.
+        Those of frozen layers are in no group, and frozen depthwise kernels neither.
         """
         head = nn.ModuleList([self.neck, self.classifier])
-        tuned = self.features[self.frozen_layers :] if self.frozen_layers else self.features  # type: ignore[index]
         return {
-            "features": tuned.parameters(),
+            "features": (each for name, each in self.features.named_parameters() if name not in self._frozen),
             "attention": self.attention.parameters(),
             "classifier": head.parameters(),
         }
 
 
-def _check_frozen(features: nn.Module, params: ModelParams) -> None:
-    layers = len(features) if isinstance(features, nn.Sequential) else 1
-    if params.frozen_layers >= layers:
-        raise ParamsError(
-            f"model.frozen_layers {params.frozen_layers}: {params.backbone} has {layers} layers, and one has to be "
-            "left; to keep all of them, set the learning rate lr.features to 0"
-        )
+def _freeze(features: nn.Module, params: ModelParams) -> frozenset[str]:
+    """Switch off the gradients of what is kept as it is; return the names of these parameters."""
+    if params.frozen_layers:
+        layers = len(features) if isinstance(features, nn.Sequential) else 1
+        if params.frozen_layers >= layers:
+            raise ParamsError(
+                f"model.frozen_layers {params.frozen_layers}: {params.backbone} has {layers} layers, and one has to be "
+                "left; to keep all of them, set the learning rate lr.features to 0"
+            )
+        features[: params.frozen_layers].requires_grad_(False)  # type: ignore[index]
+    if params.frozen_depthwise:
+        for module in features.modules():
+            if _is_depthwise(module) and min(module.kernel_size) >= params.frozen_depthwise:
+                module.weight.requires_grad_(False)
+    return frozenset(name for name, each in features.named_parameters() if not each.requires_grad)
+
+
+def _is_depthwise(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    return isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels
+
+
+def _fold(layers: nn.Module) -> nn.Module:
+    """Return layers in evaluation mode with batch norm folded into the convolutions, which takes half the time.
+
+    Where that cannot be, since what they compute depends on their input, they are returned as they are.
+    """
+    try:
+        return fuse(layers)
+    except Exception as error:
+        # torch.fx raises whatever the code that it cannot trace raises
+        log.info("batch norm of the frozen layers is not folded: %s", " ".join(str(error).split()))
+        return layers
 
 
 def create(
@@ -165,7 +190,7 @@ def create(
 ) -> Network:
     """Make an AAAM network from plain arguments.
 
-    `attention` is `dense`, `depthwise` or `none`; see `ModelParams` for the rest, `backbone.load` for what is raised.
+    `attention` is `dense`, `depthwise` or `none`; see `ModelParams` for the rest, `backbones.load` for what is raised.
     """
     filters = AttentionParams(filters=attention)  # type: ignore[arg-type]
     return Network(

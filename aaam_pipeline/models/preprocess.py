@@ -4,7 +4,7 @@ Shapes: B batch, S side. Steps: decode as a viewer would show it (orientation, p
 S x S with antialiasing (both: `imaging.resizing.resize_square`) -> normalise by mean and std.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
@@ -17,11 +17,15 @@ Triple = tuple[float, float, float]
 
 
 class Preprocess(Struct, frozen=True):
-    """`preprocess` of params.yaml: the side S in pixels, and ImageNet's channel statistics by default."""
+    """`preprocess` of params.yaml: the side S in pixels, ImageNet's channel statistics by default, how pixels are made.
+
+    Of a timm backbone, what is left out is what it was trained with: `defaults.read_preprocess`.
+    """
 
     size: Annotated[int, Meta(ge=16, le=1024)] = 224
     mean: Triple = (0.485, 0.456, 0.406)
     std: Triple = (0.229, 0.224, 0.225)
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     def normalise(self, pixels_BSS3: "Tensor") -> "Tensor":
         """Return the network's input, float32 (B, 3, S, S) in channels_last order, of uint8 pixels (B, S, S, 3)."""

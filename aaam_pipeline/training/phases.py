@@ -14,6 +14,7 @@ from torch import Tensor
 
 from aaam_pipeline.core.params import LabelCount, ParamsFile, Struct
 from aaam_pipeline.models import ModelParams
+from aaam_pipeline.models.defaults import read_preprocess
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.training import triplets
 from aaam_pipeline.training.loaders import Augment
@@ -117,7 +118,7 @@ def read_settings(params: ParamsFile, dataset: str, phase: str) -> PhaseSettings
     """
     return PhaseSettings(
         k=params.section(f"{dataset}.k", LabelCount),
-        preprocess=params.section(f"{dataset}.preprocess", Preprocess),
+        preprocess=read_preprocess(params, dataset),
         model=params.section(f"{dataset}.model", ModelParams),
         train=params.section(f"{dataset}.train", TrainParams),
         phase=params.section(f"{dataset}.phases.{phase}", PhaseParams),

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from aaam_pipeline.annotate import decoder, reader
+from aaam_pipeline.imaging import Interpolation
 from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
 
 
@@ -17,11 +18,13 @@ def main() -> None:
     decoder.main()
 
 
-def decode(content: bytes, size: int, max_pixels: int, accept_truncated: bool) -> DecodedImage:
+def decode(
+    content: bytes, size: int, max_pixels: int, accept_truncated: bool, interpolation: Interpolation
+) -> DecodedImage:
     word, _, rest = content.partition(b" ")
     if trick := TRICKS.get(word.decode(errors="replace")):
         content = trick(rest)
-    return resize_square(content, size, max_pixels, accept_truncated)
+    return resize_square(content, size, max_pixels, accept_truncated, interpolation)
 
 
 def once(rest: bytes) -> bytes:

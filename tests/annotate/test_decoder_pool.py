@@ -23,8 +23,10 @@ from decoding import (
 from web_server import serving
 
 from aaam_pipeline.annotate import inputs, reader
+from aaam_pipeline.annotate.decoder import DecodeSetup
 from aaam_pipeline.annotate.decoder_pool import DecoderPool
 from aaam_pipeline.core import http
+from aaam_pipeline.imaging import MAX_PIXELS
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +51,17 @@ def test_thousands_of_images_come_in_order_each_with_its_own_pixels(workers: int
     check_as_read_here(images[-40:], wanted[-40:])
     expected = {each.path: reader.read(each, SIZE).picture.pixels_SS3.sum() for each in good(folder)}
     assert [image.picture.pixels_SS3.sum() for image in images] == [expected[each.path] for each in wanted]
+
+
+def test_processes_resize_as_the_model_wants_it(folder: Path) -> None:
+    item = good(folder)[0]
+    for interpolation in ("bilinear", "bicubic"):
+        setup = DecodeSetup(16, MAX_PIXELS, interpolation=interpolation)  # type: ignore[arg-type]
+        with DecoderPool(setup, 1, 60.0, EVIL) as pool:
+            (found,) = pool.read([item], 1)
+        here = reader.read(item, 16, interpolation=interpolation)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found.picture.pixels_SS3, here.picture.pixels_SS3)
+    assert not np.array_equal(here.picture.pixels_SS3, reader.read(item, 16).picture.pixels_SS3)
 
 
 @pytest.mark.parametrize(("word", "kind"), [("CRASH", "decoder_crashed"), ("EXIT", "decoder_crashed")])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aaam_pipeline.core.errors import DatasetError, IntegrityError, UsageError
+from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import decode
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
@@ -72,6 +73,20 @@ def test_an_image_that_has_a_label_and_has_it_not_is_refused(tmp_path: Path) -> 
         with pytest.raises(DatasetError, match=rf"^gray: image train\d .*{fault}"):
             prepared(listing._replace(splits=listing.splits | {"train": wrong}), tmp_path / "out")
         assert not (tmp_path / "out").exists()
+
+
+def test_pictures_are_resized_as_the_settings_say(tmp_path: Path) -> None:
+    photo = np.random.default_rng(1).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    listing = make_listing(tmp_path / "raw")
+    Image.fromarray(photo).save(tmp_path / "raw" / "train0.png")
+    found = []
+    for name in ("bilinear", "bicubic"):
+        prepare("gray", listing, tmp_path / name, 16, NullReporter(), name)  # type: ignore[arg-type]
+        found.append(read_split(tmp_path / name, "train").pixels_NSS3[0])
+    wanted = [
+        Image.fromarray(photo).resize((16, 16), each) for each in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
+    ]
+    assert all(np.array_equal(one, other) for one, other in zip(found, wanted, strict=True))
 
 
 def test_labels_are_kept_in_their_order(tmp_path: Path) -> None:

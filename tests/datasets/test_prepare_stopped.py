@@ -26,11 +26,11 @@ from pathlib import Path
 from datasets.gray import make_listing, prepared
 from aaam_pipeline.datasets import decode, pixels
 pixels.STEP, decode.AHEAD, seen, resize_square = 2, 0, [], decode.resize_square
-def die(content, size):
+def die(content, size, **more):
     seen.append(content)
     if len(seen) > 9:
         os.kill(os.getpid(), signal.SIGKILL)
-    return resize_square(content, size)
+    return resize_square(content, size, **more)
 decode.resize_square = die
 prepared(make_listing(Path({raw!r}), train=12), Path({out!r}))
 """
@@ -44,10 +44,10 @@ def interrupted(listing: Listing, out: Path, after: int) -> None:
     """Prepare, and be interrupted when so many pictures were decoded."""
     count = itertools.count(1)
 
-    def stop(content: bytes, size: int) -> Any:
+    def stop(content: bytes, size: int, **more: Any) -> Any:
         if next(count) > after:
             raise KeyboardInterrupt
-        return resize_square(content, size)
+        return resize_square(content, size, **more)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decode, "resize_square", stop)
@@ -61,9 +61,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What has been decoded, but in `interrupted`."""
     contents: list[bytes] = []
 
-    def count(content: bytes, size: int) -> Any:
+    def count(content: bytes, size: int, **more: Any) -> Any:
         contents.append(content)
-        return resize_square(content, size)
+        return resize_square(content, size, **more)
 
     monkeypatch.setattr(decode, "resize_square", count)
     return contents

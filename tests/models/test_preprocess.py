@@ -42,6 +42,15 @@ def test_nothing_at_the_borders_is_lost(scale: int) -> None:
     assert pixels[:, 8].max() < 50
 
 
+def test_bicubic_is_pillow_s_and_bilinear_is_what_is_left_out() -> None:
+    image = photo(60, 45)
+    for name, resampling in (("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)):
+        expected = np.asarray(image.resize((24, 24), resampling))
+        found = resize_square(encoded(image), 24, interpolation=name).pixels_SS3  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found, expected)
+    assert not np.array_equal(found, resize_square(encoded(image), 24).pixels_SS3)
+
+
 def test_normalising_is_torchvision_s() -> None:
     pixels = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     preprocess = Preprocess(size=16, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))

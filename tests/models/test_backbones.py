@@ -7,7 +7,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from aaam_pipeline.core.errors import AaamError, IntegrityError, ParamsError, UsageError
-from aaam_pipeline.models import backbone
+from aaam_pipeline.models import backbones
+from aaam_pipeline.models.backbones.vgg_small import SmallVgg
 from aaam_pipeline.models.info import AttentionParams, ModelParams
 from aaam_pipeline.models.network import Network
 
@@ -22,15 +23,15 @@ HEAD_NAMES = ("classifier", "fc")
 def original_model(name: str) -> nn.Module:
     """Make the model as its authors did."""
     if name == "vgg_small":
-        return backbone.SmallVgg()
+        return SmallVgg()
     plain = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     return torchvision.models.get_model(name, weights=None, **plain)
 
 
-def taken_apart(name: str, model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> backbone.Backbone:
+def taken_apart(name: str, model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> backbones.Backbone:
     """Return what `load` makes of this very `model`, in evaluation mode."""
-    monkeypatch.setattr(backbone, "_build", lambda *_: model)
-    made = backbone.load(name, "none", dropout=0.5)
+    monkeypatch.setattr(backbones.torchvision, "build", lambda *_: model)
+    made = backbones.load(name, "none", dropout=0.5, size=64)
     model.eval()
     for part in made:
         part.eval()
@@ -67,7 +68,7 @@ def test_a_backbone_taken_apart_computes_what_the_whole_model_did(
     spread = float(expected.std())
     assert spread > 0
     torch.testing.assert_close(last(embedding_BD), expected, rtol=1e-3, atol=1e-4 * spread)
-    channels, (height, width), dimension = backbone.shapes(parts, size)
+    channels, (height, width), dimension = backbones.shapes(parts, size)
     assert p_BCHW.shape == (2, channels, height, width)
     assert embedding_BD.shape == (2, dimension)
 
@@ -75,24 +76,24 @@ def test_a_backbone_taken_apart_computes_what_the_whole_model_did(
 @pytest.mark.parametrize("name", ["vit_b_32", "swin_t", "maxvit_t"])
 def test_transformers_are_refused_in_one_line(name: str) -> None:
     with pytest.raises(ParamsError, match=f"{name} .* CNN such as vgg16") as caught:
-        backbone.load(name, "none", 0.5)
+        backbones.load(name, "none", 0.5, 64)
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ParamsError, match=r"no backbone 'resnet17'.*resnet18") as caught:
-        backbone.load("resnet17", "none", 0.5)
+        backbones.load("resnet17", "none", 0.5, 64)
     assert "\n" not in str(caught.value)
 
 
 def test_detection_models_are_no_backbones() -> None:
     with pytest.raises(ParamsError, match="no backbone"):
-        backbone.load("fasterrcnn_resnet50_fpn", "none", 0.5)
+        backbones.load("fasterrcnn_resnet50_fpn", "none", 0.5, 64)
 
 
 def test_the_small_vgg_has_no_imagenet_weights() -> None:
     with pytest.raises(ParamsError, match="no ImageNet weights"):
-        backbone.load("vgg_small", "imagenet", 0.5)
+        backbones.load("vgg_small", "imagenet", 0.5, 64)
 
 
 def test_a_failed_download_is_one_line_that_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,16 +102,16 @@ def test_a_failed_download_is_one_line_that_names_the_way_out(monkeypatch: pytes
 
     monkeypatch.setattr(torchvision.models, "get_model", offline)
     with pytest.raises(UsageError, match="safetensors file"):
-        backbone.load("resnet18", "imagenet", 0.5)
+        backbones.load("resnet18", "imagenet", 0.5, 64)
 
 
 def test_pictures_too_small_for_a_backbone_are_refused() -> None:
     with pytest.raises(ParamsError, match=r"preprocess\.size 16 is too small"):
-        backbone.shapes(backbone.load("squeezenet1_1", "none", 0.5), 16)
+        backbones.shapes(backbones.load("squeezenet1_1", "none", 0.5, 64), 16)
 
 
 def test_dropout_is_set_everywhere() -> None:
-    made = backbone.load("vgg_small", "none", 0.25)
+    made = backbones.load("vgg_small", "none", 0.25, 64)
     assert [module.p for module in made.neck.modules() if isinstance(module, nn.Dropout)] == [0.25]
 
 
@@ -122,13 +123,13 @@ def test_a_weights_file_is_loaded(tmp_path: Path) -> None:
     weights = state("vgg_small")
     weights["features.0.weight"] += 1
     save_file(weights, tmp_path / "weights.safetensors")
-    made = backbone.load("vgg_small", str(tmp_path / "weights.safetensors"), 0.5)
+    made = backbones.load("vgg_small", str(tmp_path / "weights.safetensors"), 0.5, 64)
     assert torch.equal(made.features.state_dict()["0.weight"], weights["features.0.weight"])
 
 
 def test_a_missing_weights_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no weights file .*nowhere\.safetensors"):
-        backbone.load("vgg_small", str(tmp_path / "nowhere.safetensors"), 0.5)
+        backbones.load("vgg_small", str(tmp_path / "nowhere.safetensors"), 0.5, 64)
 
 
 @pytest.mark.parametrize("kind", ["text", "empty", "truncated", "other architecture", "one too few", "pickle"])
@@ -146,7 +147,7 @@ def test_a_weights_file_that_does_not_fit_is_an_integrity_error(kind: str, tmp_p
     elif kind in ("text", "empty"):
         path.write_text("" if kind == "empty" else "these are no weights at all")
     with pytest.raises(IntegrityError, match="does not hold the weights of vgg_small") as caught:
-        backbone.load("vgg_small", str(path), 0.5)
+        backbones.load("vgg_small", str(path), 0.5, 64)
     assert "\n" not in str(caught.value)
 
 
@@ -154,11 +155,11 @@ def test_the_real_mobilenet_weights_load_and_are_used(shared: Path) -> None:
     path = shared / "weights" / "mobilenet_v2_imagenet.safetensors"
     if not path.is_file():
         pytest.skip("no weights in AAAM_SHARED")
-    made = backbone.load("mobilenet_v2", str(path), 0.2)
+    made = backbones.load("mobilenet_v2", str(path), 0.2, 64)
     stored = load_file(path)
     assert torch.equal(made.features.state_dict()["0.0.weight"], stored["features.0.0.weight"])
     with pytest.raises(AaamError):
-        backbone.load("mobilenet_v3_small", str(path), 0.2)
+        backbones.load("mobilenet_v3_small", str(path), 0.2, 64)
 
 
 @pytest.mark.parametrize(("batch_norm", "moves"), [("frozen", False), ("train", True)])
