@@ -171,8 +171,7 @@ class StagingDir:
             inputs_hash=total.inputs_hash,
             plan=self.plan.id,
             parts=len(finished_parts(self.rows)),
-            successes=total.successes,
-            failures=total.failures,
+            **{name: getattr(total, name) for name in ("successes", "failures", "judged", "unfamiliar")},
         )
         manifest = write_checksummed(manifest_path(self.rows), manifest)
         publish(self.rows, self.out)
@@ -217,9 +216,9 @@ def total_stats(rows: Path) -> PartStats:
     failures: Counter[str] = Counter()
     for part in parts:
         failures.update(part.failures)
+    summed = ("count", "successes", "judged", "unfamiliar")
     return PartStats(
-        count=sum(part.count for part in parts),
-        successes=sum(part.successes for part in parts),
+        **{name: sum(getattr(part, name) for part in parts) for name in summed},
         failures=dict(sorted(failures.items())),
         sha256="",
         inputs_hash=f"{sum(int(part.inputs_hash, 16) for part in parts) % 2**128:032x}",

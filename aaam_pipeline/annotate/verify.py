@@ -86,6 +86,8 @@ def _sum_problems(folder: Path, manifest: AnnotationsManifest, names: duckdb.Duc
         ("rows", total.count, manifest.inputs),
         ("annotated rows", total.successes, manifest.successes),
         ("failures", total.failures, manifest.failures),
+        ("rows that say whether they are unfamiliar", total.judged, manifest.judged),
+        ("unfamiliar rows", total.unfamiliar, manifest.unfamiliar),
         ("rows of an input that has one already", repeated, manifest.repeated),
         ("roots", sorted(root for (root,) in roots), sorted(manifest.roots)),
     ]
@@ -106,6 +108,8 @@ def _manifest_problems(folder: Path, manifest: AnnotationsManifest) -> Iterator[
         yield f"{name}: {len(manifest.thresholds)} thresholds for {len(manifest.vocabulary)} labels"
     if manifest.calibration and not manifest.calibration.fits(len(manifest.vocabulary)):
         yield f"{name}: the calibration is not of {len(manifest.vocabulary)} labels"
+    if len(manifest.words) not in (0, len(manifest.vocabulary)):
+        yield f"{name}: it says of {len(manifest.words)} words how well they are known, of {len(manifest.vocabulary)}"
     if manifest.settings_hash != fingerprint([manifest.schema_version, manifest.model_id, manifest.settings]):
         yield f"{name}: the model or the settings were changed"
     there = {path.name for path in folder.iterdir()}
@@ -146,6 +150,10 @@ def _part_problems(
     problems = [*_row_problems(rows, manifest)] or [*_value_problems(rows, manifest)]
     if (stats.count, stats.count - stats.successes, stats.failures) != (len(rows), sum(failures.values()), failures):
         problems.append("its stats count other rows")
+    unfamiliar = rows["unfamiliar"]
+    judged = len(rows) - unfamiliar.null_count, pc.sum(unfamiliar, min_count=0).as_py()
+    if (stats.judged, stats.unfamiliar) != judged:
+        problems.append("its stats count other rows as unfamiliar")
     if stats.inputs_hash != f"{writer.inputs_hash(rows):032x}":
         problems.append("its stats stand for other inputs")
     return [f"{path.name}: {problem}" for problem in problems], len(rows)

@@ -34,6 +34,8 @@ def write_part(path: Path, rows: pa.Table) -> PartStats:
         failures=dict(sorted(failures.items())),
         sha256=hashlib.sha256(content).hexdigest(),
         inputs_hash=f"{inputs_hash(rows):032x}",
+        judged=len(rows) - rows["unfamiliar"].null_count,
+        unfamiliar=pc.sum(rows["unfamiliar"], min_count=0).as_py(),
     )
     return write_checksummed(stats_path(path), stats)
 

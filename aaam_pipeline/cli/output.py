@@ -144,11 +144,12 @@ def _csv(hits: "Sequence[Hit]", labels: Sequence[str]) -> None:
     """Print hits as RFC 4180 has it: lines end in CR LF, what holds a comma or a quote is quoted; formulas are text."""
     lines = csv.writer(sys.stdout)
     # the prefix: `path` is a label of photographs too
-    lines.writerow(["score", "path", "root", "location", "labels", "exists", *(f"score:{label}" for label in labels)])
+    names = ["score", "path", "root", "location", "labels", "exists", "unfamiliar"]
+    lines.writerow([*names, *(f"score:{label}" for label in labels)])
     for hit in hits:
         scores = [hit.label_scores[label] for label in labels]
-        exists = {True: "true", False: "false", None: ""}[hit.exists]
-        row = [hit.score, hit.path, hit.root, hit.location, BETWEEN_LABELS.join(hit.labels), exists, *scores]
+        known = [{True: "true", False: "false", None: ""}[each] for each in (hit.exists, hit.unfamiliar)]
+        row = [hit.score, hit.path, hit.root, hit.location, BETWEEN_LABELS.join(hit.labels), *known, *scores]
         lines.writerow(to_cells(row))
 
 

@@ -95,7 +95,7 @@ def reporter(quiet: bool = False) -> Iterator[Reporter]:
 
 
 def hits(found: "Sequence[Hit]", *, as_json: bool, first: int = 1) -> None:
-    """Print hits, best first, the best of them of rank `first`; those whose files are gone are marked."""
+    """Print hits, best first, the best of them of rank `first`; those that are gone or unfamiliar are marked."""
     if as_json:
         for rank, hit in enumerate(found, first):
             json_line(described(hit, rank))
@@ -109,12 +109,13 @@ def described(hit: "Hit", rank: int) -> dict[str, Any]:
 
 
 def line(hit: "Hit") -> list[str]:
-    """Return what people see of a hit: score, path, labels, and whether it is gone."""
-    return [f"{hit.score:.3f}", _near(hit), labels(hit), *_gone(hit)]
+    """Return what people see of a hit: score, path, labels, and whether it is gone or unfamiliar."""
+    return [f"{hit.score:.3f}", _near(hit), labels(hit), *_marks(hit)]
 
 
-def _gone(hit: "Hit") -> list[str]:
-    return ["gone"] if hit.exists is False else []
+def _marks(hit: "Hit") -> list[str]:
+    marks = ["gone"] * (hit.exists is False) + ["unfamiliar"] * bool(hit.unfamiliar)
+    return [", ".join(marks)] if marks else []
 
 
 def paths(found: "Sequence[Hit]", *, nul: bool) -> None:
@@ -141,10 +142,10 @@ def explanations(found: "Sequence[Explanation]", *, as_json: bool, first: int = 
     cells: list[list[str]] = []
     for hit, terms in found:
         # on a terminal, what is said of a hit is said once
-        own, gone = [f"{hit.score:.3f}", _near(hit)], _gone(hit)
+        own, marks = [f"{hit.score:.3f}", _near(hit)], _marks(hit)
         for number, term in enumerate(terms):
             shown = ["", ""] if number and sys.stdout.isatty() else own
-            cells.append([*shown, term.query, f"{term.score:.3f}", _scores(term.label_scores), *gone])
+            cells.append([*shown, term.query, f"{term.score:.3f}", _scores(term.label_scores), *marks])
     rows(["score", "image", "term", "contributed", "labels", ""], cells)
 
 

@@ -67,6 +67,11 @@ def search(
             else [each.hit for each in explained]
         )
         out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained)
+        if unfamiliar := sum(bool(hit.unfamiliar) for hit in found):
+            info(
+                f"{unfamiliar} of {len(found)} are unlike all that the model was trained with, and may be wrong; "
+                "-unfamiliar:yes leaves them out"
+            )
         if not found:
             there = " and are there" * existing
             info(
@@ -193,12 +198,15 @@ def labels(
     ] = False,
     quiet: defaults.Quiet = False,
 ) -> None:
-    """List the labels one can search for, with how many images were assigned each."""
+    """List the labels one can search for, with how many images were assigned each; those known badly are marked."""
     if words:
         if as_json or text is not None:
             raise UsageError(f"{'--json' if as_json else 'a text'} and --words exclude each other")
         _print_words(settings.current(context).values.get(("search", "words")))
         return
+    from msgspec import to_builtins
+
+    from aaam_pipeline.formats.words import weaknesses
     from aaam_pipeline.index import manifest
 
     read = manifest.read(defaults.index(index, quiet))
@@ -206,11 +214,16 @@ def labels(
     found = [(label, count) for label, count in labelled if unaccented(text or "") in unaccented(label)]
     if not found:
         render.PlainReporter(quiet).info(f"none of {len(read.vocabulary)} labels holds {text!r}")
+    supports = dict(zip(read.vocabulary, read.words, strict=False))
+    weak = weaknesses(read.vocabulary, read.words)
     for label, count in found:
+        support = supports.get(label)
         if as_json:
-            render.json_line({"label": label, "images": count})
+            known = {} if support is None else {"known_badly": weak.get(label), **to_builtins(support)}
+            render.json_line({"label": label, "images": count, **known})
         else:
-            print(f"{count:8d}  {printable(label)}")
+            remark = f"  (known badly: {weak[label]})" if label in weak else ""
+            print(f"{count:8d}  {printable(label)}{remark}")
 
 
 def _embedder(named: Path | None, device: str, index: "IndexReader") -> "Embed":

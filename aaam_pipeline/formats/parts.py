@@ -19,6 +19,7 @@ from aaam_pipeline.core.artifacts import read_checksummed
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.formats.columns import round_mantissa, to_float16
+from aaam_pipeline.formats.words import WordSupport
 
 VERSION = 3
 # `older_parts` reads rows of the older ones as rows of this one
@@ -31,7 +32,8 @@ class PartStats(msgspec.Struct, frozen=True):
     """`_part-00000.json`: written after its part was closed, so its presence says that the part is whole.
 
     `inputs_hash` (hex) stands for the root, path, size and time of every row; those of several parts add up mod 2^128.
-    `seconds`: in version 2, how long it took to make. `hash`: of all other fields, filled in when it is written.
+    `judged`, `unfamiliar`: rows whose `unfamiliar` is not null, and true. `seconds`: in version 2, how long it took to
+    make. `hash`: of all other fields, filled in when it is written.
     """
 
     count: int
@@ -39,6 +41,8 @@ class PartStats(msgspec.Struct, frozen=True):
     failures: dict[str, int]
     sha256: str
     inputs_hash: str
+    judged: int = 0
+    unfamiliar: int = 0
     seconds: float | msgspec.UnsetType = msgspec.UNSET
     hash: str = ""
 
@@ -47,8 +51,9 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     """`annotations/_manifest.json`: what was annotated, with which model and settings.
 
     `inputs_hash`: the sum of the parts' (`PartStats`); `repeated`: inputs that a list names once more; `plan`: the run
-    that wrote it; `calibration`: the model's, by which the scores of the rows were calibrated; `hash`: of all other
-    fields, filled in when it is written.
+    that wrote it; `calibration`: the model's, by which the scores of the rows were calibrated; `words`: how well the
+    model knows each label, empty where it does not say; `judged`, `unfamiliar`: rows that say whether their picture is
+    unfamiliar, and those that say it is; `hash`: of all other fields, filled in when it is written.
     """
 
     schema_version: int
@@ -66,9 +71,12 @@ class AnnotationsManifest(msgspec.Struct, frozen=True):
     repeated: int = 0
     plan: str = ""
     calibration: Calibration | None = None
+    words: list[WordSupport] = []
     parts: int = 0
     successes: int = 0
     failures: dict[str, int] = {}
+    judged: int = 0
+    unfamiliar: int = 0
     hash: str = ""
 
 

@@ -157,7 +157,8 @@ def _is_current(previous: PreviousIndex, folders: list[AnnotationsFolder], parts
     """Return whether the previous index was built from the very same parts of the same folders."""
     same_parts = [_content(part) for each in parts for part in each] == [_content(part) for part in previous.parts]
     named = [located(each, previous.folder) for each in previous.manifest.annotations]
-    return same_parts and named == [path_text(absolute(folder.path)) for folder in folders]
+    same_words = previous.manifest.words == folders[0].manifest.words
+    return same_parts and same_words and named == [path_text(absolute(folder.path)) for folder in folders]
 
 
 def _reusable(
@@ -205,6 +206,7 @@ def _build(
         with ScoresBuilder(work / SCORES, len(first.vocabulary), memory // 2, old_scores) as scores:
             _add_images(plan, out, scores, vectors, report)
             counts = scores.finish(first.vocabulary)
+            judged, unfamiliar = scores.count_unfamiliar()
     except duckdb.Error as error:
         raise explained(error, work / SCORES, "build the index again") from None
     if plan.images > vector_builders.FLAT_IMAGES:
@@ -220,6 +222,9 @@ def _build(
         vocabulary=first.vocabulary,
         thresholds=first.thresholds,
         label_counts=counts,
+        words=first.words,
+        judged=judged,
+        unfamiliar=unfamiliar,
         embedding_dim=first.embedding_dim,
         images=plan.images,
         failed=plan.rows - plan.images - merged,

@@ -9,10 +9,12 @@ import msgspec
 
 from aaam_pipeline.core.artifacts import file_sha256, read_checksummed, write_checksummed
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError, VersionError
+from aaam_pipeline.formats.words import WordSupport
 
-VERSION = 5
-READABLE = (4, VERSION)
-"""Version 4 has a byte for a score, `taken` for `captured_at`, and neither `phash` nor `link_target`."""
+VERSION = 6
+READABLE = (4, 5, VERSION)
+"""Version 5 has no `unfamiliar`; version 4 neither that nor `phash` and `link_target`, `taken` for `captured_at`, and a
+byte for a score."""
 SCORES = "scores.duckdb"
 VECTORS = "vectors.faiss"
 PARTS = "parts.json"
@@ -40,8 +42,10 @@ class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The contents and the origin of an index.
 
     `failed`, `merged`: rows that are no images of it: of inputs that failed, and of files that another row stands for;
-    `label_counts`: images that were assigned each label; `annotations`: the folders it was built from; `files`,
-    `sha256`: size in bytes and hash by name; `hash`: of all that, filled in by `write`.
+    `label_counts`: images that were assigned each label; `words`: how well the model knows each, empty where it does
+    not say; `judged`, `unfamiliar`: images of which it is known whether the model finds them unfamiliar, and those that
+    are; `annotations`: the folders it was built from; `files`, `sha256`: size in bytes and hash by name; `hash`: of all
+    that, filled in by `write`.
     """
 
     schema_version: int
@@ -56,6 +60,9 @@ class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     annotations: list[str]
     vectors: VectorsInfo
     merged: int = 0
+    words: list[WordSupport] = []
+    judged: int = 0
+    unfamiliar: int = 0
     files: dict[str, int] = {}
     sha256: dict[str, str] = {}
     hash: str = ""

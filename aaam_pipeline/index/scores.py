@@ -7,7 +7,7 @@ postings table with a join takes 20 to 300 (`python -m benchmarks search`). Colu
 label's text never becomes SQL.
 
     scores(id, s0 .. s<L-1>, place)    USMALLINT, `formats.ranking.encode` of the probability; `place`: the rank by path
-    images(id, path, root, link_target, width, height, bytes, mtime, captured_at, sha256, phash, labels)
+    images(id, path, root, link_target, width, height, bytes, mtime, captured_at, sha256, phash, labels, unfamiliar)
 """
 
 import shutil
@@ -40,6 +40,7 @@ METADATA = {
     "sha256": "VARCHAR",
     "phash": "VARCHAR",
     "labels": "VARCHAR[]",
+    "unfamiliar": "BOOLEAN",
 }
 """Columns of annotations that an index has, too."""
 INSERT_ROWS = 16384
@@ -160,6 +161,10 @@ class ScoresBuilder:
         self._database.execute("CHECKPOINT index")
         return count_labels(self._database, vocabulary)
 
+    def count_unfamiliar(self) -> tuple[int, int]:
+        """Return what `count_unfamiliar` of this module returns, once all is written."""
+        return count_unfamiliar(self._database)
+
     def close(self) -> None:
         """Close the file; whole if `finish` came to its end."""
         self._database.close()
@@ -174,3 +179,11 @@ def count_labels(database: duckdb.DuckDBPyConnection, vocabulary: list[str]) -> 
     found = database.execute("SELECT label, count(*) FROM (SELECT unnest(labels) AS label FROM images) GROUP BY 1")
     counts = dict(found.fetchall())
     return [counts.get(label, 0) for label in vocabulary]
+
+
+def count_unfamiliar(database: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Return of how many images of an open database it is known whether they are unfamiliar, and how many are."""
+    judged, unfamiliar = database.execute(
+        "SELECT count(unfamiliar), count(*) FILTER (unfamiliar) FROM images"
+    ).fetchall()[0]
+    return judged, unfamiliar

@@ -15,7 +15,7 @@ from aaam_pipeline.formats.database import OTHER_TABLES, attach, explained
 from aaam_pipeline.formats.parts import read_annotations_manifest
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.manifest import SCORES, IndexManifest
-from aaam_pipeline.index.scores import count_labels
+from aaam_pipeline.index.scores import count_labels, count_unfamiliar
 from aaam_pipeline.index.vectors import open_vectors
 
 SAMPLE = 100
@@ -57,6 +57,9 @@ def _score_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
                     yield f"{table}.{column} is not one number for each of {manifest.images} images"
             if count_labels(database, manifest.vocabulary) != manifest.label_counts:
                 yield "the labels of the images are not counted as in the manifest"
+            # version 5 and 4 have no such column
+            if manifest.schema_version > 5 and count_unfamiliar(database) != (manifest.judged, manifest.unfamiliar):
+                yield "unfamiliar images are not counted as in the manifest"
     except OTHER_TABLES as error:
         yield str(error).splitlines()[0]
     except duckdb.Error as error:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.portable_paths import located
-from aaam_pipeline.formats import ranking
+from aaam_pipeline.formats import ranking, words
 from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.search import parser, ranker, similar
 from aaam_pipeline.search import query as queries
@@ -50,6 +50,8 @@ class Index(IndexReader):
         """
         super().__init__(folder, use_gpu=use_gpu)
         self.vocabulary = Vocabulary(self.manifest.vocabulary)
+        self.weak = words.weaknesses(self.vocabulary.labels, self.manifest.words)
+        """Labels that the model knows badly, each with why."""
         self.resolver = LabelResolver(self.vocabulary, thesaurus)
         self.columns = ScoreColumns(self.select_columns, self.manifest.images)
         self.embed = embed
@@ -62,12 +64,13 @@ class Index(IndexReader):
         self.columns.after_fork()
 
     def parse(self, text: str) -> parser.ParsedQuery:
-        """Return what a query means in this index, with notes on words that were taken for others.
+        """Return what a query means in this index, with notes on words that were taken for others or are known badly.
 
         Raises:
             UsageError, UnknownLabelError: it cannot be understood.
         """
-        return parser.parse(text, self.resolver)
+        parsed = parser.parse(text, self.resolver)
+        return parsed._replace(notes=parsed.notes + words.notes(self._names(queries.labels(parsed.node)), self.weak))
 
     def labels(self, text: str | parser.ParsedQuery) -> list[str]:
         """Return the labels that a query names, as its hits' `label_scores` have them; raises what `query` raises."""
@@ -191,14 +194,14 @@ class Index(IndexReader):
         # to plan a list takes DuckDB less time than a subquery, as long as it is short
         short = len(ids) <= SHORT_LIST
         among = f"({', '.join(map(str, ids)) or 'NULL'})" if short else "(SELECT unnest(?))"
-        statement = f"SELECT id, path, root, labels FROM images WHERE id IN {among}"
+        statement = f"SELECT id, path, root, labels, unfamiliar FROM images WHERE id IN {among}"
         found = {row[0]: row[1:] for row in self.select(statement, None if short else [ids])}
         if len(found) != len(ids):
             raise IntegrityError(f"{self.folder} is damaged: scores without images; build the index again")
         rows = ((image, *found[image.id]) for image in ranked)
         return [
-            Hit(path, located(root, self.folder), image.score, labels, image.label_scores)
-            for image, path, root, labels in rows
+            Hit(path, located(root, self.folder), image.score, labels, image.label_scores, unfamiliar)
+            for image, path, root, labels, unfamiliar in rows
         ]
 
 

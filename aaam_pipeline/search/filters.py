@@ -57,10 +57,10 @@ def parse_number(field: str, text: str) -> Decimal:
 
 
 def parse_text(field: str, text: str) -> str | date:
-    """Parse what stands behind `path:`, `root:`, `after:` or `before:`.
+    """Parse what stands behind `path:`, `root:`, `after:`, `before:` or `unfamiliar:`.
 
     Raises:
-        ValueError: it is missing, too long, or no date where one is wanted.
+        ValueError: it is missing, too long, no date where one is wanted, or neither yes nor no.
     """
     if not text:
         raise ValueError(f"{field}: needs a value directly behind it")
@@ -68,6 +68,10 @@ def parse_text(field: str, text: str) -> str | date:
         raise ValueError(f"a pattern may have {MAX_CHARACTERS} characters, not {len(text)}")
     if field in ("path", "root"):
         return text
+    if field == "unfamiliar":
+        if text.casefold() not in ("yes", "no"):
+            raise ValueError("unfamiliar: is followed by yes or no")
+        return text.casefold()
     match = DATE.fullmatch(text)
     try:
         if match:
@@ -94,6 +98,8 @@ def condition(node: MetadataFilter) -> tuple[str, list[object]]:
             return f"{DATE_COLUMN} >= $1::DATE::TIMESTAMP", [day]
         case "before", date() as day:
             return f"{DATE_COLUMN} < $1::DATE::TIMESTAMP", [day]
+        case "unfamiliar", ("yes" | "no") as answer:
+            return "unfamiliar" if answer == "yes" else "NOT unfamiliar", []
         case _:
             raise TypeError(f"no filter: {node}")
 

@@ -11,13 +11,18 @@ from aaam_pipeline.core.artifacts import real_path
 
 
 class Hit(NamedTuple):
-    """One image found. `score`: of the query in [0, 1], or the cosine for similar images; `labels`: those assigned."""
+    """One image found. `score`: of the query in [0, 1], or the cosine for similar images; `labels`: those assigned.
+
+    `unfamiliar`: whether it is unlike all that the model was trained with, so that its labels mean little; None: the
+    model does not say.
+    """
 
     path: str
     root: str
     score: float
     labels: list[str]
     label_scores: dict[str, float]
+    unfamiliar: bool | None = None
 
     @property
     def location(self) -> str:
@@ -66,7 +71,7 @@ class Explanation(NamedTuple):
 
 
 def to_arrow(hits: Sequence[Hit]) -> "pa.Table":
-    """Return hits as a table: score, path, root, location, labels, exists, and `score:LABEL` for each label asked."""
+    """Return hits as a table: score, path, root, location, labels, exists, unfamiliar, then `score:LABEL` a label."""
     # a tenth of the time that a keyword query takes as a process
     import pyarrow as pa
 
@@ -76,6 +81,7 @@ def to_arrow(hits: Sequence[Hit]) -> "pa.Table":
     names += [
         ("labels", pa.list_(pa.string())),
         ("exists", pa.bool_()),
+        ("unfamiliar", pa.bool_()),
         *((f"score:{label}", pa.float64()) for label in scored),
     ]
     rows = [

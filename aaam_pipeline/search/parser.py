@@ -26,7 +26,7 @@ FIELDS = (*(f"{field}:" for field in (*query.TEXT_FIELDS, "label")), *query.NUMB
 
 
 class ParsedQuery(NamedTuple):
-    """The meaning of a query; `notes`: which words were taken for other ones, as text for people."""
+    """The meaning of a query; `notes`: which words were taken for other ones or are known badly, as text for people."""
 
     node: Node
     notes: list[str]

@@ -16,8 +16,8 @@ from aaam_pipeline.formats.vocabulary import Vocabulary
 
 NUMBER_FIELDS = ("width", "height", "bytes")
 """Metadata that is compared with a number: `width>1000`."""
-TEXT_FIELDS = ("path", "root", "after", "before")
-"""Metadata that is matched: `path:holiday/*`, `after:2024-05`."""
+TEXT_FIELDS = ("path", "root", "after", "before", "unfamiliar")
+"""Metadata that is matched: `path:holiday/*`, `after:2024-05`, `unfamiliar:no`."""
 TO_INTEGER: dict[str, Callable[[Fraction], int]] = {">=": ceil, ">": floor, "<=": floor, "<": ceil, "=": round}
 """An integer compares with a number as it does with this integer; `=`: with the nearest."""
 

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# the table of an index of version 4, with the columns of one of today
-VERSION_4 = """CREATE TEMP VIEW images AS
-SELECT *, taken AS captured_at, NULL::VARCHAR AS phash, NULL::VARCHAR AS link_target FROM index.images"""
+# by version: the table of an older index, with the columns of one of today
+VIEWS = {
+    4: """CREATE TEMP VIEW images AS SELECT *, taken AS captured_at, NULL::VARCHAR AS phash,
+NULL::VARCHAR AS link_target, NULL::BOOLEAN AS unfamiliar FROM index.images""",
+    5: "CREATE TEMP VIEW images AS SELECT *, NULL::BOOLEAN AS unfamiliar FROM index.images",
+}
 
 
 class IndexReader:
@@ -54,7 +57,7 @@ class IndexReader:
         self._vectors_file = (folder / manifests.VECTORS).open("rb")
         try:
             with self._database_errors():
-                views = VERSION_4 if self.manifest.schema_version == 4 else ""
+                views = VIEWS.get(self.manifest.schema_version, "")
                 self._cursors = Cursors((folder / manifests.SCORES).open("rb"), self.manifest.images, views)
         except BaseException:
             self._vectors_file.close()

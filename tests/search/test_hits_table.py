@@ -11,7 +11,17 @@ def test_hits_become_a_table_with_a_column_for_each_label_of_the_query(toy_index
     with search.open(toy_index) as index:
         hits = index.query("grass sky", top=5)
     table = search.to_arrow(hits)
-    assert table.column_names == ["score", "path", "root", "location", "labels", "exists", "score:grass", "score:sky"]
+    assert table.column_names == [
+        "score",
+        "path",
+        "root",
+        "location",
+        "labels",
+        "exists",
+        "unfamiliar",
+        "score:grass",
+        "score:sky",
+    ]
     assert table["exists"].to_pylist() == [False] * 5
     assert table["score"].to_pylist() == [hit.score for hit in hits]
     assert table["path"].to_pylist() == [hit.path for hit in hits]

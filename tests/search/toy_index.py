@@ -1,5 +1,6 @@
 """An index of made-up images, written without a model: what its annotations hold, and how to read its hits."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from aaam_pipeline.formats.parts import (
     part_path,
     stats_path,
 )
+from aaam_pipeline.formats.words import WordSupport
 from aaam_pipeline.search import Hit
 
 LABELS = ["grass", "sky", "traffic light", "person", "boat", "never"]
@@ -26,9 +28,16 @@ IMAGES, DIM = 500, 8
 
 
 def write_annotations(
-    folder: Path, scores_NL: NDArray[np.float16], embedding_ND: NDArray[np.float16], **facts: list[Any]
+    folder: Path,
+    scores_NL: NDArray[np.float16],
+    embedding_ND: NDArray[np.float16],
+    words: Sequence[WordSupport] = (),
+    **facts: list[Any],
 ) -> Path:
-    """Write an annotations folder by hand, as the contract says and without a model; `facts`: columns of it."""
+    """Write an annotations folder by hand, as the contract says and without a model; `facts`: columns of it.
+
+    `words`: what the manifest says of how well each label is known.
+    """
     count = len(scores_NL)
     shape = annotations_schema(len(LABELS), DIM)
     assigned = [[label for label, score in zip(LABELS, row, strict=True) if score >= 0.5] for row in scores_NL]
@@ -61,6 +70,7 @@ def write_annotations(
         inputs_hash="",
         parts=1,
         successes=count,
+        words=list(words),
     )
     write_checksummed(manifest_path(folder), manifest)
     return folder
