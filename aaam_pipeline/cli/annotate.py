@@ -21,6 +21,7 @@ from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
     from aaam_pipeline.annotate.inputs import InputItem
+    from aaam_pipeline.formats.parts import AnnotationsManifest
 
 Images = Annotated[
     list[str],
@@ -87,6 +88,8 @@ Kind = TypeVar("Kind")
 DEFAULTS, SELECTION = Options(), Selection()
 # folders that cannot be listed; of more the number is said
 MOST_NAMED = 5
+# a larger share of unfamiliar images is said at the end: of photographs like those of training, one in a hundred is
+MANY_UNFAMILIAR = 0.03
 
 
 def annotate(
@@ -146,12 +149,23 @@ def annotate(
             return
         made = runner.annotate(found, bundle, out, options, report, scope)
         log.info("left out of the inputs: %s", dict(skipped) or "none")
-        report.info(f"{out}: {made.successes} of {made.inputs} images annotated, {_counts(made.failures, 'failed')}")
-        if note := _again(made.failures):
-            report.info(note)
-        if skipped:
-            report.info(_left_out(skipped))
-        report.info(f"next: aaam-pipe index {out}")
+        for line in _summary(made, out, skipped):
+            report.info(line)
+
+
+def _summary(made: "AnnotationsManifest", out: Path, skipped: Mapping[str, int]) -> Iterator[str]:
+    """Yield what is said at the end of a run."""
+    yield f"{out}: {made.successes} of {made.inputs} images annotated, {_counts(made.failures, 'failed')}"
+    if note := _again(made.failures):
+        yield note
+    if made.unfamiliar > MANY_UNFAMILIAR * made.judged:
+        yield (
+            f"{made.unfamiliar} of {made.judged} images are unlike all that the model was trained with: their labels "
+            "mean little, and their rows say so (unfamiliar)"
+        )
+    if skipped:
+        yield _left_out(skipped)
+    yield f"next: aaam-pipe index {out}"
 
 
 def _check_moved(roots: Iterable[str]) -> None:
