@@ -14,7 +14,7 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks import annotate, backends, decode, duplicates, memory, methods, prepare, search, training
+from benchmarks import annotate, backends, decode, duplicates, familiarity, memory, methods, prepare, search, training
 from benchmarks.table import Report
 
 SUITES = {
@@ -22,6 +22,7 @@ SUITES = {
     "backends": backends,
     "decode": decode,
     "duplicates": duplicates,
+    "familiarity": familiarity,
     "memory": memory,
     "methods": methods,
     "prepare": prepare,

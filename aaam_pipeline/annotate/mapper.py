@@ -20,6 +20,7 @@ from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.columns import fixed_size_list
+from aaam_pipeline.formats.familiarity import Familiarity
 from aaam_pipeline.formats.parts import annotations_schema, round_embedding, round_scores
 from aaam_pipeline.imaging.resizing import DecodedImage
 
@@ -27,9 +28,10 @@ from aaam_pipeline.imaging.resizing import DecodedImage
 class Mapper:
     """Annotates batches with one model. Not for several threads at once."""
 
-    def __init__(self, backend: Backend, assignment: Assignment) -> None:
-        """Use a model that is loaded already."""
+    def __init__(self, backend: Backend, assignment: Assignment, familiarity: Familiarity | None = None) -> None:
+        """Use a model that is loaded already; without `familiarity` no row says whether it is unfamiliar."""
         self.backend, self.info, self.assignment = backend, backend.info, assignment
+        self.familiarity = familiarity
         self.schema = annotations_schema(len(self.info.vocabulary), backend.embedding_dim)
         limits = self.info.thresholds if assignment.threshold is None else assignment.threshold
         self._limits_L = np.broadcast_to(np.asarray(limits, dtype=np.float32), (len(self.info.vocabulary),))
@@ -69,6 +71,8 @@ class Mapper:
         # labels are assigned by the scores that the row holds: a reader can do it again
         scores_BL = round_scores(calibrate(predicted.scores_BL, self.info.calibration))
         labels, label_scores = self._assign(scores_BL)
+        # by what the row holds, too
+        embedding_BD = round_embedding(predicted.embedding_BD)
         facts: dict[str, list[Any]] = {
             "path": [image.item.path for image in images],
             "root": [image.item.root for image in images],
@@ -84,12 +88,12 @@ class Mapper:
             "status": ["failed" if error else "ok" for error in errors],
             "error_type": [error.kind if error else None for error in errors],
             "error_message": [str(error) if error else None for error in errors],
-            "unfamiliar": [None] * len(images),
+            "unfamiliar": self._unfamiliar(embedding_BD, errors),
             "model_id": [self.info.model_id] * len(images),
             "labels": [None if error else given for error, given in zip(errors, labels, strict=True)],
             "label_scores": [None if error else given for error, given in zip(errors, label_scores, strict=True)],
         }
-        vectors = {"scores": scores_BL, "embedding": round_embedding(predicted.embedding_BD)}
+        vectors = {"scores": scores_BL, "embedding": embedding_BD}
         columns = [
             pc.if_else(failed, pa.scalar(None, field.type), fixed_size_list(vectors[field.name]))
             if field.name in vectors
@@ -97,6 +101,13 @@ class Mapper:
             for field in self.schema
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _unfamiliar(self, embedding_BD: NDArray[np.float32], errors: Sequence[ImageError | None]) -> list[bool | None]:
+        """Return for each image whether it is unlike those of training; None where it failed, or nobody can tell."""
+        if self.familiarity is None:
+            return [None] * len(errors)
+        unfamiliar: list[bool] = self.familiarity.unfamiliar(embedding_BD).tolist()
+        return [None if error else each for error, each in zip(errors, unfamiliar, strict=True)]
 
     def _assign(self, scores_BL: NDArray[np.float32]) -> tuple[list[list[str]], list[list[float]]]:
         """Return each image's labels and their scores, best first, ties by label order."""

@@ -82,7 +82,13 @@ def _model(folder: Path) -> str:
 
 
 def _index(folder: Path) -> str:
+    from aaam_pipeline.formats.words import weaknesses
     from aaam_pipeline.index import manifest
 
     read = manifest.read(folder)
-    return f"{read.images} images, {read.model_id}"
+    said = f"{read.images} images, {read.model_id}"
+    if read.judged:
+        said += f"; {read.unfamiliar} of {read.judged} images unlike all that it was trained with"
+    if weak := weaknesses(read.vocabulary, read.words):
+        said += f"; {len(weak)} of {len(read.vocabulary)} words known badly: aaam-pipe labels marks them"
+    return said

@@ -37,14 +37,15 @@ class Familiarity(NamedTuple):
     centroids_KD: NDArray[np.float16]
     threshold: float
 
-    def distances(self, embedding_ND: NDArray[np.floating]) -> NDArray[np.float64]:
+    def distances(self, embedding_ND: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the squared distance (N,) of each unit embedding to the nearest centroid."""
         # float64: what a picture's neighbours in a batch change is far below what rows could show
         return _nearest(_units(embedding_ND, np.float64), self.centroids_KD.astype(np.float64))[1]
 
     def unfamiliar(self, embedding_ND: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Return which pictures (N,) are farther than the threshold; so is an embedding that is not finite."""
-        return ~(self.distances(embedding_ND) <= self.threshold)
+        familiar_N: NDArray[np.bool_] = self.distances(embedding_ND) <= self.threshold
+        return ~familiar_N
 
 
 def fit(train_ND: NDArray[np.floating], held_out_ND: NDArray[np.floating]) -> Familiarity:
@@ -58,11 +59,11 @@ def fit(train_ND: NDArray[np.floating], held_out_ND: NDArray[np.floating]) -> Fa
     return centred._replace(threshold=float(np.quantile(centred.distances(held_out_ND), 1 - MARKED)))
 
 
-def centroids(train_ND: NDArray[np.floating]) -> NDArray[np.float16]:
-    """Return `CENTROIDS` centroids, or as many as there are pictures, of unit embeddings, by Lloyd's k-means."""
+def centroids(train_ND: NDArray[np.floating], count: int = CENTROIDS) -> NDArray[np.float16]:
+    """Return `count` centroids, or as many as there are pictures, of unit embeddings, by Lloyd's k-means."""
     unit_ND = _units(train_ND[:: max(1, -(-len(train_ND) // MOST))], np.float32)
     random = np.random.default_rng(SEED)
-    found_KD = unit_ND[np.sort(random.choice(len(unit_ND), min(CENTROIDS, len(unit_ND)), replace=False))]
+    found_KD = unit_ND[np.sort(random.choice(len(unit_ND), min(count, len(unit_ND)), replace=False))]
     for _ in range(ITERATIONS):
         cluster_N = _nearest(unit_ND, found_KD)[0]
         order_N = np.argsort(cluster_N, kind="stable")
@@ -98,7 +99,8 @@ def _units(embedding_ND: NDArray[np.floating], kind: type[np.floating]) -> NDArr
     """Return embeddings of length 1; one of zeros stays as it is."""
     wide_ND = embedding_ND.astype(kind)
     length_N1 = np.linalg.norm(wide_ND, axis=1, keepdims=True)
-    return wide_ND / np.where(length_N1 > 0, length_N1, 1)
+    unit_ND: NDArray[np.floating] = wide_ND / np.where(length_N1 > 0, length_N1, 1)
+    return unit_ND
 
 
 def _nearest(

@@ -112,6 +112,15 @@ def test_labels_are_marked(gaps: Path, toy_index: Path, invoke: Invoke) -> None:
     assert set(plain) == {"label", "images"}
 
 
+def test_doctor_says_how_many_there_are(gaps: Path, toy_index: Path, invoke: Invoke) -> None:
+    said = json.loads(invoke("doctor", "--index", gaps, "--json").stdout)["index"]
+    assert f"{UNFAMILIAR} of {JUDGED} images unlike all that it was trained with" in said
+    assert f"1 of {len(LABELS)} words known badly" in said
+    plain = json.loads(invoke("doctor", "--index", toy_index, "--json").stdout)["index"]
+    assert "unlike" not in plain
+    assert "badly" not in plain
+
+
 def test_an_index_is_brought_up_to_date_when_the_words_change(tmp_path: Path) -> None:
     folder = write_annotations(tmp_path / "annotations", SCORES_NL, EMBEDDING_ND)
     build(folder, tmp_path / "index", NullReporter())
