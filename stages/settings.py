@@ -34,8 +34,8 @@ def main(params: Path, out: Path) -> None:
 
 
 def _complete(settings: ParamsFile, name: str) -> dict[str, Any]:
-    """Return a data set's block with what its backbone says of `preprocess`, where the block leaves that out."""
-    block = dict(settings.block(name))
+    """Return a data set's block with what it may leave out: `refit`, and `preprocess` as its backbone has it."""
+    block = {"refit": True, **settings.block(name)}
     if leaves_to_backbone(block):
         block["preprocess"] = msgspec.to_builtins(read_preprocess(settings, name))
     return block

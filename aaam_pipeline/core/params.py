@@ -12,6 +12,7 @@
       model: {...}            # models/network
       train: {...}            # training/trainer, common to the phases
       phases: {bce: {...}, joint: {...}, hard: {...}, warp: {...}}
+      refit: true             # training/refit; left out: true
 
 Every room declares the struct of its own section; this module only finds, checks and names what is wrong.
 """
@@ -27,7 +28,7 @@ import yaml
 
 from aaam_pipeline.core.errors import ParamsError
 
-SECTIONS = ("base", "preset", "k", "data", "preprocess", "model", "train", "phases")
+SECTIONS = ("base", "preset", "k", "data", "preprocess", "model", "train", "phases", "refit")
 PRESET_SECTIONS = ("preprocess", "model", "train", "phases")
 PHASES = ("bce", "joint", "hard", "warp")
 NO_BLOCKS = ("datasets", "presets", "made_from", "code")

@@ -1,7 +1,7 @@
 """The ablation summed up: every variant against plain BCE, seed by seed, on all labels and on easy and hard ones.
 
     scores/<data set>/ablation/<variant>/<seed>.parquet     test scores (training/ablation.py)
-                                        <seed>.json         validation metrics
+                                        <seed>.json         validation metrics; none of what trained on them
     reports/<data set>/ablation.csv                         variant, seed, split, and the metrics
     reports/ablation.md                                     tables between the markers of a data set; other text is kept
 
@@ -66,14 +66,19 @@ def summarise(datasets: Sequence[str], scores: Path, reports: Path, page: Path) 
         for variant, of in runs.items():
             test[variant] = {seed: metrics.evaluate(run.scores_NL, run.targets_NL, run.k) for seed, run in of.items()}
             val[variant] = {seed: _validation(scores / name / "ablation" / variant / f"{seed}.json") for seed in of}
+        splits: dict[str, Mapping[str, Mapping[int, Metrics]]] = {"val": val, "test": test}
+        if not all(found for of in val.values() for found in of.values()):
+            del splits["val"]
         rows = [
             [variant, seed, split, *(round(found[column], 6) for column in COLUMNS)]
-            for split, variants in (("val", val), ("test", test))
+            for split, variants in splits.items()
             for variant, seeds in variants.items()
             for seed, found in seeds.items()
         ]
         write_csv(reports / name / "ablation.csv", [["variant", "seed", "split", *COLUMNS], *rows])
-        tables = [_overall("Test split", test), _overall("Validation split, by which settings were chosen", val)]
+        tables = [_overall("Test split", test)]
+        if "val" in splits:
+            tables.append(_overall("Validation split, by which settings were chosen", val))
         text = _with_tables(text, name, "\n".join([*tables, _by_difficulty(runs)]), page)
     write_bytes(page, text.encode())
 

@@ -5,10 +5,11 @@ from aaam_pipeline.metrics.calibration import calibration_error, fit_calibration
 from aaam_pipeline.metrics.neighbours import choose_neighbours, nearest, smooth
 from aaam_pipeline.metrics.retrieval import SIZES, PairQueries, label_sets, pair_queries, query_ap, retrieval_map
 from aaam_pipeline.metrics.scaling import choose_scaling, sampled
-from aaam_pipeline.metrics.thresholds import choose_thresholds
+from aaam_pipeline.metrics.thresholds import UNSEEN, choose_thresholds
 
 __all__ = [
     "SIZES",
+    "UNSEEN",
     "PairQueries",
     "average_precision",
     "calibration_error",

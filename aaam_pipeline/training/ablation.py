@@ -7,19 +7,21 @@ comes from training for longer.
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import publish, work_folder, write_bytes
+from aaam_pipeline.core.artifacts import publish, work_folder
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.training.chain import Link, train_chain
 from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.phases import PhaseSettings, read_settings
-from aaam_pipeline.training.run import PhasePaths, fingerprint, run_phase
+from aaam_pipeline.training.refit import is_refitted
+from aaam_pipeline.training.run import PhasePaths
 
 PHASES = ("bce", "joint", "hard")
 ONE_PHASE = "bce-one-phase"
@@ -53,7 +55,8 @@ def ablate(
 ) -> None:
     """Train all variants with each seed, and write `<variant>/<seed>.parquet` (test scores) and `.json` (validation).
 
-    `bce-one-phase` is the variant `bce` as it was before `joint` and `hard`.
+    `bce-one-phase` is the variant `bce` as it was before `joint` and `hard`. With `refit` all are trained on validation
+    images as well, and end with their last epoch; there are no validation metrics then.
     What is finished in the folder `work` is not trained again when the settings, data and code are the same.
 
     Raises:
@@ -61,11 +64,14 @@ def ablate(
     """
     if DistributedContext(device).world_size > 1:
         raise UsageError("the ablation trains in one process: start it without torchrun")
-    chosen = {phase: read_settings(params, dataset, phase) for phase in PHASES}
+    chosen = {
+        phase: msgspec.structs.replace(read_settings(params, dataset, phase), refit=is_refitted(params, dataset))
+        for phase in PHASES
+    }
     results = work_folder(out)
     for seed in seeds:
         for variant in VARIANTS:
-            trained = _train(dataset, variant, seed, chosen, prepared, work, device, report)
+            trained = train_chain(dataset, _links(dataset, variant, seed, chosen, work), prepared, device, report)
             _copy(trained[-1], results / variant.name, seed)
             if variant == VARIANTS[0]:
                 _copy(trained[0], results / ONE_PHASE, seed)
@@ -78,35 +84,12 @@ def _copy(paths: PhasePaths, folder: Path, seed: int) -> None:
     shutil.copyfile(paths.validation, folder / f"{seed}.json")
 
 
-def _train(
-    dataset: str,
-    variant: Variant,
-    seed: int,
-    chosen: dict[str, PhaseSettings],
-    prepared: Path,
-    work: Path,
-    device: str,
-    report: Reporter,
-) -> list[PhasePaths]:
-    """Train a variant through its phases, where that is not done yet; return the paths of each."""
-    trained: list[PhasePaths] = []
+def _links(dataset: str, variant: Variant, seed: int, chosen: dict[str, PhaseSettings], work: Path) -> Iterator[Link]:
     for phase in PHASES:
-        ours = _of_variant(chosen[phase], variant, seed, phase)
         # all variants that agree on the attention share their first phase
         name = ("attention" if variant.attention else "plain") if phase == "bce" else variant.name
-        folder = work / str(seed) / name / phase
-        start = trained[-1].bundle if trained else None
-        paths = PhasePaths(
-            prepared, start, folder / "model", folder / "scores.parquet", folder / "history.csv",
-            folder / "paths.parquet", folder / "validation.json", folder / "work",
-        )  # fmt: skip
-        finished, identity = folder / "finished", fingerprint(dataset, phase, ours, paths, DistributedContext(device))
-        if not finished.is_file() or finished.read_bytes() != identity.encode():
-            report.info(f"{dataset}, {variant.name}, seed {seed}: {phase}")
-            run_phase(dataset, phase, ours, paths, device, report)
-            write_bytes(finished, identity.encode())
-        trained.append(paths)
-    return trained
+        title = f"{dataset}, {variant.name}, seed {seed}: {phase}"
+        yield Link(phase, _of_variant(chosen[phase], variant, seed, phase), work / str(seed) / name / phase, title)
 
 
 def _of_variant(chosen: PhaseSettings, variant: Variant, seed: int, phase: str) -> PhaseSettings:

@@ -7,7 +7,7 @@ AdamW (Loshchilov and Hutter 2019) takes the weight decay out of the gradient. T
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
@@ -26,12 +26,11 @@ def make_optimizer(
     Raises:
         TrainingError: all groups would be.
     """
-    groups, kept = [], {id(each) for each in _kept_kernels(network, common.kept_kernels)}
+    groups = []
     for name, parameters in network.groups().items():
         members, rate = list(parameters), getattr(params.lr, name)
         for parameter in members:
-            parameter.requires_grad_(rate > 0 and id(parameter) not in kept)
-        members = [parameter for parameter in members if id(parameter) not in kept]
+            parameter.requires_grad_(rate > 0)
         if members and rate > 0:
             groups.append({"params": members, "lr": rate, "initial_lr": rate})
     if not groups:
@@ -39,15 +38,6 @@ def make_optimizer(
     # one kernel for all parameters instead of several for each
     make = OPTIMIZERS[common.optimizer]
     return make(groups, weight_decay=params.weight_decay, fused=device.type == "cuda")
-
-
-def _kept_kernels(network: Network, size: int) -> list[Tensor]:
-    """Return the kernels of the backbone's depthwise convolutions that are as large as `size`, or larger; 0: none."""
-    return [
-        layer.weight
-        for layer in network.features.modules()
-        if size and isinstance(layer, nn.Conv2d) and layer.groups > 1 and max(layer.kernel_size) >= size
-    ]
 
 
 def make_average(network: Network, decay: float) -> AveragedModel | None:

@@ -59,7 +59,6 @@ class TrainParams(Struct, frozen=True):
     `optimizer`: Adam adds the weight decay to the gradient, AdamW takes it off the weights. `ema`: above 0, the weights
     that are validated and kept are an exponential average over the steps, with this decay. `keep`: the weights of the
     epoch with the best validation mAP, or of the last epoch, which ends every phase after `epochs`.
-    `kept_kernels`: above 0, depthwise kernels of the backbone that are so large, or larger, are not trained.
     """
 
     seed: int = 1
@@ -69,18 +68,26 @@ class TrainParams(Struct, frozen=True):
     optimizer: Literal["adam", "adamw"] = "adam"
     ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     keep: Literal["best", "last"] = "best"
-    kept_kernels: Annotated[int, Meta(ge=0)] = 0
     augment: Augment = Augment()
 
 
 class PhaseSettings(Struct, frozen=True):
-    """What decides a phase, apart from its data: `k` and the sections of a data set's block."""
+    """What decides a phase, apart from its data: `k` and the sections of a data set's block.
+
+    `refit`: the validation images are trained on as well, and the last weights are kept.
+    """
 
     k: int
     preprocess: Preprocess
     model: ModelParams
     train: TrainParams
     phase: PhaseParams
+    refit: bool = False
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether the last weights are kept, and not those of the best epoch."""
+        return self.refit or self.train.keep == "last"
 
 
 class Phase(NamedTuple):

@@ -1,7 +1,7 @@
 """The training stages: read, train a phase, write its bundle, scores, history and prediction paths."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,13 +14,15 @@ from aaam_pipeline.core.progress import NullReporter, Reporter
 from aaam_pipeline.core.project import Project
 from aaam_pipeline.core.seeding import derive
 from aaam_pipeline.datasets.prepared import Split, content_fingerprint, read_labels, read_split
-from aaam_pipeline.formats.calibration import calibrate
+from aaam_pipeline.formats.calibration import Calibration, calibrate
 from aaam_pipeline.formats.columns import to_float16
 from aaam_pipeline.formats.recordings import write_recording
-from aaam_pipeline.formats.scores import ScoredSplit, write_scores
+from aaam_pipeline.formats.scaling import Scaling
+from aaam_pipeline.formats.scores import ScoredSplit, read_scores, write_scores
 from aaam_pipeline.models import Network, bundle
 from aaam_pipeline.training.device import set_up_process
 from aaam_pipeline.training.distributed import DistributedContext
+from aaam_pipeline.training.joined import joined
 from aaam_pipeline.training.phases import PHASES, PhaseSettings
 from aaam_pipeline.training.predict import SplitPredictions, predict
 from aaam_pipeline.training.prediction_tracker import PredictionTracker
@@ -34,7 +36,8 @@ class PhasePaths(NamedTuple):
     """Where a phase reads and writes. `work` keeps the checkpoint and lies outside what DVC deletes.
 
     `start`: the bundle of the phase before. `validation`: the metrics of the validation split, by which settings are
-    chosen. `recording`: the prediction paths of a few test images.
+    chosen. `recording`: the prediction paths of a few test images. `decided`: where a phase trains on validation as
+    well, the paths of the same phase that was validated.
     """
 
     prepared: Path
@@ -45,6 +48,7 @@ class PhasePaths(NamedTuple):
     recording: Path
     validation: Path
     work: Path
+    decided: "PhasePaths | None" = None
 
 
 def phase_paths(project: Project, dataset: str, phase: str) -> PhasePaths:
@@ -74,7 +78,10 @@ def run_phase(
     """
     context = DistributedContext(device)
     labels = read_labels(paths.prepared)
-    train_split = read_split(paths.prepared, "train")
+    train_split, val_split = (read_split(paths.prepared, name) for name in ("train", "val"))
+    val = None if settings.refit else val_split
+    if settings.refit:
+        train_split = joined(train_split, val_split)
     network = _starting_network(settings, paths, labels, train_split, context)
     set_up_process(context.device)
     job = TrainJob(
@@ -82,7 +89,7 @@ def run_phase(
         phase=PHASES[phase],
         settings=settings,
         train=train_split,
-        val=read_split(paths.prepared, "val"),
+        val=val,
         test=read_split(paths.prepared, "test"),
         labels=labels,
         context=context,
@@ -94,32 +101,58 @@ def run_phase(
     tracker = PredictionTracker(job.test, settings.k, settings.preprocess, context.device)
     status = train(network, job, tracker)
     some = metrics.sampled(len(job.train.pixels_NSS3))
-    pictures = {"train": job.train.pixels_NSS3[some], "val": job.val.pixels_NSS3, "test": job.test.pixels_NSS3}
+    pictures = {"train": job.train.pixels_NSS3[some], "test": job.test.pixels_NSS3}
+    if val:
+        pictures["val"] = val.pixels_NSS3
     found = {split: predict(network, settings.preprocess, each, context) for split, each in pictures.items()}
     if context.is_main_process:
         info = _publish(dataset, job, status, paths, found)
         write_recording(paths.recording, tracker.recording(labels))
         saved = bundle.save(network, info, paths.bundle)
         job.checkpoint.unlink(missing_ok=True)
-        report.info(f"{job.name}: {saved.model_id}, best epoch {status.best_epoch}, mAP {status.best_map:.4f}")
+        of = f"epoch {status.best_epoch}" + (f", validation mAP {status.best_map:.4f}" if val else "")
+        report.info(f"{job.name}: {saved.model_id}, {of}")
     context.barrier()
+
+
+class Decided(NamedTuple):
+    """What validation decides besides the weights: as the fields of `BundleInfo`, and the maxima of scaled scores."""
+
+    calibration: Calibration | None
+    thresholds: list[float]
+    scaling: Scaling | None
+    metrics: dict[str, Any]
+
+
+def _decide(job: TrainJob, paths: PhasePaths, found: dict[str, SplitPredictions]) -> Decided:
+    """Decide by the validation images, or as it was decided for the network that was validated.
+
+    Without either, scores stay as they are and the thresholds are 0.5.
+    """
+    if paths.decided:
+        info, scores = bundle.read_info(paths.decided.bundle), read_scores(paths.decided.scores)
+        return Decided(info.calibration, info.thresholds, scores.scaling, info.metrics["val"])
+    if not job.val:
+        return Decided(None, [metrics.UNSEEN] * len(job.labels), None, {})
+    scores_NL, targets_NL, k = found["val"].scores_NL, job.val.targets_NL, job.settings.k
+    calibration = metrics.fit_calibration(scores_NL, targets_NL)
+    thresholds = metrics.choose_thresholds(calibrate(scores_NL, calibration), targets_NL).tolist()
+    scaling = metrics.choose_scaling(found["train"].scores_NL, scores_NL, targets_NL, k)
+    return Decided(calibration, thresholds, scaling, metrics.evaluate(scores_NL, targets_NL, k))
 
 
 def _publish(
     dataset: str, job: TrainJob, status: PhaseStatus, paths: PhasePaths, found: dict[str, SplitPredictions]
 ) -> bundle.BundleInfo:
-    """Choose on validation what belongs to the bundle, write scores and history, and return what the bundle says."""
-    settings, targets_NL, val, test = job.settings, job.val.targets_NL, found["val"], found["test"]
-    calibration = metrics.fit_calibration(val.scores_NL, targets_NL)
-    calibrated_NL = calibrate(val.scores_NL, calibration)
-    scaling = metrics.choose_scaling(found["train"].scores_NL, val.scores_NL, targets_NL, settings.k)
-    truth, embedding_ND = job.test, to_float16(test.embedding_ND)
+    """Write scores and history, and return what the bundle says."""
+    settings, truth, test = job.settings, job.test, found["test"]
+    decided = _decide(job, paths, found)
     scored = ScoredSplit(
-        truth.image_ids, test.scores_NL, truth.targets_NL, job.labels, settings.k, calibration, embedding_ND, scaling
-    )
+        truth.image_ids, test.scores_NL, truth.targets_NL, job.labels, settings.k, decided.calibration,
+        to_float16(test.embedding_ND), decided.scaling,
+    )  # fmt: skip
     write_scores(paths.scores, scored)
-    val_metrics = metrics.evaluate(val.scores_NL, targets_NL, settings.k)
-    artifacts.write_json(paths.validation, val_metrics)
+    artifacts.write_json(paths.validation, decided.metrics)
     _write_history(paths.history, status.history)
     return bundle.BundleInfo(
         format=bundle.FORMAT,
@@ -128,12 +161,12 @@ def _publish(
         architecture=settings.model,
         preprocess=settings.preprocess,
         vocabulary=job.labels,
-        calibration=calibration,
-        thresholds=metrics.choose_thresholds(calibrated_NL, targets_NL).tolist(),
+        calibration=decided.calibration,
+        thresholds=decided.thresholds,
         k=settings.k,
         dataset=dataset,
         phase=job.phase.name,
-        metrics={"best_epoch": status.best_epoch, "val": val_metrics},
+        metrics={"best_epoch": status.best_epoch, "val": decided.metrics} | ({"refit": True} if settings.refit else {}),
         weights_sha256="",
     )
 
@@ -167,11 +200,15 @@ def fingerprint(
 ) -> str:
     """Identify this very work: settings, data, starting weights, code, and what computes it."""
     start = artifacts.file_sha256(paths.start / "model.safetensors") if paths.start else None
+    decided = paths.decided and [
+        artifacts.file_sha256(each) for each in (paths.decided.bundle / "bundle.json", paths.decided.scores)
+    ]
     return artifacts.fingerprint(
         {
             "task": [dataset, phase, msgspec.to_builtins(settings)],
             "data": content_fingerprint(paths.prepared),
             "start": start,
+            "decided": decided,
             "code": artifacts.sources_fingerprint(CODE),
             "torch": [torch.__version__, context.device.type, context.world_size],
         }

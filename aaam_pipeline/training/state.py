@@ -25,13 +25,13 @@ HistoryRow = dict[str, float | int]
 
 
 class TrainJob(NamedTuple):
-    """All that a phase works with and does not change."""
+    """All that a phase works with and does not change. `val`: None where its images are trained on."""
 
     name: str
     phase: Phase
     settings: PhaseSettings
     train: Split
-    val: Split
+    val: Split | None
     test: Split
     labels: list[str]
     context: DistributedContext

@@ -112,16 +112,17 @@ def train_epoch(job: TrainJob, state: TrainState, forward: Forward, loader: Load
 
 
 def validate(job: TrainJob, state: TrainState, means: HistoryRow) -> None:
-    """Add an epoch's row to the history; keep a copy of the weights where they are the best so far."""
-    status = state.status
-    scores_NL = predict(state.validated, job.settings.preprocess, job.val.pixels_NSS3, job.context).scores_NL
-    # the last step of an epoch can ruin weights that no loss was computed with yet
-    _check_finite(float(scores_NL.sum()), job, status.epoch)
-    measured = metrics.evaluate(scores_NL, job.val.targets_NL, job.settings.k)
+    """Add an epoch's row to the history; keep a copy of the weights where they are the best so far, or the last."""
+    status, measured = state.status, {}
+    if job.val:
+        scores_NL = predict(state.validated, job.settings.preprocess, job.val.pixels_NSS3, job.context).scores_NL
+        # the last step of an epoch can ruin weights that no loss was computed with yet
+        _check_finite(float(scores_NL.sum()), job, status.epoch)
+        measured = metrics.evaluate(scores_NL, job.val.targets_NL, job.settings.k)
     row: HistoryRow = {"epoch": status.epoch} | means
     status.history.append(row | {f"val_{name}": value for name, value in measured.items()})
-    if measured["map"] > status.best_map or job.settings.train.keep == "last":
-        status.best_map, status.best_epoch = measured["map"], status.epoch
+    if job.settings.keeps_last or measured["map"] > status.best_map:
+        status.best_map, status.best_epoch = measured.get("map", status.best_map), status.epoch
         state.best_weights = {name: each.detach().clone() for name, each in state.validated.state_dict().items()}
 
 
@@ -131,10 +132,11 @@ def _check_finite(value: float, job: TrainJob, epoch: int) -> None:
 
 
 def _line(job: TrainJob, status: PhaseStatus, seconds: float) -> str:
-    row = status.history[-1]
-    last = job.settings.train.keep == "last"
-    best = "kept" if last else "best so far" if status.best_epoch == status.epoch else f"best {status.best_map:.4f}"
+    row, validated = status.history[-1], ""
+    if job.val:
+        best = "best so far" if status.best_epoch == status.epoch else f"best {status.best_map:.4f}"
+        validated = f", validation mAP {row['val_map']:.4f} ({'kept' if job.settings.keeps_last else best})"
     return (
-        f"{job.name} epoch {status.epoch}/{job.settings.phase.epochs}: loss {row['loss']:.4f}, validation mAP "
-        f"{row['val_map']:.4f} ({best}), {len(job.train.image_ids) / seconds:.0f} images/s"
+        f"{job.name} epoch {status.epoch}/{job.settings.phase.epochs}: loss {row['loss']:.4f}{validated}, "
+        f"{len(job.train.image_ids) / seconds:.0f} images/s"
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("dvc")
 REPOSITORY = Path(__file__).parents[2]
-TRAIN = "train_bce train_joint train_hard train_warp"
+TRAIN = "train_bce train_joint train_hard refit train_warp"
 AFTER_TRAINING = "evaluate report figures annotate index"
 
 
@@ -64,7 +64,7 @@ EDITS = [
     Edit("a command", code("cli/search.py")),
     Edit("an unused preset", param("presets.paper.train.batch_size", 7), "settings"),
     Edit("another data set's parameter", param("corel5k.train.batch_size", 7), "settings"),
-    Edit("a used preset", param("presets.tuned.phases.hard.margin", 0.7), "settings train_hard", AFTER_TRAINING),
+    Edit("a used preset", param("presets.tuned.phases.hard.margin", 0.7), "settings train_hard refit", AFTER_TRAINING),
     Edit("the preset used", param("scenes.preset", "paper"), f"settings prepare report {TRAIN}", AFTER_TRAINING),
     Edit("k", param("scenes.k", 7), f"settings {TRAIN}", AFTER_TRAINING),
     Edit("a data set's size", param("scenes.data.train", 7), "settings download prepare", f"{TRAIN} {AFTER_TRAINING}"),

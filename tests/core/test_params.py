@@ -242,7 +242,7 @@ def test_what_the_stage_settings_wrote_reads_the_same_and_names_the_file_to_chan
     settings.main(path, tmp_path / "settings")
     assert {each.name for each in (tmp_path / "settings").iterdir()} == {"toy.yaml", "scenes.yaml"}
     of_stage, own = ParamsFile.read(tmp_path / "settings" / "toy.yaml"), ParamsFile.read(path)
-    assert of_stage.block("toy") == own.block("toy")
+    assert of_stage.block("toy") == {"refit": True} | own.block("toy")
     assert of_stage.datasets == ("toy",)
     assert f"{path}: in toy.train" in complaint(lambda: of_stage.section("toy.train", Preprocess))
     code = yaml.safe_load((tmp_path / "settings" / "scenes.yaml").read_text())["code"]

@@ -26,6 +26,7 @@ STAGES = [
     "train_bce",
     "train_joint",
     "train_hard",
+    "refit",
     "train_warp",
     "evaluate",
     "report",
@@ -181,7 +182,7 @@ def test_the_metrics_of_the_three_phases_are_shown(built: tuple[Path, str, str])
     shown = {path: each["data"] for path, each in json.loads(done.stdout)[""]["data"].items()}
     assert {f"reports/scenes/validation/{phase}.json" for phase in ("bce", "joint", "hard", "warp")} < set(shown)
     figures = shown["reports/scenes/metrics.json"]
-    assert set(figures) == {"bce", "joint", "hard"}
+    assert set(figures) == {"bce", "joint", "hard", "refit"}
     assert {"map", "map_at_10", "n_plus", "precision_at_k", "pair_precision_at_10"} <= set(figures["hard"])
 
 
@@ -212,7 +213,7 @@ def test_search_finds_the_index_of_the_pipeline(built: tuple[Path, str, str]) ->
         assert (built[0] / line.split("\t")[1]).is_file()
 
 
-def test_a_changed_margin_concerns_train_hard_alone(built: tuple[Path, str, str]) -> None:
+def test_a_changed_margin_concerns_train_hard_and_its_refit_alone(built: tuple[Path, str, str]) -> None:
     folder = built[0]
     before = (folder / "params.yaml").read_text()
     edit_params(folder, lambda scenes: scenes["phases"]["hard"].update(margin=0.5))
@@ -221,8 +222,8 @@ def test_a_changed_margin_concerns_train_hard_alone(built: tuple[Path, str, str]
         changed = json.loads(run(folder, "dvc", "status", "--json").stdout)
     finally:
         (folder / "params.yaml").write_text(before)
-    read = {"data/settings/scenes.yaml": {"scenes.phases.hard": "modified"}}
-    assert changed == {"train_hard@scenes": [{"changed deps": read}]}
+    read = {"changed deps": {"data/settings/scenes.yaml": {"scenes.phases.hard": "modified"}}}
+    assert changed == {"train_hard@scenes": [read], "refit@scenes": [read]}
 
 
 def test_a_change_of_the_last_phase_reruns_only_what_depends_on_it(built: tuple[Path, str, str]) -> None:
@@ -233,7 +234,7 @@ def test_a_change_of_the_last_phase_reruns_only_what_depends_on_it(built: tuple[
     reran = ran(repro(folder))
     assert sha256(folder / HARD) != before
     assert reran[:2] == ["settings", "train_hard"]
-    assert sorted(reran[1:]) == ["annotate", "evaluate", "figures", "index", "report", "train_hard"]
+    assert sorted(reran[1:]) == ["annotate", "evaluate", "figures", "index", "refit", "report", "train_hard"]
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,14 @@ def test_every_run_is_a_row_of_the_table(project: Path) -> None:
     assert float(row["map"]) == pytest.approx(metrics.evaluate(one.scores_NL, one.targets_NL, K)["map"], abs=1e-6)
 
 
+def test_of_networks_that_trained_on_validation_images_there_is_no_validation_table(project: Path) -> None:
+    for path in project.glob("scores/toy/ablation/*/*.json"):
+        path.write_text("{}")
+    assert "Validation split" not in run(project)
+    assert len(cells(run(project), "AAAM")) == 2
+    assert ",val," not in (project / "reports" / "toy" / "ablation.csv").read_text()
+
+
 def test_a_missing_seed_is_named(project: Path) -> None:
     (project / "scores" / "toy" / "ablation" / "bce+tm" / "2.parquet").unlink()
     with pytest.raises(DatasetError, match=r"bce\+tm': \[1, 3\]"):

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from training import toy_blocks
 from training.toy_blocks import make_prepared, write_params
 
@@ -83,3 +84,15 @@ def test_what_is_finished_is_not_trained_again_until_a_setting_changes(ablated: 
     assert changed != text
     (root / "params.yaml").write_text(changed)
     assert len(run(root, (1,))) == 10
+
+
+def test_with_a_refit_every_variant_is_trained_on_validation_images_to_its_last_epoch(tmp_path: Path) -> None:
+    make_prepared(tmp_path / "prepared")
+    tree = toy_blocks.params(**CHANGES)
+    tree["toy"]["refit"] = True
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
+    run(tmp_path, seeds=(1,))
+    for variant in VARIANTS:
+        assert json.loads((tmp_path / "scores" / variant.name / "1.json").read_text()) == {}
+        info = bundle.read_info(tmp_path / "work" / "1" / variant.name / "hard" / "model")
+        assert info.metrics == {"best_epoch": 1, "val": {}, "refit": True}

@@ -71,17 +71,6 @@ def test_weight_decay_is_a_part_of_the_gradient_in_adam_and_apart_from_it_in_ada
     assert moved["adamw"] == pytest.approx(1 - 0.5 * 0.1)
 
 
-def test_large_depthwise_kernels_are_kept_where_that_is_set_and_only_these() -> None:
-    network = create("shufflenet_v2_x0_5", "none", 3, size=64)
-    params, kernels = PhaseParams(lr=LearningRates(1e-3, 0, 1e-3)), {}
-    for size in (0, 3, 5):
-        make_optimizer(network, TrainParams(kept_kernels=size), params, torch.device("cpu"))
-        layers = [each for each in network.features.modules() if isinstance(each, nn.Conv2d)]
-        kernels[size] = {(each.groups > 1, each.weight.requires_grad) for each in layers}
-    assert kernels[0] == kernels[5] == {(True, True), (False, True)}
-    assert kernels[3] == {(True, False), (False, True)}
-
-
 def test_the_average_of_the_weights_follows_them_fast_at_first_and_then_with_its_decay() -> None:
     network = create("vgg_small", "none", 3, size=32)
     average = make_average(network, 0.5)

@@ -83,6 +83,7 @@ def params(**phase: Any) -> dict[str, Any]:
             },
             "train": of_train,
             "phases": {"bce": common, "joint": common, "hard": common, "warp": common | {"margin": 1.0}},
+            "refit": False,
         }
     }
 
