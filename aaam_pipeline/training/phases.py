@@ -59,6 +59,8 @@ class TrainParams(Struct, frozen=True):
     `optimizer`: Adam adds the weight decay to the gradient, AdamW takes it off the weights. `ema`: above 0, the weights
     that are validated and kept are an exponential average over the steps, with this decay. `keep`: the weights of the
     epoch with the best validation mAP, or of the last epoch, which ends every phase after `epochs`.
+    `probe_epochs`: above 0, the classifier of the first phase is trained alone for so many epochs before, on the
+    features of the backbone as it came, which are computed once.
     """
 
     seed: int = 1
@@ -68,6 +70,7 @@ class TrainParams(Struct, frozen=True):
     optimizer: Literal["adam", "adamw"] = "adam"
     ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     keep: Literal["best", "last"] = "best"
+    probe_epochs: Annotated[int, Meta(ge=0)] = 0
     augment: Augment = Augment()
 
 

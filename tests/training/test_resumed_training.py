@@ -127,10 +127,16 @@ class StopInEpoch(NullReporter):
         yield advance
 
 
-AVERAGED = {"optimizer": "adamw", "ema": 0.9, "keep": "last", "augment": {"aspect": 0.2, "shrink": 0.5}}
+AVERAGED = {
+    "optimizer": "adamw",
+    "ema": 0.9,
+    "keep": "last",
+    "probe_epochs": 2,
+    "augment": {"aspect": 0.2, "shrink": 0.5},
+}
 
 
-@pytest.mark.parametrize(("phase", "common"), [("bce", {}), ("joint", {}), ("joint", AVERAGED)])
+@pytest.mark.parametrize(("phase", "common"), [("bce", {}), ("joint", {}), ("bce", AVERAGED), ("joint", AVERAGED)])
 def test_a_phase_stopped_between_two_batches_resumes_there_with_the_same_result(
     phase: str, common: dict[str, Any], trained: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -351,3 +351,20 @@ def test_averaged_weights_are_what_is_validated_and_kept(prepared: Path, tmp_pat
     val = read_split(prepared, "val")
     scores = network.predict(info.preprocess.normalise(torch.tensor(val.pixels_NSS3)))[0].numpy()
     assert metrics.evaluate(scores, val.targets_NL, 2)["map"] == pytest.approx(float(averaged[-1]["val_map"]))
+
+
+def test_a_probe_fits_the_classifier_to_the_features_as_they_came(prepared: Path, tmp_path: Path) -> None:
+    for name, epochs in (("none", 0), ("probe", 60)):
+        (tmp_path / name).mkdir()
+        train(tmp_path / name, "bce", prepared, epochs=0, common={"probe_epochs": epochs, "ema": 0.9})
+    none, probe = (weights(tmp_path / name) for name in ("none", "probe"))
+    changed = {name for name, each in probe.items() if not torch.equal(each, none[name])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+    before, after = (float(curve(tmp_path / name)[0]["val_map"]) for name in ("none", "probe"))
+    assert after > before + 0.05
+
+
+def test_a_later_phase_has_no_probe(trained: Path, prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "models", tmp_path / "models")
+    train(tmp_path, "joint", prepared, epochs=0, common={"probe_epochs": 3})
+    assert weights_bytes(tmp_path, "joint") == weights_bytes(trained, "bce")
