@@ -30,7 +30,6 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.imaging import MAX_PIXELS
 from aaam_pipeline.imaging.resizing import DecodedImage, resize_square
 from aaam_pipeline.models import bundle
-from aaam_pipeline.models.inference import installed
 from aaam_pipeline.models.inference.torch_backend import InferenceModule
 from benchmarks.material import photos, save_bundle
 from benchmarks.table import Report, best
@@ -63,7 +62,7 @@ class Case(NamedTuple):
 
 
 CASES = [Case("vgg_small", 96), Case("mobilenet_v2", 224), Case("resnet50", 224)]
-if installed("openvino") and not GPU:
+if not GPU:
     CASES.append(Case("mobilenet_v2", 224, "openvino"))
 
 

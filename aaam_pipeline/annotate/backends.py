@@ -4,8 +4,8 @@
 are marked with the same model id. bf16 and int8 change a score by up to 0.3 and carry a model id of their own; they
 are used only where someone asked for them, by exporting the model or by naming `torch-bf16`.
 
-`auto` takes torch on a GPU where there is one; else OpenVINO where it is installed, with the fastest export of the very
-same weights that lies beside the bundle (int8, bf16, fp32) or else the bundle itself in fp32; else torch.
+`auto` takes torch on a GPU where there is one; else OpenVINO, with the fastest export of the very same weights that
+lies beside the bundle (int8, bf16, fp32) or else the bundle itself in fp32, which torch reads.
 
 Neither torch nor OpenVINO is imported before a backend is made of it. Shapes: D embedding.
 """
@@ -26,8 +26,9 @@ from aaam_pipeline.annotate.options import BackendName
 from aaam_pipeline.annotate.reader import read
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import DeviceError, ImageError, UsageError
+from aaam_pipeline.core.extras import installed, need
 from aaam_pipeline.models.export import manifest
-from aaam_pipeline.models.inference import Backend, ModelOutput, Notify, Precision, installed, need
+from aaam_pipeline.models.inference import Backend, ModelOutput, Notify, Precision
 from aaam_pipeline.models.info import BundleInfo, read_info
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ def create(name: BackendName, folder: Path, device: str, notify: Notify = lambda
     log.info("backend %r on %r: %s %s from %s", name, device, chosen.runtime, chosen.precision, chosen.folder)
     if chosen.runtime == "openvino":
         return _load_openvino(chosen.folder, chosen.info)
+    need("train", "torch")
     from aaam_pipeline.models import bundle
     from aaam_pipeline.models.inference.torch_backend import InferenceModule, TorchBackend
 
@@ -130,6 +132,7 @@ def _load_openvino(folder: Path, info: BundleInfo) -> Backend:
         manifest.check_files(folder, found)
         return manifest.load_export(folder, found, info)
     # only a bundle needs torch: an export is ready in half a second
+    need("train", "torch")
     import torch
 
     from aaam_pipeline.models import bundle
@@ -159,7 +162,7 @@ def choose(name: BackendName, folder: Path, device: str) -> Choice:
     if name == "torch-bf16":
         return Choice("torch", folder, "bf16", manifest.marked(info, "bf16"))
     with_torch = Choice("torch", folder, "fp32", info)
-    if name == "torch" or (name == "auto" and (device.startswith("cuda") or not installed("openvino"))):
+    if name == "torch" or (name == "auto" and device.startswith("cuda")):
         return with_torch
     _check_openvino(device)
     on_gpu = with_torch if (name, device) == ("auto", "auto") else None
@@ -176,7 +179,6 @@ def _check_openvino(device: str) -> None:
         raise DeviceError(f"no device {device!r}; choose auto, cpu, cuda or cuda:N")
     if device not in ("auto", "cpu"):
         raise UsageError(f"OpenVINO and exported models run on the CPU, not on {device}: use --device cpu, or torch")
-    need("openvino", "openvino")
 
 
 def has_gpu() -> bool:
@@ -184,6 +186,8 @@ def has_gpu() -> bool:
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
+        return False
+    if not installed("torch"):
         return False
     import torch
 

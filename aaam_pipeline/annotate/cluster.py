@@ -22,6 +22,7 @@ from aaam_pipeline.annotate import backends, writer
 from aaam_pipeline.annotate.parts import AnnotateJob, PartMaker
 from aaam_pipeline.core import errors
 from aaam_pipeline.core.errors import AaamError, UsageError
+from aaam_pipeline.core.extras import how_to_install
 from aaam_pipeline.core.logging import debugging
 from aaam_pipeline.core.progress import Advance, Reporter, ignore
 from aaam_pipeline.formats.parts import part_path, read_stats
@@ -114,7 +115,7 @@ def _import() -> Any:
         import ray
         import ray.data
     except ImportError:
-        raise UsageError("--engine ray needs Ray: pip install 'aaam-pipe[ray]'") from None
+        raise UsageError(f"--engine ray: ray is not installed: {how_to_install('ray')}") from None
     return ray
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from aaam_pipeline.baselines.base import Method
 from aaam_pipeline.baselines.plugins import GROUP, create_plugin
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.extras import explain
 from aaam_pipeline.core.plugins import plugin_names
 
 
@@ -77,5 +78,5 @@ def create(name: str, **params: Any) -> Method:
         kind = getattr(import_module(f"{__package__}.{entry.module}"), entry.kind)
         method: Method = kind(**entry.fixed)
     except ModuleNotFoundError as error:
-        raise UsageError(f"{name} needs {error.name}: pip install 'aaam-pipe[research]'") from None
+        raise UsageError(f"{name}: {explain(error) or error}") from None
     return method.set_params(**params)

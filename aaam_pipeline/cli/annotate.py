@@ -41,7 +41,7 @@ NumWorkers = Annotated[
 ]
 Backend = Annotated[
     BackendName,
-    Option(help="What runs the model. auto: OpenVINO on a CPU where it is installed.", envvar="AAAM_BACKEND"),
+    Option(help="What runs the model. auto: OpenVINO on a CPU.", envvar="AAAM_BACKEND"),
 ]
 Top = Annotated[int | None, Option("--top", "-t", min=1, help="At most K labels an image; alone: its K best ones.")]
 Threshold = Annotated[

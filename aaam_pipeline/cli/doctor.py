@@ -11,6 +11,7 @@ import typer
 from aaam_pipeline.cli import defaults, render, settings
 from aaam_pipeline.core import config
 from aaam_pipeline.core.errors import AaamError
+from aaam_pipeline.core.extras import EXTRAS, how_to_install, installed, need
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.project import Project
@@ -19,6 +20,7 @@ PACKAGES = (
     "aaam-pipe",
     "torch",
     "torchvision",
+    "timm",
     "duckdb",
     "faiss-cpu",
     "faiss-gpu",
@@ -43,6 +45,8 @@ def doctor(
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
             facts[name] = version(name)
+    facts["faiss"] = _faiss(facts)
+    facts["extras"] = _extras()
     found = settings.current(context)
     facts["project-file"] = str(found.project.path) if found.project else f"none ({config.PROJECT})"
     facts["user-file"] = str(found.user.path) if found.user else f"none ({config.user_path()})"
@@ -56,12 +60,33 @@ def doctor(
 
 
 def _device(name: str) -> str:
+    if name in ("auto", "cpu") and not installed("torch"):
+        return "cpu (torch, which uses GPUs, is not installed)"
+    need("train", "torch")
     import torch
 
     from aaam_pipeline.models.bundle import choose_device
 
     device = choose_device(name)
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else f"{device} (no GPU in use)"
+
+
+def _faiss(facts: dict[str, str]) -> str:
+    """Return which build of FAISS runs: two packages install the module of that name."""
+    import faiss
+
+    build = "for GPUs" if hasattr(faiss, "StandardGpuResources") else "for CPUs"
+    found = f"{faiss.__version__}, built {build}"
+    if {"faiss-cpu", "faiss-gpu"} <= set(facts):
+        found += " (faiss-cpu and faiss-gpu are installed, one over the other: uninstall both, then install one)"
+    return found
+
+
+def _extras() -> str:
+    """Return which extras are complete, and how the others are installed."""
+    missing = [extra for extra, packages in EXTRAS.items() if not all(map(installed, packages))]
+    there = ", ".join(extra for extra in EXTRAS if extra not in missing) or "none"
+    return f"{there} (others: {how_to_install(','.join(missing))})" if missing else there
 
 
 def _usable(folder: Path | None, describe: Callable[[Path], str], maker: str) -> str:
@@ -75,7 +100,7 @@ def _usable(folder: Path | None, describe: Callable[[Path], str], maker: str) ->
 
 
 def _model(folder: Path) -> str:
-    from aaam_pipeline.models.bundle import read_info
+    from aaam_pipeline.models.info import read_info
 
     info = read_info(folder)
     return f"{info.model_id}: {info.architecture.backbone}, {len(info.vocabulary)} labels"

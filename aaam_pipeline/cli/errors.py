@@ -16,6 +16,7 @@ from typing import NoReturn
 import typer
 
 from aaam_pipeline.core.errors import AaamError, QuerySyntaxError, UsageError
+from aaam_pipeline.core.extras import explain
 from aaam_pipeline.core.logging import debugging, logging_configured, printable
 
 INTERRUPTED = 130
@@ -41,6 +42,10 @@ def cli_errors() -> Iterator[None]:
         _fail(error.exit_code, message, lines)
     except AaamError as error:
         _fail(error.exit_code, str(error))
+    except ModuleNotFoundError as error:
+        # whatever it is that needs it
+        missing = explain(error)
+        _fail(UsageError.exit_code if missing else 1, missing or f"{error} (a package is damaged or incomplete)")
     except OSError as error:
         path = f"{error.filename}: " if error.filename else ""
         # no disk and no file is at fault there, but what was typed

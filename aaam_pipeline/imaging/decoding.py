@@ -13,9 +13,10 @@ from typing import Any
 from PIL import AvifImagePlugin, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from aaam_pipeline.core.errors import ImageError
+from aaam_pipeline.core.extras import how_to_install
 from aaam_pipeline.imaging import MAX_PIXELS, colour, formats, profiles, tiff, variants
 
-HEIC_MISSING = "HEIC needs an extra: pip install 'aaam-pipe[heic]'"
+HEIC_MISSING = f"HEIC needs an extra: {how_to_install('heic')}"
 # of a JPEG that is decoded at an eighth of its size, and so takes little memory, so many times more pixels are allowed;
 # its shorter side is one that is long for every size wanted
 JPEG_FACTOR, LEAST_SIDE = 4, 8192

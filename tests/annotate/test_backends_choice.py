@@ -8,10 +8,10 @@ import pytest
 from conftest import rewrite_json
 
 from aaam_pipeline.annotate import backends
+from aaam_pipeline.core import extras
 from aaam_pipeline.core.artifacts import write_checksummed
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import Calibration
-from aaam_pipeline.models import inference
 from aaam_pipeline.models.export import manifest as exported
 from aaam_pipeline.models.export.manifest import ExportInfo
 from aaam_pipeline.models.inference import Precision
@@ -29,9 +29,7 @@ def model(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenVINO is installed, and there is no GPU, whatever this machine has."""
-    monkeypatch.setattr(inference, "installed", lambda package: True)
-    monkeypatch.setattr(backends, "installed", lambda package: True)
+    """There is no GPU, whatever this machine has."""
     monkeypatch.setattr(backends, "has_gpu", lambda: False)
 
 
@@ -45,10 +43,9 @@ def pretend(model: Path, precision: Precision, **changes: Any) -> Path:
     return folder
 
 
-def test_auto_takes_openvino_where_it_is_installed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_openvino_on_a_cpu(model: Path) -> None:
     assert backends.choose("auto", model, "auto").runtime == "openvino"
-    monkeypatch.setattr(backends, "installed", lambda package: False)
-    assert backends.choose("auto", model, "auto").runtime == "torch"
+    assert backends.choose("auto", model, "cuda").runtime == "torch"
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
@@ -112,11 +109,13 @@ def test_what_does_not_go_together_is_refused(model: Path, monkeypatch: pytest.M
         backends.choose("auto", folder, "cuda")
     with pytest.raises(UsageError, match="not a model bundle"):
         backends.choose("auto", model.parent, "cpu")
-    monkeypatch.setattr(inference, "installed", lambda package: False)
-    with pytest.raises(UsageError, match=r"pip install 'aaam-pipe\[openvino\]'"):
-        backends.choose("openvino", model, "cpu")
-    with pytest.raises(UsageError, match=r"pip install 'aaam-pipe\[openvino\]'"):
-        backends.choose("auto", folder, "cpu")
+
+
+def test_a_bundle_alone_needs_torch(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "installed", lambda package: package != "torch")
+    for name in ("torch", "openvino"):
+        with pytest.raises(UsageError, match=r"torch is not installed: pip install 'aaam-pipe\[train\]'"):
+            backends.create(name, model, "cpu")  # type: ignore[arg-type]
 
 
 def test_a_damaged_export_is_an_integrity_error(model: Path) -> None:

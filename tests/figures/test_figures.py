@@ -156,7 +156,7 @@ def test_without_matplotlib_the_extra_is_named(project: Path, invoke: Invoke, mo
     for figure in ("paths", "bars", "maps"):
         done = invoke("figures", figure, "--dataset", "toy")
         assert done.exit_code == 2
-        assert done.stderr == "error: figures need matplotlib: pip install 'aaam-pipe[research]'\n"
+        assert done.stderr == "error: matplotlib is not installed: pip install 'aaam-pipe[research]'\n"
 
 
 def test_the_commands_help_needs_neither_torch_nor_matplotlib() -> None:

@@ -7,7 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from aaam_pipeline.core import extras
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.models import bundle, inference
 from aaam_pipeline.models.bundle import Bundle
 from aaam_pipeline.models.export import convert as export
@@ -101,10 +103,13 @@ def test_exports_lie_beside_the_bundle(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
-def test_what_is_missing_is_named_with_how_to_install_it(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "installed", lambda package: False)
-    with pytest.raises(UsageError, match=rf"{runtime} is not installed: pip install 'aaam-pipe\[{runtime}\]'"):
-        inference.need(runtime)
+def test_what_is_missing_is_named_with_how_to_install_it(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = inference.PACKAGES[runtime][-1]
+    monkeypatch.setattr(extras, "installed", lambda package: package != missing)
+    with pytest.raises(UsageError, match=rf"{missing} is not installed: pip install 'aaam-pipe\[train\]'"):
+        export.export_bundle(tmp_path, tmp_path / "out", export.ExportRequest(runtime, "fp32"), NullReporter())
 
 
 def test_openvino_is_used_without_its_telemetry(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from aaam_pipeline.annotate.inputs.base import Facts, InputItem, is_url, reason,
 from aaam_pipeline.annotate.inputs.tree import Entry, FileLister
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import AaamError, ImageError, UsageError
+from aaam_pipeline.core.extras import how_to_install
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 # the scheme of what a list from elsewhere may not name
@@ -81,7 +82,7 @@ def missing(scheme: str) -> str:
         return f"unknown kind of URL; known are s3://, gs://, http(s):// and what fsspec reads, not {scheme}://"
     except ImportError as error:
         if extra := _EXTRAS.get(scheme):
-            return f"{scheme}:// needs an extra: pip install 'aaam-pipe[{extra}]'"
+            return f"{scheme}:// needs an extra: {how_to_install(extra)}"
         return reason(error)
     return ""
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from aaam_pipeline.core.errors import ParamsError, UsageError
+from aaam_pipeline.core.extras import need
 from aaam_pipeline.models.backbones.base import Backbone, misfit, read_weights
 from aaam_pipeline.models.backbones.timm_parts import first_line, take_apart
 
@@ -40,6 +41,7 @@ def load(name: str, weights: str, dropout: float, size: int) -> Backbone:
 def _timm() -> Any:
     # its downloads would count themselves
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    need("train", "timm")
     import timm
 
     return timm

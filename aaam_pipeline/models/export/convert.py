@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import file_sha256, foreign, publish, work_folder, write_checksummed
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
+from aaam_pipeline.core.extras import need
 from aaam_pipeline.core.progress import Advance, Reporter
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.models.bundle import Bundle, load
 from aaam_pipeline.models.export import manifest
 from aaam_pipeline.models.export.manifest import MANIFEST, ExportInfo, Measured
-from aaam_pipeline.models.inference import PACKAGES, ModelOutput, Precision, Runtime, load_openvino, need, quiet
+from aaam_pipeline.models.inference import PACKAGES, ModelOutput, Precision, Runtime, load_openvino, quiet
 from aaam_pipeline.models.inference.torch_backend import InferenceModule, TorchBackend
 from aaam_pipeline.models.network import Network
 from aaam_pipeline.models.preprocess import Preprocess
@@ -103,7 +104,7 @@ def export_bundle(
 
 
 def _check_request(request: ExportRequest, out: Path, training_NSS3: NDArray[np.uint8] | None) -> None:
-    need(request.runtime)
+    need("train", *PACKAGES[request.runtime])
     if request.runtime == "onnx" and request.precision != "fp32":
         raise UsageError("ONNX exports are fp32: quantise them with the tools of the runtime that will run them")
     if request.precision == "int8" and training_NSS3 is None:
@@ -139,7 +140,7 @@ def quantise(model: Any, pixels_NSS3: NDArray[np.uint8]) -> Any:
     channels differ too much to share a scale, and they are few multiplications), and biases are corrected layer after
     layer on quantised inputs, not in the quick way.
     """
-    need("openvino")
+    need("train", "nncf")
     load_openvino()
     with quiet():
         import nncf
@@ -168,7 +169,7 @@ def write(
     Raises:
         UsageError: the runtime is not installed.
     """
-    need(runtime)
+    need("train", *PACKAGES[runtime])
     if runtime == "onnx":
         _write_onnx(bundle, folder / "model.onnx")
     else:

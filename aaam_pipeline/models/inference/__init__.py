@@ -1,6 +1,6 @@
 """A trained model at work, behind one interface: torch on a CPU or a GPU, OpenVINO on a CPU. Loads neither.
 
-Also the runtimes that are extras: whether they are there, and how they are imported without noise or telemetry.
+Also how runtimes and converters are imported without noise or telemetry.
 
 Shapes: B batch, S side, L labels, D embedding.
 """
@@ -11,18 +11,17 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.models.info import BundleInfo
 
 Runtime = Literal["openvino", "onnx"]
 Precision = Literal["fp32", "bf16", "int8"]
+# what exporting for a runtime needs beside torch
 PACKAGES: dict[Runtime, tuple[str, ...]] = {
     "openvino": ("openvino", "nncf"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
@@ -57,29 +56,8 @@ class Backend(Protocol):
         """
 
 
-def installed(package: str) -> bool:
-    """Tell whether a package is there, without importing it."""
-    return find_spec(package) is not None
-
-
-def need(extra: Runtime, *packages: str) -> None:
-    """Check that an extra's packages (all of them, or those named) are there.
-
-    Raises:
-        UsageError: one is not; the message says how to install it.
-    """
-    for package in packages or PACKAGES[extra]:
-        if not installed(package):
-            raise UsageError(f"{package} is not installed: pip install 'aaam-pipe[{extra}]'")
-
-
 def load_openvino() -> Any:
-    """Import OpenVINO without its telemetry: `import openvino` alone would count its uses and report them.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    need("openvino", "openvino")
+    """Import OpenVINO without its telemetry: `import openvino` alone would count its uses and report them."""
     # an entry of None makes the import of that package fail; openvino and nncf then use their own stand-ins for it
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
