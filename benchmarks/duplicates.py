@@ -26,9 +26,9 @@ from PIL.Image import Resampling
 
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import scenes
-from aaam_pipeline.imaging.hashes import TRANSFORM, perceptual_hash, small_grey
+from aaam_pipeline.imaging.hashes import SIMILARITY, TRANSFORM, distance, perceptual_hash, small_grey
 from aaam_pipeline.imaging.resizing import resize_square
-from aaam_pipeline.search.duplicates import SHAPES, SIMILARITY, distance
+from aaam_pipeline.search.duplicates import SHAPES
 from aaam_pipeline.search.hash_pairs import later_neighbours
 from benchmarks.material import SHARED
 from benchmarks.table import Report

@@ -18,7 +18,7 @@ def main(dataset: str, raw: Path, out: Path, params: Path = HERE.params) -> None
     with cli_errors(), reporter() as report:
         settings = ParamsFile.read(params)
         made = settings.section(f"{dataset}.preprocess", Preprocess)
-        listing = registry.get(dataset).read(raw, registry.load_params(dataset, settings))
+        listing = registry.of(dataset, settings).read(raw, registry.load_params(dataset, settings))
         prepare(dataset, listing, out, made.size, report, made.interpolation)
 
 

@@ -26,7 +26,7 @@ def main(params: Path, out: Path) -> None:
         for name in dict.fromkeys((*settings.selected, *settings.datasets)):
             content = {
                 "made_from": str(params),
-                "code": registry.code_fingerprint(name),
+                "code": registry.code_fingerprint(name, settings),
                 name: _complete(settings, name),
             }
             write_bytes(work / f"{name}.yaml", yaml.safe_dump(content, sort_keys=False).encode())

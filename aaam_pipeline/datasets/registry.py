@@ -3,10 +3,13 @@
     [project.entry-points."aaam_pipeline.datasets"]
     birds = "my_package.birds"
 
-An entry point names a module, or another object, with `Params`, `download` and `read`: see `Dataset`.
+An entry point names a module, or another object, with `Params`, `download` and `read`: see `Dataset`. A block of
+params.yaml with `data: {type: folder, ...}` is a data set under its own name, whatever that is.
 """
 
 import inspect
+import re
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -21,6 +24,8 @@ from aaam_pipeline.datasets.listing import Listing
 BUILT_IN = ("coco2014", "corel5k", "folder", "iaprtc12", "nuswide", "scenes")
 GROUP = "aaam_pipeline.datasets"
 PARTS = ("Params", "download", "read")
+FOLDER = "folder"
+"""The only `type`: photographs of one's own, in as many data sets as there are blocks with it."""
 
 
 class Dataset(Protocol):
@@ -70,6 +75,8 @@ def get(name: str) -> Dataset:
         ParamsError: there is none of this name.
         UsageError: the package that has it cannot be used.
     """
+    if name == FOLDER:
+        return _folder(name)
     if name in BUILT_IN:
         return cast(Dataset, import_module(f"aaam_pipeline.datasets.{name}"))
     # a dot would divide the name of its section in params.yaml
@@ -79,10 +86,33 @@ def get(name: str) -> Dataset:
     return PluginDataset(name, plugin)
 
 
-def code_fingerprint(name: str) -> str | None:
+def of(name: str, params: ParamsFile) -> Dataset:
+    """Return the data set of a block of params.yaml: by its `data.type`, else by its name.
+
+    Raises:
+        ParamsError: there is no such block, type or data set.
+        UsageError: the package that has it cannot be used.
+    """
+    data = params.block(name).get("data")
+    kind = data.get("type") if isinstance(data, Mapping) else None
+    if kind is None:
+        return get(name)
+    if kind != FOLDER:
+        raise ParamsError(f"{params.path}: {name}.data.type: no type {kind!r}; known: {FOLDER}")
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ParamsError(f"{params.path}: the name of the data set {name!r} may have letters, digits and _ - only")
+    return _folder(name)
+
+
+def _folder(name: str) -> Dataset:
+    dataset: Dataset = import_module(f"aaam_pipeline.datasets.{FOLDER}").FolderDataset(name)
+    return dataset
+
+
+def code_fingerprint(name: str, params: ParamsFile) -> str | None:
     """Return what changes with the Python sources of a data set, a module or package anywhere; None: it has none."""
     try:
-        dataset = get(name)
+        dataset = of(name, params)
     except UsageError:
         return None
     plugin = dataset.plugin if isinstance(dataset, PluginDataset) else dataset
@@ -95,10 +125,10 @@ def download(name: str, params: ParamsFile, out: Path, report: Reporter) -> None
     """Obtain the data set `name`, or a description of where it is, into `out`, which appears only when it is whole."""
     own = load_params(name, params)
     work = work_folder(out)
-    get(name).download(own, work, report)
+    of(name, params).download(own, work, report)
     publish(work, out)
 
 
 def load_params(name: str, params: ParamsFile) -> Any:
     """Return the `data` section of the data set in params.yaml."""
-    return params.section(f"{name}.data", get(name).Params)
+    return params.section(f"{name}.data", of(name, params).Params)

@@ -18,6 +18,8 @@ SIDE = 64
 # 22,700 photographs and drawings. In a black one none is, in a clear sky or an empty page fewer than 30: the other
 # signs are those of noise, or equal in every flat picture.
 NOISE, ENOUGH = 1.0, BITS // 2
+SIMILARITY = 0.765
+"""Share of equal bits of what is nearly the same: at most 60 of 256 differ. Measured in docs/duplicates.md."""
 
 
 def _lowest() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -52,3 +54,9 @@ def small_grey(pixels_SS3: NDArray[np.uint8]) -> Image.Image:
     picture = Image.frombuffer("RGB", (size, size), np.ascontiguousarray(pixels_SS3), "raw", "RGB", 0, 1)
     factor = max(size // SIDE, 1)
     return picture.reduce(factor).convert("L").resize((SIDE, SIDE), Resampling.BILINEAR, (0, 0, *2 * (size / factor,)))
+
+
+def distance(similarity: float = SIMILARITY) -> int:
+    """Return how many bits of two hashes that are so similar may differ."""
+    # 0.765 of 256 bits is a little less than 196, whatever the last digit of a product
+    return int((1 - similarity) * BITS + 1e-6)

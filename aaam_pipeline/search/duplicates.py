@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.imaging.hashes import BITS, SIMILARITY, distance
 from aaam_pipeline.search import hash_pairs, real_files
 from aaam_pipeline.search.hits import Hit
 from aaam_pipeline.search.reader import IndexReader
 from aaam_pipeline.search.real_files import FileState, RealFile
 
-BITS = 256
-SIMILARITY = 0.765
-"""Share of equal bits: at most 60 of 256 differ. Measured: `python -m benchmarks duplicates`, docs/duplicates.md."""
 SHAPES = 1.2
 """By what factor the ratio of width to height may differ: a tenth of one side may be cut off."""
 LOOKED_UP = 1000
@@ -91,12 +89,6 @@ def find_duplicates(index: IndexReader, report: Reporter, similarity: float = SI
     groups = finder.groups(distance(similarity), report)
     groups.sort(key=lambda group: (-len(group.images), group.images[0].hit.path, group.images[0].hit.root))
     return Duplicates(groups, finder.unhashed, finder.gone)
-
-
-def distance(similarity: float) -> int:
-    """Return how many bits of two hashes that are so similar may differ."""
-    # 0.765 of 256 bits is a little less than 196, whatever the last digit of a product
-    return int((1 - similarity) * BITS + 1e-6)
 
 
 def surplus(groups: Iterable[DuplicateGroup], *, near: bool = False) -> list[Hit]:

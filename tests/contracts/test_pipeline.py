@@ -188,4 +188,4 @@ def test_there_is_a_set_of_stages_for_each_data_set_of_params_yaml(resolved: dic
         assert {f"{name}@scenes", f"{name}@mine"} < set(resolved)
     assert len(resolved) == 1 + 2 * 12
     chosen = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["datasets"]
-    assert set(chosen) <= set(registry.BUILT_IN)
+    assert all(registry.of(name, PARAMS) for name in chosen)

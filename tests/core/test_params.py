@@ -246,8 +246,9 @@ def test_what_the_stage_settings_wrote_reads_the_same_and_names_the_file_to_chan
     assert of_stage.datasets == ("toy",)
     assert f"{path}: in toy.train" in complaint(lambda: of_stage.section("toy.train", Preprocess))
     code = yaml.safe_load((tmp_path / "settings" / "scenes.yaml").read_text())["code"]
-    assert code == registry.code_fingerprint("scenes") != registry.code_fingerprint("nuswide")
-    assert registry.code_fingerprint("toy") is None
+    whole = ParamsFile.read(REPOSITORY / "params.yaml")
+    assert code == registry.code_fingerprint("scenes", own) != registry.code_fingerprint("nuswide", whole)
+    assert registry.code_fingerprint("toy", own) is None
 
 
 @pytest.mark.parametrize(

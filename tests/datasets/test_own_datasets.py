@@ -142,7 +142,8 @@ def test_an_edit_of_its_code_is_known_to_the_stages(tmp_path: Path, monkeypatch:
     monkeypatch.syspath_prepend(install(tmp_path, {"birds": "my_birds"}))
     # another test's copy
     monkeypatch.delitem(sys.modules, "my_birds", raising=False)
-    before = registry.code_fingerprint("birds")
+    params = ParamsFile(tmp_path / "params.yaml", {"birds": {"k": 1}})
+    before = registry.code_fingerprint("birds", params)
     with (tmp_path / "my_birds.py").open("a") as file:
         file.write("# edited\n")
-    assert None is not before != registry.code_fingerprint("birds")
+    assert None is not before != registry.code_fingerprint("birds", params)

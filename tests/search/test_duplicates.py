@@ -10,8 +10,9 @@ from search.fake_reader import FakeReader
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.imaging.hashes import SIMILARITY, distance
 from aaam_pipeline.search import hash_pairs
-from aaam_pipeline.search.duplicates import SIMILARITY, DuplicateGroup, distance, find_duplicates, surplus
+from aaam_pipeline.search.duplicates import DuplicateGroup, find_duplicates, surplus
 
 # rows behind URLs: nothing is looked at on a disk
 ROOT = "s3://bucket"
