@@ -144,7 +144,8 @@ def _found(table: LabelTable, base: Path) -> list[Path]:
     if len(missing) == len(paths):
         raise DatasetError(f"{table.source}: none of its {len(paths):,} images is in {base}, not even {missing[0]}")
     if missing:
-        raise DatasetError(f"{table.source}: {len(missing):,} images are not in {base}: {some(missing)}")
+        counts = f"{len(missing):,} of its {len(paths):,} images are"
+        raise DatasetError(f"{table.source}: {counts} not in {base}: {some(missing)}")
     if len(set(paths)) < len(paths):
         twin = next(path for path, count in Counter(paths).items() if count > 1)
         raise DatasetError(f"{table.source}: {twin} is listed twice, in two Unicode forms")
