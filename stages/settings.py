@@ -15,7 +15,8 @@ from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.artifacts import publish, work_folder, write_bytes
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.datasets import registry
-from aaam_pipeline.models.defaults import leaves_to_backbone, read_preprocess
+from aaam_pipeline.models.defaults import read_preprocess
+from aaam_pipeline.models.preprocess import leaves_to_backbone
 
 
 def main(params: Path, out: Path) -> None:

@@ -116,7 +116,7 @@ class Embedder:
     def _backend(self) -> Backend:
         # torch first: for one image, converting a bundle for OpenVINO takes longer than it saves
         names: tuple[BackendName, ...] = ("torch", "auto", "torch-bf16")
-        if manifest.is_export(self._model):
+        if manifest.is_export(self._model) or not installed("torch"):
             names = ("auto",)
         for name in names:
             if model_info(name, self._model, self._device).model_id == self._model_id:

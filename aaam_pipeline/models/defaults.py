@@ -1,18 +1,9 @@
 """What a data set's block leaves out of `preprocess`: what its backbone was trained with. Loads torch only for that."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from aaam_pipeline.core.params import ParamsFile
-from aaam_pipeline.models.preprocess import Preprocess
-
-
-def leaves_to_backbone(block: Mapping[str, Any]) -> bool:
-    """Tell whether a data set's block leaves a part of `preprocess` to the backbone that it names."""
-    model, given = block.get("model"), block.get("preprocess") or {}
-    name = model.get("backbone") if isinstance(model, Mapping) else None
-    complete = isinstance(given, Mapping) and set(Preprocess.__struct_fields__) <= set(given)
-    return isinstance(name, str) and name.startswith("timm/") and not complete
+from aaam_pipeline.models.preprocess import Preprocess, leaves_to_backbone
 
 
 def read_preprocess(params: ParamsFile, dataset: str) -> Preprocess:

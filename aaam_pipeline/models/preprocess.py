@@ -4,7 +4,8 @@ Shapes: B batch, S side. Steps: decode as a viewer would show it (orientation, p
 S x S with antialiasing (both: `imaging.resizing.resize_square`) -> normalise by mean and std.
 """
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -35,3 +36,11 @@ class Preprocess(Struct, frozen=True):
         mean = torch.tensor(self.mean, device=pixels_BSS3.device)
         std = torch.tensor(self.std, device=pixels_BSS3.device)
         return pixels_BSS3.float().div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
+
+
+def leaves_to_backbone(block: Mapping[str, Any]) -> bool:
+    """Tell whether a data set's block leaves a part of `preprocess` to the backbone that it names."""
+    model, given = block.get("model"), block.get("preprocess") or {}
+    name = model.get("backbone") if isinstance(model, Mapping) else None
+    complete = isinstance(given, Mapping) and set(Preprocess.__struct_fields__) <= set(given)
+    return isinstance(name, str) and name.startswith("timm/") and not complete

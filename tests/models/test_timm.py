@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import typer
 import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -13,12 +14,13 @@ from aaam_pipeline.core.errors import IntegrityError, ParamsError, UsageError
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.models import backbones
 from aaam_pipeline.models.backbones.timm_parts import take_apart
-from aaam_pipeline.models.defaults import leaves_to_backbone, read_preprocess
+from aaam_pipeline.models.defaults import read_preprocess
 from aaam_pipeline.models.export import convert
 from aaam_pipeline.models.inference.torch_backend import InferenceModule
 from aaam_pipeline.models.info import AttentionParams, ModelParams
 from aaam_pipeline.models.network import Network
-from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.models.preprocess import Preprocess, leaves_to_backbone
+from stages import prepare as prepare_stage
 from stages import settings as settings_stage
 
 timm = pytest.importorskip("timm")
@@ -276,6 +278,16 @@ def test_what_params_leave_out_is_what_the_backbone_was_trained_with(
     completed = ParamsFile.read(tmp_path / "settings" / "toy.yaml")
     assert not leaves_to_backbone(completed.block("toy"))
     assert completed.section("toy.preprocess", Preprocess) == expected
+
+
+def test_prepare_does_not_guess_what_is_left_to_the_backbone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, LITE2, {"size": 224})
+    with pytest.raises(typer.Exit):
+        prepare_stage.main("toy", tmp_path / "raw", tmp_path / "out", path)
+    assert "--params data/settings/toy.yaml" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_backbones_have_the_defaults(tmp_path: Path) -> None:
