@@ -149,10 +149,11 @@ def _freeze(features: nn.Module, params: ModelParams) -> frozenset[str]:
     """Switch off the gradients of what is kept as it is; return the names of these parameters."""
     if params.frozen_layers:
         layers = len(features) if isinstance(features, nn.Sequential) else 1
-        if params.frozen_layers >= layers:
+        # a last layer may have nothing to learn: an activation, or tokens that are laid out
+        if params.frozen_layers >= layers or not list(features[params.frozen_layers :].parameters()):  # type: ignore[index]
             raise ParamsError(
                 f"model.frozen_layers {params.frozen_layers}: {params.backbone} has {layers} layers, and one has to be "
-                "left; to keep all of them, set the learning rate lr.features to 0"
+                "left that learns; to keep all of them, set the learning rate lr.features to 0"
             )
         features[: params.frozen_layers].requires_grad_(False)  # type: ignore[index]
     if params.frozen_depthwise:

@@ -112,6 +112,11 @@ def test_batch_norm_of_frozen_layers_is_folded(name: str) -> None:
     assert not any(isinstance(each, nn.BatchNorm2d) for each in made._folded[0].modules())
 
 
+def test_a_backbone_without_stages_cannot_be_frozen_in_part() -> None:
+    with pytest.raises(ParamsError, match="one has to be left that learns"):
+        network("timm/eva02_tiny_patch14_224", size=56, frozen_layers=1)
+
+
 class Undecided(nn.Module):
     """What torch.fx cannot trace: it looks at values."""
 

@@ -1,5 +1,6 @@
 """Any backbone of timm (Wightman 2019, "PyTorch Image Models"): `timm/NAME`, CNNs and vision transformers."""
 
+import logging
 import os
 from difflib import get_close_matches
 from pathlib import Path
@@ -44,6 +45,8 @@ def _timm() -> Any:
     need("train", "timm")
     import timm
 
+    # it would print each of its tries, without a network a dozen; what comes of them is one line
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     return timm
 
 

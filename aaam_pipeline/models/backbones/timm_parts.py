@@ -97,7 +97,9 @@ def take_apart(name: str, model: nn.Module, size: int) -> Backbone:
             hook.remove()
     _pad_for_good(model, padded)
     children = dict(model.named_children())
-    late = [each for each in children if each not in first and (each in second or not any(children[each].parameters()))]
+    late = [
+        each for each in children if each not in first and (each in second or not list(children[each].parameters()))
+    ]
     head = _part(model, late, own=False)
     to_map = _to_map(name, model, found)
     if to_map.layout == "tokens":
@@ -249,4 +251,4 @@ def _flat(items: Iterable[tuple[str, nn.Module]]) -> Iterable[tuple[str, nn.Modu
 
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, or its name."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
