@@ -179,7 +179,7 @@ def test_a_row_moves_once_where_several_files_have_its_content(
     annotate(folder, tiny_bundle, out)
     (folder / "a").rename(folder / "d")
     (folder / "d" / "2.jpg").unlink()
-    with pytest.raises(MissingFilesError, match="1 rows stay"):
+    with pytest.raises(MissingFilesError, match="1 row stays"):
         annotate(folder, tiny_bundle, out)
     assert by_name(out)["path"].to_pylist()[:5] == ["a/3.jpg", "b/1.jpg", "b/2.jpg", "c/10.jpg", "c/11.jpg"]
     annotate(folder, tiny_bundle, out, PARTS._replace(forget=True))
