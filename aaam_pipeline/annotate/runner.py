@@ -87,8 +87,7 @@ def annotate(
                     staging.discard()
                     what = f"{counted(detector.inputs, 'image')}, same model and settings"
                     report.info(f"{staging.out} is complete: {what}; {_nothing_to_do(counts)}")
-                    finished(existing[0].manifest)
-                    return _checked(existing[0].manifest, detector.held, options)
+                    return _ended(existing[0].manifest, detector.held, options, finished)
                 # before anything is written: a model or a device that is not there leaves nothing behind
                 backend = _load(model, options, report) if counts.todo else None
                 report.info(f"{counted(detector.inputs, 'image')}: {counts}")
@@ -96,14 +95,9 @@ def annotate(
                 retries = is_only and detector.stale() == counts.todo == counts.retried
                 with read_errors(out):
                     staging.begin(msgspec.structs.replace(plan, retries=retries), detector, existing)
-        assert staging.plan is not None
-        held = [staging.plan.held] if staging.plan.held else []
         _make(staging, model, backend, options, report)
-        if stays := staging.count_put_back():
-            held.append(f"{counted(stays, 'image')} could not be read any more, earlier rows stay; annotate again")
-        made = staging.publish()
-        finished(made)
-        return _checked(made, ". And ".join(held), options)
+        held = staging.held()
+        return _ended(staging.publish(), held, options, finished)
 
 
 def preview(
@@ -255,7 +249,10 @@ def _make(staging: StagingDir, model: Path, backend: Backend | None, options: Op
                 pass
 
 
-def _checked(manifest: AnnotationsManifest, held: str, options: Options) -> AnnotationsManifest:
+def _ended(
+    manifest: AnnotationsManifest, held: str, options: Options, finished: Callable[[AnnotationsManifest], None]
+) -> AnnotationsManifest:
+    finished(manifest)
     failed = manifest.inputs - manifest.successes
     if failed > options.max_failure_rate * manifest.inputs:
         kinds = ", ".join(f"{count} {kind}" for kind, count in manifest.failures.items())

@@ -30,6 +30,7 @@ from aaam_pipeline.core.artifacts import (
     write_checksummed,
 )
 from aaam_pipeline.core.errors import AaamError, IntegrityError, VersionError
+from aaam_pipeline.core.text import counted
 from aaam_pipeline.formats.parts import (
     READABLE,
     AnnotationsManifest,
@@ -143,10 +144,12 @@ class StagingDir:
         self.plan = write_checksummed(self.folder / PLAN, msgspec.structs.replace(plan, kept_parts=kept))
         _remove(self.old)
 
-    def count_put_back(self) -> int:
-        """Return how many earlier rows stand in for inputs that could not be read when their turn came."""
+    def held(self) -> str:
+        """Return in one line which rows stay that pictures had before, "" where none do."""
         assert self.plan is not None
-        return kept_rows.count_put_back(self._made(), self.replaced)
+        count = kept_rows.count_put_back(self._made(), self.replaced)
+        unread = f"{counted(count, 'image')} could not be read any more, earlier rows stay; annotate again"
+        return ". And ".join([*filter(None, [self.plan.held]), *[unread] * bool(count)])
 
     def publish(self) -> AnnotationsManifest:
         """Write the manifest and publish the rows as the output; leave that as it is if all failed again as before.

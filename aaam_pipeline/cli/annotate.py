@@ -147,15 +147,12 @@ def annotate(
             if held:
                 raise MissingFilesError(held)
             return
-
-        def finished(made: "AnnotationsManifest") -> None:
-            _summarize(made, out, skipped, report)
-
+        finished = partial(_summarize, out, skipped, report)
         runner.annotate(found, bundle, out, options, report, scope, finished)
         report.info(f"next: aaam-pipe index {out}")
 
 
-def _summarize(made: "AnnotationsManifest", out: Path, skipped: Mapping[str, int], report: "Reporter") -> None:
+def _summarize(out: Path, skipped: Mapping[str, int], report: "Reporter", made: "AnnotationsManifest") -> None:
     images = counted(made.inputs, "image")
     log.info("left out of the inputs: %s", dict(skipped) or "none")
     report.info(f"{out}: {made.successes} of {images} annotated, {_counts(made.failures, 'failed')}")
