@@ -4,7 +4,13 @@ from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.staging import ExistingAnnotations, StagingDir
 from aaam_pipeline.core.artifacts import foreign
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.formats.parts import NAMES, AnnotationsManifest, find_manifest
+from aaam_pipeline.formats.parts import (
+    NAMES,
+    AnnotationsManifest,
+    find_manifest,
+    is_without_manifest,
+    read_annotations_manifest,
+)
 
 
 def existing(staging: StagingDir, manifest: AnnotationsManifest, options: Options) -> list[ExistingAnnotations]:
@@ -12,11 +18,15 @@ def existing(staging: StagingDir, manifest: AnnotationsManifest, options: Option
     out = staging.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a folder; choose another --out")
-    whole = find_manifest(out).is_file()
+    lost = is_without_manifest(out)
+    whole = find_manifest(out).is_file() or lost
     if out.exists() and any(out.iterdir()) and (not whole or foreign(out, *NAMES)):
         raise UsageError(f"{out} exists and is not an annotations folder; choose another --out")
     if options.on_existing == "overwrite":
         return []
+    if lost:
+        # it says so
+        read_annotations_manifest(out)
     published = staging.published()
     if published and options.on_existing == "error":
         raise UsageError(f"{out} exists; choose another --out, or --on-existing resume or overwrite")

@@ -27,8 +27,8 @@ from aaam_pipeline.annotate.staging import (
     write_errors,
 )
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint
-from aaam_pipeline.core.errors import FailureRateError, MissingFilesError
-from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.errors import FailureRateError, IntegrityError, MissingFilesError, UsageError
+from aaam_pipeline.core.locks import exclusive, held_by_another
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.portable_paths import portable
 from aaam_pipeline.core.progress import Reporter
@@ -110,16 +110,26 @@ def preview(
 ) -> tuple[ChangeCounts, str]:
     """Return what `annotate` would do, and which rows would stay although their files are not found; do nothing.
 
+    What another process is writing meanwhile is said, and counted as far as it has come.
+
     Raises:
         UsageError, IntegrityError, MissingFilesError: as `annotate`.
     """
+    if writing := held_by_another(out):
+        report.info(f"{writing}: what it has not finished yet is counted as to be done")
     info = backends.model_info(options.backend, model, options.device)
     with ChangeDetector(options.root) as detector:
         staging = StagingDir(out)
         _record(detector, items, staging, options)
-        with read_errors(out):
-            existing = compatible.existing(staging, _identity(info, model, out, options), options)
-            return _compare(detector, existing, options, scope, report), detector.held
+        try:
+            with read_errors(out):
+                existing = compatible.existing(staging, _identity(info, model, out, options), options)
+                return _compare(detector, existing, options, scope, report), detector.held
+        except IntegrityError:
+            if writing:
+                # a part that is replaced is not damaged
+                raise UsageError(f"{writing}; wait for it") from None
+            raise
 
 
 def _record(detector: ChangeDetector, items: Iterable[InputItem], staging: StagingDir, options: Options) -> None:

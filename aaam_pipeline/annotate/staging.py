@@ -33,6 +33,7 @@ from aaam_pipeline.core.errors import AaamError, IntegrityError, VersionError
 from aaam_pipeline.core.text import counted
 from aaam_pipeline.formats.parts import (
     READABLE,
+    VERSION,
     AnnotationsManifest,
     PartStats,
     find_manifest,
@@ -103,7 +104,17 @@ class StagingDir:
             self.plan = None
 
     def interrupted(self) -> ExistingAnnotations | None:
-        """Return what an interrupted run finished; None where there is none."""
+        """Return what an interrupted run finished; None where there is none.
+
+        Raises:
+            VersionError: it was one of a newer version of this program.
+        """
+        for folder in (self.folder, self.old):
+            if _is_newer(folder):
+                raise VersionError(
+                    f"an interrupted run of a newer version of aaam-pipe lies in {folder}; finish it with that, choose "
+                    "another --out, or drop it with --on-existing overwrite"
+                )
         if self.plan:
             return ExistingAnnotations(self.rows, finished_parts(self.rows), self.plan.manifest)
         before = None if self._is_published else _read_plan(self.old)
@@ -248,6 +259,15 @@ def _read_plan(folder: Path) -> RunPlan | None:
         # there is none, it is damaged, or of another version of this program
         return None
     return plan if plan.manifest.schema_version in READABLE else None
+
+
+def _is_newer(folder: Path) -> bool:
+    try:
+        return read_checksummed(folder / PLAN, RunPlan, "a work folder").manifest.schema_version > VERSION
+    except VersionError:
+        return True
+    except AaamError:
+        return False
 
 
 def _published_plan(out: Path) -> str:
