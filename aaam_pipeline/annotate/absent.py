@@ -20,6 +20,7 @@ from aaam_pipeline.annotate.inputs.base import SHARD_SUFFIX
 from aaam_pipeline.annotate.inputs.scope import Scope
 from aaam_pipeline.annotate.presence import FileFinder
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.text import counted
 
 # tasks at once, and rows of a task: a task a row would take longer than looking at a local file
 THREADS = 8
@@ -126,8 +127,9 @@ class AbsentRows:
         if inputs:
             reasons.insert(0, f"inputs that cannot be read: {inputs}")
         if missing + inputs and not forget:
+            rows = "row stays whose picture is" if missing + inputs == 1 else "rows stay whose pictures are"
             self.held = (
-                f"{missing + inputs} rows stay whose pictures are not found: {'; '.join(reasons)}; "
+                f"{missing + inputs} {rows} not found: {'; '.join(reasons)}; "
                 "if a disk is not mounted, mount it, and if they were deleted, drop their rows with --forget"
             )
         if forget:
@@ -150,7 +152,9 @@ class AbsentRows:
         there = dict(self._database.execute(NAMES).fetchall())
         if 2 * sum(gone.values()) > sum(there.values()):
             self._database.execute("UPDATE absent SET state = 'missing' WHERE state = 'gone'")
-            return [f"{sum(gone.values())} of {sum(there.values())} pictures are gone, more than half"]
+            verb = "is" if sum(gone.values()) == 1 else "are"
+            pictures = counted(sum(there.values()), "picture")
+            return [f"{sum(gone.values())} of {pictures} {verb} gone, more than half"]
         whole = [root for root, names in gone.items() if names == there[root]]
         self._database.execute("UPDATE absent SET state = 'missing' WHERE state = 'gone' AND root IN ?", [whole])
         folders = [folder for (folder,) in self._database.execute(WHOLE_FOLDERS).fetchall()]

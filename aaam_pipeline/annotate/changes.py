@@ -82,6 +82,15 @@ SELECT row, root, path, link_target, mtime FROM (
 WHERE part = ? ORDER BY row, root, path
 """
 
+# Rows of pictures that are looked at anew, in the columns of KEPT. One that another file has taken over is not its any
+# more, and `holds` is false where every failure is to be seen.
+REPLACED = """
+SELECT row, CAST(NULL AS VARCHAR) AS root, CAST(NULL AS VARCHAR) AS path, CAST(NULL AS VARCHAR) AS link_target,
+    CAST(NULL AS BIGINT) AS mtime
+FROM matched WHERE state = 'changed' AND holds AND part = $part
+    AND row NOT IN (SELECT row FROM moves WHERE part = $part AND moved) ORDER BY row
+"""
+
 
 class ChangeDetector:
     """Compares the inputs with the rows that are there, in a scratch folder; a context manager."""
@@ -220,6 +229,10 @@ class ChangeDetector:
         With `root` all of them are others; a row occurs once more for each copy of its picture.
         """
         return self._database.sql(KEPT, params=[part]).to_arrow_table()
+
+    def replaced(self, part: int) -> pa.Table:
+        """Return the rows of a part that stay if their pictures cannot be read, in the columns of `kept`."""
+        return self._database.sql(REPLACED, params={"part": part}).to_arrow_table()
 
     def write_todo(self, path: Path, part_size: int) -> None:
         """Write the inputs to be annotated, in order: one row group for each part they will make."""

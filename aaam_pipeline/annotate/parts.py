@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aaam_pipeline.annotate import backends, listing, reader, writer
+from aaam_pipeline.annotate import backends, kept_rows, listing, reader, writer
 from aaam_pipeline.annotate.backends import Backend
 from aaam_pipeline.annotate.decoder import DecodeSetup
 from aaam_pipeline.annotate.decoder_pool import DecoderPool
@@ -31,10 +31,14 @@ log = logging.getLogger(__name__)
 
 
 class AnnotateJob(NamedTuple):
-    """All that an engine needs to make parts, wherever it runs. `first`: the number of the part of row group 0."""
+    """All that an engine needs to make parts, wherever it runs. `first`: the number of the part of row group 0.
+
+    `replaced`: the file of the rows that inputs of `todo` had before, where there are any.
+    """
 
     rows: Path
     todo: Path
+    replaced: Path
     first: int
     model: Path
     options: Options
@@ -88,7 +92,7 @@ class PartMaker:
                 if written:
                     yield written.result()
                 now = time.perf_counter()
-                table = pa.Table.from_batches(rows)
+                table = kept_rows.put_back(pa.Table.from_batches(rows), self.job.replaced)
                 log.info("part %d: %d images in %.1f s", number, table.num_rows, now - started)
                 written = pool.submit(writer.write_part, part_path(self.job.rows, number), table)
                 started = now

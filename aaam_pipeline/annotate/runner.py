@@ -5,13 +5,13 @@ made, `parts` for the making, by this process or (`cluster`) by a Ray cluster.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from aaam_pipeline.annotate import backends, inputs
+from aaam_pipeline.annotate import backends, compatible, inputs
 from aaam_pipeline.annotate.backends import Backend
 from aaam_pipeline.annotate.change_counts import ChangeCounts
 from aaam_pipeline.annotate.changes import ChangeDetector
@@ -26,13 +26,14 @@ from aaam_pipeline.annotate.staging import (
     total_stats,
     write_errors,
 )
-from aaam_pipeline.core.artifacts import file_sha256, fingerprint, foreign
-from aaam_pipeline.core.errors import FailureRateError, MissingFilesError, UsageError
-from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.artifacts import file_sha256, fingerprint
+from aaam_pipeline.core.errors import FailureRateError, IntegrityError, MissingFilesError, UsageError
+from aaam_pipeline.core.locks import exclusive, held_by_another
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.portable_paths import portable
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.formats.parts import NAMES, VERSION, AnnotationsManifest, find_manifest
+from aaam_pipeline.core.text import counted
+from aaam_pipeline.formats.parts import VERSION, AnnotationsManifest, find_manifest
 from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.models.info import BundleInfo
 
@@ -48,12 +49,14 @@ def annotate(
     options: Options,
     report: Reporter,
     scope: Scope | None = None,
+    finished: Callable[[AnnotationsManifest], None] = lambda manifest: None,
 ) -> AnnotationsManifest:
     """Annotate every input with the model `model` into the folder `out`; return its manifest.
 
     What is there already of the same work is kept: rows of inputs that have not changed, parts of an interrupted run,
     and rows without an input, unless their files are known to be gone (`absent` has the rule).
     `scope` is what `inputs.find` looked at when `items` are listed; without it, all files below the roots of these.
+    `finished` is called with the manifest when all is written, also before an error that says how it ended.
 
     Raises:
         UsageError: `out` holds other work, is being written, or cannot be; the model or the device is not there.
@@ -71,7 +74,7 @@ def annotate(
             _record(detector, items, staging, options)
             manifest = _identity(info, model, out, options)
             with read_errors(out):
-                existing = _existing(staging, manifest, options)
+                existing = compatible.existing(staging, manifest, options)
             if _resumable(staging, detector, manifest, options):
                 assert staging.plan is not None
                 done, total = total_stats(staging.rows).count, staging.plan.manifest.inputs
@@ -82,19 +85,19 @@ def annotate(
                 is_only = bool(existing) and _is_current(existing[0], staging)
                 if is_only and not counts.todo and not detector.stale():
                     staging.discard()
-                    what = f"{detector.inputs} images, same model and settings"
+                    what = f"{counted(detector.inputs, 'image')}, same model and settings"
                     report.info(f"{staging.out} is complete: {what}; {_nothing_to_do(counts)}")
-                    return _checked(existing[0].manifest, detector.held, options)
+                    return _ended(existing[0].manifest, detector.held, options, finished)
                 # before anything is written: a model or a device that is not there leaves nothing behind
                 backend = _load(model, options, report) if counts.todo else None
-                report.info(f"{detector.inputs} images: {counts}")
+                report.info(f"{counted(detector.inputs, 'image')}: {counts}")
                 plan = _plan(detector.described(manifest), detector, existing, staging, options)
                 retries = is_only and detector.stale() == counts.todo == counts.retried
                 with read_errors(out):
                     staging.begin(msgspec.structs.replace(plan, retries=retries), detector, existing)
-        held = staging.plan.held if staging.plan else ""
         _make(staging, model, backend, options, report)
-        return _checked(staging.publish(), held, options)
+        held = staging.held()
+        return _ended(staging.publish(), held, options, finished)
 
 
 def preview(
@@ -107,16 +110,26 @@ def preview(
 ) -> tuple[ChangeCounts, str]:
     """Return what `annotate` would do, and which rows would stay although their files are not found; do nothing.
 
+    What another process is writing meanwhile is said, and counted as far as it has come.
+
     Raises:
         UsageError, IntegrityError, MissingFilesError: as `annotate`.
     """
+    if writing := held_by_another(out):
+        report.info(f"{writing}: what it has not finished yet is counted as to be done")
     info = backends.model_info(options.backend, model, options.device)
     with ChangeDetector(options.root) as detector:
         staging = StagingDir(out)
         _record(detector, items, staging, options)
-        with read_errors(out):
-            existing = _existing(staging, _identity(info, model, out, options), options)
-            return _compare(detector, existing, options, scope, report), detector.held
+        try:
+            with read_errors(out):
+                existing = compatible.existing(staging, _identity(info, model, out, options), options)
+                return _compare(detector, existing, options, scope, report), detector.held
+        except IntegrityError:
+            if writing:
+                # a part that is replaced is not damaged
+                raise UsageError(f"{writing}; wait for it") from None
+            raise
 
 
 def _record(detector: ChangeDetector, items: Iterable[InputItem], staging: StagingDir, options: Options) -> None:
@@ -156,33 +169,6 @@ def _identity(info: BundleInfo, model: Path, out: Path, options: Options) -> Ann
     )
 
 
-def _existing(staging: StagingDir, manifest: AnnotationsManifest, options: Options) -> list[ExistingAnnotations]:
-    """Return the annotations to build on, newest first; refuse those of another model or other settings."""
-    out = staging.out
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file, not a folder; choose another --out")
-    whole = find_manifest(out).is_file()
-    if out.exists() and any(out.iterdir()) and (not whole or foreign(out, *NAMES)):
-        raise UsageError(f"{out} exists and is not an annotations folder; choose another --out")
-    if options.on_existing == "overwrite":
-        return []
-    published = staging.published()
-    if published and options.on_existing == "error":
-        raise UsageError(f"{out} exists; choose another --out, or --on-existing resume or overwrite")
-    interrupted = staging.interrupted()
-    if interrupted and (difference := _difference(interrupted.manifest, manifest)):
-        raise UsageError(
-            f"an interrupted run of other work lies in {staging.folder} ({difference}); finish it, choose another "
-            "--out, or drop it with --on-existing overwrite"
-        )
-    if interrupted and published and _difference(published.manifest, manifest):
-        # it is being replaced
-        return [interrupted]
-    if published and (difference := _difference(published.manifest, manifest)):
-        raise UsageError(f"{out} holds other work ({difference}); choose another --out or --on-existing overwrite")
-    return [base for base in (interrupted, published) if base]
-
-
 def _is_current(existing: ExistingAnnotations, staging: StagingDir) -> bool:
     """Return whether annotations are those that were published last, in the version that is written."""
     return existing.rows == staging.out and existing.manifest.schema_version == VERSION
@@ -191,7 +177,7 @@ def _is_current(existing: ExistingAnnotations, staging: StagingDir) -> bool:
 def _resumable(staging: StagingDir, detector: ChangeDetector, manifest: AnnotationsManifest, options: Options) -> bool:
     """Return whether an interrupted run was just this one: the same inputs, unchanged, and the same options."""
     plan = staging.plan
-    if plan is None or plan.listing_hash != detector.listing_hash or _difference(plan.manifest, manifest):
+    if plan is None or plan.listing_hash != detector.listing_hash or compatible.difference(plan.manifest, manifest):
         return False
     if plan.manifest.schema_version != VERSION:
         # its rows are kept by a plan of their own
@@ -257,7 +243,7 @@ def _make(staging: StagingDir, model: Path, backend: Backend | None, options: Op
     assert staging.plan is not None
     if options.num_workers is None:
         options = options._replace(num_workers=available_cores())
-    job = AnnotateJob(staging.rows, staging.todo, staging.plan.kept_parts, model.absolute(), options)
+    job = AnnotateJob(staging.rows, staging.todo, staging.replaced, staging.plan.kept_parts, model.absolute(), options)
     missing = job.missing()
     if not missing:
         return
@@ -273,26 +259,15 @@ def _make(staging: StagingDir, model: Path, backend: Backend | None, options: Op
                 pass
 
 
-def _difference(before: AnnotationsManifest, now: AnnotationsManifest) -> str:
-    """Say in words how two pieces of work differ; empty where they do not."""
-    if before.model_id != now.model_id:
-        return f"model {before.model_id}, not {now.model_id}"
-    if (before.vocabulary, before.thresholds) != (now.vocabulary, now.thresholds):
-        return "labels or thresholds that the model had before"
-    if before.calibration != now.calibration:
-        return "a calibration that the model had before"
-    if before.settings != now.settings:
-        names = [name for name in now.settings if now.settings[name] != before.settings.get(name)]
-        return "; ".join(f"--{name} was {before.settings.get(name)}, not {now.settings[name]}" for name in names)
-    return ""
-
-
-def _checked(manifest: AnnotationsManifest, held: str, options: Options) -> AnnotationsManifest:
+def _ended(
+    manifest: AnnotationsManifest, held: str, options: Options, finished: Callable[[AnnotationsManifest], None]
+) -> AnnotationsManifest:
+    finished(manifest)
     failed = manifest.inputs - manifest.successes
     if failed > options.max_failure_rate * manifest.inputs:
         kinds = ", ".join(f"{count} {kind}" for kind, count in manifest.failures.items())
         raise FailureRateError(
-            f"{failed} of {manifest.inputs} images failed ({kinds}), more than --max-failure-rate "
+            f"{failed} of {counted(manifest.inputs, 'image')} failed ({kinds}), more than --max-failure-rate "
             f"{options.max_failure_rate:g}; their rows say why" + (f". And {held}" if held else "")
         )
     if held:

@@ -2,25 +2,23 @@
 
     plan.json        what is being made, and from what; written last of all, so that without it there is no plan
     todo.parquet     the inputs to be annotated, one row group for each part that they will make
+    replaced.parquet the rows that these inputs had before, for those that cannot be read any more by then
     rows/            the folder that will be published: parts that were kept come first, then those that are made
 
 A run that is killed leaves a plan and some parts; the same command resumes there. When the inputs are others by then, a
 new plan is made on top of those parts (the staging folder is called `<out>.partial.old` meanwhile).
 """
 
-import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from aaam_pipeline.annotate import failures, writer
+from aaam_pipeline.annotate import failures, kept_rows, writer
 from aaam_pipeline.annotate.changes import ChangeDetector
 from aaam_pipeline.core.artifacts import (
     PARTIAL,
@@ -32,20 +30,18 @@ from aaam_pipeline.core.artifacts import (
     write_checksummed,
 )
 from aaam_pipeline.core.errors import AaamError, IntegrityError, VersionError
-from aaam_pipeline.formats.older_parts import to_current
+from aaam_pipeline.core.text import counted
 from aaam_pipeline.formats.parts import (
     READABLE,
+    VERSION,
     AnnotationsManifest,
     PartStats,
     find_manifest,
-    is_current,
     manifest_path,
     part_path,
     read_annotations_manifest,
     read_stats,
-    stats_path,
 )
-from aaam_pipeline.formats.roots import MovedRoot, apply_all
 
 PLAN = "plan.json"
 
@@ -99,7 +95,8 @@ class StagingDir:
         self.folder = self.out.with_name(f"{self.out.name}{PARTIAL}")
         self.old = self.out.with_name(f"{self.out.name}{PARTIAL}.old")
         # absolute: pyarrow takes a relative name such as `s3:x` for a URL
-        self.rows, self.todo = self.folder / "rows", (self.folder / "todo.parquet").absolute()
+        self.rows = self.folder / "rows"
+        self.todo, self.replaced = ((self.folder / f"{name}.parquet").absolute() for name in ("todo", "replaced"))
         self.plan = _read_plan(self.folder)
         # killed between publishing and cleaning up
         self._is_published = self.plan is not None and _published_plan(self.out) == self.plan.id
@@ -107,7 +104,17 @@ class StagingDir:
             self.plan = None
 
     def interrupted(self) -> ExistingAnnotations | None:
-        """Return what an interrupted run finished; None where there is none."""
+        """Return what an interrupted run finished; None where there is none.
+
+        Raises:
+            VersionError: it was one of a newer version of this program.
+        """
+        for folder in (self.folder, self.old):
+            if _is_newer(folder):
+                raise VersionError(
+                    f"an interrupted run of a newer version of aaam-pipe lies in {folder}; finish it with that, choose "
+                    "another --out, or drop it with --on-existing overwrite"
+                )
         if self.plan:
             return ExistingAnnotations(self.rows, finished_parts(self.rows), self.plan.manifest)
         before = None if self._is_published else _read_plan(self.old)
@@ -139,12 +146,21 @@ class StagingDir:
         _remove(self.folder)
         work_folder(self.out)
         self.rows.mkdir()
-        kept = _keep([part for each in existing for part in each.parts], detector, self.rows, plan.part_size)
+        parts = [part for each in existing for part in each.parts]
+        kept = kept_rows.keep(parts, detector, self.rows, plan.part_size)
+        kept_rows.write_replaced(parts, detector, self.replaced)
         detector.write_todo(self.todo, plan.part_size)
         # a plan that outlives a power cut must not name files that did not
         sync(self.folder)
         self.plan = write_checksummed(self.folder / PLAN, msgspec.structs.replace(plan, kept_parts=kept))
         _remove(self.old)
+
+    def held(self) -> str:
+        """Return in one line which rows stay that pictures had before, "" where none do."""
+        assert self.plan is not None
+        count = kept_rows.count_put_back(self._made(), self.replaced)
+        unread = f"{counted(count, 'image')} could not be read any more, earlier rows stay; annotate again"
+        return ". And ".join([*filter(None, [self.plan.held]), *[unread] * bool(count)])
 
     def publish(self) -> AnnotationsManifest:
         """Write the manifest and publish the rows as the output; leave that as it is if all failed again as before.
@@ -159,11 +175,10 @@ class StagingDir:
                 f"{self.rows} holds {total.count} rows for {self.plan.manifest.inputs} inputs; "
                 "annotate again with --on-existing overwrite"
             )
-        if self.plan.retries and (published := self.published()):
-            made = finished_parts(self.rows)[self.plan.kept_parts :]
-            if failures.same_outcome([part_path(self.rows, number) for number in made], published.parts):
-                self.discard()
-                return published.manifest
+        published = self.published() if self.plan.retries else None
+        if published and failures.same_outcome(self._made(), published.parts):
+            self.discard()
+            return published.manifest
         embedding = writer.read_part(part_path(self.rows, 0), ["embedding"]).schema.field(0)
         manifest = msgspec.structs.replace(
             self.plan.manifest,
@@ -177,6 +192,10 @@ class StagingDir:
         publish(self.rows, self.out)
         self.discard()
         return manifest
+
+    def _made(self) -> list[Path]:
+        assert self.plan is not None
+        return [part_path(self.rows, number) for number in finished_parts(self.rows) if number >= self.plan.kept_parts]
 
 
 @contextmanager
@@ -241,58 +260,17 @@ def _read_plan(folder: Path) -> RunPlan | None:
     return plan if plan.manifest.schema_version in READABLE else None
 
 
+def _is_newer(folder: Path) -> bool:
+    try:
+        return read_checksummed(folder / PLAN, RunPlan, "a work folder").manifest.schema_version > VERSION
+    except VersionError:
+        return True
+    except AaamError:
+        return False
+
+
 def _published_plan(out: Path) -> str:
     try:
         return read_annotations_manifest(out).plan
     except AaamError:
         return ""
-
-
-def _keep(parts: Sequence[Path], detector: ChangeDetector, rows: Path, part_size: int) -> int:
-    """Put the rows of `parts` that stay into new parts from 0 on; return how many these are.
-
-    A part that stays as it is becomes a hard link. The others, and those of an older version, are written anew, small
-    ones together: a folder that is brought up to date every night does not end in a thousand small parts.
-    """
-    linked = 0
-    rewritten: list[int] = []
-    for index, part in enumerate(parts):
-        kept = detector.kept(index)
-        stats = stats_path(part)
-        before = read_stats(part).count
-        whole = len(kept) == before and kept["mtime"].null_count == kept["root"].null_count == before
-        if whole and 2 * before >= part_size and is_current(part) and index not in detector.renamed:
-            _link(part, part_path(rows, linked))
-            _link(stats, stats_path(part_path(rows, linked)))
-            linked += 1
-        elif len(kept):
-            rewritten.append(index)
-    made = linked
-    revised = _revised(((parts[index], detector.kept(index)) for index in rewritten), detector.moved_roots)
-    for table in writer.regroup(revised, part_size):
-        writer.write_part(part_path(rows, made), table)
-        made += 1
-    return made
-
-
-def _revised(parts: Iterable[tuple[Path, pa.Table]], moved: Sequence[MovedRoot]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of parts that stay, in the current version, with the names and times that they have now."""
-    for path, kept in parts:
-        rows = to_current(writer.read_part(path).take(kept["row"]))
-        renamed = apply_all(moved, rows)
-        rows = rows if renamed is None else renamed
-        changed = kept["root"].is_valid()
-        mtime = kept["mtime"].cast(rows.schema.field("mtime").type)
-        now = {name: pc.if_else(changed, kept[name], rows[name]) for name in ("root", "path", "link_target")}
-        now["mtime"] = pc.if_else(pc.or_(changed, mtime.is_valid()), mtime, rows["mtime"])
-        for name, column in now.items():
-            rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
-        yield from rows.to_batches()
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the file system knows no links. Parts are never written in place."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

@@ -18,9 +18,11 @@ from aaam_pipeline.core.artifacts import real_path
 from aaam_pipeline.core.errors import MissingFilesError, UsageError
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.project import HERE
+from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
     from aaam_pipeline.annotate.inputs import InputItem
+    from aaam_pipeline.core.progress import Reporter
     from aaam_pipeline.formats.parts import AnnotationsManifest
 
 Images = Annotated[
@@ -147,25 +149,24 @@ def annotate(
             if held:
                 raise MissingFilesError(held)
             return
-        made = runner.annotate(found, bundle, out, options, report, scope)
-        log.info("left out of the inputs: %s", dict(skipped) or "none")
-        for line in _summary(made, out, skipped):
-            report.info(line)
+        finished = partial(_summarize, out, skipped, report)
+        runner.annotate(found, bundle, out, options, report, scope, finished)
+        report.info(f"next: aaam-pipe index {out}")
 
 
-def _summary(made: "AnnotationsManifest", out: Path, skipped: Mapping[str, int]) -> Iterator[str]:
-    """Yield what is said at the end of a run."""
-    yield f"{out}: {made.successes} of {made.inputs} images annotated, {_counts(made.failures, 'failed')}"
+def _summarize(out: Path, skipped: Mapping[str, int], report: "Reporter", made: "AnnotationsManifest") -> None:
+    images = counted(made.inputs, "image")
+    log.info("left out of the inputs: %s", dict(skipped) or "none")
+    report.info(f"{out}: {made.successes} of {images} annotated, {_counts(made.failures, 'failed')}")
     if note := _again(made.failures):
-        yield note
+        report.info(note)
     if made.unfamiliar > MANY_UNFAMILIAR * made.judged:
-        yield (
+        report.info(
             f"{made.unfamiliar} of {made.judged} images are unlike all that the model was trained with: their labels "
             "mean little, and their rows say so (unfamiliar)"
         )
     if skipped:
-        yield _left_out(skipped)
-    yield f"next: aaam-pipe index {out}"
+        report.info(_left_out(skipped))
 
 
 def _check_moved(roots: Iterable[str]) -> None:
@@ -180,7 +181,8 @@ def _check_moved(roots: Iterable[str]) -> None:
 def _left_out(skipped: Mapping[str, int]) -> str:
     system = any(kind.startswith("system") for kind in skipped)
     also = "; --all-folders takes those of the system" if system else ""
-    return f"left out of the inputs: {_counts(skipped, 'names')}{also}"
+    names = "name" if sum(skipped.values()) == 1 else "names"
+    return f"left out of the inputs: {_counts(skipped, names)}{also}"
 
 
 def _naming_unreadable(found: "Iterator[InputItem]", skipped: Mapping[str, int]) -> "Iterator[InputItem]":

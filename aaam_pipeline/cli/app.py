@@ -121,14 +121,19 @@ class BaseCommand(TyperCommand):
             empty = name if equals and not value else before if not word else ""
             option, given = (name, value) if equals else (before, word)
             if "://" in given and option in options and options[option].type_descriptor.is_path:
-                raise typer.BadParameter(
-                    f"{option} {given}: this is a URL; only inputs may be, outputs are local folders", ctx=ctx
-                )
+                raise typer.BadParameter(f"{option} {given}: {settings.NO_URL}", ctx=ctx)
             if empty in options and options[empty].type_descriptor.is_path:
                 raise typer.BadParameter(f"{empty} is empty: name a file or folder (the current one is .)", ctx=ctx)
             if not word and before not in options and self.names_files:
                 raise typer.BadParameter("an argument is empty (the current folder is .)", ctx=ctx)
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        for each in options.values():
+            source = ctx.get_parameter_source(each.name)
+            if each.type_descriptor.is_path and source and source.name == "ENVIRONMENT":
+                given = os.environ.get(each.envvar, "")
+                if "://" in given:
+                    raise typer.BadParameter(f"{each.envvar} {given}: {settings.NO_URL}", ctx=ctx)
+        return rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, unless a file with settings is wrong."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.logging import SHOWN, printable
 from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
+from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -126,7 +127,8 @@ def paths(found: "Sequence[Hit]", *, nul: bool) -> None:
     sys.stdout.flush()
     there = [hit for hit in found if hit.exists is not False]
     if gone := len(found) - len(there):
-        print(f"{gone} of {len(found)} images are gone and left out; --existing shows others", file=sys.stderr)
+        images = f"{gone} of {counted(len(found), 'image')} {'is' if gone == 1 else 'are'} gone"
+        print(f"{images} and left out; --existing shows others", file=sys.stderr)
     for hit in there:
         path = hit.location if hit.is_remote else str(hit.file)
         sys.stdout.buffer.write(os.fsencode(path) + (b"\0" if nul else b"\n"))

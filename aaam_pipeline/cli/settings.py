@@ -21,6 +21,7 @@ SHARED = "shared"
 KEY = "aaam_pipeline.settings"
 TYPES = {bool: ((bool,), "true or false"), int: ((int,), "a whole number"), float: ((int, float), "a number")}
 TEXT = ((str,), "text in quotes")
+NO_URL = "this is a URL; only inputs may be, outputs are local folders"
 
 
 class Setting(NamedTuple):
@@ -155,6 +156,8 @@ def _setting(file: ConfigFile, key: str, value: Any, option: Any, context: typer
     if kind.is_path:
         if not value:
             raise UsageError(f"{file.path}: {key} is empty: name a file or folder (the current one is .)")
+        if "://" in value:
+            raise UsageError(f"{file.path}: {key} = {value!r}: {NO_URL}")
         path = Path(value).expanduser()
         value = str(path if file.path.parent == Path.cwd() else file.path.parent / path)
     value = values if kind.is_list else value

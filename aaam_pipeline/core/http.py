@@ -9,7 +9,6 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -84,6 +83,9 @@ def request(url: str, headers: Mapping[str, str] = {}, method: str = "GET") -> "
         TransientError: no connection, no answer in time, a broken transfer, or a status that says "later".
         PermanentError: another status that is no success, or no URL.
     """
+    # a tenth of the time that a decoding process takes to start
+    from urllib.request import getproxies, proxy_bypass
+
     import urllib3
 
     sent = {"User-Agent": "aaam-pipe", **headers}

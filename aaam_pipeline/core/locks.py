@@ -57,6 +57,22 @@ def exclusive(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def held_by_another(folder: Path) -> str:
+    """Return in words which other process writes an output folder, "" where none does; nothing is held or made."""
+    target = folder.resolve()
+    path = target.with_name(f".{target.name}.lock")
+    if not path.exists():
+        return ""
+    lock = FileLock(path, timeout=0)
+    try:
+        with lock:
+            return ""
+    except Timeout:
+        return f"{folder} is being written by another process{_holder(path)}"
+    except OSError:
+        return ""
+
+
 def _holder(path: Path) -> str:
     try:
         holder = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""What this process takes of its machine: processor cores, and memory from the C library."""
+"""What this process may take of its machine: processor cores and memory, and how the C library keeps the latter."""
 
 import ctypes
 import math
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 # control groups of Linux, and those of this process
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -20,7 +21,13 @@ def available_cores() -> int:
     is worth, rounded up.
     """
     cores = _affinity()
-    return max(1, math.ceil(min(cores, *_quotas())))
+    return max(1, math.ceil(min(cores, math.inf, *(_quota(group) for group in _groups("cpu")))))
+
+
+def available_memory() -> int:
+    """Return how many bytes of memory this process may take: those of the machine, or of its container."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(min(machine, math.inf, *(_memory_limit(group) for group in _groups("memory"))))
 
 
 def has_quota() -> bool:
@@ -38,21 +45,27 @@ def _affinity() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _quotas() -> Iterator[float]:
-    """Yield the quotas of this process's control groups, versions 1 and 2, as numbers of cores; at least infinity."""
-    yield math.inf
+class ControlGroup(NamedTuple):
+    """A folder of a control group of this process, and its version, 1 or 2."""
+
+    folder: Path
+    version: int
+
+
+def _groups(controller: str) -> Iterator[ControlGroup]:
+    """Yield this process's control groups that limit what `controller` names (cpu, memory)."""
     try:
         lines = OWN_CGROUPS.read_text(encoding="utf8").splitlines()
     except (OSError, ValueError):
         return
     for line in lines:
         controllers, _, path = line.partition(":")[2].partition(":")
-        if not path or (controllers and "cpu" not in controllers.split(",")):
+        if not path or (controllers and controller not in controllers.split(",")):
             continue
         top = CGROUPS / controllers
         # a container sees its own group at the top, whatever the path says
         for folder in [top, *_below(top, path)]:
-            yield from _version_1(folder) if controllers else _version_2(folder)
+            yield ControlGroup(folder, 1 if controllers else 2)
 
 
 def _below(top: Path, path: str) -> Iterator[Path]:
@@ -61,23 +74,31 @@ def _below(top: Path, path: str) -> Iterator[Path]:
         yield top
 
 
-def _version_2(folder: Path) -> Iterator[float]:
+def _quota(group: ControlGroup) -> float:
+    """Return a quota of processor time as a number of cores, infinity where there is none."""
     try:
-        allowed, period = (folder / "cpu.max").read_text(encoding="utf8").split()
-        yield float(allowed) / float(period)
+        if group.version == 1:
+            allowed, period = (_text(group, f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        else:
+            allowed, period = _text(group, "cpu.max").split()
+        cores = float(allowed) / float(period)
     except (OSError, ValueError, ZeroDivisionError):
         # there is none, or it says "max"
-        return
+        return math.inf
+    return cores if cores > 0 else math.inf
 
 
-def _version_1(folder: Path) -> Iterator[float]:
+def _memory_limit(group: ControlGroup) -> float:
+    """Return a limit of memory in bytes, infinity where there is none; version 1 says a huge number then."""
     try:
-        files = [folder / f"cpu.cfs_{name}_us" for name in ("quota", "period")]
-        allowed, period = (int(file.read_text(encoding="utf8")) for file in files)
-        if allowed > 0:
-            yield allowed / period
-    except (OSError, ValueError, ZeroDivisionError):
-        return
+        limit = int(_text(group, "memory.limit_in_bytes" if group.version == 1 else "memory.max"))
+    except (OSError, ValueError):
+        return math.inf
+    return limit if limit > 0 else math.inf
+
+
+def _text(group: ControlGroup, name: str) -> str:
+    return (group.folder / name).read_text(encoding="utf8")
 
 
 def keep_freed_memory() -> None:

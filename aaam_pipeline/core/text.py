@@ -17,6 +17,11 @@ PLAIN = str.maketrans(
 ACCENTS = 200
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with a noun, the plural of which ends with `s`: 1 image, 2 images."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def nfc(text: str) -> str:
     """Return a text in Unicode's composed form: for comparisons in which case counts, as of paths."""
     return text if text.isascii() else normalize("NFC", text)

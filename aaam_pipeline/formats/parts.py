@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import read_checksummed
-from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.formats.columns import round_mantissa, to_float16
 from aaam_pipeline.formats.words import WordSupport
@@ -86,10 +86,13 @@ def read_annotations_manifest(folder: Path) -> AnnotationsManifest:
     Raises:
         UsageError: `folder` holds none.
         VersionError: it is of a version that is not read.
-        IntegrityError: it is damaged.
+        IntegrityError: it is damaged, or lost: parts are there.
     """
     if (folder / "vectors.faiss").exists():
         raise UsageError(f"{folder} is an index, not an annotations folder; it was built from annotations, give those")
+
+    if is_without_manifest(folder):
+        raise IntegrityError(f"{folder} has parts of annotations, but its manifest is missing: no _manifest.json")
 
     def outdated(manifest: AnnotationsManifest) -> str:
         if manifest.schema_version in READABLE:
@@ -115,6 +118,13 @@ def manifest_path(folder: Path) -> Path:
 def find_manifest(folder: Path) -> Path:
     """Return where the manifest of annotations lies, those of version 2 included."""
     return _existing(manifest_path(folder), folder / "manifest.json")
+
+
+def is_without_manifest(folder: Path) -> bool:
+    """Return whether a folder holds parts and their stats, but no manifest: it was lost."""
+    return not find_manifest(folder).exists() and any(
+        find_stats(part).is_file() for part in folder.glob("part-*.parquet")
+    )
 
 
 def stats_path(part: Path) -> Path:

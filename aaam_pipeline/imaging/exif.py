@@ -39,6 +39,8 @@ UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 OFFSET = re.compile(r"\s*([+-])(\d\d):?([0-5]\d)(?!\d)", re.ASCII)
 # no photograph is older; programs write the year 1 or 1601 where they know of none
 FIRST_YEAR = 1826
+# what the clock of a camera that lost its time says; a fixed bound, so that a picture has the same date in every run
+LAST_YEAR = 2099
 # of the time zone farthest from UTC
 MOST_MINUTES = 14 * 60
 
@@ -129,7 +131,7 @@ def _time(text: str) -> datetime | None:
         time = datetime(year, month, day, 0 if after_midnight else hour, minute, second) + timedelta(after_midnight)
     except (ValueError, OverflowError):
         return None
-    return time if time.year >= FIRST_YEAR else None
+    return time if FIRST_YEAR <= time.year <= LAST_YEAR else None
 
 
 def _half_of_day(word: str) -> str | None:

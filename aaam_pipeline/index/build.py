@@ -5,7 +5,6 @@ copied from the previous index, which is many times as fast as reading it again,
 """
 
 import logging
-import os
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -29,6 +28,7 @@ from aaam_pipeline.core.artifacts import (
 )
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.machine import available_memory
 from aaam_pipeline.core.portable_paths import is_located, located, portable
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.columns import to_matrix
@@ -136,8 +136,8 @@ def build(
 
 
 def half_of_memory() -> int:
-    """Return half of the bytes of memory that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    """Return half of the bytes of memory that this process may take."""
+    return available_memory() // 2
 
 
 def _previous(out: Path) -> PreviousIndex | None:

@@ -77,6 +77,9 @@ class _Teller:
             elif token.kind == "separator":
                 self._commas = True
                 at += 1
+            elif token.kind == "exclamation":
+                self._left_out.update(dict.fromkeys(token.text))
+                at += 1
             elif token.kind not in ("word", "quoted") or self._is_field(at):
                 found.append(token)
                 # what a field is compared with is no name, and neither is a probability
@@ -118,7 +121,10 @@ class _Teller:
                 self._left_out[token.text] = None
                 return None, 1
             bare = token.text.strip(EDGES)
-            if bare != token.text and bare and (ids := self._ids(bare)):
+            if not bare:
+                self._left_out.update(dict.fromkeys(token.text))
+                return None, 1
+            if bare != token.text and (ids := self._ids(bare)):
                 self._left_out.update(dict.fromkeys(token.text.replace(bare, "", 1)))
                 return self._found(bare, ids, token), 1
         self._unknown[words[0]] = None

@@ -16,7 +16,8 @@ CONTEXT = 50
 QUOTES, SINGLE_QUOTES = '"“”„‟«»＂', "'‘’‚‛‹›"
 WORD = rf"[^\s{QUOTES}|()<>=≥≤,;，、；&!]+"
 TOKEN = re.compile(
-    rf"""(?P<space>\s+ | (?<=\w)!+(?=\s|$))
+    rf"""(?P<space>\s+)
+    | (?P<exclamation>(?<=[^\s(|&,;，、；<>=\-–—−+])[!?.…]*!+[!?.…]*(?=[\s)|&,;，、；]|$) | !+[!?.…]*(?=\s*$))
     | (?P<quoted>"(?P<in_quotes>(?:[^"]|"")*)" | [{QUOTES}](?P<in_typographic>[^{QUOTES}]*)[{QUOTES}])
     | (?P<single>[{SINGLE_QUOTES}](?P<in_single>(?:[^{SINGLE_QUOTES}]|(?<=\w)['’](?=\w))+)[{SINGLE_QUOTES}](?!\w))
     | (?P<field>(?:{"|".join(query.TEXT_FIELDS)}):)
@@ -41,7 +42,7 @@ PLAIN = re.compile(rf"{_PLAIN}(?:\s+{_PLAIN})*", re.IGNORECASE)
 
 
 class Token(NamedTuple):
-    """A piece of the text; `kind`: quoted, field, label, compare, mark, separator, word or end; after `names`: name."""
+    """A piece of the text; `kind`: a group of `TOKEN` or end; after `names`: name for quoted, label and word."""
 
     kind: str
     text: str
@@ -65,7 +66,7 @@ def special_labels(vocabulary: Vocabulary) -> re.Pattern[str] | None:
         return None
     longest_first = sorted(found, key=len, reverse=True)
     alternatives = "|".join(r"\s+".join(map(re.escape, label.split())) for label in longest_first)
-    return re.compile(rf"(?:{alternatives})(?=$|[\s\"|()<>=,;&])", re.IGNORECASE)
+    return re.compile(rf"(?:{alternatives})(?=$|[\s\"|()<>=,;&]|!+(?:$|[\s|),;&]))", re.IGNORECASE)
 
 
 def tokens(text: str, labels: re.Pattern[str] | None = None) -> list[Token]:

@@ -1,5 +1,6 @@
 """What tests of whole runs share: a quick `annotate`, Ctrl-C at a chosen image, and looks at what lies on disk."""
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,15 @@ def check(out: Path) -> AnnotationsManifest:
 def beside(out: Path) -> list[str]:
     """What lies beside an output because of it."""
     return sorted(path.name for path in out.parent.iterdir() if out.name in path.name and path != out)
+
+
+def same_as_from_scratch(given: Sequence[Path], model: Path, out: Path) -> bool:
+    """Whether annotations that were kept up to date are those that one run makes, and nothing else is left beside."""
+    fresh = out.with_name("fresh")
+    shutil.rmtree(fresh, ignore_errors=True)
+    find_and_annotate(given, model, fresh)
+    check(out)
+    return bool(by_name(out).equals(by_name(fresh)) and not beside(out))
 
 
 def note_decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:

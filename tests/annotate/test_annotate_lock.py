@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from runs import PARTS, annotate, beside, by_name, check, interrupted
+from runs import PARTS, Watcher, annotate, beside, by_name, check, interrupted
 
 from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.core.progress import NullReporter
 
 
 @pytest.fixture
@@ -73,9 +72,15 @@ def test_the_second_run_leaves_at_once_and_the_first_one_ends_unharmed(
 
 
 def test_a_dry_run_waits_for_nobody(photos: Path, tiny_bundle: Path, out: Path) -> None:
-    with waiting(tiny_bundle, out):
-        tally, _ = runner.preview(inputs.find([photos]), tiny_bundle, out, PARTS, NullReporter())
+    with waiting(tiny_bundle, out) as first:
+        watcher = Watcher()
+        tally, _ = runner.preview(inputs.find([photos]), tiny_bundle, out, PARTS, watcher)
+        # the lock is still the other's
+        assert out.with_name(f".{out.name}.lock").is_file()
     assert tally.new == 24
+    assert f"{out} is being written by another process (process {first.pid} on" in watcher.text
+    runner.preview(inputs.find([photos]), tiny_bundle, out, PARTS, quiet := Watcher())
+    assert "written by another" not in quiet.text
 
 
 def test_the_output_of_a_killed_run_is_free(photos: Path, tiny_bundle: Path, out: Path) -> None:

@@ -8,12 +8,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from conftest import make_photo
-from runs import PARTS, annotate, beside, by_name, check, find_and_annotate, interrupted, note_decoded, states
+from runs import (
+    PARTS,
+    annotate,
+    by_name,
+    find_and_annotate,
+    interrupted,
+    note_decoded,
+    same_as_from_scratch,
+    states,
+)
 
 from aaam_pipeline.annotate import reader
 from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.errors import MissingFilesError, UsageError
-from aaam_pipeline.formats.roots import MovedRoot, apply_all
 
 # of a row, what the picture does not decide on
 PLACE = ["path", "root", "link_target", "mtime"]
@@ -48,14 +56,6 @@ def answers(out: Path, order: str = "sha256") -> pa.Table:
     """All that a model said, in an order that names do not decide on."""
     rows = by_name(out)
     return rows.select([name for name in rows.column_names if name not in PLACE]).sort_by(order).combine_chunks()
-
-
-def same_as_from_scratch(given: list[Path], model: Path, out: Path) -> bool:
-    fresh = out.with_name("fresh")
-    shutil.rmtree(fresh, ignore_errors=True)
-    find_and_annotate(given, model, fresh)
-    check(out)
-    return bool(by_name(out).equals(by_name(fresh)) and not beside(out))
 
 
 def test_renamed_and_moved_images_keep_their_rows(
@@ -179,7 +179,7 @@ def test_a_row_moves_once_where_several_files_have_its_content(
     annotate(folder, tiny_bundle, out)
     (folder / "a").rename(folder / "d")
     (folder / "d" / "2.jpg").unlink()
-    with pytest.raises(MissingFilesError, match="1 rows stay"):
+    with pytest.raises(MissingFilesError, match="1 row stays"):
         annotate(folder, tiny_bundle, out)
     assert by_name(out)["path"].to_pylist()[:5] == ["a/3.jpg", "b/1.jpg", "b/2.jpg", "c/10.jpg", "c/11.jpg"]
     annotate(folder, tiny_bundle, out, PARTS._replace(forget=True))
@@ -263,45 +263,3 @@ def test_a_stopped_run_takes_the_new_root_when_it_is_named_later(
 def test_a_moved_root_has_an_old_and_a_new_name(text: str, folder: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--root"):
         annotate(folder, tiny_bundle, tmp_path / "new", PARTS._replace(root=[text]))
-
-
-def renamed(old: str, new: str, *names: tuple[str, str]) -> list[tuple[str, str]] | None:
-    roots, paths = zip(*names, strict=True)
-    rows = apply_all([MovedRoot(old, new)], pa.table({"path": list(paths), "root": list(roots)}))
-    if rows is None:
-        return None
-    return list(zip(rows["root"].to_pylist(), rows["path"].to_pylist(), strict=True))
-
-
-def test_names_below_a_moved_root() -> None:
-    assert renamed("/a", "/b", ("/a", "x"), ("/a/c", "x"), ("/ab", "x"), ("/", "ab/x"), ("/", "a/x")) == [
-        ("/b", "x"),
-        ("/b/c", "x"),
-        ("/ab", "x"),
-        ("/", "ab/x"),
-        ("/", "b/x"),
-    ]
-    # the root lies above the old place, and not above the new one
-    assert renamed("/m/a", "/n/b", ("/m", "a/x"), ("/m", "c/x")) == [("/n/b", "x"), ("/m", "c/x")]
-    assert renamed("/m/a", "/m/b", ("/m", "a/x"), ("/m", "c/x")) == [("/m", "b/x"), ("/m", "c/x")]
-    assert renamed("s3://one", "s3://two", ("s3://one/p", "x")) == [("s3://two/p", "x")]
-    assert renamed("/x", "/y", ("/a", "x")) is None
-    assert renamed("/a", "/b", ("/ä", "a/ü.jpg"), ("/", "a/ü.jpg")) == [("/ä", "a/ü.jpg"), ("/", "b/ü.jpg")]
-
-
-def test_a_moved_root_can_be_named_again() -> None:
-    once = renamed("/a", "/a/b", ("/a", "x"), ("/", "a/x"), ("/a/c", "x"))
-    assert once == [("/a/b", "x"), ("/", "a/b/x"), ("/a/b/c", "x")]
-    assert renamed("/a", "/a/b", *once) is None
-
-
-def test_link_targets_follow_a_moved_root() -> None:
-    rows = pa.table({"path": ["l", "m"], "root": ["/k", "/k"], "link_target": ["/a/x", None]})
-    moved = apply_all([MovedRoot("/a", "/b")], rows)
-    assert moved is not None
-    assert moved["link_target"].to_pylist() == ["/b/x", None]
-
-
-def test_the_folder_that_is_there_decides_where_names_hold_an_equals_sign(tmp_path: Path) -> None:
-    (tmp_path / "b=c").mkdir()
-    assert MovedRoot.parse(f"/a={tmp_path}/b=c") == MovedRoot("/a", f"{tmp_path}/b=c")

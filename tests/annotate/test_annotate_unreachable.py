@@ -68,7 +68,7 @@ def test_other_inputs_are_annotated_all_the_same(folder: Path, listed: Path, tin
     # one that has no row yet fails, as every input that cannot be read
     listed.write_text(listed.read_text() + "photos/new.jpg\nphotos/never.jpg\n")
     make_photo(folder / "new.jpg", 9)
-    assert held(listed, tiny_bundle, out).startswith("1 rows stay")
+    assert held(listed, tiny_bundle, out).startswith("1 row stays")
     rows = by_name(out)
     assert rows["path"].to_pylist() == [f"photos/{name}.jpg" for name in [*range(5), "never", "new"]]
     assert rows["status"].to_pylist() == ["ok"] * 5 + ["failed", "ok"]
@@ -110,7 +110,7 @@ def test_a_file_that_cannot_be_read_keeps_its_row(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", refuse)
-        assert held(folder, tiny_bundle, out).startswith("1 rows stay")
+        assert held(folder, tiny_bundle, out).startswith("1 row stays")
     assert states(out) == before
     watcher = Watcher()
     find_and_annotate([folder], tiny_bundle, out, report=watcher)

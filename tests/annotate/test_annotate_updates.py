@@ -1,13 +1,12 @@
 """A folder kept annotated: what is new, changed or gone since the last run, and nothing else, is done."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from conftest import make_photo
-from runs import PARTS, annotate, beside, by_name, check, interrupted, note_decoded, rows, states
+from runs import PARTS, annotate, beside, by_name, check, interrupted, note_decoded, rows, same_as_from_scratch, states
 
 from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.options import Options
@@ -40,14 +39,6 @@ def decoded(out: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return note_decoded(monkeypatch)
 
 
-def same_as_from_scratch(folder: Path, model: Path, out: Path) -> bool:
-    fresh = out.with_name("fresh")
-    shutil.rmtree(fresh, ignore_errors=True)
-    annotate(folder, model, fresh)
-    check(out)
-    return bool(by_name(out).equals(by_name(fresh)) and not beside(out))
-
-
 def keep_size(photo: Path, seed: int) -> None:
     """Write another picture of the same number of bytes."""
     size = photo.stat().st_size
@@ -70,7 +61,7 @@ def test_new_images_alone_are_annotated(folder: Path, tiny_bundle: Path, out: Pa
     _, watched = annotate(folder, tiny_bundle, out)
     assert "22 images: 2 new, 20 kept" in watched.text
     assert sorted(decoded) == ["00a.jpg", "deeper/a.jpg"]
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
 
 
 def test_changed_images_are_annotated_again(folder: Path, tiny_bundle: Path, out: Path, decoded: list[str]) -> None:
@@ -79,7 +70,7 @@ def test_changed_images_are_annotated_again(folder: Path, tiny_bundle: Path, out
     _, watched = annotate(folder, tiny_bundle, out)
     assert "2 changed, 18 kept" in watched.text
     assert decoded == ["05.jpg", "07.jpg"]
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
 
 
 def test_touched_images_keep_their_rows_with_the_new_time(
@@ -94,7 +85,7 @@ def test_touched_images_keep_their_rows_with_the_new_time(
     changed = [now["path"] for was, now in zip(before.to_pylist(), after.to_pylist(), strict=True) if was != now]
     assert changed == ["01.jpg", "09.jpg"]
     assert after.drop_columns("mtime").equals(before.drop_columns("mtime"))
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
     _, watched = annotate(folder, tiny_bundle, out)
     assert "nothing to do" in watched.text
 
@@ -106,7 +97,7 @@ def test_rows_of_deleted_images_go(folder: Path, tiny_bundle: Path, out: Path, d
     assert "17 kept, 3 deleted" in watched.text
     assert decoded == []
     assert manifest.failures == {"not_an_image": 1}
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
 
 
 def test_a_failed_image_that_was_repaired_is_annotated(
@@ -116,7 +107,7 @@ def test_a_failed_image_that_was_repaired_is_annotated(
     annotate(folder, tiny_bundle, out)
     assert decoded == ["03.jpg"]
     assert check(out).failures == {"not_an_image": 1}
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
 
 
 def test_failed_rows_alone_are_tried_again_when_asked_for(
@@ -130,7 +121,7 @@ def test_failed_rows_alone_are_tried_again_when_asked_for(
     assert decoded == ["03.jpg", "13.jpg"]
     # they failed as before
     assert states(out) == parts
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
 
 
 def test_an_interrupted_update_is_resumed(folder: Path, tiny_bundle: Path, out: Path, decoded: list[str]) -> None:
@@ -143,7 +134,7 @@ def test_an_interrupted_update_is_resumed(folder: Path, tiny_bundle: Path, out: 
     assert "resuming an interrupted run: 26 of 35" in watched.text
     assert len(set(decoded)) == 15
     assert watched.made == 9
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
 
 
 def test_inputs_may_change_while_an_update_is_interrupted(
@@ -159,7 +150,7 @@ def test_inputs_may_change_while_an_update_is_interrupted(
     _, watched = annotate(folder, tiny_bundle, out)
     assert "33 images: 8 new, 2 changed, 23 kept, 1 deleted" in watched.text
     assert watched.made == 10
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
 
 
 def test_an_interrupted_first_run_serves_other_inputs_too(folder: Path, tiny_bundle: Path, tmp_path: Path) -> None:
@@ -169,7 +160,7 @@ def test_an_interrupted_first_run_serves_other_inputs_too(folder: Path, tiny_bun
     make_photo(folder / "20.jpg", 20)
     _, watched = annotate(folder, tiny_bundle, out)
     assert watched.made == 20 - 11
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -187,7 +178,7 @@ def test_rows_of_a_folder_that_was_not_named_again_are_not_dropped_unasked(
     _, watched = annotate(folder, tiny_bundle, out, PARTS._replace(forget=True))
     assert "20 kept, 1 forgotten" in watched.text
     assert watched.made == 0
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
 
 
 def test_a_list_may_name_an_image_more_often_or_less_often(
@@ -222,7 +213,7 @@ def test_many_small_updates_do_not_end_in_many_parts(folder: Path, tiny_bundle: 
     sizes = [pq.read_metadata(part).num_rows for part in out.glob("*.parquet")]
     assert sum(sizes) == 40
     assert len(sizes) <= 2 * 40 / PARTS.part_size
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
 
 
 @pytest.mark.parametrize("part_size", [1, 4, 1000])
@@ -232,7 +223,7 @@ def test_the_size_of_parts_may_change_between_updates(
     make_photo(folder / "20.jpg", 20)
     (folder / "07.jpg").unlink()
     annotate(folder, tiny_bundle, out, PARTS._replace(part_size=part_size))
-    assert same_as_from_scratch(folder, tiny_bundle, out)
+    assert same_as_from_scratch([folder], tiny_bundle, out)
 
 
 @pytest.mark.parametrize("options", [PARTS, PARTS._replace(retry_failed=True), PARTS._replace(on_existing="overwrite")])

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Invoke, make_photo, rewrite_json
-from runs import PARTS, Watcher, rows
+from runs import PARTS, Watcher, interrupted, rows, states
 from version_2 import interrupt_version_2, publish_version_2
 
 from aaam_pipeline import search
@@ -220,3 +220,39 @@ def test_a_newer_version_is_no_damage(tiny_bundle: Path, tmp_path: Path, invoke:
         assert "holds annotations of version 99" in line
         assert "damage" not in line
     assert annotate(invoke, "--on-existing", "overwrite") == (0, [])
+
+
+@pytest.mark.parametrize("change", ["version", "field"])
+def test_an_interrupted_run_of_a_newer_version_is_not_dropped(
+    change: str, tiny_bundle: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / "model")
+    for number in range(3):
+        make_photo(tmp_path / "photos" / f"{number}.jpg", number)
+    work = interrupted(tmp_path / "photos", tiny_bundle, tmp_path / "annotations", PARTS._replace(part_size=1), after=2)
+    plan = json.loads((work / "plan.json").read_text())
+    if change == "version":
+        rewrite_json(work / "plan.json", manifest=plan["manifest"] | {"schema_version": 99})
+    else:
+        rewrite_json(work / "plan.json", unheard_of=1)
+    before = states(work)
+    code, (line,) = annotate(invoke)
+    assert code == 1
+    assert "an interrupted run of a newer version of aaam-pipe lies in annotations.partial" in line
+    assert states(work) == before
+    assert annotate(invoke, "--on-existing", "overwrite") == (0, [])
+
+
+def test_a_lost_manifest_is_called_so(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / "model")
+    make_photo(tmp_path / "photos" / "0.jpg", 0)
+    assert annotate(invoke) == (0, [])
+    (tmp_path / "annotations" / "_manifest.json").unlink()
+    code, (line,) = annotate(invoke)
+    assert code == 4
+    assert "its manifest is missing" in line
+    for command in ("verify", "index"):
+        done = invoke(command, "annotations")
+        assert (done.exit_code, "its manifest is missing" in done.stderr) == (4, True)
+    assert annotate(invoke, "--on-existing", "overwrite") == (0, [])
+    assert invoke("verify", "annotations").exit_code == 0

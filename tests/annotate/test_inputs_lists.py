@@ -183,6 +183,30 @@ def test_the_column_may_be_chosen(tmp_path: Path) -> None:
         find(listed, column="nosuch")
 
 
+def test_a_table_without_a_heading_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"--column: a\.jpg, 1\. That is its first line: if it is a picture already, put the line"
+    ):
+        find(write(tmp_path, "l.csv", "a.jpg,1\nb.jpg,2\n"))
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quotation_marks_around_a_line_of_text(quote: str, tmp_path: Path) -> None:
+    listed = write(tmp_path, "l.txt", f"{quote}a b.jpg{quote}\n{quote}\n")
+    # they may be of the name
+    assert paths(listed)[0] == f"{quote}a b.jpg{quote}"
+    write(tmp_path, "a b.jpg", "")
+    with pytest.raises(UsageError, match="stands in quotation marks, and there is a file of that name without them"):
+        find(listed)
+    write(tmp_path, f"{quote}a b.jpg{quote}", "")
+    assert paths(listed)[0] == f"{quote}a b.jpg{quote}"
+
+
+def test_a_text_list_of_windows_is_utf_16(tmp_path: Path) -> None:
+    listed = write(tmp_path, "l.txt", "ö.jpg\r\nb.jpg\r\n".encode("utf-16"))
+    assert paths(listed) == ["ö.jpg", "b.jpg"]
+
+
 def test_a_table_without_a_known_column_names_its_own(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--column: id, photo"):
         find(write(tmp_path, "l.csv", "id,photo\n1,a.jpg\n"))

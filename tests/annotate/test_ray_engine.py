@@ -248,7 +248,9 @@ def test_ctrl_c_exits_130_and_leaves_no_actor_behind(
 
 def test_one_machine_with_another_model_than_the_others_is_refused(many: Path, tiny_bundle: Path) -> None:
     todo = many.with_name("todo.parquet")
-    job = AnnotateJob(many, todo, 0, tiny_bundle, Options(backend="torch", device="cpu", num_workers=0))
+    job = AnnotateJob(
+        many, todo, many / "replaced.parquet", 0, tiny_bundle, Options(backend="torch", device="cpu", num_workers=0)
+    )
     pq.write_table(pa.table({"path": ["a"]}), job.todo)
     with pytest.raises(UsageError, match=r"is model toy-.* on one machine and other on another"):
         cluster.RayPartMaker(job, "other")

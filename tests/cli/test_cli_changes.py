@@ -44,6 +44,10 @@ def test_a_folder_that_is_not_mounted_is_exit_3(library: Path, tiny_bundle: Path
     assert (code, said) == (3, "5 kept, 4 not found\n")
     assert error.startswith("error: 4 rows stay whose pictures are not found")
     assert again(invoke, tiny_bundle, "library", "--quiet") == (3, "", error)
+    code, _, said = again(invoke, tiny_bundle, "library")
+    # what there is, how to go on, and at the end why the exit code is 3
+    assert "annotations: 8 of 9 images annotated, 1 failed" in said
+    assert said.splitlines()[-1] == error.strip()
     assert again(invoke, tiny_bundle, "library", "--forget")[0] == 0
     assert "5 inputs = 4 ok + 1 failed" in invoke("verify").stdout
 

@@ -177,7 +177,7 @@ def test_logs_say_what_was_chosen_and_what_was_done(
         "part 0: 1 images in ",
         "1 parts are to be made, with ",
         # what the person saw
-        "1 of 1 images annotated",
+        "1 of 1 image annotated",
     ):
         assert line in said["annotate"]
     assert "2 images, 0 of them copied from the previous index" in said["first index"]

@@ -25,6 +25,25 @@ def test_an_output_that_is_a_url_is_refused(words: tuple[str, ...], tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
+@pytest.mark.parametrize("source", ["environment", "aaam.toml"])
+def test_a_url_from_the_surroundings_is_refused_too(
+    source: str, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if source == "environment":
+        monkeypatch.setenv("AAAM_INDEX", "s3://bucket/index")
+        name = "AAAM_INDEX s3://bucket/index"
+    else:
+        (tmp_path / "aaam.toml").write_text('[search]\nindex = "s3://bucket/index"')
+        name = "[search] index = 's3://bucket/index'"
+    done = invoke("search", "grass")
+    assert done.exit_code == 2
+    assert name in done.stderr
+    assert "outputs are local folders" in done.stderr
+    # a flag wins over a variable
+    if source == "environment":
+        assert "is not an index" in invoke("search", "grass", "--index", "here").stderr
+
+
 def test_folders_may_have_names_that_look_like_urls(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> None:
     make_photo(tmp_path / "photos" / "0.jpg", 0)
     words = ("photos", "--model", tiny_bundle, "--backend", "torch", "--num-workers", 0)

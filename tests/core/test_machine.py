@@ -77,6 +77,30 @@ def test_a_quota_of_time_is_worth_so_many_cores(
     assert os.environ.pop("OMP_NUM_THREADS", "8") == str(expected)
 
 
+@pytest.mark.parametrize(
+    ("lines", "name", "limit", "expected"),
+    [
+        ("0::/\n", "memory.max", "1048576\n", 1 << 20),
+        ("0::/\n", "memory.max", "max\n", None),
+        ("0::/a\n", "a/memory.max", "4096\n", 4096),
+        ("3:memory:/\n", "memory/memory.limit_in_bytes", "8192\n", 8192),
+        ("3:memory:/\n", "memory/memory.limit_in_bytes", "9223372036854771712\n", None),
+        ("3:cpu:/\n", "memory/memory.limit_in_bytes", "8192\n", None),
+    ],
+)
+def test_memory_is_that_of_the_container(
+    lines: str, name: str, limit: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups(tmp_path, lines)
+    file = tmp_path / "groups" / name
+    file.parent.mkdir(parents=True)
+    file.write_text(limit)
+    monkeypatch.setattr(machine, "CGROUPS", tmp_path / "groups")
+    monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "own")
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert machine.available_memory() == (expected or whole)
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no such call on this system")
 def test_cores_that_a_process_may_not_use_do_not_count() -> None:
     one = str(min(os.sched_getaffinity(0)))

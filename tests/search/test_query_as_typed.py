@@ -59,6 +59,13 @@ def parse(text: str) -> Node:
         ("dog.", "dog"),
         ("dog and cat?", "dog cat"),
         ("dog!", "dog"),
+        ("dog!!! cat?! ...", "dog cat"),
+        ("dog !!!", "dog"),
+        ("dog!,cat!?", "dog cat"),
+        ("(dog!)|cat!|'bird'!", "dog|cat|bird"),
+        ("dog!(cat)", "dog -cat"),
+        ("dog>0.5!", "dog>0.5"),
+        ("yahoo!!! yahoo!", '"yahoo!" "yahoo!"'),
         ("label:grass", "grass"),
         ('label: "traffic light" LABEL:new york', '"traffic light" "New York"'),
         ("-label:dog|label:cat", "-dog|cat"),
@@ -109,6 +116,7 @@ def test_a_label_wins_over_an_operator_and_a_small_word() -> None:
             ["searching for: animals (left out: the)", "animals is searched as dog|cat"],
         ),
         ("vogel", ["vogel is searched as Vögel"]),
+        ("cat!!!", ["searching for: cat (left out: !)"]),
         ("cat.", ["searching for: cat (left out: .)"]),
     ],
 )
@@ -143,7 +151,7 @@ def test_only_near_labels_are_suggested(text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["the a", ",", " , ; ", "a photo of the"])
+@pytest.mark.parametrize("text", ["the a", ",", "!!!", "?", " , ; ", "a photo of the"])
 def test_a_query_of_which_nothing_is_left_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="names no label"):
         parse(text)

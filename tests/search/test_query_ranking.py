@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 from unittest import mock
@@ -282,29 +281,3 @@ def test_top_5_is_the_beginning_of_top_15(text: str, metadata_index: search.Inde
 def test_the_order_of_words_changes_no_rank(one: str, other: str, metadata_index: search.Index) -> None:
     found, again = metadata_index.query(one, IMAGES), metadata_index.query(other, IMAGES)
     assert [(hit.path, hit.score) for hit in found] == [(hit.path, hit.score) for hit in again]
-
-
-@pytest.mark.parametrize(
-    ("node", "found"),
-    [
-        (queries.Label(0), [0, 1]),
-        # a thousandth of each label in the geometric mean: one makes up for another
-        (queries.And((queries.Label(0), queries.Label(1))), [0, 2]),
-        (queries.Or((queries.Label(0), queries.Label(1))), [0, 1, 2]),
-        (queries.Not(queries.Label(0)), [0, 1, 2, 3]),
-        (queries.And((queries.Label(0), queries.MetadataFilter("width", ">", Decimal(1)))), [0, 1]),
-    ],
-)
-def test_where_an_answer_ends(node: queries.Node, found: list[int]) -> None:
-    codes_NL = ranking.encode(np.array([[0.9, 0.0005], [0.9, 1e-7], [0.0005, 0.9], [0.0005, 1e-4], [1, 0]]))
-    leaves = ranker.LeafValues(lambda id: codes_NL[:4, id], lambda node: np.ones(4, np.bool_))
-    ids, _ = ranker.best(node, leaves, np.arange(4, dtype=np.int32), 9)
-    assert sorted(ids.tolist()) == found
-
-
-def test_many_labels_stay_in_the_range_of_a_double(metadata_index: search.Index) -> None:
-    assert ranking.least_of(ranking.MAX_DEGREE) > 0
-    wide = queries.And(tuple(queries.Not(queries.And((queries.Label(0), queries.Label(each)))) for each in range(1, 6)))
-    codes = {id: CODES_NL[:, id].astype(np.uint16) for id in range(len(LABELS))}
-    leaves = ranker.LeafValues(codes.__getitem__, lambda node: np.ones(IMAGES, np.bool_))
-    assert len(ranker.best(wide, leaves, np.arange(IMAGES, dtype=np.int32), IMAGES)[0])

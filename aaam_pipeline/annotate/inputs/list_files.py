@@ -173,7 +173,10 @@ def _column(header: Sequence[str], asked: str | None, shown: str) -> str:
     if found is None:
         said = f"no column {asked}" if asked is not None else f"no column {', '.join(COLUMNS)}"
         own = path_text(", ".join(header))
-        raise UsageError(f"{shown} has {said} in its heading; choose one of its own with --column: {own}")
+        raise UsageError(
+            f"{shown} has {said} in its heading; choose one of its own with --column: {own}. That is its first line: "
+            "if it is a picture already, put the line `path` above it"
+        )
     return found
 
 

@@ -7,6 +7,7 @@ backslashes. A list that comes from elsewhere names files of elsewhere: its line
 
 import os
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,10 @@ from aaam_pipeline.annotate.inputs import list_files, remote, web
 from aaam_pipeline.annotate.inputs.base import InputItem, file_facts, is_url
 from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.disk_names import DiskNames
+from aaam_pipeline.core.errors import UsageError
 
 STDIN = list_files.STDIN
+QUOTED = re.compile(r"""(["'])(.+)\1""")
 # what a list from elsewhere may name beside its own service: other kinds of URL can lead to this machine
 ELSEWHERE = frozenset({*web.SCHEMES, "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "ftp", "hf", "memory"})
 
@@ -41,7 +44,7 @@ class _Resolver:
     """Makes items of the lines of one list."""
 
     def __init__(self, location: str) -> None:
-        self._disk = DiskNames()
+        self._disk, self._list = DiskNames(), location
         self._url = location if is_url(location) else ""
         if self._url:
             self._folder = self._url.rpartition("/")[0]
@@ -91,6 +94,10 @@ class _Resolver:
                 found = self._disk.find(self._absolute(name.replace("\\", "/")))
             if found != location and os.path.lexists(found):
                 location, (size, mtime) = found, file_facts(found)
+            elif (bare := QUOTED.fullmatch(name)) and os.path.lexists(self._absolute(bare[2])):
+                shown = f"{path_text(self._list)}: {path_text(name)}"
+                advice = "and there is a file of that name without them: take them away, a list of text has none"
+                raise UsageError(f"{shown} stands in quotation marks, {advice}")
         if location.startswith(self._prefix):
             return InputItem(location, self._root, path_text(location[len(self._prefix) :]), size, mtime)
         anchor = Path(location).anchor

@@ -7,7 +7,6 @@ S3, FSSPEC_S3='{"profile": "archive"}' for several at once.
 
 import io
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -15,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote_to_bytes, urlsplit
-from urllib.request import url2pathname
 
 from aaam_pipeline.annotate.inputs import web
 from aaam_pipeline.annotate.inputs.base import Facts, InputItem, is_url, reason, to_microseconds, valid_mtime
@@ -145,6 +143,8 @@ def local_path(url: str) -> str:
     """Return the path in a file:// URL."""
     path = urlsplit(url).path
     if os.name == "nt":
+        from urllib.request import url2pathname
+
         return url2pathname(path)
     # %FF may stand for a byte of a name that is not UTF-8
     return os.fsdecode(unquote_to_bytes(path.encode("utf8", "surrogateescape")))
@@ -191,6 +191,8 @@ def downloaded(url: str) -> AbstractContextManager[BinaryIO]:
     Raises:
         ImageError: the server does not give it.
     """
+    import tempfile
+
     file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 the caller closes it
     try:
         web.download(url, file)

@@ -3,7 +3,6 @@
 import io
 import re
 import time
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -86,6 +85,8 @@ def _copy(response: "BaseHTTPResponse", into: BinaryIO, largest: int | None) -> 
 
 
 def _modified(response: "BaseHTTPResponse") -> int | None:
+    from email.utils import parsedate_to_datetime
+
     try:
         return to_microseconds(parsedate_to_datetime(response.headers["Last-Modified"]))
     except (KeyError, ValueError, TypeError, OverflowError):

@@ -1,0 +1,58 @@
+"""Whether what lies at an output can be built on: annotations of the same work, whole or of an interrupted run."""
+
+from aaam_pipeline.annotate.options import Options
+from aaam_pipeline.annotate.staging import ExistingAnnotations, StagingDir
+from aaam_pipeline.core.artifacts import foreign
+from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.formats.parts import (
+    NAMES,
+    AnnotationsManifest,
+    find_manifest,
+    is_without_manifest,
+    read_annotations_manifest,
+)
+
+
+def existing(staging: StagingDir, manifest: AnnotationsManifest, options: Options) -> list[ExistingAnnotations]:
+    """Return the annotations to build on, newest first; refuse those of another model or other settings."""
+    out = staging.out
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a folder; choose another --out")
+    lost = is_without_manifest(out)
+    whole = find_manifest(out).is_file() or lost
+    if out.exists() and any(out.iterdir()) and (not whole or foreign(out, *NAMES)):
+        raise UsageError(f"{out} exists and is not an annotations folder; choose another --out")
+    if options.on_existing == "overwrite":
+        return []
+    if lost:
+        # it says so
+        read_annotations_manifest(out)
+    published = staging.published()
+    if published and options.on_existing == "error":
+        raise UsageError(f"{out} exists; choose another --out, or --on-existing resume or overwrite")
+    interrupted = staging.interrupted()
+    if interrupted and (differs := difference(interrupted.manifest, manifest)):
+        raise UsageError(
+            f"an interrupted run of other work lies in {staging.folder} ({differs}); finish it, choose another "
+            "--out, or drop it with --on-existing overwrite"
+        )
+    if interrupted and published and difference(published.manifest, manifest):
+        # it is being replaced
+        return [interrupted]
+    if published and (differs := difference(published.manifest, manifest)):
+        raise UsageError(f"{out} holds other work ({differs}); choose another --out or --on-existing overwrite")
+    return [base for base in (interrupted, published) if base]
+
+
+def difference(before: AnnotationsManifest, now: AnnotationsManifest) -> str:
+    """Say in words how two pieces of work differ; empty where they do not."""
+    if before.model_id != now.model_id:
+        return f"model {before.model_id}, not {now.model_id}"
+    if (before.vocabulary, before.thresholds) != (now.vocabulary, now.thresholds):
+        return "labels or thresholds that the model had before"
+    if before.calibration != now.calibration:
+        return "a calibration that the model had before"
+    if before.settings != now.settings:
+        names = [name for name in now.settings if now.settings[name] != before.settings.get(name)]
+        return "; ".join(f"--{name} was {before.settings.get(name)}, not {now.settings[name]}" for name in names)
+    return ""
