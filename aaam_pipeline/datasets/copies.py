@@ -47,7 +47,7 @@ def find_root(dataset: str, root: str | None, *marks: str) -> Path | None:
     """Return the folder of a copy: `<dataset>.data.root`, else AAAM_DATA_DIR's subfolder of that name or itself.
 
     It is relative where it is in the project. `marks`: files or folders, patterns allowed, one of which a folder found
-    by the environment must hold.
+    by the environment must hold; where they are absolute paths, it need not.
 
     Raises:
         DatasetError: `root` or AAAM_DATA_DIR is given and is no folder: it is mistyped, or its disk is not there.
@@ -63,7 +63,11 @@ def find_root(dataset: str, root: str | None, *marks: str) -> Path | None:
     if not Path(base).is_dir():
         raise DatasetError(f"AAAM_DATA_DIR: no folder {base}")
     folders = (Path(base) / dataset, Path(base))
-    return next((_portable(folder) for folder in folders for mark in marks if any(folder.glob(mark))), None)
+    return next((_portable(folder) for folder in folders for mark in marks if _holds(folder, mark)), None)
+
+
+def _holds(folder: Path, mark: str) -> bool:
+    return folder.is_dir() if Path(mark).is_absolute() else any(folder.glob(mark))
 
 
 def _portable(folder: Path) -> Path:

@@ -104,6 +104,7 @@ def test_unlisted_no_is_no_but_what_is_expressly_unknown(root: Path) -> None:
         ("labels.csv", LONG.replace(",", ";").replace("image", " Path ").encode()),
         ("labels.csv", csv_of(wide())),
         ("labels.csv", csv_of(wide(), ";")),
+        ("labels.csv", b'"image","sea","cat","dog"\n'.replace(b"sea", b"Sea") + csv_of(wide()).split(b"\n", 1)[1]),
         ("labels.parquet", parquet_of(wide())),
         ("labels.parquet", parquet_of(pyarrow.csv.read_csv(io.BytesIO(LONG.encode())))),
         ("labels.csv", LONG.replace("ä b/", "./ä b//").encode()),
@@ -171,6 +172,7 @@ def test_folders_are_labels(tmp_path: Path) -> None:
         ("image,label\n", r"labels\.csv: it lists no image"),
         ("", r"labels\.csv cannot be read as a table: Empty CSV file"),
         ("image,label\na.png,dog,1\n", r"labels\.csv cannot be read as a table: .*Expected 2 columns, got 3"),
+        ("image,label\na.png,\"dog\nb.png,cat\n", r"a cell holds a control character: 'dog\\nb\.png"),
         ("image,label\n,dog\n", r"row 1 below the heading: it has no image"),
         ("image,label\n../x.png,dog\n", r"\.\./x\.png is no path inside the folder"),
         ("image,label\n/etc/x.png,dog\n", r"/etc/x\.png is no path inside the folder"),
@@ -209,6 +211,11 @@ def test_it_is_found_below_the_folder_of_data_sets(root: Path, monkeypatch: pyte
     expected = listed(root)
     monkeypatch.setenv("AAAM_DATA_DIR", str(root.parent))
     assert read_folder("root", FolderParams(), NullReporter()).splits == expected.splits
+    # names of folders, and a table that is somewhere else
+    with pytest.raises(DatasetError, match=r"root: no image is known to be without 'ä b'"):
+        read_folder("root", FolderParams(labels="folders"), NullReporter())
+    elsewhere = (root / "labels.csv").rename(root.parent / "labels.csv")
+    assert read_folder("root", FolderParams(labels=str(elsewhere)), NullReporter()).splits == expected.splits
 
 
 def test_names_may_be_written_in_another_unicode_form(root: Path) -> None:

@@ -98,8 +98,8 @@ def read_folder(name: str, params: FolderParams, report: Reporter) -> Listing:
         DatasetError: there is no such folder or table, a table is wrong or names a photograph that is not there, or
             there are too few photographs, or no word of what they have not.
     """
-    marks = [each for each in (params.labels, params.splits) if each and each != FOLDERS] or [params.images]
-    root = copies.find_root(name, params.root, *marks)
+    # what a folder that is found must hold: of the names of folders anything
+    root = copies.find_root(name, params.root, "*" if params.labels == FOLDERS else params.labels)
     if root is None:
         raise DatasetError(
             f"{name}: no folder of photographs: set {name}.data.root, or AAAM_DATA_DIR to the folder that holds {name}/"

@@ -8,6 +8,7 @@ CSV in UTF-8 with commas, semicolons or tabs, also gzip-compressed, or Parquet. 
 `image`. Shapes: P pairs of an image and a label.
 """
 
+import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ NOT_SAID = -2
 VALUES = {"1": 1, "yes": 1, "true": 1, "1.0": 1, "0": 0, "no": 0, "false": 0, "0.0": 0}
 DELIMITERS = (",", ";", "\t")
 NAMED = 3
+LONGEST_ROW = 2**24
 
 Ids = NDArray[np.int64]
 
@@ -157,12 +159,12 @@ def _read_csv(path: Path) -> pa.Table:
         first = stream.read(1 << 20).splitlines()[:1]
     heading = first[0].decode("utf-8-sig") if first else ""
     delimiter = max(DELIMITERS, key=heading.count)
-    names = [name.strip().strip('"') for name in heading.split(delimiter)]
-    # without it a column of dates or numbers would be read as such, and written another way
-    kinds = pa.csv.ConvertOptions(column_types=dict.fromkeys([*names, *heading.split(delimiter)], pa.string()))
+    # else a column of dates or numbers would be read as such, and written another way
+    names = next(csv.reader([heading], delimiter=delimiter), [])
+    kinds = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
     lines = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     with pa.input_stream(str(path), compression="detect") as stream:
-        return pa.csv.read_csv(stream, parse_options=lines, convert_options=kinds)
+        return pa.csv.read_csv(stream, pa.csv.ReadOptions(block_size=LONGEST_ROW), lines, kinds)
 
 
 def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
