@@ -9,6 +9,7 @@ params.yaml with `data: {type: folder, ...}` is a data set under its own name, w
 
 import inspect
 import re
+import shutil
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -122,10 +123,17 @@ def code_fingerprint(name: str, params: ParamsFile) -> str | None:
 
 
 def download(name: str, params: ParamsFile, out: Path, report: Reporter) -> None:
-    """Obtain the data set `name`, or a description of where it is, into `out`, which appears only when it is whole."""
+    """Obtain the data set `name`, or a description of where it is, into `out`, which appears only when it is whole.
+
+    Where that fails, nothing is left: what was transferred lies elsewhere (`fetching.obtain`).
+    """
     own = load_params(name, params)
     work = work_folder(out)
-    of(name, params).download(own, work, report)
+    try:
+        of(name, params).download(own, work, report)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
     publish(work, out)
 
 

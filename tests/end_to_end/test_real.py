@@ -15,6 +15,7 @@ from aaam_pipeline.annotate import backends, inputs, runner
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
+from aaam_pipeline.datasets.folder.tables import read_labels, read_splits
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.datasets.registry import download
@@ -168,3 +169,12 @@ def test_a_photograph_scores_the_same_in_annotate_as_in_training(trained: Path) 
     annotated = np.array(pq.read_table(part)["scores"].to_pylist(), dtype=np.float32)
     scored = read_scores(trained / "scores" / "hard.parquet")
     np.testing.assert_allclose(annotated, calibrate(scored.scores_NL, scored.calibration), atol=0.005)
+
+
+def test_everyday_has_the_words_and_the_pairs_that_its_readme_says(shared: Path) -> None:
+    folder = shared / "data" / "everyday"
+    table, splits = read_labels(folder / "labels.csv.gz"), read_splits(folder / "splits.csv")
+    assert (len(table.images), len(table.labels)) == (16_890, 227)
+    assert set(table.images) == set(splits)
+    airplane = table.values_P[table.columns_P == table.labels.index("airplane")]
+    assert ((airplane > 0).sum(), (airplane == 0).sum()) == (249, 8180)
