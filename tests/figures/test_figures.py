@@ -234,3 +234,12 @@ def test_any_label_can_be_drawn(name: str, tmp_path: Path) -> None:
     (svg,) = style.save(figure, tmp_path / "odd", ["svg"])
     assert style.short(name) in texts(svg)
     assert len(style.short(name)) <= style.LONGEST
+
+
+def test_labels_that_are_unknown_are_not_drawn() -> None:
+    targets = np.array([[1, -1, 0, -1, 0, 0]], np.int8)
+    scores = np.array([[0.5, 0.9, 0.1, 0.8, 0.7, 0.6]], np.float32)
+    split = ScoredSplit(["a"], scores, targets, list("abcdef"), 2)
+    assert score_bars._shown(split, split, 0, 6) == [0, 4, 5, 2]
+    recording = Recording(split.labels, ["a"], targets, np.array([0]), scores[None])
+    assert prediction_paths._shown([prediction_paths.PathRow("x", recording, [])], 0, 2) == [0, 4, 5]
