@@ -4,19 +4,24 @@ The networks are untrained: speed does not depend on what the weights are. VGG16
 filters), the others the light one (depthwise). All take pictures of 224 px in batches of 32.
 """
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aaam_pipeline.models import Network
-from aaam_pipeline.models.export import convert as export
-from aaam_pipeline.models.inference.openvino_backend import OpenVinoBackend
+from aaam_pipeline.models import Network, runtime_form
+from aaam_pipeline.models.inference.openvino_backend import OpenVinoBackend, read_form
 from aaam_pipeline.models.inference.torch_backend import InferenceModule, TorchBackend
 from aaam_pipeline.models.info import BundleInfo
 from benchmarks.material import Filters, make_model
 from benchmarks.table import Report, best
+
+if TYPE_CHECKING:
+    import onnx
 
 # images a measurement takes: about as long for each
 IMAGES = {"vgg16": 32, "resnet50": 96, "mobilenet_v2": 256}
@@ -35,7 +40,7 @@ def run(report: Report, full: bool = False) -> None:
     for name, images in IMAGES.items():
         plain[name] = _rate(_plain(name), _pixels(images))
         report.info(f"{name}, plain torch: {plain[name]:.1f} images/s")
-    names = ["backbone", "plain torch", "torch fp32", "torch bf16", "OpenVINO fp32", "OpenVINO bf16", "OpenVINO int8"]
+    names = ["backbone", "plain torch", "torch fp32", "torch bf16", "fp32 form", "int8 but depthwise", "int8 form"]
     add = report.table("backends, images/s (times plain torch)", names)
     for name, images in IMAGES.items():
         pixels_NSS3 = _pixels(images)
@@ -69,14 +74,22 @@ def _plain(name: str) -> Predict:
 
 def _backends(name: str, pixels_NSS3: NDArray[np.uint8]) -> list[Predict]:
     network, info = _model(name)
-    preprocess = info.preprocess
-    whole = InferenceModule(network, preprocess)
-    quantised = export.quantise(export.to_openvino(network, preprocess), pixels_NSS3[:CALIBRATION])
+    whole, head = InferenceModule(network, info.preprocess), runtime_form.head_of(network, info)
+    plain = runtime_form.to_onnx(network, info.preprocess)
+    forms = [runtime_form.quantise(plain, pixels_NSS3[:CALIBRATION], depthwise) for depthwise in (False, True)]
+    models = [_read(form) for form in (plain, *forms)]
     made = [
         TorchBackend(whole, info),
         TorchBackend(whole, info, "bf16"),
-        OpenVinoBackend(export.to_openvino(network, preprocess), info, network.embedding_dim, "fp32"),
-        OpenVinoBackend(export.to_openvino(network, preprocess), info, network.embedding_dim, "bf16"),
-        OpenVinoBackend(quantised, info, network.embedding_dim, "int8"),
+        OpenVinoBackend(models[0], info, head, "fp32"),
+        OpenVinoBackend(models[1], info, head, "int8"),
+        OpenVinoBackend(models[2], info, head, "int8"),
     ]
     return [lambda pixels, backend=backend: backend.start(pixels)() for backend in made]  # type: ignore[misc]
+
+
+def _read(form: "onnx.ModelProto") -> object:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(form.SerializeToString())
+        return read_form(path)

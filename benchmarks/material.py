@@ -11,6 +11,7 @@ from aaam_pipeline.datasets import scenes
 from aaam_pipeline.models import ModelParams, Network, bundle
 from aaam_pipeline.models.info import AttentionParams, BundleInfo
 from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.models.runtime_form import FormMaker, FormRequest
 
 SHARED = Path(os.environ.get("AAAM_SHARED", "../shared")).absolute()
 LABELS = 80
@@ -26,21 +27,21 @@ def make_model(backbone: str, size: int, filters: Filters = "depthwise") -> tupl
     labels = [f"label {number}" for number in range(LABELS)]
     thresholds = [0.5] * LABELS
     info = BundleInfo(
-        *(bundle.FORMAT, bundle.VERSION, "", model, Preprocess(size=size)),
-        labels,
-        thresholds,
-        3,
-        "bench",
-        "bce",
-        {},
-        "",
+        architecture=model,
+        preprocess=Preprocess(size=size),
+        vocabulary=labels,
+        thresholds=thresholds,
+        k=3,
+        dataset="bench",
+        phase="bce",
+        metrics={},
     )
     return Network(model, LABELS, size).eval(), info
 
 
 def save_bundle(backbone: str, size: int, folder: Path) -> Path:
     """Save such a model; return the bundle's folder."""
-    bundle.save(*make_model(backbone, size), folder)
+    bundle.save(*make_model(backbone, size), folder, FormMaker(FormRequest("fp32")))
     return folder
 
 

@@ -9,22 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 from search.toy_index import EMBEDDING_ND, SCORES_NL, write_annotations
 from training import toy_blocks
 from typer.testing import CliRunner
 
-from aaam_pipeline import search
-from aaam_pipeline.annotate import inputs, runner
+from aaam_pipeline import metrics, search
+from aaam_pipeline.annotate import backends, inputs, runner
 from aaam_pipeline.annotate.options import Assignment
 from aaam_pipeline.cli.app import app
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.index.build import build
-from aaam_pipeline.models import ModelParams, Network, bundle
+from aaam_pipeline.models import ModelParams, Network, bundle, library
 from aaam_pipeline.models.info import AttentionParams
 from aaam_pipeline.models.preprocess import Preprocess
+from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, LabelledImages
 
 # helpers whose asserts are to tell what they compared
 pytest.register_assert_rewrite("cli.failures", "decoding", "runs")
@@ -42,7 +44,13 @@ Result = Any  # typer brings a click of its own, which has no public name
 Invoke = Callable[..., Result]
 
 
-def make_bundle(folder: Path, labels: list[str] = LABELS, seed: int = 1, threshold: float = 0.5) -> Path:
+def make_bundle(
+    folder: Path,
+    labels: list[str] = LABELS,
+    seed: int = 1,
+    threshold: float = 0.5,
+    make_form: bundle.MakeForm | None = None,
+) -> Path:
     """Save an untrained network of `labels` for pictures of 32 px; another seed gives another model id."""
     torch.manual_seed(seed)
     model = ModelParams(
@@ -52,9 +60,6 @@ def make_bundle(folder: Path, labels: list[str] = LABELS, seed: int = 1, thresho
     network = Network(model, len(labels), preprocess.size)
     spread(network.eval(), preprocess)
     info = bundle.BundleInfo(
-        format=bundle.FORMAT,
-        version=bundle.VERSION,
-        model_id="",
         architecture=model,
         preprocess=preprocess,
         vocabulary=labels,
@@ -63,9 +68,8 @@ def make_bundle(folder: Path, labels: list[str] = LABELS, seed: int = 1, thresho
         dataset="toy",
         phase="bce",
         metrics={},
-        weights_sha256="",
     )
-    bundle.save(network, info, folder)
+    bundle.save(network, info, folder, make_form)
     return folder
 
 
@@ -116,6 +120,29 @@ class Said(NullReporter):
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("models") / "models" / "toy" / "bce")
+
+
+@pytest.fixture(scope="session")
+def formed_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network of `tiny_bundle` with its runtime form in fp32. Read only."""
+    return make_bundle(tmp_path_factory.mktemp("formed") / "bundle", make_form=FormMaker(FormRequest("fp32")))
+
+
+@pytest.fixture(scope="session")
+def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network with its runtime form in int8, measured on pictures that it is right about. Read only."""
+    pixels_NSS3 = noise(60)
+    plain = make_bundle(tmp_path_factory.mktemp("plain") / "bundle")
+    scores_NL = backends.create("torch", plain, "cpu").start(pixels_NSS3)().scores_BL
+    images = LabelledImages(pixels_NSS3[30:], scores_NL[30:] > np.median(scores_NL, axis=0), metrics.evaluate)
+    maker = FormMaker(FormRequest("int8"), pixels_NSS3[:30], images)
+    return make_bundle(tmp_path_factory.mktemp("int8") / "bundle", make_form=maker)
+
+
+def noise(count: int) -> NDArray[np.uint8]:
+    """Return pictures of 32 px, (N, S, S, 3): large blocks of colours."""
+    blocks = np.random.default_rng(count).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
+    return blocks.repeat(8, 1).repeat(8, 2)
 
 
 @pytest.fixture(scope="session")
@@ -189,6 +216,9 @@ def no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """Keep the settings of whoever runs the tests out of them, also of the processes that they start."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        # as where no starter comes with the installation; tests of it put a stand-in there
+        patch.setattr(library, "STARTER_FOLDER", tmp_path_factory.mktemp("package") / "starter")
         yield
 
 

@@ -4,6 +4,7 @@ from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.staging import ExistingAnnotations, StagingDir
 from aaam_pipeline.core.artifacts import foreign
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.formats.model_ids import embedding_of
 from aaam_pipeline.formats.parts import (
     NAMES,
     AnnotationsManifest,
@@ -46,12 +47,16 @@ def existing(staging: StagingDir, manifest: AnnotationsManifest, options: Option
 
 def difference(before: AnnotationsManifest, now: AnnotationsManifest) -> str:
     """Say in words how two pieces of work differ; empty where they do not."""
-    if before.model_id != now.model_id:
+    if embedding_of(before.model_id) != embedding_of(now.model_id):
         return f"model {before.model_id}, not {now.model_id}"
-    if (before.vocabulary, before.thresholds) != (now.vocabulary, now.thresholds):
-        return "labels or thresholds that the model had before"
+    if before.vocabulary != now.vocabulary:
+        return f"{len(before.vocabulary)} labels of {before.model_id}, not the {len(now.vocabulary)} of {now.model_id}"
+    if before.thresholds != now.thresholds:
+        return f"thresholds that the model had before, as {before.model_id}"
     if before.calibration != now.calibration:
-        return "a calibration that the model had before"
+        return f"a calibration that the model had before, as {before.model_id}"
+    if before.model_id != now.model_id:
+        return f"{before.model_id}, whose last layer is another one than that of {now.model_id}"
     if before.settings != now.settings:
         names = [name for name in now.settings if now.settings[name] != before.settings.get(name)]
         return "; ".join(f"--{name} was {before.settings.get(name)}, not {now.settings[name]}" for name in names)

@@ -138,7 +138,7 @@ def annotate(
     selection = _fill(Selection, given)
     _check_moved(options.root)
     skipped: Counter[str] = Counter()
-    bundle = defaults.model(model)
+    bundle, options = _model(model, out, options, quiet)
     scope = inputs.Scope(selection=selection)
     known = partial(known_as, out=out)
     found = _naming_unreadable(inputs.find(images, selection, skipped, scope, known), skipped)
@@ -167,6 +167,25 @@ def _summarize(out: Path, skipped: Mapping[str, int], report: "Reporter", made: 
         )
     if skipped:
         report.info(_left_out(skipped))
+
+
+def _model(named: Path | None, out: Path, options: Options, quiet: bool) -> tuple[Path, Options]:
+    """Return the bundle, and the options with the backend, that annotations in `out` go on with or begin with."""
+    from aaam_pipeline.annotate import kept_model
+    from aaam_pipeline.models import library
+
+    chosen = None if named else defaults.default_model()
+    bundle = defaults.model(named) if named else chosen and chosen.folder
+    if options.on_existing == "resume":
+        others = None if named else [model.folder for model in library.known(Path.cwd())]
+        if kept := kept_model.find(out, options.backend, options.device, bundle, others):
+            if not quiet:
+                other = chosen and chosen.folder != kept.folder
+                instead = f", not {chosen.name}: --on-existing overwrite takes that" if chosen and other else ""
+                said = f"model: {kept.model_id}, with which {out} was made{instead}"
+                print(printable(said), file=sys.stderr)
+            return kept.folder, options._replace(backend=kept.backend)
+    return defaults.model(named, quiet), options
 
 
 def _check_moved(roots: Iterable[str]) -> None:

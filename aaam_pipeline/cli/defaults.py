@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,8 +13,8 @@ from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.project import BUNDLES, HERE, INDEXES, Project
 
-# trained only to be compared with: nobody annotates with it unless it is named
-COMPARED = ("warp",)
+if TYPE_CHECKING:
+    from aaam_pipeline.models.library import KnownModel
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +34,21 @@ def _folders(patterns: Iterable[str]) -> list[str]:
     return sorted({str(match.parent) for pattern in patterns for match in Path().glob(pattern)})
 
 
+def _model_names() -> list[str]:
+    from aaam_pipeline.models import library
+
+    return [model.name for model in library.known(Path.cwd())] + _folders(BUNDLES)
+
+
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N. auto takes a GPU where there is one.", envvar="AAAM_DEVICE")
 ]
 Model = Annotated[
     Path | None,
     typer.Option(
-        help="Model bundle, a folder. Default: the newest below ./models but for warp.",
+        help="Model: a bundle's folder, or a name that `model list` shows. Default: the first one there.",
         envvar="AAAM_MODEL",
-        autocompletion=lambda: _folders(BUNDLES),
+        autocompletion=lambda: _model_names(),
     ),
 ]
 Index = Annotated[
@@ -62,22 +68,45 @@ Quiet = Annotated[
 ]
 
 
-def newest_model() -> Path | None:
-    """Return the newest bundle below ./models that is there to be used, or None."""
-    return Project(Path.cwd()).newest_bundle(COMPARED)
+def default_model() -> "KnownModel | None":
+    """Return the model that is used where none is named, or None."""
+    from aaam_pipeline.models import library
+
+    return library.default(Path.cwd())
 
 
-def model(named: Path | None) -> Path:
-    """Return the bundle named, or the newest that this project made.
+def model(named: Path | None, quiet: bool = True) -> Path:
+    """Return the bundle named, by its folder or its name, or the default one; say on stderr which one was chosen.
 
     Raises:
-        UsageError: none is named and there is none.
+        UsageError: none is named and there is none, or none has this name.
     """
-    found = named or newest_model()
-    if found is None:
-        raise UsageError("no model below ./models: make one with `dvc repro`, or name one with --model")
-    log.info("model %s: %s", near(found), "named" if named else "the newest below ./models")
-    return near(found)
+    from aaam_pipeline.models import library
+
+    if named:
+        found = near(library.find(named, Path.cwd()))
+        log.info("model %s: named", found)
+        return found
+    chosen = default_model()
+    if chosen is None:
+        raise UsageError(no_model())
+    log.info("model %s: %s", near(chosen.folder), chosen.described)
+    if not quiet:
+        print(printable(f"model: {chosen.name}, {chosen.described}"), file=sys.stderr)
+    return near(chosen.folder)
+
+
+def no_model() -> str:
+    """Return what to say where no model is at hand."""
+    from aaam_pipeline.models import library
+
+    others = [model.name for model in library.known(Path.cwd())]
+    if others:
+        return f"no model to annotate with unless it is named: --model {others[0]} takes one of generated pictures"
+    return (
+        "no model: no starter comes with this installation, and there is none below ./models; add one with `aaam-pipe "
+        "model add`, or name one with --model"
+    )
 
 
 def index(named: Path | None, quiet: bool) -> Path:

@@ -50,7 +50,8 @@ def doctor(
     found = settings.current(context)
     facts["project-file"] = str(found.project.path) if found.project else f"none ({config.PROJECT})"
     facts["user-file"] = str(found.user.path) if found.user else f"none ({config.user_path()})"
-    facts["model"] = _usable(model or defaults.newest_model(), _model, "dvc repro")
+    chosen = None if model else defaults.default_model()
+    facts["model"] = _usable(defaults.model(model) if model else chosen and chosen.folder, _model, "dvc repro")
     facts["index"] = _usable(index or Project(Path.cwd()).newest_index(), _index, "aaam-pipe index annotations")
     if as_json:
         render.json_line(facts)

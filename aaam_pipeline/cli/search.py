@@ -108,7 +108,9 @@ def similar(
     index: defaults.Index = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="Model bundle for a photograph that is not in the index. Default: the index's own."),
+        typer.Option(
+            help="Model, a folder or a name, for a photograph that is not in the index. Default: the index's own."
+        ),
     ] = None,
     device: defaults.Device = "auto",
     quiet: defaults.Quiet = False,
@@ -228,18 +230,24 @@ def labels(
 
 def _embedder(named: Path | None, device: str, index: "IndexReader") -> "Embed":
     """Return a function that loads the model named, or the index's own, only when a photograph needs it, and once."""
-    model = named or real_path(Path(located(index.manifest.model_path, index.folder)))
+    model_id, before = index.manifest.model_id, real_path(Path(located(index.manifest.model_path, index.folder)))
 
     @cache
     def load() -> "Embed":
-        if not named and not model.exists():
-            raise UsageError(
-                f"a photograph is not in the index and needs its model, which is not at {model} any more: name it "
-                "with --model"
-            )
         from aaam_pipeline.annotate.backends import Embedder
+        from aaam_pipeline.models import library
 
-        return Embedder(model, device, index.manifest.model_id)
+        if named:
+            return Embedder(defaults.model(named), device, model_id)
+        others = [model.folder for model in library.known(Path.cwd())]
+        if found := library.with_id(model_id, [before, *others], exact=False):
+            return Embedder(found[0], device, model_id)
+        if before.exists():
+            return Embedder(before, device, model_id)
+        raise UsageError(
+            f"a photograph is not in the index and needs its model, which is not at {before} any more, nor among the "
+            "models that `aaam-pipe model list` shows: name it with --model"
+        )
 
     return lambda photo: load()(photo)
 

@@ -159,7 +159,10 @@ def _setting(file: ConfigFile, key: str, value: Any, option: Any, context: typer
         if "://" in value:
             raise UsageError(f"{file.path}: {key} = {value!r}: {NO_URL}")
         path = Path(value).expanduser()
-        value = str(path if file.path.parent == Path.cwd() else file.path.parent / path)
+        there = file.path.parent / path
+        # a model may be named by its folder or by its name
+        is_name = option.name == "model" and len(path.parts) == 1 and not there.exists()
+        value = str(path if is_name or file.path.parent == Path.cwd() else there)
     value = values if kind.is_list else value
     try:
         option.get_runtime_param().coerce(value, param=option, ctx=context)

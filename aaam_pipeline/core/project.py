@@ -1,6 +1,6 @@
 """Where a project's files lie: the one place besides dvc.yaml that knows the layout."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 from aaam_pipeline.core.artifacts import newest
@@ -53,10 +53,6 @@ class Project:
     def work(self, kind: str, *names: str) -> Path:
         """Return the folder that keeps unfinished work of a kind (`train`, `compare`, `ablation`, `download`)."""
         return (self.root / ".aaam" / kind).joinpath(*names)
-
-    def newest_bundle(self, without: Collection[str] = ()) -> Path | None:
-        """Return the bundle below `models` that was written last, or None; `without`: phases that do not count."""
-        return newest(self.root, BUNDLES, without)
 
     def newest_index(self) -> Path | None:
         """Return the index that was written last: here, in a folder below, or of a data set; or None."""

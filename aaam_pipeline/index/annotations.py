@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import IntegrityError, UsageError, from_system
 from aaam_pipeline.core.portable_paths import is_located
+from aaam_pipeline.formats.model_ids import embedding_of
 from aaam_pipeline.formats.older_parts import schema_of, to_current
 from aaam_pipeline.formats.parts import (
     AnnotationsManifest,
@@ -75,6 +76,14 @@ def open_folders(paths: Sequence[Path]) -> list[AnnotationsFolder]:
     for path, manifest in folders:
         if Vocabulary(manifest.vocabulary).hash != manifest.vocabulary_hash:
             raise IntegrityError(f"{find_manifest(path)}: the vocabulary was changed; {AGAIN}")
+        if embedding_of(manifest.model_id) == embedding_of(first.manifest.model_id) and (
+            (manifest.model_id, manifest.vocabulary) != (first.manifest.model_id, first.manifest.vocabulary)
+        ):
+            raise UsageError(
+                f"{path} was annotated with {manifest.model_id}, but {first.path} with {first.manifest.model_id}: the "
+                "same embedding with other labels, calibration or last layer. Their scores cannot be compared; "
+                "annotate again with one, or build an index of each"
+            )
         if (manifest.model_id, manifest.vocabulary) != (first.manifest.model_id, first.manifest.vocabulary):
             raise UsageError(
                 f"{path} was annotated with {manifest.model_id}, but {first.path} with {first.manifest.model_id}: "

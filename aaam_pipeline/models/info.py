@@ -6,14 +6,19 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from aaam_pipeline.core.artifacts import read_checksummed
-from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.core.artifacts import file_sha256, read_checksummed, read_json
+from aaam_pipeline.core.errors import IntegrityError, UsageError, VersionError
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.formats.calibration import Calibration
+from aaam_pipeline.formats.model_ids import model_id_of
 from aaam_pipeline.models.preprocess import Preprocess
 
 FORMAT = "aaam-bundle"
-VERSION = 2
+VERSION = 3
+Precision = Literal["fp32", "bf16", "int8"]
+BUNDLE, WEIGHTS, HEAD = "bundle.json", "model.safetensors", "head.safetensors"
+# data sets of generated pictures
+GENERATED = ("scenes",)
 
 
 class AttentionParams(Struct, frozen=True):
@@ -50,16 +55,62 @@ class ModelParams(Struct, frozen=True):
     attention: AttentionParams = AttentionParams()
 
 
-class BundleInfo(msgspec.Struct, frozen=True):
-    """`bundle.json`. `calibration`: from what the network gives to the scores of annotations; None: they are the same.
+class FormLoss(msgspec.Struct, frozen=True):
+    """What int8 loses beside fp32 on a split: mAP of both in [0, 1], and the mean difference of calibrated scores."""
 
-    `thresholds`: per label, the (calibrated) score from which it is assigned; `metrics`: on validation; `hash`: of all
-    other fields, filled in when it is written.
+    split: str
+    images: int
+    map_fp32: float
+    map_int8: float
+    mean_difference: float
+
+    @property
+    def points(self) -> float:
+        """Return the mAP lost, in points of 100."""
+        return 100 * (self.map_fp32 - self.map_int8)
+
+
+class RuntimeForm(msgspec.Struct, frozen=True):
+    """The network as ONNX, which annotates without torch: uint8 pixels (B, S, S, 3) -> embedding (B, D), float32.
+
+    `precision`: what is in the file; `depthwise`: int8 is also that of depthwise convolutions; `loss`: what int8 loses,
+    also where fp32 was taken for that; None: not measured. `made_with`: versions of what made it.
     """
 
-    format: str
-    version: int
-    model_id: str
+    file: str
+    precision: Precision
+    made_with: dict[str, str]
+    depthwise: bool = True
+    loss: FormLoss | None = None
+
+
+class WordFacts(msgspec.Struct, frozen=True):
+    """What is known of a word of the vocabulary: images that have it and that have it not, and AP on validation.
+
+    `ap`: in [0, 1]; None where no image of the validation split has the word.
+    """
+
+    train_yes: int
+    train_no: int
+    val_yes: int
+    val_no: int
+    ap: float | None = None
+
+
+class BundleInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """`bundle.json`. `calibration`: from what the network gives to the scores of annotations; None: they are the same.
+
+    `thresholds`: per label, the (calibrated) score from which it is assigned; `metrics`: on validation; `words`: one a
+    label of the vocabulary, or none. `generated`: it learnt from generated pictures. Filled in when it is written:
+    `format`, `version`, `files` (SHA-256 by name), `embedding_id` and `head_id` (`formats.model_ids`), `model_id` (of
+    fp32), `hash` (of all other fields). `weights_sha256` is of version 2, where it is all that there is of these.
+    """
+
+    format: str = FORMAT
+    version: int = VERSION
+    model_id: str = ""
+    embedding_id: str = ""
+    head_id: str = ""
     architecture: ModelParams
     preprocess: Preprocess
     vocabulary: list[str]
@@ -68,9 +119,35 @@ class BundleInfo(msgspec.Struct, frozen=True):
     dataset: str
     phase: str
     metrics: dict[str, Any]
-    weights_sha256: str
+    weights_sha256: str = ""
     calibration: Calibration | None = None
+    runtime: RuntimeForm | None = None
+    generated: bool = False
+    words: list[WordFacts] = []
+    files: dict[str, str] = {}
     hash: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return what people call it."""
+        return f"{self.dataset}-{self.phase}"
+
+    def of_precision(self, precision: Precision) -> "BundleInfo":
+        """Return it as annotations made in a precision are marked: another one gives other embeddings."""
+        if precision == "fp32":
+            return self
+        if self.version == 2:
+            return msgspec.structs.replace(self, model_id=f"{self.model_id}-{precision}")
+        embedding_id = f"{self.embedding_id}-{precision}"
+        model_id = model_id_of(self.name, embedding_id, self.head_id)
+        return msgspec.structs.replace(self, embedding_id=embedding_id, model_id=model_id)
+
+
+class FormatVersion(msgspec.Struct):
+    """The two fields of `bundle.json` that every version has."""
+
+    format: str = ""
+    version: int = 0
 
 
 def read_info(folder: Path) -> BundleInfo:
@@ -78,17 +155,28 @@ def read_info(folder: Path) -> BundleInfo:
 
     Raises:
         UsageError: `folder` is no bundle.
-        IntegrityError: it is damaged, or of a version this program does not know.
+        VersionError: it is of a version that this program does not know.
+        IntegrityError: it is damaged.
     """
-
-    def outdated(info: BundleInfo) -> str:
-        if (info.format, info.version) == (FORMAT, VERSION):
-            return ""
-        return f"{folder}: bundle format {info.format!r} version {info.version}, but {VERSION} is known"
-
-    info = read_checksummed(folder / "bundle.json", BundleInfo, "a model bundle", outdated)
+    path = folder / BUNDLE
+    if not path.is_file() and (folder / "export.json").is_file():
+        raise UsageError(f"{folder} is an export of aaam-pipe 0.1: name the bundle that it was made of")
+    check_version(folder, read_json(path, FormatVersion, "a model bundle"))
+    info = read_checksummed(path, BundleInfo, "a model bundle")
     check(folder, info)
+    if info.version == 2:
+        before = {"files": {WEIGHTS: info.weights_sha256}, "generated": info.dataset in GENERATED}
+        info = msgspec.structs.replace(info, **before)
     return info
+
+
+def check_version(place: Path, found: FormatVersion) -> None:
+    """Raise VersionError where the bundle at `place` is of a version that is not known."""
+    if found.format != FORMAT:
+        raise VersionError(f"{place}: bundle format {found.format!r}, but {FORMAT!r} is known")
+    if found.version not in (2, VERSION):
+        advice = "it needs a newer aaam-pipe" if found.version > VERSION else "train it again"
+        raise VersionError(f"{place}: bundle version {found.version}, but {VERSION} is known; {advice}")
 
 
 def check(folder: Path, info: BundleInfo) -> None:
@@ -97,3 +185,17 @@ def check(folder: Path, info: BundleInfo) -> None:
         raise IntegrityError(f"{folder}: {len(info.thresholds)} thresholds for {len(info.vocabulary)} labels")
     if info.calibration and not info.calibration.fits(len(info.vocabulary)):
         raise IntegrityError(f"{folder}: the calibration is not of {len(info.vocabulary)} labels")
+    if info.words and len(info.words) != len(info.vocabulary):
+        raise IntegrityError(f"{folder}: facts of {len(info.words)} words for {len(info.vocabulary)} labels")
+
+
+def checked_file(folder: Path, info: BundleInfo, name: str) -> Path:
+    """Return the path of a bundle's file.
+
+    Raises:
+        IntegrityError: it is not the file that `bundle.json` names.
+    """
+    path = folder / name
+    if not path.is_file() or file_sha256(path) != info.files.get(name):
+        raise IntegrityError(f"{path} is missing or damaged: not what {folder / BUNDLE} names")
+    return path

@@ -22,6 +22,7 @@ from aaam_pipeline.core.artifacts import absolute, path_text, real_path
 from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.text import nfc
+from aaam_pipeline.formats.model_ids import embedding_of
 from aaam_pipeline.search.ranker import RankedImage
 from aaam_pipeline.search.reader import IndexReader
 
@@ -100,7 +101,7 @@ def _embedding(photo: str, index: IndexReader, embed: Embed | None) -> NDArray[n
     if embed is None:
         raise UsageError(f"{path_text(photo)} is not in the index {index.folder}, and no model is at hand to embed it")
     model_id, vector_D = embed(Path(photo))
-    if model_id != index.manifest.model_id:
+    if embedding_of(model_id) != embedding_of(index.manifest.model_id):
         raise IntegrityError(f"the index {index.folder} was built with {index.manifest.model_id}, not {model_id}")
     return vector_D
 

@@ -99,4 +99,4 @@ def _of_variant(chosen: PhaseSettings, variant: Variant, seed: int, phase: str) 
         model = replace(model, attention=replace(model.attention, filters="none"))
     if not variant.triplets and phase != "bce":
         phase_params = replace(phase_params, weight=0.0)
-    return replace(chosen, model=model, phase=phase_params, train=replace(chosen.train, seed=seed))
+    return replace(chosen, model=model, phase=phase_params, train=replace(chosen.train, seed=seed, runtime_form="none"))

@@ -20,6 +20,8 @@ from aaam_pipeline.formats.recordings import write_recording
 from aaam_pipeline.formats.scaling import Scaling
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores, write_scores
 from aaam_pipeline.models import Network, bundle
+from aaam_pipeline.models.info import GENERATED
+from aaam_pipeline.training.bundle_parts import form_maker, word_facts
 from aaam_pipeline.training.device import set_up_process
 from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.joined import joined
@@ -97,6 +99,7 @@ def run_phase(
         fingerprint=fingerprint(dataset, phase, settings, paths, context),
         report=report if context.is_main_process else NullReporter(),
     )
+    make_form = form_maker(job, _validated(paths))
     paths.work.mkdir(parents=True, exist_ok=True)
     tracker = PredictionTracker(job.test, settings.k, settings.preprocess, context.device)
     status = train(network, job, tracker)
@@ -108,7 +111,7 @@ def run_phase(
     if context.is_main_process:
         info = _publish(dataset, job, status, paths, found)
         write_recording(paths.recording, tracker.recording(labels))
-        saved = bundle.save(network, info, paths.bundle)
+        saved = bundle.save(network, info, paths.bundle, make_form)
         job.checkpoint.unlink(missing_ok=True)
         of = f"epoch {status.best_epoch}" + (f", validation mAP {status.best_map:.4f}" if val else "")
         report.info(f"{job.name}: {saved.model_id}, {of}")
@@ -155,9 +158,6 @@ def _publish(
     artifacts.write_json(paths.validation, decided.metrics)
     _write_history(paths.history, status.history)
     return bundle.BundleInfo(
-        format=bundle.FORMAT,
-        version=bundle.VERSION,
-        model_id="",
         architecture=settings.model,
         preprocess=settings.preprocess,
         vocabulary=job.labels,
@@ -167,8 +167,14 @@ def _publish(
         dataset=dataset,
         phase=job.phase.name,
         metrics={"best_epoch": status.best_epoch, "val": decided.metrics} | ({"refit": True} if settings.refit else {}),
-        weights_sha256="",
+        generated=dataset in GENERATED,
+        words=word_facts(job, found["val"].scores_NL if job.val else None, _validated(paths)),
     )
+
+
+def _validated(paths: PhasePaths) -> bundle.BundleInfo | None:
+    """Return the bundle of the network that was validated, where this one is refitted."""
+    return bundle.read_info(paths.decided.bundle) if paths.decided else None
 
 
 def _starting_network(
@@ -199,7 +205,7 @@ def fingerprint(
     dataset: str, phase: str, settings: PhaseSettings, paths: PhasePaths, context: DistributedContext
 ) -> str:
     """Identify this very work: settings, data, starting weights, code, and what computes it."""
-    start = artifacts.file_sha256(paths.start / "model.safetensors") if paths.start else None
+    start = artifacts.file_sha256(paths.start / "bundle.json") if paths.start else None
     decided = paths.decided and [
         artifacts.file_sha256(each) for each in (paths.decided.bundle / "bundle.json", paths.decided.scores)
     ]

@@ -27,14 +27,13 @@ def pictures(count: int) -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def with_torch(tiny_bundle: Path) -> Backend:
-    return backends.create("torch", tiny_bundle, "cpu")
+def with_torch(formed_bundle: Path) -> Backend:
+    return backends.create("torch", formed_bundle, "cpu")
 
 
 @pytest.fixture(scope="module")
-def with_openvino(tiny_bundle: Path) -> Backend:
-    pytest.importorskip("openvino")
-    return backends.create("openvino", tiny_bundle, "cpu")
+def with_openvino(formed_bundle: Path) -> Backend:
+    return backends.create("openvino", formed_bundle, "cpu")
 
 
 @pytest.mark.parametrize("count", [1, 7, 32])
@@ -85,29 +84,28 @@ def test_titles_are_for_people(with_torch: Backend, with_openvino: Backend) -> N
 def test_bf16_is_marked_as_another_model(tiny_bundle: Path, with_torch: Backend) -> None:
     backend = backends.create("torch-bf16", tiny_bundle, "cpu")
     assert backend.title == "torch on cpu (bf16)"
-    assert backend.info.model_id == f"{with_torch.info.model_id}-bf16"
+    own = with_torch.info
+    assert backend.info.model_id == f"toy-bce-{own.embedding_id}-bf16-{own.head_id}"
     scores_BL = backend.start(pictures(7))().scores_BL
     assert scores_BL.dtype == np.float32
     np.testing.assert_allclose(scores_BL, with_torch.start(pictures(7))().scores_BL, atol=0.1)
 
 
-@pytest.mark.parametrize("name", ["torch", "openvino"])
-def test_damaged_weights_are_an_integrity_error(name: Any, tiny_bundle: Path, tmp_path: Path) -> None:
-    if name == "openvino":
-        pytest.importorskip("openvino")
-    for file in tiny_bundle.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    weights = tmp_path / "model.safetensors"
+@pytest.mark.parametrize(("name", "file"), [("torch", "model.safetensors"), ("openvino", "model.onnx")])
+def test_damaged_weights_are_an_integrity_error(name: Any, file: str, formed_bundle: Path, tmp_path: Path) -> None:
+    for each in formed_bundle.iterdir():
+        (tmp_path / each.name).write_bytes(each.read_bytes())
+    weights = tmp_path / file
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     with pytest.raises(IntegrityError, match="damaged"):
         backends.create(name, tmp_path, "cpu")
 
 
-def test_a_device_that_is_not_there_is_named(tiny_bundle: Path) -> None:
+def test_a_device_that_is_not_there_is_named(tiny_bundle: Path, formed_bundle: Path) -> None:
     with pytest.raises(DeviceError, match="cuda:77"):
         backends.create("torch", tiny_bundle, "cuda:77")
     with pytest.raises(UsageError, match="CPU, not on cuda"):
-        backends.create("openvino", tiny_bundle, "cuda")
+        backends.create("openvino", formed_bundle, "cuda")
 
 
 class Small(InferenceModule):

@@ -1,143 +1,132 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from conftest import rewrite_json
+from conftest import make_bundle
+from models.bundle_version_2 import make_version_2
 
 from aaam_pipeline.annotate import backends
 from aaam_pipeline.core import extras
 from aaam_pipeline.core.artifacts import write_checksummed
-from aaam_pipeline.core.errors import IntegrityError, UsageError
-from aaam_pipeline.formats.calibration import Calibration
-from aaam_pipeline.models.export import manifest as exported
-from aaam_pipeline.models.export.manifest import ExportInfo
-from aaam_pipeline.models.inference import Precision
-from aaam_pipeline.models.info import read_info
+from aaam_pipeline.core.errors import DeviceError, UsageError
+from aaam_pipeline.models.info import Precision, RuntimeForm, read_info
 
 
 @pytest.fixture
-def model(tiny_bundle: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "models" / "bce"
-    folder.mkdir(parents=True)
-    for file in tiny_bundle.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    return folder
+def plain(tmp_path: Path) -> Path:
+    """A bundle without a runtime form."""
+    return make_bundle(tmp_path / "models" / "bce")
+
+
+@pytest.fixture
+def model(plain: Path) -> Path:
+    """A bundle that says that it has a runtime form in int8."""
+    return pretend(plain, "int8")
 
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no GPU, whatever this machine has."""
+    """Everything is installed, and there is no GPU, whatever this machine has."""
+    monkeypatch.setattr(extras, "installed", lambda package: True)
+    monkeypatch.setattr(backends, "installed", lambda package: True)
     monkeypatch.setattr(backends, "has_gpu", lambda: False)
 
 
-def pretend(model: Path, precision: Precision, **changes: Any) -> Path:
-    """Write an export's `export.json` beside a bundle, without the model."""
-    info = msgspec.structs.replace(exported.marked(read_info(model), precision), **changes)
-    folder = exported.export_dir(model, "openvino", precision)
-    write_checksummed(
-        folder / "export.json", ExportInfo(exported.FORMAT, exported.VERSION, "openvino", precision, info, 8, {}, {})
-    )
-    return folder
+def pretend(model: Path, precision: Precision) -> Path:
+    info = msgspec.structs.replace(read_info(model), runtime=RuntimeForm("model.onnx", precision, {}))
+    write_checksummed(model / "bundle.json", info)
+    return model
 
 
-def test_auto_takes_openvino_on_a_cpu(model: Path) -> None:
-    assert backends.choose("auto", model, "auto").runtime == "openvino"
-    assert backends.choose("auto", model, "cuda").runtime == "torch"
+def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    for module in (extras, backends):
+        monkeypatch.setattr(module, "installed", lambda name: name != package)
+
+
+def test_auto_takes_the_runtime_form_where_the_bundle_has_one(model: Path, plain: Path) -> None:
+    chosen = backends.choose("auto", model, "auto")
+    assert (chosen.runtime, chosen.precision) == ("openvino", "int8")
+    assert chosen.info == backends.model_info("auto", model, "cpu") == backends.model_info("openvino", model, "cpu")
+    own = read_info(model)
+    assert chosen.info.model_id == f"toy-bce-{own.embedding_id}-int8-{own.head_id}"
+    other = make_bundle(plain.with_name("other"))
+    assert backends.choose("auto", other, "auto").runtime == "torch"
+
+
+def test_fp32_is_marked_alike_whatever_computes_it(plain: Path) -> None:
+    own = read_info(pretend(plain, "fp32")).model_id
+    for name in ("auto", "torch", "openvino"):
+        assert backends.model_info(name, plain, "cpu").model_id == own  # type: ignore[arg-type]
+    assert backends.model_info("torch-bf16", plain, "cpu").model_id != own
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_auto_takes_torch_on_a_gpu(model: Path, device: str) -> None:
-    pretend(model, "int8")
     assert backends.choose("auto", model, device) == backends.Choice("torch", model, "fp32", read_info(model))
 
 
-def test_the_fastest_export_beside_the_bundle_is_taken(model: Path) -> None:
-    for precision in ("fp32", "bf16", "int8"):
-        folder = pretend(model, precision)
-        chosen = backends.choose("auto", model, "cpu")
-        assert (chosen.folder, chosen.precision) == (folder, precision)
-        suffix = "" if precision == "fp32" else f"-{precision}"
-        assert chosen.info.model_id == read_info(model).model_id + suffix
-        assert backends.model_info("auto", model, "cpu") == chosen.info
-    assert backends.choose("openvino", model, "cpu").precision == "int8"
-    assert backends.choose("torch", model, "cpu").precision == "fp32"
-
-
-def test_an_export_of_other_weights_does_not_count(model: Path) -> None:
-    pretend(model, "int8", weights_sha256="0" * 64)
-    assert backends.choose("auto", model, "cpu").folder == model
-
-
-def test_thresholds_and_calibration_are_those_of_the_bundle(model: Path) -> None:
-    pretend(model, "int8", thresholds=[0.9] * 5, calibration=Calibration([2.0] * 5, [0.0] * 5))
-    chosen = backends.choose("auto", model, "cpu").info
-    assert (chosen.thresholds, chosen.calibration) == (read_info(model).thresholds, read_info(model).calibration)
-
-
-def test_an_export_of_other_labels_throughout_is_damaged(model: Path) -> None:
-    pretend(model, "int8", calibration=Calibration([2.0] * 4, [0.0] * 4))
-    with pytest.raises(IntegrityError, match="the calibration is not of 5 labels"):
-        backends.choose("auto", model, "cpu")
-
-
-def test_a_gpu_wins_over_exports_but_not_over_one_that_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, own = pretend(model, "int8"), read_info(model)
+def test_a_gpu_that_is_there_wins_but_not_over_what_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = read_info(model)
     monkeypatch.setattr(backends, "has_gpu", lambda: True)
     assert backends.model_info("auto", model, "auto") == own
-    assert backends.model_info("auto", model, "cpu").model_id == f"{own.model_id}-int8"
-    assert backends.model_info("openvino", model, "auto").model_id == f"{own.model_id}-int8"
-    assert backends.model_info("auto", folder, "auto").model_id == f"{own.model_id}-int8"
+    assert "-int8-" in backends.model_info("auto", model, "cpu").model_id
+    assert "-int8-" in backends.model_info("openvino", model, "auto").model_id
+    without(monkeypatch, "torch")
+    assert "-int8-" in backends.model_info("auto", model, "auto").model_id
 
 
 def test_the_gpu_is_not_asked_for_where_the_answer_does_not_matter(
-    model: Path, monkeypatch: pytest.MonkeyPatch
+    plain: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backends, "has_gpu", lambda: pytest.fail("asked"))
-    backends.model_info("auto", model, "auto")
-    pretend(model, "fp32")
-    backends.model_info("auto", model, "auto")
+    backends.model_info("auto", plain, "auto")
+    pretend(plain, "fp32")
+    backends.model_info("auto", plain, "auto")
 
 
-def test_what_does_not_go_together_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = pretend(model, "int8")
-    with pytest.raises(UsageError, match="name the bundle"):
-        backends.choose("torch", folder, "cpu")
+def test_what_does_not_go_together_is_refused(model: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="not on cuda"):
-        backends.choose("auto", folder, "cuda")
+        backends.choose("openvino", model, "cuda")
+    with pytest.raises(DeviceError, match="no device 'tpu'"):
+        backends.choose("auto", model, "tpu")
     with pytest.raises(UsageError, match="not a model bundle"):
         backends.choose("auto", model.parent, "cpu")
+    with pytest.raises(UsageError, match="has no runtime form: use --backend torch"):
+        backends.choose("openvino", tiny_bundle, "cpu")
 
 
-def test_a_bundle_alone_needs_torch(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "installed", lambda package: package != "torch")
-    for name in ("torch", "openvino"):
+def test_without_torch_only_what_needs_it_is_refused(
+    model: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch, "torch")
+    assert backends.choose("auto", model, "auto").runtime == "openvino"
+    for folder, name in (
+        (tiny_bundle, "auto"),
+        (make_version_2(tiny_bundle, tmp_path / "old"), "auto"),
+        (model, "torch"),
+    ):
         with pytest.raises(UsageError, match=r"torch is not installed: pip install 'aaam-pipe\[train\]'"):
-            backends.create(name, model, "cpu")  # type: ignore[arg-type]
-
-
-def test_a_damaged_export_is_an_integrity_error(model: Path) -> None:
-    folder = pretend(model, "int8")
-    manifest = folder / "export.json"
-    for damage in ({"files": {"model.xml": "0"}}, {"version": 99}):
-        rewrite_json(manifest, **damage)
-        with pytest.raises(IntegrityError):
-            backends.create("auto", model, "cpu")
-    manifest.write_text("{")
-    with pytest.raises(IntegrityError):
-        backends.create("auto", model, "cpu")
+            backends.choose(name, folder, "cpu")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="torch is not installed"):
+        backends.choose("auto", model, "cuda")
 
 
 def test_the_info_of_a_model_is_known_without_loading_a_runtime(model: Path) -> None:
-    pretend(model, "int8")
     program = (
         "import sys\nfrom pathlib import Path\nfrom aaam_pipeline.annotate import backends\n"
         f"for name in ('torch', 'auto', 'openvino'): print(backends.model_info(name, Path({str(model)!r}), 'cpu'))\n"
         "print({'torch', 'openvino'} & set(sys.modules))"
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    if "not installed" in shown.stderr:
-        pytest.skip("needs openvino")
     assert shown.stdout.splitlines()[-1] == "set()", shown.stderr
+
+
+def test_an_embedder_takes_what_computes_the_embedding_of_the_index(int8_bundle: Path, photos: Path) -> None:
+    photo, own = next(photos.glob("*.jpg")), read_info(int8_bundle)
+    for wanted, title in ((own.of_precision("int8").model_id, "OpenVINO int8"), (own.model_id, "torch on cpu")):
+        # an index made with another head of the embedding
+        embedder = backends.Embedder(int8_bundle, "cpu", wanted[:-8] + "0" * 8)
+        assert embedder(photo)[0] == wanted
+        assert embedder._backend.title.startswith(title)

@@ -13,7 +13,7 @@ from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats.calibration import Calibration, calibrate
 from aaam_pipeline.formats.columns import to_matrix
-from aaam_pipeline.models.export.convert import ExportRequest, export_bundle
+from aaam_pipeline.models.runtime_form import FormMaker, FormRequest
 
 pytestmark = pytest.mark.slow
 
@@ -37,22 +37,17 @@ def raw(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_bundle(tmp_path_factory.mktemp("calibrated") / "bundle", threshold=THRESHOLD)
+    maker = FormMaker(FormRequest("fp32"))
+    folder = make_bundle(tmp_path_factory.mktemp("calibrated") / "bundle", threshold=THRESHOLD, make_form=maker)
     rewrite_json(folder / "bundle.json", calibration={"slopes": LINE.slopes, "biases": LINE.biases})
     return folder
 
 
-@pytest.mark.parametrize("way", ["torch", "openvino", "export"])
+@pytest.mark.parametrize("way", ["torch", "openvino"])
 def test_scores_labels_and_limits_are_calibrated(
-    way: str, photos: Path, model: Path, raw: np.ndarray, tmp_path: Path
+    way: backends.BackendName, photos: Path, model: Path, raw: np.ndarray, tmp_path: Path
 ) -> None:
-    used = model
-    if way != "torch":
-        pytest.importorskip("openvino")
-    if way == "export":
-        used = tmp_path / "export"
-        export_bundle(model, used, ExportRequest("openvino", "fp32"), NullReporter())
-    rows = annotated(photos, used, tmp_path / "annotations", "torch" if way == "torch" else "openvino")
+    rows = annotated(photos, model, tmp_path / "annotations", way)
     scores_NL = to_matrix(rows["scores"]).astype(np.float32)
     np.testing.assert_allclose(scores_NL, calibrate(raw, LINE), atol=0.01)
     assert np.abs(scores_NL - raw).max() > 0.1

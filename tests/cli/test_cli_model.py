@@ -1,149 +1,273 @@
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from conftest import LABELS, Invoke, make_photo
+from conftest import LABELS, Invoke, Result, make_bundle, rewrite_json
+from local_server import Handler, Site, serving
 
-from aaam_pipeline.annotate import backends
-from aaam_pipeline.core import extras
-from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.datasets.listing import Example, Listing
-from aaam_pipeline.datasets.prepare import prepare
-from aaam_pipeline.imaging.resizing import resize_square
-from aaam_pipeline.models.export.manifest import read_exported
+from aaam_pipeline.core.artifacts import file_sha256
+from aaam_pipeline.models import library, packed
 from aaam_pipeline.models.info import read_info
-
-pytestmark = pytest.mark.slow
-
-pytest.importorskip("nncf")
-pytest.importorskip("onnxruntime")
-
-
-@pytest.fixture(scope="module")
-def prepared(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared data set of which the model, in fp32, ranks every label without a fault."""
-    folder = tmp_path_factory.mktemp("data")
-    size = read_info(tiny_bundle).preprocess.size
-    backend = backends.create("torch", tiny_bundle, "cpu")
-    splits = {}
-    for split, count in (("train", 20), ("val", 30), ("test", 30)):
-        paths = [make_photo(folder / split / f"{number}.png", seed=100 * count + number) for number in range(count)]
-        pixels_NSS3 = np.stack([resize_square(path.read_bytes(), size).pixels_SS3 for path in paths])
-        scores_NL = backend.start(pixels_NSS3)().scores_BL
-        chosen_NL = scores_NL > np.median(scores_NL, axis=0)
-        splits[split] = [
-            Example(f"{path.parent.name}-{path.stem}", path, tuple(np.array(LABELS)[chosen_L]))
-            for path, chosen_L in zip(paths, chosen_NL, strict=True)
-        ]
-    listing = Listing(tuple(LABELS), splits)
-    prepare("toy", listing, folder / "prepared", size, NullReporter())
-    return folder / "prepared"
 
 
 @pytest.fixture
-def model(tiny_bundle: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "models" / "toy" / "bce"
-    folder.mkdir(parents=True)
-    for file in tiny_bundle.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
+def file(tiny_bundle: Path, tmp_path: Path) -> Path:
+    packed.pack(tiny_bundle, tmp_path / "toy.aaam")
+    return tmp_path / "toy.aaam"
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own models, none at first."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "aaam-pipe" / "models"
+
+
+class Giver(Handler):
+    """Gives files."""
+
+    def give(self, data: bytes) -> None:
+        self.head(200, len(data))
+        self.body(data)
+
+
+@pytest.fixture
+def server() -> Iterator[Site]:
+    with serving(Site, Giver) as site:
+        yield site
+
+
+@pytest.fixture
+def starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for the model that comes with the installation."""
+    folder = make_bundle(tmp_path / "package" / "starter", seed=5)
+    monkeypatch.setattr(library, "STARTER_FOLDER", folder)
     return folder
 
 
-def test_an_int8_export_is_measured_and_then_used(invoke: Invoke, model: Path, prepared: Path) -> None:
-    made = invoke("model", "export", "--precision", "int8", "--data", prepared, "--max-map-loss", 50)
-    assert made.exit_code == 0, made.output
-    assert "torch fp32" in made.stdout
-    assert "mAP lost" in made.stdout
-    folder = model.with_name("bce-openvino-int8")
-    found = read_exported(folder)
-    assert found.measured
-    assert found.measured.map_torch == 1
-    assert (found.measured.split, found.measured.images) == ("val", 30)
-    assert found.info.model_id == f"{read_info(model).model_id}-int8"
-    assert set(found.made_with) == {"torch", "openvino", "nncf"}
-    assert sorted(file.name for file in folder.iterdir()) == ["export.json", "model.bin", "model.xml"]
-
-    beside, alone = backends.create("auto", model, "cpu"), backends.create("auto", folder, "cpu")
-    assert beside.title == alone.title == "OpenVINO int8 on cpu"
-    assert beside.info.model_id == alone.info.model_id == backends.model_info("auto", model, "cpu").model_id
-    pixels = np.zeros((3, 32, 32, 3), np.uint8)
-    np.testing.assert_array_equal(beside.start(pixels)().scores_BL, alone.start(pixels)().scores_BL)
-
-
-def test_an_export_that_loses_too_much_leaves_the_earlier_one(invoke: Invoke, model: Path, prepared: Path) -> None:
-    folder = model.with_name("bce-openvino-int8")
-    words = ("model", "export", "--precision", "int8", "--data", prepared, "--split", "test", "--max-map-loss")
-    assert invoke(*words, 50, "--calibration-images", 4).exit_code == 0
-    before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    refused = invoke(*words, 0, "--calibration-images", 2)
-    assert refused.exit_code == 1
-    assert refused.stdout == ""
-    last = refused.stderr.splitlines()[-1]
-    assert last.startswith("error: int8 loses ")
-    assert "more than --max-map-loss 0" in last
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
-    assert sorted(path.name for path in model.parent.iterdir()) == ["bce", "bce-openvino-int8"]
-
-
-@pytest.mark.parametrize("format", ["openvino", "onnx"])
-def test_a_fp32_export_gives_the_models_own_scores(format: str, invoke: Invoke, model: Path, prepared: Path) -> None:
-    made = invoke("model", "export", "--format", format, "--data", prepared, "--json", "--out", "exported", "-q")
-    assert made.exit_code == 0, made.output
-    facts = json.loads(made.stdout)
-    assert made.stderr == ""
-    assert facts["model_id"] == read_info(model).model_id
-    assert facts["max_difference"] < 0.005
-    assert abs(facts["map_loss"]) < 0.01
-    backend = backends.create("openvino", Path("exported"), "cpu")
-    assert backend.start(np.zeros((1, 32, 32, 3), np.uint8))().scores_BL.shape == (1, len(LABELS))
-
-
-def test_without_labelled_images_fp32_is_exported_unmeasured(invoke: Invoke, model: Path) -> None:
-    made = invoke("model", "export")
-    assert made.exit_code == 0, made.output
-    assert made.stdout == ""
-    assert "not compared" in made.stderr
-    assert read_exported(model.with_name("bce-openvino-fp32")).measured is None
-
-
-def test_the_data_set_prepared_here_is_found(invoke: Invoke, model: Path, prepared: Path) -> None:
-    folder = Path("data/prepared/toy")
-    folder.parent.mkdir(parents=True)
-    folder.symlink_to(prepared)
-    assert invoke("model", "export", "--model", model).exit_code == 0
-    assert read_exported(model.with_name("bce-openvino-fp32")).measured
-
-
-def test_what_cannot_be_exported_is_a_usage_error(invoke: Invoke, model: Path, prepared: Path) -> None:
-    assert "--data" in _refused(invoke("model", "export", "--precision", "int8"))
-    assert "fp32" in _refused(invoke("model", "export", "--format", "onnx", "--precision", "int8", "--data", prepared))
-    assert "choose another --out" in _refused(invoke("model", "export", "--out", model))
-    assert "not a prepared data set" in _refused(invoke("model", "export", "--data", model))
-    assert sorted(path.name for path in model.parent.iterdir()) == ["bce"]
-
-
-def test_other_labels_than_the_models_are_refused(invoke: Invoke, model: Path, tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "vocabulary.json").write_text('{"labels": ["moon"]}')
-    assert "other labels" in _refused(invoke("model", "export", "--data", tmp_path / "other"))
-
-
-@pytest.mark.parametrize("format", ["openvino", "onnx"])
-def test_a_missing_extra_is_named(format: str, invoke: Invoke, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "installed", lambda package: package not in ("nncf", "onnx"))
-    assert "pip install 'aaam-pipe[train]'" in _refused(invoke("model", "export", "--format", format))
-
-
-def test_a_damaged_export_ends_in_exit_code_4(invoke: Invoke, model: Path, photos: Path) -> None:
-    assert invoke("model", "export").exit_code == 0
-    (model.with_name("bce-openvino-fp32") / "model.bin").write_bytes(b"?")
-    ended = invoke("annotate", photos, "--model", model, "--device", "cpu")
-    assert ended.exit_code == 4, ended.output
-    assert "damaged" in ended.stderr.splitlines()[-1]
-
-
-def _refused(result) -> str:  # type: ignore[no-untyped-def]
-    assert result.exit_code == 2, result.output
+def failed(result: Result, code: int) -> str:
+    assert result.exit_code == code, result.output
     assert result.stdout == ""
+    assert "Traceback" not in result.stderr
     return str(result.stderr.splitlines()[-1])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def test_a_model_is_packed_added_shown_and_removed(
+    invoke: Invoke, formed_bundle: Path, own: Path, tmp_path: Path
+) -> None:
+    made = invoke("model", "pack", formed_bundle, "mine.aaam")
+    assert made.exit_code == 0, made.output
+    digest = file_sha256(tmp_path / "mine.aaam")
+    assert digest in made.stdout
+    added = invoke("model", "add", "mine.aaam", "--sha256", digest.upper())
+    assert added.exit_code == 0, added.output
+    assert digest in added.stdout
+    assert "added toy-bce" in added.stdout
+    assert names(own) == ["toy-bce"]
+    listed = invoke("model", "list", "--json")
+    facts = json.loads(listed.stdout)
+    assert (facts["name"], facts["from"], facts["default"], facts["labels"]) == ("toy-bce", "user", True, 5)
+    shown = invoke("model", "show")
+    assert shown.exit_code == 0, shown.output
+    assert read_info(formed_bundle).model_id in shown.stdout
+    assert all(label in shown.stdout for label in LABELS)
+    assert "fp32 without torch" in shown.stdout
+    assert "Trained on the data set `toy`" in shown.stdout
+    gone = invoke("model", "remove", "toy-bce")
+    assert gone.exit_code == 0, gone.output
+    assert names(own) == []
+
+
+def test_words_are_shown_with_ap_and_support_the_bad_ones_named(invoke: Invoke, tiny_bundle: Path) -> None:
+    folder = Path(shutil.copytree(tiny_bundle, "models/toy/bce"))
+    words = [
+        {"train_yes": yes, "train_no": 100 - yes, "val_yes": 5, "val_no": 15, "ap": ap}
+        for yes, ap in ((50, 0.9), (50, 0.1), (3, 0.8), (50, 0.7), (50, None))
+    ]
+    rewrite_json(folder / "bundle.json", words=words)
+    shown = invoke("model", "show", "toy/bce")
+    assert shown.exit_code == 0, shown.output
+    lines = shown.stdout.splitlines()
+    assert [line.split("\t")[0] for line in lines if "90.0" in line] == ["grass"]
+    assert lines[-1].endswith("): traffic light, football")
+    facts = json.loads(invoke("model", "show", folder, "--json").stdout)
+    assert facts["words"][0] == {"label": "grass", **words[0]}
+
+
+def test_speed_is_measured_when_asked_for(invoke: Invoke, formed_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aaam_pipeline.cli.model_facts.SECONDS", 0.05)
+    assert json.loads(invoke("model", "show", formed_bundle, "--speed", "--json").stdout)["images_per_second"] > 0
+
+
+def test_the_order_is_named_project_own_starter(
+    invoke: Invoke, tiny_bundle: Path, file: Path, starter: Path, photos: Path, own: Path
+) -> None:
+    def used(*words: object) -> str:
+        result = invoke("annotate", photos, "--limit", 1, "--on-existing", "overwrite", *words)
+        assert result.exit_code == 0, result.output
+        return str(next(line for line in result.stderr.splitlines() if line.startswith(("model:", "annotating with"))))
+
+    assert used() == "model: starter, which comes with aaam-pipe"
+    assert invoke("model", "add", file).exit_code == 0
+    assert used() == "model: toy-bce, of your own models"
+    make_bundle(Path("models/new/bce"), seed=7)
+    assert used() == "model: new/bce, the newest below ./models"
+    ended = make_bundle(Path("models/newer/bce"), seed=8)
+    rewrite_json(ended / "bundle.json", generated=True)
+    make_bundle(Path("models/newer/warp"), seed=9)
+    assert used() == "model: new/bce, the newest below ./models"
+    assert read_info(starter).model_id in used("--model", "starter")
+    assert read_info(tiny_bundle).model_id in used("--model", "toy-bce")
+    assert read_info(ended).model_id in used("--model", "newer/bce")
+    marks = [json.loads(line) for line in invoke("model", "list", "--json").stdout.splitlines()]
+    assert [each["name"] for each in marks if each["default"]] == ["new/bce"]
+    assert [each["name"] for each in marks][-2:] == ["toy-bce", "starter"]
+
+
+def test_the_environment_and_the_user_file_name_a_model(
+    invoke: Invoke, starter: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_bundle(Path("models/new/bce"), seed=7)
+    monkeypatch.setenv("AAAM_MODEL", "starter")
+    assert "starter" in invoke("-v", "annotate", photos, "--limit", 1).stderr
+    monkeypatch.delenv("AAAM_MODEL")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "config" / "aaam-pipe").mkdir(parents=True)
+    (tmp_path / "config" / "aaam-pipe" / "config.toml").write_text('model = "starter"\n')
+    result = invoke("annotate", photos, "--limit", 1, "--on-existing", "overwrite")
+    assert result.exit_code == 0, result.output
+    assert read_info(starter).model_id in result.stderr
+
+
+def test_without_any_model_it_is_said_what_to_do(invoke: Invoke, photos: Path) -> None:
+    said = failed(invoke("annotate", photos), 2)
+    assert "no starter comes with this installation" in said
+    assert "model add" in said
+    assert "no models" in invoke("model", "list").stdout
+    rewrite_json(make_bundle(Path("models/scenes/hard")) / "bundle.json", generated=True)
+    assert "--model scenes/hard" in failed(invoke("annotate", photos), 2)
+    assert "no starter" in failed(invoke("annotate", photos, "--model", "starter"), 2)
+    assert "no model 'dogs'" in failed(invoke("model", "show", "dogs"), 2)
+
+
+def test_annotations_go_on_with_the_model_they_were_made_with(
+    invoke: Invoke, starter: Path, photos: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert invoke("annotate", photos, "--limit", 2).exit_code == 0
+    before = read_info(starter).model_id
+    # another release has another starter; the old one was added by its file
+    again = make_bundle(Path("elsewhere"), seed=5)
+    packed.pack(again, Path("old.aaam"))
+    monkeypatch.setattr(library, "STARTER_FOLDER", make_bundle(Path("package2"), seed=6))
+    assert invoke("model", "add", "old.aaam", "--name", "old").exit_code == 0
+    starter.rename(f"{starter}-gone")
+    make_bundle(Path("models/new/bce"), seed=7)
+    result = invoke("annotate", photos, "--limit", 4)
+    assert result.exit_code == 0, result.output
+    assert f"model: {before}, with which annotations was made, not new/bce: --on-existing overwrite" in result.stderr
+    assert "2 new" in result.stderr
+    # it is not found any more: then it is said, and nothing is changed
+    assert invoke("model", "remove", "old").exit_code == 0
+    assert "holds other work" in failed(invoke("annotate", photos, "--limit", 6), 2)
+    assert invoke("annotate", photos, "--limit", 1, "--on-existing", "overwrite").exit_code == 0
+
+
+def test_annotations_go_on_in_the_precision_they_were_made_in(invoke: Invoke, int8_bundle: Path, photos: Path) -> None:
+    assert invoke("annotate", photos, "--limit", 2, "--model", int8_bundle, "--backend", "torch").exit_code == 0
+    result = invoke("annotate", photos, "--limit", 4, "--model", int8_bundle)
+    assert result.exit_code == 0, result.output
+    assert f"model: {read_info(int8_bundle).model_id}, with which annotations was made" in result.stderr
+    refused = failed(invoke("annotate", photos, "--limit", 5, "--model", int8_bundle, "--backend", "openvino"), 2)
+    assert "-int8-" in refused
+
+
+def test_another_head_of_the_embedding_is_refused_and_said(invoke: Invoke, tiny_bundle: Path, photos: Path) -> None:
+    assert invoke("annotate", photos, "--limit", 2, "--model", tiny_bundle).exit_code == 0
+    made = invoke("model", "export", "--model", tiny_bundle, "--out", "other", "--precision", "fp32", "-q")
+    assert made.exit_code == 0, made.output
+    info = read_info(Path("other"))
+    rewrite_json(
+        Path("other/bundle.json"), thresholds=[0.4] * 5, model_id=info.model_id[:-8] + "0" * 8, head_id="0" * 8
+    )
+    said = failed(invoke("annotate", photos, "--limit", 2, "--model", "other"), 2)
+    assert "thresholds that the model had before" in said
+
+
+def test_a_wrong_file_adds_nothing(invoke: Invoke, file: Path, own: Path, tiny_bundle: Path) -> None:
+    assert "has the SHA-256" in failed(invoke("model", "add", file, "--sha256", "0" * 64), 4)
+    assert "64 hexadecimal digits" in failed(invoke("model", "add", file, "--sha256", "abc"), 2)
+    assert "no file nowhere.aaam" in failed(invoke("model", "add", "nowhere.aaam"), 2)
+    assert "model pack" in failed(invoke("model", "add", tiny_bundle), 2)
+    Path("half.aaam").write_bytes(file.read_bytes()[:1000])
+    assert "half.aaam is cut off" in failed(invoke("model", "add", "half.aaam"), 4)
+    content = bytearray(file.read_bytes())
+    content[5000] ^= 1
+    Path("changed.aaam").write_bytes(content)
+    assert "changed.aaam is damaged" in failed(invoke("model", "add", "changed.aaam"), 4)
+    assert "ftp://" in failed(invoke("model", "add", "ftp://host/x.aaam"), 2)
+    for name in ("starter", "../up", "a b", ""):
+        assert failed(invoke("model", "add", file, "--name", name), 2)
+    assert names(own) == []
+
+
+def test_a_taken_name_and_the_same_model_are_told_apart(invoke: Invoke, file: Path, own: Path) -> None:
+    assert invoke("model", "add", file).exit_code == 0
+    assert "there already" in failed(invoke("model", "add", file), 2)
+    make_bundle(Path("other"), seed=3)
+    packed.pack(Path("other"), Path("other.aaam"))
+    before = read_info(own / "toy-bce")
+    assert "--name" in failed(invoke("model", "add", "other.aaam"), 2)
+    assert invoke("model", "add", "other.aaam", "--name", "second").exit_code == 0
+    assert names(own) == ["second", "toy-bce"]
+    assert read_info(own / "toy-bce") == before
+
+
+def test_a_model_comes_from_the_web_whole_or_not_at_all(
+    invoke: Invoke, file: Path, own: Path, server: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aaam_pipeline.core.http.BACKOFF", 0.001)
+    digest = file_sha256(file)
+    server.files["/toy.aaam"] = file.read_bytes()
+    server.files["/half.aaam"] = file.read_bytes()[:-9]
+    result = invoke("model", "add", f"{server.url}/toy.aaam", "--sha256", digest, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["sha256"] == digest
+    assert names(own) == ["toy-bce"]
+    assert "404" in failed(invoke("model", "add", f"{server.url}/none.aaam", "--name", "x"), 1)
+    said = failed(invoke("model", "add", f"{server.url}/half.aaam", "--name", "x"), 4)
+    assert said.startswith(f"error: {server.url}/half.aaam is cut off")
+    assert "no connection" in failed(invoke("model", "add", "http://127.0.0.1:9/x.aaam", "--name", "x"), 1)
+    assert names(own) == ["toy-bce"]
+
+
+def test_only_ones_own_models_are_removed(invoke: Invoke, starter: Path, own: Path) -> None:
+    make_bundle(Path("models/new/bce"), seed=7)
+    assert "cannot be removed" in failed(invoke("model", "remove", "starter"), 2)
+    assert "belongs to the project" in failed(invoke("model", "remove", "new/bce"), 2)
+    assert "there are: none" in failed(invoke("model", "remove", "ghost"), 2)
+    assert Path("models/new/bce/bundle.json").is_file()
+    assert starter.is_dir()
+
+
+def test_a_damaged_model_is_listed_with_what_is_wrong(invoke: Invoke, file: Path, own: Path) -> None:
+    assert invoke("model", "add", file).exit_code == 0
+    (own / "toy-bce" / "bundle.json").write_text("{")
+    assert "cannot be used" in invoke("model", "list").stdout
+    assert "damaged" in failed(invoke("model", "show", "toy-bce"), 4)
+    assert invoke("model", "remove", "toy-bce").exit_code == 0
+
+
+def test_a_file_is_not_taken_as_a_model_without_being_added(invoke: Invoke, file: Path, photos: Path) -> None:
+    assert "model add" in failed(invoke("annotate", photos, "--model", file), 2)
+
+
+def test_an_export_of_an_earlier_release_is_named_so(invoke: Invoke, photos: Path) -> None:
+    Path("old").mkdir()
+    Path("old/export.json").write_text("{}")
+    assert "name the bundle" in failed(invoke("annotate", photos, "--model", "old"), 2)

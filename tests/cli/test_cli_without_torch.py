@@ -7,12 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from conftest import LABELS, make_photo
 
 from aaam_pipeline.core.extras import EXTRAS
-from aaam_pipeline.models import bundle
-from aaam_pipeline.models.export import convert
 
 MISSING = [package for packages in EXTRAS.values() for package in packages]
 # as where they are not installed
@@ -56,16 +53,14 @@ def test_similar_to_a_photograph_of_the_index_needs_no_torch(place: Path, photos
     assert len(done.stdout.splitlines()) == 3
 
 
-def test_an_exported_model_annotates_and_embeds_without_torch(place: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    folder = place / "models" / "toy" / "bce-openvino-fp32"
-    folder.mkdir()
-    convert.write(bundle.load(tiny_bundle, torch.device("cpu")), folder, "openvino", "fp32")
+def test_a_runtime_form_annotates_and_embeds_without_torch(place: Path, formed_bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(formed_bundle, place / "models" / "toy" / "formed")
     make_photo(tmp_path / "new" / "photo.jpg", seed=99)
     done = run(place, "annotate", "new", "--out", "others")
     assert done.returncode == 0, done.stderr
     assert "1 of 1 images annotated" in done.stderr
-    for model in (tiny_bundle.name, folder.name):
-        done = run(place, "similar", "new/photo.jpg", "--model", folder.with_name(model), "--top", "2")
+    for model in ([], ["--model", "models/toy/formed"]):
+        done = run(place, "similar", "new/photo.jpg", "--top", "2", *model)
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.splitlines()) == 2
 
@@ -84,7 +79,7 @@ def test_doctor_says_what_is_there(place: Path) -> None:
         (["annotate", "PHOTOS", "--out", "out", "--device", "cuda"], "torch", "train"),
         (["annotate", "PHOTOS", "--out", "out", "--backend", "torch"], "torch", "train"),
         (["doctor", "--device", "cuda:0"], "torch", "train"),
-        (["model", "export"], "torch", "train"),
+        (["model", "export", "--out", "out"], "torch", "train"),
         (["figures", "bars", "--dataset", "toy"], "torch|matplotlib", "train|research"),
     ],
 )

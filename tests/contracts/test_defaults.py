@@ -18,8 +18,9 @@ from aaam_pipeline.cli.app import app
 from aaam_pipeline.evaluation.inputs import Sources, read
 from aaam_pipeline.figures import build as figures
 from aaam_pipeline.index.build import build
+from aaam_pipeline.models import library, packed
 from aaam_pipeline.models.bundle import choose_device
-from aaam_pipeline.models.export.convert import ExportRequest, LabelledImages
+from aaam_pipeline.models.runtime_form import FormRequest, LabelledImages, export_bundle
 from aaam_pipeline.search.duplicates import find_duplicates
 
 # what does the work of a command, and how many of its options have a default there
@@ -37,7 +38,12 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "figures paths": (3, [figures.FigureRequest, figures.draw_paths]),
     "figures bars": (2, [figures.FigureRequest, figures.draw_bars]),
     "figures maps": (4, [figures.FigureRequest, figures.draw_maps]),
-    "model export": (3, [ExportRequest, LabelledImages]),
+    "model list": (0, [library.known]),
+    "model show": (0, [library.find]),
+    "model add": (0, [library.add]),
+    "model remove": (0, [library.remove]),
+    "model pack": (0, [packed.pack]),
+    "model export": (4, [FormRequest, LabelledImages, export_bundle]),
 }
 # the library takes what was read of the file
 DIFFERENT = {("report", "params")}

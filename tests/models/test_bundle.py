@@ -3,11 +3,14 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from conftest import LABELS, make_bundle, rewrite_json
+from models.bundle_version_2 import make_version_2
 
 import aaam_pipeline
+from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import DeviceError, IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.models import bundle
@@ -37,16 +40,75 @@ def test_a_loaded_bundle_predicts_what_the_saved_network_did(tiny_bundle: Path, 
     assert not second.network.training
 
 
-def test_a_bundle_holds_exactly_two_files_and_all_that_belongs_to_the_model(tiny_bundle: Path) -> None:
-    assert sorted(path.name for path in tiny_bundle.iterdir()) == ["bundle.json", "model.safetensors"]
+FILES = ["bundle.json", "card.md", "head.safetensors", "model.safetensors"]
+
+
+def test_a_bundle_holds_all_that_belongs_to_the_model_and_names_its_files(tiny_bundle: Path) -> None:
+    assert sorted(path.name for path in tiny_bundle.iterdir()) == FILES
     info = bundle.read_info(tiny_bundle)
     assert info.vocabulary == LABELS
-    assert info.model_id == f"toy-bce-{info.weights_sha256[:12]}"
+    assert info.model_id == f"toy-bce-{info.embedding_id}-{info.head_id}"
+    assert info.files == {name: file_sha256(tiny_bundle / name) for name in FILES[1:]}
+    assert info.runtime is None
+
+
+def test_the_head_has_an_id_of_its_own(tiny_bundle: Path, tmp_path: Path) -> None:
+    loaded = bundle.load(tiny_bundle, CPU)
+    one = bundle.save(loaded.network, loaded.info, tmp_path / "one")
+    for changes in ({"thresholds": [0.4] * 5}, {"vocabulary": [*LABELS[1:], LABELS[0]]}):
+        other = bundle.save(loaded.network, msgspec.structs.replace(loaded.info, **changes), tmp_path / "other")
+        assert one.embedding_id == other.embedding_id
+        assert one.head_id != other.head_id
+    with torch.no_grad():
+        loaded.network.classifier.bias[0] += 1
+    assert bundle.save(loaded.network, loaded.info, tmp_path / "other").head_id != one.head_id
+    with torch.no_grad():
+        next(loaded.network.features.parameters())[0] += 1
+    assert bundle.save(loaded.network, loaded.info, tmp_path / "other").embedding_id != one.embedding_id
+
+
+def test_weights_stored_in_half_are_loaded_as_they_were_rounded(tiny_bundle: Path, tmp_path: Path) -> None:
+    whole = bundle.load(tiny_bundle, CPU)
+    info = bundle.save(whole.network, whole.info, tmp_path / "half", stored="float16")
+    assert (tmp_path / "half" / "model.safetensors").stat().st_size < 0.6 * (
+        tiny_bundle / "model.safetensors"
+    ).stat().st_size
+    half = bundle.load(tmp_path / "half", CPU)
+    assert {parameter.dtype for parameter in half.network.parameters()} == {torch.float32}
+    for one, other in zip(whole.network.parameters(), half.network.parameters(), strict=True):
+        assert torch.equal(one.half().float(), other)
+    assert info.model_id != whole.info.model_id
+
+
+def test_a_bundle_of_version_2_is_read_and_keeps_its_id(tiny_bundle: Path, tmp_path: Path) -> None:
+    before, now = bundle.load(make_version_2(tiny_bundle, tmp_path / "old"), CPU), bundle.load(tiny_bundle, CPU)
+    assert before.info.version == 2
+    assert before.info.model_id == "toy-bce-0123456789ab"
+    assert before.info.runtime is None
+    images = torch.randn(2, 3, 32, 32)
+    for one, other in zip(before.network.predict(images), now.network.predict(images), strict=True):
+        assert torch.equal(one, other)
+    assert not before.info.generated
+    rewrite_json(tmp_path / "old" / "bundle.json", dataset="scenes")
+    assert bundle.read_info(tmp_path / "old").generated
+
+
+def test_a_failed_runtime_form_leaves_the_bundle_that_was_there(copy: Path) -> None:
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+
+    def fail(*_: object) -> bundle.RuntimeForm:
+        raise OSError("no room")
+
+    loaded = bundle.load(copy, CPU)
+    with pytest.raises(OSError, match="no room"):
+        bundle.save(loaded.network, loaded.info, copy, fail)
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
 
 
 def test_equal_training_gives_equal_bytes(tiny_bundle: Path, tmp_path: Path) -> None:
     again = make_bundle(tmp_path / "models" / "toy" / "bce")
-    for name in ("bundle.json", "model.safetensors"):
+    for name in FILES:
         assert (again / name).read_bytes() == (tiny_bundle / name).read_bytes()
     other = make_bundle(tmp_path / "other", seed=2)
     assert bundle.read_info(other).model_id != bundle.read_info(tiny_bundle).model_id
@@ -55,7 +117,7 @@ def test_equal_training_gives_equal_bytes(tiny_bundle: Path, tmp_path: Path) -> 
 def test_saving_replaces_a_bundle_as_a_whole(copy: Path, tmp_path: Path) -> None:
     (copy / "stale").touch()
     make_bundle(copy, seed=3)
-    assert sorted(path.name for path in copy.iterdir()) == ["bundle.json", "model.safetensors"]
+    assert sorted(path.name for path in copy.iterdir()) == FILES
     assert bundle.load(copy, CPU).info.model_id == bundle.read_info(make_bundle(tmp_path / "same", seed=3)).model_id
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
 from training import toy_blocks
 from training.toy_blocks import curve, paths, train, weights_bytes, write_params
 
@@ -32,7 +31,7 @@ RATES = {"features": 1e-3, "attention": 1e-3, "classifier": 1e-3}
 
 
 def weights(root: Path, phase: str = "bce") -> dict[str, torch.Tensor]:
-    return load_file(root / "models" / phase / "model.safetensors")
+    return bundle.load(root / "models" / phase, torch.device("cpu")).network.state_dict()
 
 
 def test_a_phase_leaves_a_bundle_scores_and_a_curve(trained: Path, prepared: Path) -> None:

@@ -68,7 +68,7 @@ def make_prepared(out: Path, seed: int = 0) -> Path:
 
 def params(**phase: Any) -> dict[str, Any]:
     """Return the tiny params.yaml; `phase` replaces settings in all three phases, `common` in it those of `train`."""
-    of_train = {"batch_size": 16, "precision": "fp32"} | phase.pop("common", {})
+    of_train = {"batch_size": 16, "precision": "fp32", "runtime_form": "none"} | phase.pop("common", {})
     rates = {"features": 1e-3, "attention": 1e-3, "classifier": 1e-3}
     common = {"epochs": 2, "patience": 5, "lr": rates, "margin": 0.2} | phase
     return {
@@ -155,7 +155,7 @@ def train(root: Path, phase: str, prepared: Path | None = None, cores: int = 1, 
 
 
 def weights_bytes(root: Path, phase: str = "bce") -> bytes:
-    return (root / "models" / phase / "model.safetensors").read_bytes()
+    return b"".join((root / "models" / phase / f"{part}.safetensors").read_bytes() for part in ("model", "head"))
 
 
 def curve(root: Path, phase: str = "bce") -> list[dict[str, str]]:

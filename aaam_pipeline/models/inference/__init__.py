@@ -1,6 +1,6 @@
 """A trained model at work, behind one interface: torch on a CPU or a GPU, OpenVINO on a CPU. Loads neither.
 
-Also how runtimes and converters are imported without noise or telemetry.
+Also how OpenVINO is imported, and converters are used, without noise or telemetry.
 
 Shapes: B batch, S side, L labels, D embedding.
 """
@@ -12,20 +12,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.models.info import BundleInfo
 
-Runtime = Literal["openvino", "onnx"]
-Precision = Literal["fp32", "bf16", "int8"]
-# what exporting for a runtime needs beside torch
-PACKAGES: dict[Runtime, tuple[str, ...]] = {
-    "openvino": ("openvino", "nncf"),
-    "onnx": ("onnx", "onnxscript", "onnxruntime"),
-}
 Notify = Callable[[str], None]
 
 

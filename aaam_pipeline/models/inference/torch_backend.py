@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.machine import keep_freed_memory
-from aaam_pipeline.models.inference import ModelOutput, Notify, Precision
-from aaam_pipeline.models.info import BundleInfo
+from aaam_pipeline.models.inference import ModelOutput, Notify
+from aaam_pipeline.models.info import BundleInfo, Precision
 from aaam_pipeline.models.network import Network
 from aaam_pipeline.models.preprocess import Preprocess
 

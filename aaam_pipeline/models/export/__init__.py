@@ -1,1 +1,0 @@
-"""A model in the form of another runtime: OpenVINO or ONNX."""

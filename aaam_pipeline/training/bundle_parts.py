@@ -1,0 +1,59 @@
+"""What a trained network's bundle gets besides its weights: the runtime form, and what is known of each word.
+
+Shapes: N validation images, L labels.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline import metrics
+from aaam_pipeline.models.info import BundleInfo, WordFacts
+from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, LabelledImages
+from aaam_pipeline.training.state import TrainJob
+
+
+def form_maker(job: TrainJob, validated: BundleInfo | None = None) -> FormMaker | None:
+    """Return what makes the runtime form; before the training, so that a missing package is said then.
+
+    int8 is measured on validation. Without it, the form is that of the network that was `validated`, which was trained
+    alike; else fp32.
+
+    Raises:
+        UsageError: a package is missing.
+    """
+    chosen = job.settings.train.runtime_form
+    if chosen == "none":
+        return None
+    training_NSS3 = job.train.pixels_NSS3
+    if job.val:
+        labelled = LabelledImages(job.val.pixels_NSS3, job.val.targets_NL, metrics.evaluate)
+        return FormMaker(FormRequest(chosen), training_NSS3, labelled, job.report)
+    like = validated.runtime if validated else None
+    if like is None and chosen == "auto":
+        chosen = "fp32"
+    return FormMaker(FormRequest(chosen), training_NSS3, report=job.report, like=like)
+
+
+def word_facts(
+    job: TrainJob, scores_NL: NDArray[np.float32] | None, validated: BundleInfo | None = None
+) -> list[WordFacts]:
+    """Return what is known of each word: training images, and from the scores of validation images how good it is.
+
+    Without scores, what the `validated` bundle says of validation is taken.
+    """
+    train_yes, train_no = _counts(job.train.targets_NL)
+    if job.val and scores_NL is not None:
+        yes, no = _counts(job.val.targets_NL)
+        ap_L = metrics.average_precision(scores_NL, job.val.targets_NL).tolist()
+        judged = [(*each, round(ap, 4) if each[0] else None) for *each, ap in zip(yes, no, ap_L, strict=True)]
+    elif validated and validated.words:
+        judged = [(word.val_yes, word.val_no, word.ap) for word in validated.words]
+    else:
+        judged = [(0, 0, None)] * len(job.labels)
+    return [WordFacts(*numbers) for numbers in zip(train_yes, train_no, *zip(*judged, strict=True), strict=True)]
+
+
+def _counts(targets_NL: NDArray[np.integer]) -> tuple[list[int], list[int]]:
+    """Return in how many images each label is, and in how many it is known not to be."""
+    yes, no = ((targets_NL == value).sum(0).tolist() for value in (1, 0))
+    return yes, no
