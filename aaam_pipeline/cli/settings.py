@@ -161,7 +161,7 @@ def _setting(file: ConfigFile, key: str, value: Any, option: Any, context: typer
         path = Path(value).expanduser()
         there = file.path.parent / path
         # a model may be named by its folder or by its name
-        is_name = option.name == "model" and len(path.parts) == 1 and not there.exists()
+        is_name = option.name == "model" and not there.exists() and _is_model(value)
         value = str(path if is_name or file.path.parent == Path.cwd() else there)
     value = values if kind.is_list else value
     try:
@@ -170,6 +170,12 @@ def _setting(file: ConfigFile, key: str, value: Any, option: Any, context: typer
         reason = error.message.removeprefix("Value error, ")
         raise UsageError(f"{file.path}: {key} = {value!r}: {reason}") from None
     return Setting(value, file.path)
+
+
+def _is_model(name: str) -> bool:
+    from aaam_pipeline.models import library
+
+    return name == library.STARTER or any(model.name == name for model in library.known(Path.cwd()))
 
 
 def _unknown(key: str, table: str, known: Mapping[str, Mapping[str, Any]]) -> str:

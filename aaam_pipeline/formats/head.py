@@ -20,7 +20,7 @@ from aaam_pipeline.formats.calibration import Calibration, calibrate, sigmoid
 WEIGHT, BIAS = "weight", "bias"
 
 
-class Head(NamedTuple):
+class LinearHead(NamedTuple):
     """`weight_LD` and `bias_L`, float32; the calibration (None: there is none), and a threshold for each label."""
 
     weight_LD: NDArray[np.float32]
@@ -58,7 +58,7 @@ class Head(NamedTuple):
         return fingerprint([list(vocabulary), *layer, calibration, list(self.thresholds)])[:8]
 
 
-def write_head(path: Path, head: Head, stored: Literal["float32", "float16"] = "float32") -> None:
+def write_head(path: Path, head: LinearHead, stored: Literal["float32", "float16"] = "float32") -> None:
     """Write the last layer of a head as `.safetensors`: `weight` (L, D) and `bias` (L,)."""
     from safetensors.numpy import save_file
 
@@ -66,7 +66,7 @@ def write_head(path: Path, head: Head, stored: Literal["float32", "float16"] = "
     save_file({name: np.ascontiguousarray(value, stored) for name, value in layer.items()}, path)
 
 
-def read_head(path: Path, calibration: Calibration | None = None, thresholds: Sequence[float] = ()) -> Head:
+def read_head(path: Path, calibration: Calibration | None = None, thresholds: Sequence[float] = ()) -> LinearHead:
     """Read what `write_head` wrote; the calibration and the thresholds are the caller's.
 
     Raises:
@@ -82,4 +82,4 @@ def read_head(path: Path, calibration: Calibration | None = None, thresholds: Se
         raise IntegrityError(f"{path} holds no head: {' '.join(str(error).split())}") from None
     if weight_LD.ndim != 2 or bias_L.shape != weight_LD.shape[:1]:
         raise IntegrityError(f"{path} holds no head: weight {weight_LD.shape}, bias {bias_L.shape}")
-    return Head(weight_LD, bias_L, calibration, thresholds)
+    return LinearHead(weight_LD, bias_L, calibration, thresholds)

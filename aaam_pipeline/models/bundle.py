@@ -4,7 +4,7 @@
     model.safetensors    the weights up to the embedding, float32 or float16
     head.safetensors     the last layer: `formats.head`
     model.onnx           the runtime form, with which no torch is needed to annotate: `runtime_form`
-    card.md              for people: what it is, what it learnt from, how good it is
+    card                 Markdown, for people: what it is, what it learnt from, how good it is
 
 No pickle is ever loaded. A bundle is equal, byte for byte, for equal training, so it carries no date. Bundles of
 version 2 (two files; all weights in `model.safetensors`) are read.
@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, work_folder, write_bytes, write_checksummed
 from aaam_pipeline.core.errors import DeviceError, IntegrityError
-from aaam_pipeline.formats.head import Head, write_head
+from aaam_pipeline.formats.head import LinearHead, write_head
 from aaam_pipeline.formats.model_ids import model_id_of
 from aaam_pipeline.models.card import CARD, write_card
 from aaam_pipeline.models.info import (
@@ -77,7 +77,7 @@ def save(
             whole.half().float()
         kind = getattr(torch, stored)
         state = {name: tensor.detach().contiguous() for name, tensor in whole.state_dict().items()}
-        head = Head(
+        head = LinearHead(
             state.pop(f"{CLASSIFIER}weight").numpy(),
             state.pop(f"{CLASSIFIER}bias").numpy(),
             info.calibration,
@@ -100,7 +100,7 @@ def save(
     return info
 
 
-def _identified(info: BundleInfo, weights_sha256: str, head: Head) -> BundleInfo:
+def _identified(info: BundleInfo, weights_sha256: str, head: LinearHead) -> BundleInfo:
     model = info.architecture
     embedding = [
         weights_sha256,

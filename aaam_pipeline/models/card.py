@@ -1,4 +1,4 @@
-"""`card.md` of a bundle: what people should know of a model, made of what its bundle says (Mitchell et al. 2019)."""
+"""The card of a bundle: what people should know of a model, made of what its bundle says (Mitchell et al. 2019)."""
 
 from aaam_pipeline.models.info import BundleInfo
 

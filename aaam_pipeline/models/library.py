@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from aaam_pipeline.core import http
 from aaam_pipeline.core.artifacts import PARTIAL, publish
 from aaam_pipeline.core.errors import AaamError, UsageError
-from aaam_pipeline.core.project import BUNDLES
+from aaam_pipeline.core.project import BUNDLES, Project
 from aaam_pipeline.core.user_folders import data_folder
 from aaam_pipeline.formats.model_ids import embedding_of
 from aaam_pipeline.models import packed
@@ -56,7 +56,7 @@ class AddedModel(NamedTuple):
 
 def user_models() -> Path:
     """Return the folder of the user's own models, which need not be there."""
-    return data_folder() / "models"
+    return Project(data_folder()).models_root
 
 
 def known(root: Path) -> Iterator[KnownModel]:
@@ -66,7 +66,7 @@ def known(root: Path) -> Iterator[KnownModel]:
         for match in sorted(matches, key=lambda match: (match.stat().st_mtime_ns, match), reverse=True):
             folder = match.parent
             if not folder.name.endswith(PARTIAL):
-                name = folder.relative_to(root / "models").as_posix() if origin == "project" else folder.name
+                name = folder.relative_to(Project(root).models_root).as_posix() if origin == "project" else folder.name
                 yield KnownModel(name, folder, origin)  # type: ignore[arg-type]
     if (STARTER_FOLDER / BUNDLE).is_file():
         yield KnownModel(STARTER, STARTER_FOLDER, "starter")

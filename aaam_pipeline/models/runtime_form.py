@@ -25,7 +25,7 @@ from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.core.extras import need
 from aaam_pipeline.core.progress import NullReporter, Reporter
 from aaam_pipeline.formats.calibration import calibrate
-from aaam_pipeline.formats.head import Head
+from aaam_pipeline.formats.head import LinearHead
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.inference import load_openvino, quiet
 from aaam_pipeline.models.inference.openvino_backend import OpenVinoBackend, read_form
@@ -134,7 +134,7 @@ class FormMaker:
         rows = np.linspace(0, len(self.training_NSS3) - 1, count).astype(np.int64)
         return np.asarray(self.training_NSS3[rows])
 
-    def _check(self, network: Network, info: BundleInfo, form: Path, head: Head) -> None:
+    def _check(self, network: Network, info: BundleInfo, form: Path, head: LinearHead) -> None:
         size = info.preprocess.size
         generator = np.random.default_rng(0)
         pixels_BSS3 = generator.integers(0, 256, (COMPARED, size, size, 3), dtype=np.uint8)
@@ -146,7 +146,7 @@ class FormMaker:
         if (difference := float(np.abs(found_BL - expected_BL).max())) > SAME:
             raise IntegrityError(f"the runtime form's scores differ by {difference:.3f} from the network's own")
 
-    def _scores(self, form: Path, info: BundleInfo, head: Head, precision: Precision) -> NDArray[np.float32]:
+    def _scores(self, form: Path, info: BundleInfo, head: LinearHead, precision: Precision) -> NDArray[np.float32]:
         assert self.labelled is not None
         backend = OpenVinoBackend(read_form(form), info, head, precision)
         pixels_NSS3, scores = self.labelled.pixels_NSS3, []
@@ -169,10 +169,10 @@ class _Embedding(nn.Module):
         return embedding_BD
 
 
-def head_of(network: Network, info: BundleInfo) -> Head:
+def head_of(network: Network, info: BundleInfo) -> LinearHead:
     """Return the last layer of a network, with the calibration and the thresholds of its bundle."""
     weight, bias = (tensor.detach().cpu().float().numpy() for tensor in network.classifier.parameters())
-    return Head(weight, bias, info.calibration, info.thresholds)
+    return LinearHead(weight, bias, info.calibration, info.thresholds)
 
 
 def to_onnx(network: Network, preprocess: Preprocess) -> "onnx.ModelProto":

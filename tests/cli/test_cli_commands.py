@@ -32,7 +32,23 @@ def test_every_command_and_every_option_has_help(name: str, command: Any) -> Non
 
 
 def test_the_commands_are_those_that_the_issues_name() -> None:
-    named = {"annotate", "verify", "index", "search", "similar", "dedup", "labels", "doctor", "model", "model export"}
+    named = {
+        "annotate",
+        "verify",
+        "index",
+        "search",
+        "similar",
+        "dedup",
+        "labels",
+        "doctor",
+        "model",
+        "model add",
+        "model export",
+        "model list",
+        "model pack",
+        "model remove",
+        "model show",
+    }
     named |= {"report", "config", "figures", "figures paths", "figures bars", "figures maps"}
     assert {name for name, _ in commands()} == {"", *named}
 

@@ -71,7 +71,7 @@ def test_pictures_that_lack_rows_are_annotated_if_accepted(tiny_bundle: Path, tm
 
 def test_a_bundle_that_is_none_is_a_usage_error(photos: Path, invoke: Invoke) -> None:
     failed(invoke("annotate", photos, "--model", photos), 2, "is not a model bundle", "bundle.json")
-    failed(invoke("annotate", photos, "--model", "gone"), 2, "gone is not a model bundle")
+    failed(invoke("annotate", photos, "--model", "gone"), 2, "no model 'gone', neither a folder nor one of: none")
 
 
 def cut_weights(folder: Path) -> None:

@@ -73,7 +73,7 @@ EDITS = [
     # the same bytes come of it, whatever the number of threads: nothing follows, nothing is trained again
     Edit("threads that decode", code("datasets/decode.py"), "settings prepare", f"{TRAIN} {AFTER_TRAINING}"),
     Edit("a triplet miner", code("training/triplets.py"), TRAIN, AFTER_TRAINING),
-    Edit("the export of models", code("models/export/convert.py"), "annotate", "index"),
+    Edit("models in one file", code("models/packed.py"), "annotate", "index"),
     Edit("a table of the report", code("evaluation/paper_tables.py"), "evaluate report"),
     Edit("a figure's style", code("figures/style.py"), "figures"),
     Edit("annotate's writer", code("annotate/writer.py"), "annotate", "index"),

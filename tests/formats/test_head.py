@@ -8,20 +8,20 @@ import torch
 
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats.calibration import Calibration, calibrate
-from aaam_pipeline.formats.head import Head, read_head, write_head
+from aaam_pipeline.formats.head import LinearHead, read_head, write_head
 from aaam_pipeline.formats.model_ids import embedding_of, model_id_of
 
 LINE = Calibration([0.5, 2.0, 1.0], [1.0, -1.0, 0.0])
 
 
 @pytest.fixture
-def head() -> Head:
+def head() -> LinearHead:
     generator = np.random.default_rng(1)
     weight_LD, bias_L = generator.normal(size=(3, 8)), generator.normal(size=3)
-    return Head(weight_LD.astype(np.float32), bias_L.astype(np.float32), LINE, [0.5, 0.2, 0.9])
+    return LinearHead(weight_LD.astype(np.float32), bias_L.astype(np.float32), LINE, [0.5, 0.2, 0.9])
 
 
-def test_scores_are_those_of_a_linear_layer_calibrated(head: Head) -> None:
+def test_scores_are_those_of_a_linear_layer_calibrated(head: LinearHead) -> None:
     embedding_ND = np.random.default_rng(2).normal(size=(20, 8)).astype(np.float32)
     layer = torch.nn.functional.linear(*map(torch.tensor, (embedding_ND, head.weight_LD, head.bias_L)))
     np.testing.assert_allclose(head.logits(embedding_ND), layer.numpy(), atol=1e-5)
@@ -33,7 +33,7 @@ def test_scores_are_those_of_a_linear_layer_calibrated(head: Head) -> None:
     assert head.scores(embedding_ND[:0]).shape == (0, 3)
 
 
-def test_what_is_written_is_read_back(head: Head, tmp_path: Path) -> None:
+def test_what_is_written_is_read_back(head: LinearHead, tmp_path: Path) -> None:
     write_head(tmp_path / "head.safetensors", head)
     found = read_head(tmp_path / "head.safetensors", head.calibration, head.thresholds)
     assert found.digest(["a", "b", "c"]) == head.digest(["a", "b", "c"])
@@ -43,7 +43,7 @@ def test_what_is_written_is_read_back(head: Head, tmp_path: Path) -> None:
     np.testing.assert_allclose(half.weight_LD, head.weight_LD, rtol=1e-3)
 
 
-def test_every_part_of_a_head_changes_its_digest(head: Head) -> None:
+def test_every_part_of_a_head_changes_its_digest(head: LinearHead) -> None:
     words = ["a", "b", "c"]
     others = [
         head._replace(bias_L=head.bias_L + 1),
@@ -54,7 +54,7 @@ def test_every_part_of_a_head_changes_its_digest(head: Head) -> None:
     assert len({head.digest(words), head.digest(words[::-1]), *(each.digest(words) for each in others)}) == 6
 
 
-def test_a_file_that_holds_no_head_is_an_integrity_error(head: Head, tmp_path: Path) -> None:
+def test_a_file_that_holds_no_head_is_an_integrity_error(head: LinearHead, tmp_path: Path) -> None:
     path = tmp_path / "head.safetensors"
     with pytest.raises(IntegrityError, match="holds no head"):
         read_head(path)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.machine import available_cores, has_quota
-from aaam_pipeline.formats.head import Head, read_head
+from aaam_pipeline.formats.head import LinearHead, read_head
 from aaam_pipeline.models.inference import ModelOutput, load_openvino
 from aaam_pipeline.models.info import HEAD, BundleInfo, Precision, checked_file
 
@@ -24,7 +24,7 @@ CHUNK = 8
 class OpenVinoBackend:
     """A `Backend` of an `openvino.Model` of uint8 pixels -> embeddings."""
 
-    def __init__(self, model: Any, info: BundleInfo, head: Head, precision: Precision) -> None:
+    def __init__(self, model: Any, info: BundleInfo, head: LinearHead, precision: Precision) -> None:
         """Compile the model for this processor; `info` is what annotations are marked with."""
         openvino = load_openvino()
         settings: dict[str, Any] = {
