@@ -29,8 +29,8 @@ def find(
     """Return what the annotations in `out` were made with; None: `model` makes the same, or it is not found.
 
     `model` is looked at first: it may be its other precision that was used. With a backend that is not `auto`, nothing
-    is chosen. `others`: bundles that may be it, after the one at the path that the annotations name; None: someone named
-    `model`, and no other is looked for.
+    is chosen. `others`: bundles that may be it, after the one at the path that the annotations name; None: no other
+    than `model`, which was named.
     """
     made = _manifest(out) if backend == "auto" else None
     if made is None:

@@ -5,7 +5,7 @@ generated pictures and those trained only to be compared with are passed over: t
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -108,11 +108,12 @@ def find(named: Path, root: Path) -> Path:
     return named
 
 
-def with_id(model_id: str, folders: list[Path], exact: bool = True) -> tuple[Path, Precision] | None:
-    """Return the first bundle that annotates with an id, and in which precision; None where there is none.
+def with_id(model_id: str, folders: Iterable[Path], exact: bool = True) -> tuple[Path, Precision] | None:
+    """Return a bundle that annotates with an id, and in which precision; None where there is none.
 
-    `exact`: False takes one with the same embedding, too.
+    It is the first whose runtime form does, else the first. `exact`: False takes one with the same embedding, too.
     """
+    others: list[tuple[Path, Precision]] = []
     for folder in folders:
         try:
             info = read_info(folder)
@@ -121,8 +122,10 @@ def with_id(model_id: str, folders: list[Path], exact: bool = True) -> tuple[Pat
         for precision in PRECISIONS:
             found = info.of_precision(precision).model_id
             if found == model_id or (not exact and embedding_of(found) == embedding_of(model_id)):
-                return folder, precision
-    return None
+                if info.runtime and info.runtime.precision == precision:
+                    return folder, precision
+                others.append((folder, precision))
+    return others[0] if others else None
 
 
 def add(source: str, name: str | None = None, sha256: str | None = None) -> AddedModel:
