@@ -58,7 +58,7 @@ def test_a_runtime_form_annotates_and_embeds_without_torch(place: Path, formed_b
     make_photo(tmp_path / "new" / "photo.jpg", seed=99)
     done = run(place, "annotate", "new", "--out", "others")
     assert done.returncode == 0, done.stderr
-    assert "1 of 1 images annotated" in done.stderr
+    assert "1 of 1 image annotated" in done.stderr
     for model in ([], ["--model", "models/toy/formed"]):
         done = run(place, "similar", "new/photo.jpg", "--top", "2", *model)
         assert done.returncode == 0, done.stderr
