@@ -52,6 +52,7 @@ def search(
     """Find images by keywords, best first."""
     out = output.OutputOptions.of(context)
     import aaam_pipeline.search as engine
+    from aaam_pipeline.search.query import asks_for
     from aaam_pipeline.search.thesaurus import load
 
     own = load(words) if words else None
@@ -67,7 +68,8 @@ def search(
             else [each.hit for each in explained]
         )
         out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained)
-        if unfamiliar := sum(bool(hit.unfamiliar) for hit in found):
+        unfamiliar = sum(bool(hit.unfamiliar) for hit in found)
+        if unfamiliar and not asks_for(asked.node, "unfamiliar"):
             info(
                 f"{unfamiliar} of {len(found)} are unlike all that the model was trained with, and may be wrong; "
                 "-unfamiliar:yes leaves them out"

@@ -55,10 +55,10 @@ def notes(labels: Sequence[str], weak: dict[str, str]) -> list[str]:
     """Return a line for each of some labels that is known badly; of many, the number of the others."""
     found = [label for label in labels if label in weak]
     said = [f"{label!r} is a word this model knows badly: {weak[label]}" for label in found[:NAMED]]
-    more = len(found) - NAMED
-    return said + (
-        [f"{more} more words of this query are known badly: aaam-pipe labels marks them"] if more > 0 else []
-    )
+    if more := len(found[NAMED:]):
+        others = "one more word of this query is" if more == 1 else f"{more} more words of this query are"
+        said.append(f"{others} known badly: aaam-pipe labels marks them")
+    return said
 
 
 def _photographs(count: int, kind: str = "") -> str:

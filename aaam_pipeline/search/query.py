@@ -110,6 +110,11 @@ def labels(node: Node) -> list[int]:
     return list(dict.fromkeys(leaf.id if isinstance(leaf, Label) else leaf.label for leaf in named))
 
 
+def asks_for(node: Node, field: str) -> bool:
+    """Return whether an expression has a filter on a field of the metadata."""
+    return any(isinstance(leaf, MetadataFilter) and leaf.field == field for leaf in leaves(node))
+
+
 def degree(node: Node) -> int:
     """Return how many labels an expression has, filters not counted."""
     return sum(isinstance(leaf, Label) for leaf in leaves(node))

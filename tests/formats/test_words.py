@@ -33,7 +33,8 @@ def test_a_query_hears_of_its_bad_words_alone_and_not_of_dozens() -> None:
     assert notes(labels[:2], weak) == ["'word 1' is a word this model knows badly: AP 0.10 on 7 validation photographs"]
     said = notes(labels, weak)
     assert len(said) == NAMED + 1
-    assert said[-1].startswith("2 more words of this query")
+    assert said[-1].startswith("2 more words of this query are")
+    assert notes(labels[: NAMED + 2], weak)[-1].startswith("one more word of this query is")
 
 
 def test_nothing_is_said_where_the_model_says_nothing() -> None:
