@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.cluster import KMeans
 
-from aaam_pipeline.formats.familiarity import CENTROIDS, FILE, MARKED, Familiarity, centroids, read_familiarity
+from aaam_pipeline.formats.familiarity import CENTROIDS, FAMILIARITY, MARKED, Familiarity, centroids, read_familiarity
 from aaam_pipeline.formats.parts import round_embedding
 from benchmarks.material import SHARED
 from benchmarks.table import Report
@@ -222,7 +222,7 @@ def main(model: Path) -> None:
     from aaam_pipeline.annotate import backends
 
     backend = backends.create("auto", model, "cpu")
-    familiarity = read_familiarity(model / FILE)
+    familiarity = read_familiarity(model / FAMILIARITY)
 
     def network(pixels_NSS3: Pixels) -> Seen:
         output = backend.start(pixels_NSS3)()

@@ -22,6 +22,8 @@ from aaam_pipeline.annotate.options import Assignment
 from aaam_pipeline.cli.app import app
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats.familiarity import Familiarity
+from aaam_pipeline.formats.words import WordSupport
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models import ModelParams, Network, bundle, library
 from aaam_pipeline.models.info import AttentionParams
@@ -50,6 +52,8 @@ def make_bundle(
     seed: int = 1,
     threshold: float = 0.5,
     make_form: bundle.MakeForm | None = None,
+    familiarity: Familiarity | None = None,
+    words: list[WordSupport] | None = None,
 ) -> Path:
     """Save an untrained network of `labels` for pictures of 32 px; another seed gives another model id."""
     torch.manual_seed(seed)
@@ -68,8 +72,9 @@ def make_bundle(
         dataset="toy",
         phase="bce",
         metrics={},
+        words=words or [],
     )
-    bundle.save(network, info, folder, make_form)
+    bundle.save(network, info, folder, make_form, familiarity)
     return folder
 
 

@@ -26,6 +26,7 @@ from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.progress import Advance
 from aaam_pipeline.formats.parts import PartStats, part_path
+from aaam_pipeline.models.info import familiarity_of
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class PartMaker:
         """
         self.job, self._options = job, job.options
         backend = backend or backends.create(self._options.backend, job.model, self._options.device)
-        self.mapper = Mapper(backend, self._options.assignment)
+        self.mapper = Mapper(backend, self._options.assignment, familiarity_of(job.model, backend.info))
         self._todo = pq.ParquetFile(job.todo)
         self._decoders: DecoderPool | None = None
         if self._options.num_workers:

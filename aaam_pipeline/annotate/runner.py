@@ -35,7 +35,7 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.text import counted
 from aaam_pipeline.formats.parts import VERSION, AnnotationsManifest, find_manifest
 from aaam_pipeline.formats.vocabulary import Vocabulary
-from aaam_pipeline.models.info import BundleInfo
+from aaam_pipeline.models.info import BundleInfo, familiarity_of
 
 __all__ = ["Options", "annotate", "preview"]
 
@@ -161,6 +161,7 @@ def _identity(info: BundleInfo, model: Path, out: Path, options: Options) -> Ann
         vocabulary_hash=Vocabulary(info.vocabulary).hash,
         thresholds=info.thresholds,
         calibration=info.calibration,
+        words=info.words,
         embedding_dim=0,
         settings=settings,
         settings_hash=fingerprint([VERSION, info.model_id, settings]),
@@ -235,7 +236,10 @@ def _load(model: Path, options: Options, report: Reporter) -> Backend | None:
     """Load the model; on a cluster the actors do."""
     if options.engine == "ray":
         return None
-    return backends.create(options.backend, model, options.device, report.info)
+    backend = backends.create(options.backend, model, options.device, report.info)
+    # a damaged file is said here too; `PartMaker` reads it for itself, on whichever machine
+    familiarity_of(model, backend.info)
+    return backend
 
 
 def _make(staging: StagingDir, model: Path, backend: Backend | None, options: Options, report: Reporter) -> None:

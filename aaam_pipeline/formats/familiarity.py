@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 from aaam_pipeline.core.artifacts import write_bytes
 from aaam_pipeline.core.errors import IntegrityError
 
-FILE = "familiarity.safetensors"
+FAMILIARITY = "familiarity.safetensors"
 # of held-out photographs, the share that is marked unfamiliar
 MARKED = 0.01
 CENTROIDS, ITERATIONS, SEED = 64, 20, 0

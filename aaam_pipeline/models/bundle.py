@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint, publish, work_folder, write_bytes, write_checksummed
 from aaam_pipeline.core.errors import DeviceError, IntegrityError
+from aaam_pipeline.formats.familiarity import FAMILIARITY, Familiarity, write_familiarity
 from aaam_pipeline.formats.head import LinearHead, write_head
 from aaam_pipeline.formats.model_ids import model_id_of
 from aaam_pipeline.models.card import CARD, write_card
@@ -61,14 +62,16 @@ def save(
     info: BundleInfo,
     folder: Path,
     make_form: MakeForm | None = None,
+    familiarity: Familiarity | None = None,
     *,
     stored: Literal["float32", "float16"] = "float32",
     card: str | None = None,
 ) -> BundleInfo:
     """Write a bundle in place of `folder`, atomically; hashes and ids of the info are filled in here.
 
-    `make_form`: None: it has no runtime form. `stored`: float16 halves the file; the runtime form is of the weights as
-    they are stored. `card`: None: one is made of what the info says.
+    `make_form`: None: it has no runtime form. `familiarity`: None: it cannot tell unfamiliar pictures. `stored`:
+    float16 halves the file; the runtime form is of the weights as they are stored. `card`: None: one is made of what
+    the info says.
     """
     work = work_folder(folder)
     try:
@@ -86,6 +89,8 @@ def save(
         weights = {name: tensor.to(kind) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
         save_file(weights, work / WEIGHTS, metadata={"format": "pt"})
         write_head(work / HEAD, head, stored)
+        if familiarity:
+            write_familiarity(work / FAMILIARITY, familiarity)
         info = msgspec.structs.replace(info, format=FORMAT, version=VERSION, weights_sha256="", runtime=None)
         info = _identified(info, file_sha256(work / WEIGHTS), head)
         if make_form:

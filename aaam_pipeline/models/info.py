@@ -10,7 +10,9 @@ from aaam_pipeline.core.artifacts import file_sha256, read_checksummed, read_jso
 from aaam_pipeline.core.errors import IntegrityError, UsageError, VersionError
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.formats.calibration import Calibration
+from aaam_pipeline.formats.familiarity import FAMILIARITY, Familiarity, read_familiarity
 from aaam_pipeline.formats.model_ids import model_id_of
+from aaam_pipeline.formats.words import WordSupport
 from aaam_pipeline.models.preprocess import Preprocess
 
 FORMAT = "aaam-bundle"
@@ -84,19 +86,6 @@ class RuntimeForm(msgspec.Struct, frozen=True):
     loss: FormLoss | None = None
 
 
-class WordFacts(msgspec.Struct, frozen=True):
-    """What is known of a word of the vocabulary: images that have it and that have it not, and AP on validation.
-
-    `ap`: in [0, 1]; None where no image of the validation split has the word.
-    """
-
-    train_yes: int
-    train_no: int
-    val_yes: int
-    val_no: int
-    ap: float | None = None
-
-
 class BundleInfo(msgspec.Struct, frozen=True, kw_only=True):
     """`bundle.json`. `calibration`: from what the network gives to the scores of annotations; None: they are the same.
 
@@ -123,7 +112,7 @@ class BundleInfo(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Calibration | None = None
     runtime: RuntimeForm | None = None
     generated: bool = False
-    words: list[WordFacts] = []
+    words: list[WordSupport] = []
     files: dict[str, str] = {}
     hash: str = ""
 
@@ -199,3 +188,12 @@ def checked_file(folder: Path, info: BundleInfo, name: str) -> Path:
     if not path.is_file() or file_sha256(path) != info.files.get(name):
         raise IntegrityError(f"{path} is missing or damaged: not what {folder / BUNDLE} names")
     return path
+
+
+def familiarity_of(folder: Path, info: BundleInfo) -> Familiarity | None:
+    """Return how a bundle tells pictures that are unlike those of training, or None where it cannot.
+
+    Raises:
+        IntegrityError: its file is not the one that `bundle.json` names.
+    """
+    return read_familiarity(checked_file(folder, info, FAMILIARITY)) if FAMILIARITY in info.files else None

@@ -1,14 +1,22 @@
-"""What a trained network's bundle gets besides its weights: the runtime form, and what is known of each word.
+"""What a trained network's bundle gets besides its weights: the runtime form, what is known of each word, familiarity.
 
 Shapes: N validation images, L labels.
 """
+
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
-from aaam_pipeline.models.info import BundleInfo, WordFacts
+from aaam_pipeline.formats import familiarity
+from aaam_pipeline.formats.familiarity import Familiarity
+from aaam_pipeline.formats.parts import round_embedding
+from aaam_pipeline.formats.words import WordSupport
+from aaam_pipeline.models.info import BundleInfo, familiarity_of, read_info
 from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, LabelledImages
+from aaam_pipeline.training.predict import SplitPredictions
 from aaam_pipeline.training.state import TrainJob
 
 
@@ -34,9 +42,22 @@ def form_maker(job: TrainJob, validated: BundleInfo | None = None) -> FormMaker 
     return FormMaker(FormRequest(chosen), training_NSS3, report=job.report, like=like)
 
 
+def familiarity_with(found: Mapping[str, SplitPredictions], validated: Path | None = None) -> Familiarity | None:
+    """Return how pictures are told that are unlike those of training, by the embeddings of training and validation.
+
+    Where nothing was held out, "far" is what it is in the bundle `validated`, whose network was trained alike. None
+    where there is neither.
+    """
+    train_ND = round_embedding(found["train"].embedding_ND)
+    if "val" in found:
+        return familiarity.fit(train_ND, round_embedding(found["val"].embedding_ND))
+    before = familiarity_of(validated, read_info(validated)) if validated else None
+    return before and Familiarity(familiarity.centroids(train_ND), before.threshold)
+
+
 def word_facts(
     job: TrainJob, scores_NL: NDArray[np.float32] | None, validated: BundleInfo | None = None
-) -> list[WordFacts]:
+) -> list[WordSupport]:
     """Return what is known of each word: training images, and from the scores of validation images how good it is.
 
     Without scores, what the `validated` bundle says of validation is taken.
@@ -50,7 +71,7 @@ def word_facts(
         judged = [(word.val_yes, word.val_no, word.ap) for word in validated.words]
     else:
         judged = [(0, 0, None)] * len(job.labels)
-    return [WordFacts(*numbers) for numbers in zip(train_yes, train_no, *zip(*judged, strict=True), strict=True)]
+    return [WordSupport(*numbers) for numbers in zip(train_yes, train_no, *zip(*judged, strict=True), strict=True)]
 
 
 def _counts(targets_NL: NDArray[np.integer]) -> tuple[list[int], list[int]]:

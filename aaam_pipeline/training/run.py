@@ -21,7 +21,7 @@ from aaam_pipeline.formats.scaling import Scaling
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores, write_scores
 from aaam_pipeline.models import Network, bundle
 from aaam_pipeline.models.info import GENERATED
-from aaam_pipeline.training.bundle_parts import form_maker, word_facts
+from aaam_pipeline.training.bundle_parts import familiarity_with, form_maker, word_facts
 from aaam_pipeline.training.device import set_up_process
 from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.joined import joined
@@ -111,7 +111,8 @@ def run_phase(
     if context.is_main_process:
         info = _publish(dataset, job, status, paths, found)
         write_recording(paths.recording, tracker.recording(labels))
-        saved = bundle.save(network, info, paths.bundle, make_form)
+        familiarity = familiarity_with(found, paths.decided.bundle if paths.decided else None)
+        saved = bundle.save(network, info, paths.bundle, make_form, familiarity)
         job.checkpoint.unlink(missing_ok=True)
         of = f"epoch {status.best_epoch}" + (f", validation mAP {status.best_map:.4f}" if val else "")
         report.info(f"{job.name}: {saved.model_id}, {of}")

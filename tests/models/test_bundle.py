@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from conftest import LABELS, make_bundle, rewrite_json
@@ -13,7 +14,9 @@ import aaam_pipeline
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import DeviceError, IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import Calibration
+from aaam_pipeline.formats.familiarity import FAMILIARITY, fit
 from aaam_pipeline.models import bundle
+from aaam_pipeline.models.info import familiarity_of
 
 CPU = torch.device("cpu")
 PACKAGE = Path(aaam_pipeline.__file__).parent
@@ -50,6 +53,22 @@ def test_a_bundle_holds_all_that_belongs_to_the_model_and_names_its_files(tiny_b
     assert info.model_id == f"toy-bce-{info.embedding_id}-{info.head_id}"
     assert info.files == {name: file_sha256(tiny_bundle / name) for name in FILES[1:]}
     assert info.runtime is None
+
+
+def test_a_bundle_may_tell_unfamiliar_pictures(tiny_bundle: Path, tmp_path: Path) -> None:
+    embedding_ND = np.random.default_rng(0).normal(size=(100, 16)).astype(np.float32)
+    loaded = bundle.load(tiny_bundle, CPU)
+    fitted = fit(embedding_ND[:80], embedding_ND[80:])
+    info = bundle.save(loaded.network, loaded.info, tmp_path / "toy", familiarity=fitted)
+    read = familiarity_of(tmp_path / "toy", info)
+    assert read is not None
+    assert read.threshold == fitted.threshold
+    assert np.array_equal(read.centroids_KD, fitted.centroids_KD)
+    assert info.model_id == loaded.info.model_id
+    assert familiarity_of(tiny_bundle, loaded.info) is None
+    (tmp_path / "toy" / FAMILIARITY).unlink()
+    with pytest.raises(IntegrityError, match=r"familiarity\.safetensors is missing or damaged"):
+        familiarity_of(tmp_path / "toy", info)
 
 
 def test_the_head_has_an_id_of_its_own(tiny_bundle: Path, tmp_path: Path) -> None:

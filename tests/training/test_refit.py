@@ -15,6 +15,7 @@ from aaam_pipeline.core.project import Project
 from aaam_pipeline.datasets.prepared import Split, read_split
 from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.models import bundle
+from aaam_pipeline.models.info import familiarity_of
 from aaam_pipeline.training.joined import JoinedPixels, joined
 from aaam_pipeline.training.phases import read_settings
 from aaam_pipeline.training.refit import CHAIN, refit
@@ -159,3 +160,15 @@ def test_a_refit_needs_the_validated_phases(prepared: Path, tmp_path: Path) -> N
     project.params.write_text(yaml.safe_dump({"toy": toy_blocks.params()["toy"] | {"refit": "perhaps"}}))
     with pytest.raises(ParamsError, match=r"in toy\.refit"):
         run(project)
+
+
+def test_what_is_far_is_what_validation_said_and_from_all_images(refitted: tuple[Project, list[str]]) -> None:
+    project, _ = refitted
+    validated, last = (bundle.read_info(project.bundle("toy", phase)) for phase in (CHAIN[-1], "refit"))
+    before, now = (
+        familiarity_of(project.bundle("toy", phase), info) for phase, info in ((CHAIN[-1], validated), ("refit", last))
+    )
+    assert before is not None
+    assert now is not None
+    assert now.threshold == before.threshold
+    assert len(now.centroids_KD) == 64 > len(before.centroids_KD) == 48

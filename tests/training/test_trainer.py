@@ -24,6 +24,7 @@ from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.recordings import read_recording
 from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.models import bundle
+from aaam_pipeline.models.info import familiarity_of
 from aaam_pipeline.training.predict import score_split
 
 ZERO = {"features": 0, "attention": 0, "classifier": 0}
@@ -64,6 +65,19 @@ def test_a_bundle_is_calibrated_on_validation_and_its_thresholds_are_on_that_sca
     assert metrics.evaluate(scores, val.targets_NL, 2) == pytest.approx(info.metrics["val"])
 
 
+def test_a_bundle_tells_what_is_far_from_its_training_images_as_validation_says(trained: Path, prepared: Path) -> None:
+    network, info, folder = bundle.load(trained / "models" / "bce", torch.device("cpu"))
+    val, train_split = (read_split(prepared, split).pixels_NSS3 for split in ("val", "train"))
+    val_ND, train_ND = (
+        network.predict(info.preprocess.normalise(torch.tensor(pixels)))[1].numpy() for pixels in (val, train_split)
+    )
+    familiarity = familiarity_of(folder, info)
+    assert familiarity is not None
+    assert familiarity.unfamiliar(val_ND).sum() == 1
+    # as many centroids as training images
+    assert familiarity.distances(train_ND) == pytest.approx(0, abs=1e-3)
+
+
 def test_scores_say_by_which_maxima_they_are_scaled(trained: Path, prepared: Path) -> None:
     network, info, _ = bundle.load(trained / "models" / "bce", torch.device("cpu"))
     splits = {name: read_split(prepared, name) for name in ("train", "val")}
@@ -84,7 +98,8 @@ def test_the_work_folder_is_empty_when_a_phase_is_over(trained: Path) -> None:
 
 def test_equal_training_gives_equal_files(trained: Path, prepared: Path, tmp_path: Path) -> None:
     train(tmp_path, "bce", prepared)
-    for file in ("models/bce/model.safetensors", "models/bce/bundle.json", "scores/bce.parquet", "plots/bce.csv"):
+    names = ("model.safetensors", "familiarity.safetensors", "bundle.json")
+    for file in (*(f"models/bce/{name}" for name in names), "scores/bce.parquet", "plots/bce.csv"):
         assert (tmp_path / file).read_bytes() == (trained / file).read_bytes(), file
 
 
