@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 from aaam_pipeline.cli import render
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.logging import printable
+from aaam_pipeline.formats.words import weaknesses
 
 if TYPE_CHECKING:
     from aaam_pipeline.models.info import BundleInfo
     from aaam_pipeline.models.library import KnownModel
 
-# a word is known badly where its AP on validation is below, or fewer training images have it
-LOW_AP, FEW_IMAGES = 0.3, 20
 SECONDS = 3.0
 
 
@@ -57,8 +56,13 @@ def of_bundle(folder: Path, info: "BundleInfo") -> dict[str, Any]:
 def _words(info: "BundleInfo") -> list[dict[str, Any]]:
     import msgspec
 
-    facts = [msgspec.to_builtins(each) for each in info.words] or [{}] * len(info.vocabulary)
-    return [{"label": label, **each} for label, each in zip(info.vocabulary, facts, strict=True)]
+    if not info.words:
+        return [{"label": label} for label in info.vocabulary]
+    weak = weaknesses(info.vocabulary, info.words)
+    return [
+        {"label": label, "known_badly": weak.get(label), **msgspec.to_builtins(word)}
+        for label, word in zip(info.vocabulary, info.words, strict=True)
+    ]
 
 
 def row(facts: dict[str, Any]) -> list[str]:
@@ -111,10 +115,9 @@ def _print_words(words: list[dict[str, Any]]) -> None:
     ]
     print(f"{len(words)} words")
     render.rows(["word", "AP", "train: yes", "no", "val: yes", "no"], cells)
-    badly = [w["label"] for w in known if w["train_yes"] < FEW_IMAGES or (w["ap"] is not None and w["ap"] < LOW_AP)]
+    badly = [f"{word['label']} ({word['known_badly']})" for word in known if word["known_badly"]]
     if badly:
-        limits = f"AP below {100 * LOW_AP:.0f}, or fewer than {FEW_IMAGES} training images"
-        print(printable(f"fails often at ({limits}): {', '.join(badly)}"))
+        print(printable(f"known badly: {', '.join(badly)}"))
 
 
 def measured_rate(folder: Path) -> float:

@@ -87,7 +87,7 @@ def test_a_model_is_packed_added_shown_and_removed(
 def test_words_are_shown_with_ap_and_support_the_bad_ones_named(invoke: Invoke, tiny_bundle: Path) -> None:
     folder = Path(shutil.copytree(tiny_bundle, "models/toy/bce"))
     words = [
-        {"train_yes": yes, "train_no": 100 - yes, "val_yes": 5, "val_no": 15, "ap": ap}
+        {"train_yes": yes, "train_no": 100 - yes, "val_yes": 5 if ap else 0, "val_no": 15, "ap": ap}
         for yes, ap in ((50, 0.9), (50, 0.1), (3, 0.8), (50, 0.7), (50, None))
     ]
     rewrite_json(folder / "bundle.json", words=words)
@@ -95,9 +95,13 @@ def test_words_are_shown_with_ap_and_support_the_bad_ones_named(invoke: Invoke, 
     assert shown.exit_code == 0, shown.output
     lines = shown.stdout.splitlines()
     assert [line.split("\t")[0] for line in lines if "90.0" in line] == ["grass"]
-    assert lines[-1].endswith("): traffic light, football")
+    assert lines[-1] == (
+        "known badly: traffic light (learned from 3 photographs), football (AP 0.10 on 5 validation photographs), "
+        "dog (judged by no validation photographs)"
+    )
     facts = json.loads(invoke("model", "show", folder, "--json").stdout)
-    assert facts["words"][0] == {"label": "grass", **words[0]}
+    assert facts["words"][0] == {"label": "grass", "known_badly": None, **words[0]}
+    assert facts["words"][1]["known_badly"] == "AP 0.10 on 5 validation photographs"
 
 
 def test_speed_is_measured_when_asked_for(invoke: Invoke, formed_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
