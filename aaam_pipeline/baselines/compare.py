@@ -110,7 +110,7 @@ def compare(
         UsageError: there is no method, hyper-parameter or criterion of a name, or no such features.
         AaamError: methods failed; all others are published.
     """
-    k = params.section(f"{dataset}.k", LabelCount)
+    k, refit = params.section(f"{dataset}.k", LabelCount), params.is_refitted(dataset)
     known = names()
     for name in [*selection.methods, *selection.settings]:
         create(name, **selection.settings.get(name, {}))
@@ -118,13 +118,14 @@ def compare(
     features = read_manifest(paths.features)
     partial = bool((read_split(paths.prepared, "train").targets_NL == UNKNOWN).any())
     inputs = fingerprint([features.hash, k])
-    identity = [features.hash, k, selection.criterion, sources_fingerprint(CODE), _versions()]
+    identity = [features.hash, k, refit, selection.criterion, sources_fingerprint(CODE), _versions()]
     results, earlier = [], []
     with exclusive(paths.work):
         for name in known:
             own = dict(selection.settings.get(name, {}))
             key = fingerprint([name, own, *identity, *plugin_identity(name)])
-            job = MethodJob(name, own, key, inputs, paths.features, paths.prepared, k, paths.work / f"{name}.parquet")
+            scores = paths.work / f"{name}.parquet"
+            job = MethodJob(name, own, key, inputs, paths.features, paths.prepared, k, scores, refit)
             result = _finished(job)
             if not (result and result.fingerprint == key):
                 if name in selection.methods or not selection.methods:

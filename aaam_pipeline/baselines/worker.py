@@ -26,7 +26,8 @@ from aaam_pipeline.formats.scores import ScoredSplit, write_scores
 class MethodJob(NamedTuple):
     """A method to be run: its set hyper-parameters, features and labels, k labels an image, where test scores go.
 
-    `fingerprint`: of all that its result depends on; `inputs`: of features, labels and k alone.
+    `fingerprint`: of all that its result depends on; `inputs`: of features, labels and k alone. `refit`: what scores
+    the test images is fitted to training and validation images together.
     """
 
     name: str
@@ -37,6 +38,7 @@ class MethodJob(NamedTuple):
     prepared: Path
     k: int
     scores: Path
+    refit: bool = False
 
 
 def tune_method(job: MethodJob, criterion: str) -> tuple[list[Trial], dict[str, Any], float]:
@@ -52,7 +54,11 @@ def tune_method(job: MethodJob, criterion: str) -> tuple[list[Trial], dict[str, 
 
 
 def run_method(job: MethodJob, params: dict[str, Any]) -> MethodResult:
-    """Fit a method, write its test scores, and return its metrics and cost."""
+    """Fit a method, write its test scores, and return its metrics and cost.
+
+    With `refit`, what validation decides (calibration, maxima of scaled scores) and the cost are of the method that was
+    fitted to the training images alone.
+    """
     splits = read_splits(job.features, job.prepared)
     train, val, test = splits["train"], splits["val"], splits["test"]
     method = create(job.name, **job.params | params)
@@ -66,7 +72,13 @@ def run_method(job: MethodJob, params: dict[str, Any]) -> MethodResult:
     peak = peak_memory()
     sample = metrics.sampled(images)
     raw_train_NL = method.predict_scores(train.features_ND[sample])
-    val_NL, test_NL, train_NL = as_probabilities(method.predict_scores(val.features_ND), raw_NL, raw_train_NL)
+    raw_val_NL = method.predict_scores(val.features_ND)
+    if job.refit:
+        features_ND = np.concatenate([train.features_ND, val.features_ND])
+        targets_NL = np.concatenate([train.targets_NL, val.targets_NL])
+        refitted = create(job.name, **job.params | params).fit(features_ND, targets_NL)
+        raw_NL = refitted.predict_scores(test.features_ND)
+    val_NL, test_NL, train_NL = as_probabilities(raw_val_NL, raw_NL, raw_train_NL)
     labels, calibration = read_labels(job.prepared), metrics.fit_calibration(val_NL, val.targets_NL)
     scaling = metrics.choose_scaling(train_NL, val_NL, val.targets_NL, job.k)
     scored = ScoredSplit(test.image_ids, test_NL, test.targets_NL, labels, job.k, calibration, scaling=scaling)

@@ -12,7 +12,7 @@
       model: {...}            # models/network
       train: {...}            # training/trainer, common to the phases
       phases: {bce: {...}, joint: {...}, hard: {...}, warp: {...}}
-      refit: true             # training/refit; left out: true
+      refit: true             # training/refit and baselines; left out: true
 
 Every room declares the struct of its own section; this module only finds, checks and names what is wrong.
 """
@@ -100,6 +100,14 @@ class ParamsFile:
             return msgspec.convert({} if node is None else node, kind)
         except msgspec.ValidationError as error:
             raise ParamsError(f"{self.path}: in {name}: {error}{_suggestion(str(error), kind)}") from None
+
+    def is_refitted(self, dataset: str) -> bool:
+        """Return `refit` of a data set's block, true where it is left out.
+
+        Raises:
+            ParamsError: it is neither true nor false; also as `block`.
+        """
+        return "refit" not in self.block(dataset) or self.section(f"{dataset}.refit", bool)
 
     def block(self, dataset: str) -> Mapping[str, Any]:
         """Return a data set's block laid over its `base`, and its `preset` laid over that.

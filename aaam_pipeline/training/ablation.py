@@ -20,7 +20,6 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.training.chain import Link, train_chain
 from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.phases import PhaseSettings, read_settings
-from aaam_pipeline.training.refit import is_refitted
 from aaam_pipeline.training.run import PhasePaths
 
 PHASES = ("bce", "joint", "hard")
@@ -65,7 +64,7 @@ def ablate(
     if DistributedContext(device).world_size > 1:
         raise UsageError("the ablation trains in one process: start it without torchrun")
     chosen = {
-        phase: msgspec.structs.replace(read_settings(params, dataset, phase), refit=is_refitted(params, dataset))
+        phase: msgspec.structs.replace(read_settings(params, dataset, phase), refit=params.is_refitted(dataset))
         for phase in PHASES
     }
     results = work_folder(out)

@@ -34,7 +34,7 @@ def refit(dataset: str, params: ParamsFile, project: Project, device: str, repor
             IntegrityError are.
     """
     decided = {phase: phase_paths(project, dataset, phase) for phase in CHAIN}
-    wanted, last, best_epochs = is_refitted(params, dataset), decided[CHAIN[-1]], {}
+    wanted, last, best_epochs = params.is_refitted(dataset), decided[CHAIN[-1]], {}
     for phase, paths in decided.items():
         best_epochs[phase] = int(read_info(paths.bundle).metrics["best_epoch"])
     if wanted:
@@ -52,15 +52,6 @@ def refit(dataset: str, params: ParamsFile, project: Project, device: str, repor
     else:
         report.info(f"{dataset}: refit is false, so the validated network is what is used")
     _publish(last, project.bundle(dataset, REFIT), project.scores(dataset, REFIT))
-
-
-def is_refitted(params: ParamsFile, dataset: str) -> bool:
-    """Return `refit` of a data set's block, true where it is left out.
-
-    Raises:
-        ParamsError: it is neither true nor false.
-    """
-    return "refit" not in params.block(dataset) or params.section(f"{dataset}.refit", bool)
 
 
 def _for_epochs(settings: PhaseSettings, epochs: int) -> PhaseSettings:

@@ -15,7 +15,9 @@ from aaam_pipeline import metrics
 from aaam_pipeline.baselines import NAMES, features
 from aaam_pipeline.baselines import compare as stage
 from aaam_pipeline.baselines.compare import ComparisonPaths, MethodSelection, compare, comparison_paths, parse_settings
-from aaam_pipeline.baselines.worker import as_probabilities, peak_memory
+from aaam_pipeline.baselines.feature_files import read_splits
+from aaam_pipeline.baselines.registry import create
+from aaam_pipeline.baselines.worker import MethodJob, as_probabilities, peak_memory, run_method
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
@@ -88,6 +90,28 @@ def test_the_best_on_validation_was_chosen(project: ComparisonPaths) -> None:
     best = max(svm.trials, key=lambda trial: trial.value)
     assert best.params.items() <= svm.params.items()
     assert svm.val["map"] == pytest.approx(best.value, abs=1e-6)
+
+
+def test_with_a_refit_test_images_are_scored_by_what_learned_from_validation_images_too(
+    project: ComparisonPaths, tmp_path: Path
+) -> None:
+    found = {}
+    for refit in (False, True):
+        splits = read_splits(project.features, project.prepared)
+        job = MethodJob("svm", {}, "", "", project.features, project.prepared, 2, tmp_path / f"{refit}.parquet", refit)
+        found[refit] = run_method(job, {})
+        train, val, test = splits["train"], splits["val"], splits["test"]
+        learned = [train, val] if refit else [train]
+        svm = create("svm").fit(
+            np.concatenate([each.features_ND for each in learned]),
+            np.concatenate([each.targets_NL for each in learned]),
+        )
+        raw_NL, scores_NL = svm.predict_scores(test.features_ND), read_scores(job.scores).scores_NL
+        assert np.array_equal(np.argsort(raw_NL, axis=0), np.argsort(scores_NL, axis=0))
+    assert found[True].val == found[False].val, "validation images validate what never saw them"
+    plain, refitted = (read_scores(tmp_path / f"{refit}.parquet") for refit in (False, True))
+    assert plain.calibration == refitted.calibration
+    assert not np.array_equal(plain.scores_NL, refitted.scores_NL)
 
 
 def test_the_report_finds_the_scores(project: ComparisonPaths) -> None:
