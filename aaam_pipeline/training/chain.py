@@ -15,6 +15,7 @@ class Link(NamedTuple):
     """A phase of a chain: its settings, the folder that it works in, and how a report calls it.
 
     `decided`: for a phase that trains on validation as well, the paths of the same phase that was validated.
+    `origin`: a bundle that the first phase takes its network from.
     """
 
     phase: str
@@ -22,6 +23,7 @@ class Link(NamedTuple):
     folder: Path
     title: str
     decided: PhasePaths | None = None
+    origin: Path | None = None
 
 
 def train_chain(dataset: str, links: Iterable[Link], prepared: Path, device: str, report: Reporter) -> list[PhasePaths]:
@@ -31,11 +33,12 @@ def train_chain(dataset: str, links: Iterable[Link], prepared: Path, device: str
         UsageError, DatasetError, TrainingError, IntegrityError: as `run_phase`.
     """
     trained: list[PhasePaths] = []
-    for phase, settings, folder, title, decided in links:
+    for phase, settings, folder, title, decided, origin in links:
         start = trained[-1].bundle if trained else None
         paths = PhasePaths(
             prepared, start, folder / "model", folder / "scores.parquet", folder / "history.csv",
             folder / "paths.parquet", folder / "validation.json", folder / "work", decided,
+            origin,
         )  # fmt: skip
         finished, identity = (
             folder / "finished",

@@ -41,7 +41,7 @@ def refit(dataset: str, params: ParamsFile, project: Project, device: str, repor
         links = [
             Link(
                 phase,
-                _for_epochs(read_settings(params, dataset, phase), best_epochs[phase]),
+                for_epochs(read_settings(params, dataset, phase), best_epochs[phase]),
                 project.work(REFIT, dataset, phase),
                 f"{dataset}: {phase} on training and validation images",
                 decided[phase],
@@ -54,7 +54,7 @@ def refit(dataset: str, params: ParamsFile, project: Project, device: str, repor
     _publish(last, project.bundle(dataset, REFIT), project.scores(dataset, REFIT))
 
 
-def _for_epochs(settings: PhaseSettings, epochs: int) -> PhaseSettings:
+def for_epochs(settings: PhaseSettings, epochs: int) -> PhaseSettings:
     """Return the settings of a phase that is refitted for so many epochs."""
     phase = msgspec.structs.replace(settings.phase, epochs=epochs)
     return msgspec.structs.replace(settings, phase=phase, refit=True)

@@ -21,6 +21,7 @@ from aaam_pipeline.formats.scaling import Scaling
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores, write_scores
 from aaam_pipeline.models import Network, bundle
 from aaam_pipeline.models.info import GENERATED
+from aaam_pipeline.training.adopt import adopt
 from aaam_pipeline.training.bundle_parts import familiarity_with, form_maker, word_facts
 from aaam_pipeline.training.device import set_up_process
 from aaam_pipeline.training.distributed import DistributedContext
@@ -39,7 +40,8 @@ class PhasePaths(NamedTuple):
 
     `start`: the bundle of the phase before. `validation`: the metrics of the validation split, by which settings are
     chosen. `recording`: the prediction paths of a few test images. `decided`: where a phase trains on validation as
-    well, the paths of the same phase that was validated.
+    well, the paths of the same phase that was validated. `origin`: a bundle, maybe of other labels, that a phase
+    without `start` takes its network from.
     """
 
     prepared: Path
@@ -51,6 +53,7 @@ class PhasePaths(NamedTuple):
     validation: Path
     work: Path
     decided: "PhasePaths | None" = None
+    origin: Path | None = None
 
 
 def phase_paths(project: Project, dataset: str, phase: str) -> PhasePaths:
@@ -181,7 +184,9 @@ def _validated(paths: PhasePaths) -> bundle.BundleInfo | None:
 def _starting_network(
     settings: PhaseSettings, paths: PhasePaths, labels: list[str], train_split: Split, context: DistributedContext
 ) -> Network:
-    """Return the network of the phase before; or a new one, that gives every label its share of the training images.
+    """Return the network of the phase before, or of the bundle `origin`; or a new one.
+
+    A new classifier gives every label its share of the training images.
 
     Images of which the label is unknown do not count.
     Without that, the first epochs teach the backbone little but that labels are rare (as Lin et al. 2017, section 3.3).
@@ -189,10 +194,12 @@ def _starting_network(
     model, preprocess = settings.model, settings.preprocess
     if paths.start is None:
         torch.manual_seed(derive(settings.train.seed, "weights"))
-        network = Network(model, len(labels), preprocess.size)
         targets_NL = train_split.targets_NL
         known_L, with_label_L = ((targets_NL >= least).sum(axis=0, dtype=np.float64) for least in (0, 1))
         share_L = torch.from_numpy((with_label_L + 0.5) / (known_L + 1))
+        if paths.origin:
+            return adopt(paths.origin, model, preprocess, labels, share_L)
+        network = Network(model, len(labels), preprocess.size)
         with torch.no_grad():
             network.classifier.bias.copy_(share_L.logit())
         return network
@@ -210,6 +217,7 @@ def fingerprint(
     decided = paths.decided and [
         artifacts.file_sha256(each) for each in (paths.decided.bundle / "bundle.json", paths.decided.scores)
     ]
+    origin = {"origin": artifacts.file_sha256(paths.origin / "bundle.json")} if paths.origin else {}
     return artifacts.fingerprint(
         {
             "task": [dataset, phase, msgspec.to_builtins(settings)],
@@ -218,6 +226,7 @@ def fingerprint(
             "decided": decided,
             "code": artifacts.sources_fingerprint(CODE),
             "torch": [torch.__version__, context.device.type, context.world_size],
+            **origin,
         }
     )
 

@@ -177,7 +177,8 @@ def _examples(table: LabelTable, paths: list[Path], unlisted_is_no: bool) -> lis
         always = [label for label, each in zip(table.labels, lacked, strict=True) if not each]
         raise DatasetError(
             f"{table.source}: no image is known to be without {some(always)}: there is nothing to tell apart; say no "
-            "of some images, or set unlisted: no, if what is not listed is not there"
+            "of some images, or set unlisted: no (of `aaam-pipe train`: --unlisted no), if what is not listed is not "
+            "there"
         )
     return examples
 

@@ -34,12 +34,16 @@ def by_content(paths: Sequence[Path], shares: dict[str, float], seed: int, repor
     Raises:
         DatasetError: there are too few groups for all splits.
     """
-    keys = _group_keys(paths, report)
+    return drawn(group_keys(paths, report), shares, seed)
+
+
+def drawn(keys: Sequence[str], shares: dict[str, float], seed: int) -> list[str]:
+    """Return the split of each photograph by the key of its group, as `by_content`."""
     # where a group lies on a line from 0 to 1, of which each split has a part
     place = {key: derive(seed, "split", key) / TOP for key in set(keys)}
     if len(place) <= len(shares):
         raise DatasetError(
-            f"{len(paths)} photographs are {len(place)} different pictures: too few for train, {' and '.join(shares)}"
+            f"{len(keys)} photographs are {len(place)} different pictures: too few for train, {' and '.join(shares)}"
         )
     waiting = sorted(place, key=lambda key: (place[key], key))
     split_of: dict[str, str] = {}
@@ -54,7 +58,7 @@ def by_content(paths: Sequence[Path], shares: dict[str, float], seed: int, repor
     return [split_of.get(key, "train") for key in keys]
 
 
-def _group_keys(paths: Sequence[Path], report: Reporter) -> list[str]:
+def group_keys(paths: Sequence[Path], report: Reporter) -> list[str]:
     """Return of each photograph what its group has in common: the least SHA-256 of its members."""
     seen: list[tuple[str, str | None]] = []
     with report.task("compare photographs", len(paths)) as advance, ThreadPoolExecutor(available_cores()) as pool:
