@@ -26,9 +26,9 @@ EPOCHS = 10
 PROBE_EPOCHS = 60
 MOST_K = 5
 RATES = {
-    "bce": LearningRates(features=3e-4, attention=3e-4, classifier=1e-3),
-    "joint": LearningRates(features=1e-4, attention=1e-4, classifier=3e-4),
-    "hard": LearningRates(features=5e-5, attention=5e-5, classifier=1.5e-4),
+    "bce": LearningRates(features=1e-4, attention=1e-4, classifier=3e-4),
+    "joint": LearningRates(features=5e-5, attention=5e-5, classifier=1.5e-4),
+    "hard": LearningRates(features=3e-5, attention=3e-5, classifier=1e-4),
 }
 # for a network that knows nothing yet
 FROM_NOTHING = LearningRates(features=2e-3, attention=2e-4, classifier=1e-3)

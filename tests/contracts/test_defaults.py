@@ -22,6 +22,7 @@ from aaam_pipeline.models import library, packed
 from aaam_pipeline.models.bundle import choose_device
 from aaam_pipeline.models.runtime_form import FormRequest, LabelledImages, export_bundle
 from aaam_pipeline.search.duplicates import find_duplicates
+from aaam_pipeline.training.own import OwnData, train_own
 
 # what does the work of a command, and how many of its options have a default there
 LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
@@ -35,6 +36,7 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "report": (3, [Sources, read]),
     "doctor": (0, [choose_device]),
     "config": (0, []),
+    "train": (2, [OwnData, train_own]),
     "figures paths": (3, [figures.FigureRequest, figures.draw_paths]),
     "figures bars": (2, [figures.FigureRequest, figures.draw_bars]),
     "figures maps": (4, [figures.FigureRequest, figures.draw_maps]),
