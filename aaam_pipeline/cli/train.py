@@ -11,14 +11,13 @@ from aaam_pipeline.cli import defaults, render
 from aaam_pipeline.core.artifacts import absolute
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.extras import need
+from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
     from aaam_pipeline.training.own import OwnReport
 
 STARTER, FOLDERS = "starter", "folders"
 TABLE = "labels.csv"
-STARTER_FOLDER = Path(__file__).parents[1] / "models" / STARTER
-OUT = Path("models/mine")
 NAMED = 8
 
 
@@ -31,7 +30,7 @@ def train(
             "their names. Default: labels.csv in FOLDER."
         ),
     ] = None,
-    out: Annotated[Path, Option(help="Bundle to write, a folder.")] = OUT,
+    out: Annotated[Path, Option(help="Bundle to write, a folder.")] = HERE.own_model,
     start: Annotated[
         str,
         Option(
@@ -107,6 +106,8 @@ def _start(named: str) -> Path | str:
     """
     if named in ("none", "imagenet") or named.endswith(".safetensors"):
         return named
+    from aaam_pipeline.training.own_settings import STARTER_FOLDER
+
     if named == STARTER and not STARTER_FOLDER.is_dir():
         raise UsageError(
             "no starter comes with this installation: name what to start from with --from: a model, imagenet (which "

@@ -50,6 +50,8 @@ class Project:
         # what `aaam-pipe annotate` and `aaam-pipe index` write to
         self.annotations = root / "annotations"
         self.index = root / "index"
+        # what `aaam-pipe train` writes to
+        self.own_model = root / "models" / "mine"
 
     def work(self, kind: str, *names: str) -> Path:
         """Return the folder that keeps unfinished work of a kind (`train`, `compare`, `ablation`, `download`)."""

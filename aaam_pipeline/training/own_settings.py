@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from aaam_pipeline import models
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.models import ModelParams, Network
 from aaam_pipeline.models.info import AttentionParams, read_info
@@ -20,6 +21,8 @@ from aaam_pipeline.training.phases import LearningRates, PhaseParams, PhaseSetti
 CHAIN = ("bce", "joint", "hard")
 BACKBONE = "timm/tf_efficientnet_lite2"
 WEIGHTS = ("none", "imagenet")
+# in the package; absent where it was not put there
+STARTER_FOLDER = Path(models.__file__).parent / "starter"
 # of all epochs, the shares of the phases; `bce` has the rest
 JOINT, HARD = 0.2, 0.2
 EPOCHS = 10
