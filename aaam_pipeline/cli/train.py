@@ -66,7 +66,7 @@ def train(
     Parts are held out by what is in the files: one chooses how to train, one tests the model that is written. The same
     command, given again, resumes a stopped run.
     """
-    need("train", "torch", "torchvision", "timm")
+    need("train")
     table = _labels(folder, labels)
     if splits and not splits.is_file():
         raise UsageError(f"--splits {splits}: no such file")
@@ -106,7 +106,7 @@ def _start(named: str) -> Path | str:
     """
     if named in ("none", "imagenet") or named.endswith(".safetensors"):
         return named
-    from aaam_pipeline.training.own_settings import STARTER_FOLDER
+    from aaam_pipeline.models.library import STARTER_FOLDER
 
     if named == STARTER and not STARTER_FOLDER.is_dir():
         raise UsageError(
@@ -146,6 +146,6 @@ def _remarks(made: "OwnReport", out: Path) -> Iterator[str]:
         more = f" and {len(rare) - NAMED} more" if len(rare) > NAMED else ""
         yield f"too rare to be learnt or judged well: {', '.join(rare[:NAMED])}{more}; label more photographs of them"
     yield f"model {made.model_id}: {render.near(out)}"
-    found = defaults.newest_model()
-    option = "" if found is not None and absolute(found) == out else f" --model {render.near(out)}"
+    found = defaults.default_model()
+    option = "" if found and absolute(found.folder) == out else f" --model {render.near(out)}"
     yield f"next: aaam-pipe annotate FOLDER{option}"

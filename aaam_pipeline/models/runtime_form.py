@@ -30,7 +30,7 @@ from aaam_pipeline.models import bundle
 from aaam_pipeline.models.inference import load_openvino, quiet
 from aaam_pipeline.models.inference.openvino_backend import OpenVinoBackend, read_form
 from aaam_pipeline.models.inference.torch_backend import InferenceModule
-from aaam_pipeline.models.info import BundleInfo, FormLoss, Precision, RuntimeForm
+from aaam_pipeline.models.info import BundleInfo, FormLoss, Precision, RuntimeForm, familiarity_of
 from aaam_pipeline.models.network import Network
 from aaam_pipeline.models.preprocess import Preprocess
 
@@ -250,4 +250,5 @@ def export_bundle(
         UsageError, IntegrityError: as `bundle.load` and `bundle.save`.
     """
     loaded = bundle.load(source, torch.device("cpu"))
-    return bundle.save(loaded.network, loaded.info, out, make_form, stored=stored, card=card)
+    familiarity = familiarity_of(source, loaded.info)
+    return bundle.save(loaded.network, loaded.info, out, make_form, familiarity, stored=stored, card=card)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from aaam_pipeline import models
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.models import ModelParams, Network
 from aaam_pipeline.models.info import AttentionParams, read_info
@@ -21,8 +20,6 @@ from aaam_pipeline.training.phases import LearningRates, PhaseParams, PhaseSetti
 CHAIN = ("bce", "joint", "hard")
 BACKBONE = "timm/tf_efficientnet_lite2"
 WEIGHTS = ("none", "imagenet")
-# in the package; absent where it was not put there
-STARTER_FOLDER = Path(models.__file__).parent / "starter"
 # of all epochs, the shares of the phases; `bce` has the rest
 JOINT, HARD = 0.2, 0.2
 EPOCHS = 10
@@ -102,6 +99,8 @@ def candidates(start: Start, k: int, epochs: int, seed: int) -> dict[str, dict[s
         precision="auto",
         optimizer="adamw",
         keep="last",
+        # the bundle that is written gets one
+        runtime_form="none",
         probe_epochs=PROBE_EPOCHS if pretrained else 0,
         augment=Augment(zoom=0.4, aspect=0.25),
     )
