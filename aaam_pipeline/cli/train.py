@@ -21,46 +21,52 @@ TABLE = "labels.csv"
 NAMED = 8
 
 
+Labels = Annotated[
+    str | None,
+    Option(
+        help="Table of labels, CSV or Parquet: image,label[,value], or image and a column a label; or `folders`: their "
+        "names. Default: labels.csv in FOLDER."
+    ),
+]
+From = Annotated[
+    str,
+    Option(
+        "--from",
+        help="What to start from: `starter`, another model (a folder, or a name of `model list`), a .safetensors file "
+        "of backbone weights, `imagenet` (downloads them), or `none`.",
+    ),
+]
+Unlisted = Annotated[
+    Literal["no", "unknown"] | None,
+    Option(help="What a label is that the table says nothing of. Default: unknown; of names of folders no."),
+]
+Splits = Annotated[Path | None, Option(help="Table image,split (train, val, test). Default: by what is in the files.")]
+Backbone = Annotated[
+    str | None,
+    Option(
+        help="Backbone for weights, `imagenet` and `none`: timm/NAME or one of torchvision's. Default: "
+        "timm/tf_efficientnet_lite2."
+    ),
+]
+Size = Annotated[int | None, Option(min=16, max=1024, help="Side of pictures in pixels. Default: the backbone's own.")]
+
+
 def train(
     folder: Annotated[Path, typer.Argument(help="Folder of photographs.")],
-    labels: Annotated[
-        str | None,
-        Option(
-            help="Table of labels, CSV or Parquet: image,label[,value], or image and a column a label; or `folders`: "
-            "their names. Default: labels.csv in FOLDER."
-        ),
-    ] = None,
+    labels: Labels = None,
     out: Annotated[Path, Option(help="Bundle to write, a folder.")] = HERE.own_model,
-    start: Annotated[
-        str,
-        Option(
-            "--from",
-            help="What to start from: `starter`, another model (a folder, or a name of `model list`), a .safetensors "
-            "file of backbone weights, `imagenet` (downloads them), or `none`.",
-        ),
-    ] = STARTER,
+    start: From = STARTER,
     epochs: Annotated[int | None, Option(min=1, help="Epochs of all three phases together. Default: 10.")] = None,
-    unlisted: Annotated[
-        Literal["no", "unknown"] | None,
-        Option(help="What a label is that the table says nothing of. Default: unknown; of names of folders no."),
-    ] = None,
-    splits: Annotated[
-        Path | None, Option(help="Table image,split (train, val, test). Default: by what is in the files.")
-    ] = None,
-    backbone: Annotated[
-        str | None,
-        Option(help="Backbone for weights, `imagenet` and `none`: timm/NAME or one of torchvision's. Default: "
-               "timm/tf_efficientnet_lite2."),
-    ] = None,
-    size: Annotated[
-        int | None, Option(min=16, max=1024, help="Side of pictures in pixels. Default: the backbone's own.")
-    ] = None,
+    unlisted: Unlisted = None,
+    splits: Splits = None,
+    backbone: Backbone = None,
+    size: Size = None,
     name: Annotated[str | None, Option(help="What the model is called. Default: the name of --out.")] = None,
     device: defaults.Device = "auto",
     seed: Annotated[int, Option(min=0, help="Decides all that is random.")] = 1,
     as_json: Annotated[bool, Option("--json", help="The report as one JSON object, nothing else on stdout.")] = False,
     quiet: defaults.Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Train a model of your own labelled photographs, which `annotate` takes next.
 
     Parts are held out by what is in the files: one chooses how to train, one tests the model that is written. The same
