@@ -14,7 +14,19 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks import annotate, backends, decode, duplicates, familiarity, memory, methods, prepare, search, training
+from benchmarks import (
+    annotate,
+    backends,
+    decode,
+    duplicates,
+    familiarity,
+    memory,
+    methods,
+    own,
+    prepare,
+    search,
+    training,
+)
 from benchmarks.table import Report
 
 SUITES = {
@@ -25,6 +37,7 @@ SUITES = {
     "familiarity": familiarity,
     "memory": memory,
     "methods": methods,
+    "own": own,
     "prepare": prepare,
     "search": search,
     "training": training,

@@ -101,7 +101,7 @@ def train_own(
         work = out.with_name(f".{out.name}.training")
         prepared = work / "prepared"
         _prepare(name, listing, prepared, start, report)
-        ways = candidates(start, _labels_an_image(listing), epochs, seed)
+        ways = candidates(start, _labels_an_image(listing), epochs, seed, device)
         validated = {way: _validate(name, way, phases, start, work, device, report) for way, phases in ways.items()}
         val = {way: float(read_info(trained[-1].bundle).metrics["val"]["map"]) for way, trained in validated.items()}
         # of equal ones the simpler

@@ -5,9 +5,10 @@ with small rates. What was tried: docs/train.md.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
+import torch
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.models import ModelParams, Network
@@ -87,7 +88,9 @@ def _start_from_weights(weights: str, backbone: str, size: int | None) -> Start:
     return Start(None, model, preprocess)
 
 
-def candidates(start: Start, k: int, epochs: int, seed: int) -> dict[str, dict[str, PhaseSettings]]:
+def candidates(
+    start: Start, k: int, epochs: int, seed: int, device: str = "auto"
+) -> dict[str, dict[str, PhaseSettings]]:
     """Return the ways to train, each with its phases: `head`, the classifier alone; `whole`, all three phases.
 
     A network that knows nothing has no features to fit a classifier to: it has only `whole`.
@@ -96,7 +99,7 @@ def candidates(start: Start, k: int, epochs: int, seed: int) -> dict[str, dict[s
     train = TrainParams(
         seed=seed,
         batch_size=32,
-        precision="auto",
+        precision=_precision(device),
         optimizer="adamw",
         keep="last",
         # the bundle that is written gets one
@@ -121,3 +124,11 @@ def candidates(start: Start, k: int, epochs: int, seed: int) -> dict[str, dict[s
 
     whole = {"whole": {name: phase(name, counts[name]) for name in CHAIN}}
     return {"head": {"bce": phase("bce", 0)}, **whole} if pretrained else whole
+
+
+def _precision(device: str) -> Literal["auto", "bf16"]:
+    """Return bf16 for a CPU that computes with it, which takes half the time."""
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    return (
+        "bf16" if on_cpu and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()) else "auto"
+    )

@@ -1,0 +1,83 @@
+"""Training on one's own folder: rows of known words, splits in fair shares, what is compared, what is too rare."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import LABELS, make_photo
+
+from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.datasets.listing import SPLITS
+from aaam_pipeline.models import bundle
+from aaam_pipeline.training.adopt import adopt
+from aaam_pipeline.training.own import OwnData, OwnWord, read_listing
+from aaam_pipeline.training.own_settings import Start, candidates, start_from
+
+
+def test_words_that_a_network_knows_keep_their_rows_and_all_before_them_stays(tiny_bundle: Path) -> None:
+    before = bundle.load(tiny_bundle, torch.device("cpu"))
+    words = ["heron", LABELS[3].upper(), LABELS[0]]
+    network = adopt(tiny_bundle, before.info.architecture, before.info.preprocess, words, torch.tensor([0.2, 0.5, 0.5]))
+    network.eval()
+    old, new = before.network.classifier, network.classifier
+    for row, known in ((1, 3), (2, 0)):
+        assert torch.equal(new.weight[row], old.weight[known])
+        assert torch.equal(new.bias[row], old.bias[known])
+    assert new.bias[0].sigmoid().item() == pytest.approx(0.2, abs=1e-6)
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.allclose(network.embed(images), before.network.embed(images), atol=1e-4)
+
+
+def test_a_network_of_another_form_is_no_start(tiny_bundle: Path) -> None:
+    start = start_from(tiny_bundle, None, None)
+    assert start.origin == tiny_bundle
+    with pytest.raises(UsageError, match="its backbone is vgg_small, not resnet18"):
+        start_from(tiny_bundle, "resnet18", None)
+    with pytest.raises(UsageError, match="another size"):
+        start_from(tiny_bundle, None, 48)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Path:
+    """Forty photographs in two folders, and three copies of one of them."""
+    for number in range(40):
+        make_photo(tmp_path / ("rare" if number % 8 == 0 else "often") / f"{number:02d}.png", number)
+    for copy in range(3):
+        make_photo(tmp_path / "often" / f"copy{copy}.png", 7)
+    return tmp_path
+
+
+def test_rare_words_are_in_every_split_and_copies_in_one(places: Path) -> None:
+    listing = read_listing(OwnData(places, "folders"), "own", 1, NullReporter())
+    held = {split: [each.labels for each in listing.splits[split]] for split in SPLITS}
+    assert all(("rare",) in labels for labels in held.values())
+    assert sum(map(len, held.values())) == 43
+    copies = {split for split in SPLITS for each in listing.splits[split] if "copy" in each.image_id}
+    assert len(copies) == 1
+
+
+def test_the_same_photographs_and_seed_are_divided_alike(places: Path) -> None:
+    one, other = (read_listing(OwnData(places, "folders"), "own", 3, NullReporter()) for _ in range(2))
+    assert one == other
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 10, 37])
+def test_the_phases_have_all_epochs(epochs: int, tiny_bundle: Path) -> None:
+    ways = candidates(start_from(tiny_bundle, None, None), 2, epochs, 1)
+    assert {way: sum(each.phase.epochs for each in phases.values()) for way, phases in ways.items()} == {
+        "head": 0,
+        "whole": epochs,
+    }
+
+
+def test_a_network_that_knows_nothing_has_no_features_to_fit_a_classifier_to(tiny_bundle: Path) -> None:
+    start = start_from(tiny_bundle, None, None)
+    ways = candidates(Start(None, start.model, start.preprocess), 2, 10, 1)
+    assert list(ways) == ["whole"]
+    assert all(each.train.probe_epochs == 0 for each in ways["whole"].values())
+
+
+@pytest.mark.parametrize(("train", "test", "rare"), [(10, 3, False), (9, 30, True), (100, 2, True)])
+def test_a_word_is_too_rare_to_learn_or_to_judge(train: int, test: int, rare: bool) -> None:
+    assert OwnWord("heron", train, test, 20, 0.5).too_rare is rare
