@@ -28,7 +28,8 @@ from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.models import Network, bundle
 from aaam_pipeline.models.library import STARTER_FOLDER
-from aaam_pipeline.training.own import OwnData, read_listing, train_own
+from aaam_pipeline.training.own import train_own
+from aaam_pipeline.training.own_data import OwnData, read_listing
 from aaam_pipeline.training.own_settings import Start, start_from
 from benchmarks.material import SHARED
 from benchmarks.table import Report

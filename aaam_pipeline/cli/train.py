@@ -76,7 +76,8 @@ def train(
     table = _labels(folder, labels)
     if splits and not splits.is_file():
         raise UsageError(f"--splits {splits}: no such file")
-    from aaam_pipeline.training.own import OwnData, check_out, train_own
+    from aaam_pipeline.training.own import check_out, train_own
+    from aaam_pipeline.training.own_data import OwnData
     from aaam_pipeline.training.own_settings import EPOCHS, start_from
 
     out = absolute(out)

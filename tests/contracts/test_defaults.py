@@ -22,7 +22,8 @@ from aaam_pipeline.models import library, packed
 from aaam_pipeline.models.bundle import choose_device
 from aaam_pipeline.models.runtime_form import FormRequest, LabelledImages, export_bundle
 from aaam_pipeline.search.duplicates import find_duplicates
-from aaam_pipeline.training.own import OwnData, train_own
+from aaam_pipeline.training.own import train_own
+from aaam_pipeline.training.own_data import OwnData
 
 # what does the work of a command, and how many of its options have a default there
 LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {

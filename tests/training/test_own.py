@@ -11,7 +11,8 @@ from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.models import bundle
 from aaam_pipeline.training.adopt import adopt
-from aaam_pipeline.training.own import OwnData, OwnWord, read_listing
+from aaam_pipeline.training.own import OwnWord
+from aaam_pipeline.training.own_data import OwnData, read_listing
 from aaam_pipeline.training.own_settings import Start, candidates, start_from
 
 

@@ -1,0 +1,108 @@
+"""Photographs of one's own for `aaam-pipe train`: read with their labels, and divided with rare words in each part.
+
+Shapes: N photographs, L words.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from aaam_pipeline.core.errors import DatasetError, UsageError
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.datasets.folder import FolderParams, read_folder
+from aaam_pipeline.datasets.folder.splits import drawn, group_keys
+from aaam_pipeline.datasets.listing import SPLITS, Listing
+
+# a word needs one photograph to learn from and another one
+FEWEST = 2
+SHARES = {"test": 0.2, "val": 0.2}
+# draws of the splits, of which the best is taken
+DRAWS = 50
+NAMED = 5
+
+
+class OwnData(NamedTuple):
+    """Photographs and labels: `labels` is a table, or `folders` (their names); the rest as in `FolderParams`."""
+
+    folder: Path
+    labels: Path | Literal["folders"]
+    splits: Path | None = None
+    unlisted: Literal["no", "unknown"] | None = None
+
+
+def read_listing(data: OwnData, name: str, seed: int, report: Reporter) -> Listing:
+    """Return the photographs with labels and splits, so divided that every word has one to learn from.
+
+    Raises:
+        UsageError: there is no such folder.
+        DatasetError: as `read_folder`; or a word has fewer than `FEWEST` photographs, or none to learn from.
+    """
+    if not data.folder.is_dir():
+        raise UsageError(f"no folder {data.folder}")
+    labels = data.labels if data.labels == "folders" else str(data.labels.absolute())
+    params = FolderParams(
+        root=str(data.folder),
+        labels=labels,
+        splits=str(data.splits.absolute()) if data.splits else None,
+        unlisted=data.unlisted,
+        val=SHARES["val"],
+        test=SHARES["test"],
+        seed=seed,
+    )
+    listing = read_folder(name, params, report)
+    held = Counter(word for each in listing.splits.values() for example in each for word in example.labels)
+    if few := [word for word in listing.labels if held[word] < FEWEST]:
+        raise DatasetError(
+            f"{labels}: fewer than {FEWEST} photographs have {_some(few)}: label more of them, or leave out the word"
+        )
+    if not data.splits:
+        listing = _balanced(listing, seed, report)
+    if missing := [word for word in listing.labels if not shown(listing, "train")[word]]:
+        source = data.splits or labels
+        raise DatasetError(f"{source}: no photograph to learn {_some(missing)} from is left beside those that test")
+    counts = ", ".join(f"{len(examples)} {split}" for split, examples in listing.splits.items())
+    report.info(f"{name}: {len(listing.labels)} words; photographs: {counts}")
+    return listing._replace(note="")
+
+
+def _balanced(listing: Listing, seed: int, report: Reporter) -> Listing:
+    """Return the best of many draws of the splits: where the rarest words are in each in fair shares.
+
+    Copies of a photograph stay in one split.
+    """
+    examples = [example for split in SPLITS for example in listing.splits[split]]
+    keys = group_keys([example.path for example in examples], report)
+    column_of = {word: column for column, word in enumerate(listing.labels)}
+    held_NL = np.zeros((len(examples), len(column_of)))
+    for row, example in enumerate(examples):
+        held_NL[row, [column_of[word] for word in example.labels]] = 1
+    wanted = {"train": 1 - sum(SHARES.values()), **SHARES}
+    best: tuple[float, list[str]] | None = None
+    for draw in range(DRAWS):
+        split_N = drawn(keys, SHARES, seed + draw)
+        inside = {split: np.array([each == split for each in split_N]) for split in wanted}
+        # what is missing of a fair share, as a part of it: of each word, and of all photographs
+        lack = sum(
+            float(np.clip(1 - held_NL[rows].sum(0) / (share * held_NL.sum(0)), 0, 1).sum())
+            + max(0.0, 1 - rows.mean() / share)
+            for split, share in wanted.items()
+            for rows in [inside[split]]
+        )
+        lack += len(column_of) * float((held_NL[inside["train"]].sum(0) == 0).sum())
+        if best is None or lack < best[0]:
+            best = lack, split_N
+    assert best
+    splits = {s: [each for each, split in zip(examples, best[1], strict=True) if split == s] for s in SPLITS}
+    return listing._replace(splits=splits)
+
+
+def shown(listing: Listing, *splits: str) -> Counter[str]:
+    """Return how many photographs of some splits have each word."""
+    return Counter(word for split in splits for example in listing.splits[split] for word in example.labels)
+
+
+def _some(words: list[str]) -> str:
+    more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
+    return ", ".join(map(repr, words[:NAMED])) + more
