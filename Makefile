@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 # not all of `dvc repro`: the model that it shows and its metrics
 demo: install
 	dvc repro evaluate@scenes
-	aaam-pipe annotate data/raw/scenes/images/test --out demo/annotations --on-existing overwrite
+	aaam-pipe annotate data/raw/scenes/images/test --model models/scenes/refit --out demo/annotations --on-existing overwrite
 	aaam-pipe index demo/annotations --out demo/index
 	@echo; echo '$$ aaam-pipe search "football grass" --top 10'
 	@aaam-pipe search "football grass" --top 10

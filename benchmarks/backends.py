@@ -76,7 +76,7 @@ def _backends(name: str, pixels_NSS3: NDArray[np.uint8]) -> list[Predict]:
     network, info = _model(name)
     whole, head = InferenceModule(network, info.preprocess), runtime_form.head_of(network, info)
     plain = runtime_form.to_onnx(network, info.preprocess)
-    forms = [runtime_form.quantise(plain, pixels_NSS3[:CALIBRATION], depthwise) for depthwise in (False, True)]
+    forms = [runtime_form.quantise(plain, pixels_NSS3[:CALIBRATION], in_fp32) for in_fp32 in (("depthwise",), ())]
     models = [_read(form) for form in (plain, *forms)]
     made = [
         TorchBackend(whole, info),

@@ -10,7 +10,7 @@ quantisation (0.956 and 0.895), as fast in OpenVINO, and OpenVINO runs it 1.4 to
 Shapes: N images, B batch, S side, L labels, D embedding.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -42,6 +42,9 @@ MADE_WITH = ("torch", "onnx", "onnxscript", "nncf")
 BATCH = 32
 # images on which fp32 is compared with torch; two ways of computing it that differ by more are not the same model
 COMPARED, SAME = 16, 0.005
+# what int8 leaves in fp32: the fastest first, which is taken where it loses little
+LADDER: tuple[tuple[str, ...], ...] = ((), ("depthwise",), ("depthwise", "first"))
+FIRST = 6
 # of scores, in the mean: int8 that changes them more is not taken by itself
 MOST_DIFFERENT = 0.01
 
@@ -110,20 +113,23 @@ class FormMaker:
             like = RuntimeForm(FORM, "int8", made_with)
         if like and self.training_NSS3 is not None:
             if like.precision == "int8":
-                _write(quantise(plain, self._calibration_images(), like.depthwise), file)
+                _write(quantise(plain, self._calibration_images(), like.in_fp32), file)
             return msgspec.structs.replace(like, made_with=made_with)
         if self.request.precision == "fp32" or self.labelled is None or self.training_NSS3 is None:
             return RuntimeForm(FORM, "fp32", made_with)
         exact_NL = self._scores(file, info, head, "fp32")
-        for depthwise in (True, False) if depthwise_nodes(plain) else (True,):
-            _write(quantise(plain, self._calibration_images(), depthwise), file)
+        for in_fp32 in LADDER:
+            if in_fp32 and not kept_nodes(plain, in_fp32):
+                continue
+            _write(quantise(plain, self._calibration_images(), in_fp32), file)
             loss = _loss(exact_NL, self._scores(file, info, head, "int8"), self.labelled, info)
-            which = "int8" if depthwise else "int8 without depthwise convolutions"
-            self.report.info(f"{which} loses {loss.points:.2f} points of mAP on {loss.split}")
+            form = RuntimeForm(FORM, "int8", made_with, in_fp32, loss)
+            but = f", but for {' and '.join(in_fp32)} convolutions" if in_fp32 else ""
+            self.report.info(f"int8{but}: {loss.points:.2f} points of mAP lost on {loss.split}")
             if loss.points <= self.request.max_map_loss and loss.mean_difference <= MOST_DIFFERENT:
-                return RuntimeForm(FORM, "int8", made_with, depthwise, loss)
+                return form
         if self.request.precision == "int8":
-            return RuntimeForm(FORM, "int8", made_with, depthwise, loss)
+            return form
         _write(plain, file)
         return RuntimeForm(FORM, "fp32", made_with, loss=loss)
 
@@ -200,25 +206,28 @@ def to_onnx(network: Network, preprocess: Preprocess) -> "onnx.ModelProto":
     return model
 
 
-def depthwise_nodes(model: "onnx.ModelProto") -> list[str]:
-    """Return the names of the depthwise (and other grouped) convolutions."""
+def kept_nodes(model: "onnx.ModelProto", in_fp32: Sequence[str]) -> list[str]:
+    """Return the names of the convolutions of these kinds: `depthwise` (and other grouped ones), `first`."""
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    return [node.name for node in convolutions if any(each.name == "group" and each.i > 1 for each in node.attribute)]
+    grouped = [each for each in convolutions if any(part.name == "group" and part.i > 1 for part in each.attribute)]
+    kinds = {"depthwise": grouped, "first": convolutions[:FIRST]}
+    return sorted({node.name for kind in in_fp32 for node in kinds[kind]})
 
 
-def quantise(model: "onnx.ModelProto", pixels_NSS3: NDArray[np.uint8], depthwise: bool = True) -> "onnx.ModelProto":
-    """Return it in int8 (NNCF, after training), its ranges taken from training images.
+def quantise(
+    model: "onnx.ModelProto", pixels_NSS3: NDArray[np.uint8], in_fp32: Sequence[str] = ()
+) -> "onnx.ModelProto":
+    """Return it in int8 (NNCF, after training), its ranges taken from training images; `in_fp32` is left in fp32.
 
-    `depthwise`: False leaves depthwise convolutions in fp32, whose channels differ too much to share a scale: nearer to
-    the network's own scores, and slower.
+    It is nearer to the network's own scores, and slower, without depthwise convolutions, whose channels differ too much
+    to share a scale, and without the first layers, whose errors all others see.
     """
     load_openvino()
     with quiet():
         import nncf
 
         images = nncf.Dataset([{"pixels": pixels_NSS3[row : row + 1]} for row in range(len(pixels_NSS3))])
-        kept = [] if depthwise else depthwise_nodes(model)
-        scope = nncf.IgnoredScope(names=kept, validate=False)
+        scope = nncf.IgnoredScope(names=kept_nodes(model, in_fp32), validate=False)
         quantised: onnx.ModelProto = nncf.quantize(model, images, subset_size=len(pixels_NSS3), ignored_scope=scope)
     return quantised
 

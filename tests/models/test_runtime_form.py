@@ -16,7 +16,7 @@ from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.models import bundle, create
 from aaam_pipeline.models.info import read_info
 from aaam_pipeline.models.preprocess import Preprocess
-from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, LabelledImages, depthwise_nodes, to_onnx
+from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, LabelledImages, kept_nodes, to_onnx
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +80,10 @@ def test_the_file_names_no_folder_of_this_machine(formed_bundle: Path) -> None:
 
 def test_depthwise_convolutions_are_found() -> None:
     network = create("mobilenet_v2", "none", 3, size=32).eval()
-    assert len(depthwise_nodes(to_onnx(network, Preprocess(size=32)))) == 17
+    graph = to_onnx(network, Preprocess(size=32))
+    assert [len(kept_nodes(graph, kinds)) for kinds in ((), ("depthwise",), ("first",))] == [0, 17, 6]
+    # two of the first are depthwise
+    assert len(kept_nodes(graph, ("depthwise", "first"))) == 21
 
 
 def test_what_is_missing_is_named_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
