@@ -104,8 +104,8 @@ def no_model() -> str:
     if others:
         return f"no model to annotate with unless it is named: --model {others[0]} takes one of generated pictures"
     return (
-        "no model: no starter comes with this installation, and there is none below ./models; add one with `aaam-pipe "
-        "model add`, or name one with --model"
+        "no model: no starter comes with this installation, and there is none below ./models; make one with `dvc "
+        "repro`, add one with `aaam-pipe model add`, or name one with --model"
     )
 
 

@@ -75,8 +75,8 @@ class FormLoss(msgspec.Struct, frozen=True):
 class RuntimeForm(msgspec.Struct, frozen=True):
     """The network as ONNX, which annotates without torch: uint8 pixels (B, S, S, 3) -> embedding (B, D), float32.
 
-    `precision`: what is in the file; `in_fp32`: convolutions that int8 leaves so (`depthwise`, `first`); `loss`: what int8
-    loses, also where fp32 was taken for that; None: not measured. `made_with`: versions of what made it.
+    `precision`: what is in the file; `in_fp32`: convolutions that int8 leaves so (`depthwise`, `first`); `loss`: what
+    int8 loses, also where fp32 was taken for that; None: not measured. `made_with`: versions of what made it.
     """
 
     file: str

@@ -130,6 +130,7 @@ def start_annotating(out: Path, project: Path, batch_size: int) -> subprocess.Po
 def test_ctrl_c_while_annotating_exits_130_and_the_same_command_goes_on(project: Path, tmp_path: Path) -> None:
     process = start_annotating(tmp_path / "out", project, batch_size=1)
     assert process.stderr is not None
+    assert process.stderr.readline() == "model: toy/bce, the newest below ./models\n"
     assert process.stderr.readline() == "400 images: 400 new\n"
     assert process.stderr.readline().startswith("annotating with")
     time.sleep(0.05)
@@ -266,7 +267,7 @@ def test_without_a_terminal_there_are_no_bars(project: Path, tmp_path: Path) -> 
     done = run("annotate", "photos", "--out", tmp_path / "out", cwd=project, TERM="xterm-256color")
     assert done.returncode == 0
     assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 4
+    assert len(done.stderr.splitlines()) == 5
     assert "\x1b" not in done.stderr
     assert "\r" not in done.stderr
 
