@@ -1,4 +1,4 @@
-"""How good the starter is: where it was trained, and where it never was. For its page, docs/starter.md.
+"""How good the starter is: where it was trained, and where it never was. For its page.
 
     python -m benchmarks.starter --write --sheet /tmp/sheet.png     # then look at the sheet, and count
     python -m benchmarks.starter --seen "10 9 8 ..."                # of the ten hits of each query, how many are right

@@ -4,7 +4,7 @@ docs/annotate.md        between the markers, from the table of image formats
 docs/cli.md             from the commands' own help
 docs/architecture.md    between the markers, from the import contracts in pyproject.toml and the rooms' docstrings
 reports/methods.md      between the markers, from reports/corel5k/compare.json
-docs/starter.md         where a starter is in the package, from its card and reports/everyday/starter.json
+and the page of the starter, where one is in the package, from its card and what was measured of it
 """
 
 import ast
