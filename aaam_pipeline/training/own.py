@@ -27,11 +27,9 @@ from aaam_pipeline.formats.words import FEWEST_TRAIN, FEWEST_VAL
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.info import GENERATED, familiarity_of, read_info
 from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, LabelledImages
-from aaam_pipeline.training.chain import Link, train_chain
 from aaam_pipeline.training.own_data import OwnData, read_listing, shown
 from aaam_pipeline.training.own_settings import EPOCHS, MOST_K, Start, candidates
-from aaam_pipeline.training.phases import PhaseSettings
-from aaam_pipeline.training.refit import for_epochs
+from aaam_pipeline.training.own_ways import OwnWork, choose, train_again, validate_all
 from aaam_pipeline.training.run import PhasePaths
 
 COMMAND = "aaam-pipe train"
@@ -85,15 +83,14 @@ def train_own(
         prepared = work / "prepared"
         _prepare(name, listing, prepared, start, report)
         ways = candidates(start, _labels_an_image(listing), epochs, seed, device)
-        validated = {way: _validate(name, way, phases, start, work, device, report) for way, phases in ways.items()}
+        own_work = OwnWork(name, start, work, device, report)
+        validated = validate_all(own_work, ways)
         val = {way: float(read_info(trained[-1].bundle).metrics["val"]["map"]) for way, trained in validated.items()}
-        # of equal ones the simpler
-        chosen = max(val, key=lambda way: val[way])
+        chosen = choose(val)
         report.info(
             ", ".join(f"{way}: validation mAP {value:.3f}" for way, value in val.items()) + f"; {chosen} is used"
         )
-        links = _refit_links(name, chosen, ways[chosen], validated[chosen], start, work)
-        last = train_chain(name, links, prepared, device, report)[-1]
+        last = train_again(own_work, chosen, ways, validated)
         made = _report(last, out, listing, val, chosen)
         _publish(last, prepared, out, made, report)
         shutil.rmtree(work, ignore_errors=True)
@@ -141,36 +138,6 @@ def _prepare(name: str, listing: Listing, prepared: Path, start: Start, report: 
     mark.unlink(missing_ok=True)
     prepare(name, listing, prepared, preprocess.size, report, preprocess.interpolation)
     artifacts.write_bytes(mark, identity)
-
-
-def _validate(
-    name: str, way: str, phases: dict[str, PhaseSettings], start: Start, work: Path, device: str, report: Reporter
-) -> list[PhasePaths]:
-    links = [
-        Link(phase, settings, work / way / phase, f"{name}, {way}: {phase}", origin=_origin(start, phase))
-        for phase, settings in phases.items()
-    ]
-    return train_chain(name, links, work / "prepared", device, report)
-
-
-def _refit_links(
-    name: str, way: str, phases: dict[str, PhaseSettings], validated: list[PhasePaths], start: Start, work: Path
-) -> list[Link]:
-    return [
-        Link(
-            phase,
-            for_epochs(settings, settings.phase.epochs),
-            work / f"{way}-all" / phase,
-            f"{name}, {way}: {phase}, on validation photographs too",
-            decided,
-            _origin(start, phase),
-        )
-        for (phase, settings), decided in zip(phases.items(), validated, strict=True)
-    ]
-
-
-def _origin(start: Start, phase: str) -> Path | None:
-    return start.origin if phase == "bce" else None
 
 
 def _report(last: PhasePaths, out: Path, listing: Listing, val: dict[str, float], chosen: str) -> OwnReport:

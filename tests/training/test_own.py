@@ -14,6 +14,7 @@ from aaam_pipeline.training.adopt import adopt
 from aaam_pipeline.training.own import OwnWord
 from aaam_pipeline.training.own_data import OwnData, read_listing
 from aaam_pipeline.training.own_settings import Start, candidates, start_from
+from aaam_pipeline.training.own_ways import choose
 
 
 def test_words_that_a_network_knows_keep_their_rows_and_all_before_them_stays(tiny_bundle: Path) -> None:
@@ -82,3 +83,10 @@ def test_a_network_that_knows_nothing_has_no_features_to_fit_a_classifier_to(tin
 @pytest.mark.parametrize(("train", "test", "rare"), [(10, 3, False), (9, 30, True), (100, 2, True)])
 def test_a_word_is_too_rare_to_learn_or_to_judge(train: int, test: int, rare: bool) -> None:
     assert OwnWord("heron", train, test, 20, 0.5).too_rare is rare
+
+
+def test_the_mean_is_taken_unless_validation_clearly_says_otherwise() -> None:
+    assert choose({"head": 0.81, "whole": 0.7, "mean": 0.8}) == "mean"
+    assert choose({"head": 0.9, "whole": 0.7, "mean": 0.8}) == "head"
+    assert choose({"head": 0.7, "whole": 0.83, "mean": 0.8}) == "whole"
+    assert choose({"whole": 0.1}) == "whole"

@@ -1,0 +1,100 @@
+"""The ways to train on one's own photographs, each once to be validated and then on validation photographs too.
+
+`head` and `whole` are chains of phases: `own_settings.candidates`. `mean` has the mean of their weights: it keeps more
+of what the features knew, and is often better than both where there are few photographs (Wortsman et al. 2022, "Robust
+fine-tuning of zero-shot models").
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import torch
+
+from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.models import bundle
+from aaam_pipeline.training.chain import Link, train_chain
+from aaam_pipeline.training.own_settings import Start
+from aaam_pipeline.training.phases import PhaseSettings
+from aaam_pipeline.training.refit import for_epochs
+from aaam_pipeline.training.run import PhasePaths
+
+HEAD, WHOLE, MEAN = "head", "whole", "mean"
+# what validation, with few photographs, must say for another way than the mean, in mAP
+MARGIN = 0.02
+Phases = dict[str, PhaseSettings]
+Trained = dict[str, list[PhasePaths]]
+
+
+class OwnWork(NamedTuple):
+    """Where work is kept, and what all ways have in common; the prepared photographs are in `folder`/prepared."""
+
+    name: str
+    start: Start
+    folder: Path
+    device: str
+    report: Reporter
+
+
+def validate_all(work: OwnWork, ways: dict[str, Phases]) -> Trained:
+    """Train each way, and validate it; `mean` where there are both parts of it."""
+    trained = {way: _train(work, way, phases) for way, phases in ways.items()}
+    return trained | ({MEAN: _mean(work, ways, trained)} if set(trained) == {HEAD, WHOLE} else {})
+
+
+def choose(val: dict[str, float]) -> str:
+    """Return the way with the best validation mAP; `mean`, where none is clearly better."""
+    best = max(val, key=lambda way: val[way])
+    return MEAN if val.get(MEAN, -1.0) > val[best] - MARGIN else best
+
+
+def train_again(work: OwnWork, way: str, ways: dict[str, Phases], validated: Trained) -> PhasePaths:
+    """Train a way on training and validation photographs; return the paths of its last phase."""
+    needed = (HEAD, WHOLE) if way == MEAN else (way,)
+    trained = {each: _train(work, each, ways[each], validated[each]) for each in needed}
+    return (_mean(work, ways, trained, validated[MEAN]) if way == MEAN else trained[way])[-1]
+
+
+def _train(work: OwnWork, way: str, phases: Phases, decided: list[PhasePaths] | None = None) -> list[PhasePaths]:
+    links = []
+    for number, (phase, settings) in enumerate(phases.items()):
+        origin = None if number else work.start.origin
+        if decided:
+            again = for_epochs(settings, settings.phase.epochs)
+            title = f"{work.name}, {way}: {phase}, on validation photographs too"
+            links.append(Link(phase, again, work.folder / f"{way}-all" / phase, title, decided[number], origin))
+        else:
+            links.append(Link(phase, settings, work.folder / way / phase, f"{work.name}, {way}: {phase}", None, origin))
+    return train_chain(work.name, links, work.folder / "prepared", work.device, work.report)
+
+
+def _mean(
+    work: OwnWork, ways: dict[str, Phases], trained: Trained, decided: list[PhasePaths] | None = None
+) -> list[PhasePaths]:
+    """Return the paths of a phase of no epochs, whose network is the mean."""
+    phase, settings = next(reversed(ways[WHOLE].items()))
+    settings = msgspec.structs.replace(
+        settings,
+        train=msgspec.structs.replace(settings.train, probe_epochs=0),
+        phase=msgspec.structs.replace(settings.phase, epochs=0),
+    )
+    folder = work.folder / (f"{MEAN}-all" if decided else MEAN)
+    origin = _write_mean(trained[HEAD][-1].bundle, trained[WHOLE][-1].bundle, folder / "weights")
+    title = f"{work.name}, {MEAN}: weights between {HEAD} and {WHOLE}"
+    if decided:
+        settings = for_epochs(settings, 0)
+    link = Link(phase, settings, folder / phase, title, decided[-1] if decided else None, origin)
+    return train_chain(work.name, [link], work.folder / "prepared", work.device, work.report)
+
+
+def _write_mean(one: Path, other: Path, out: Path) -> Path:
+    """Write the bundle whose weights are the mean of those of two."""
+    first, second = (bundle.load(each, torch.device("cpu")) for each in (one, other))
+    theirs = second.network.state_dict()
+    mean = {
+        name: (each + theirs[name]) / 2 if each.is_floating_point() else each
+        for name, each in first.network.state_dict().items()
+    }
+    first.network.load_state_dict(mean)
+    bundle.save(first.network, first.info, out)
+    return out
