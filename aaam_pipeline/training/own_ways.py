@@ -79,7 +79,7 @@ def _mean(
         phase=msgspec.structs.replace(settings.phase, epochs=0),
     )
     folder = work.folder / (f"{MEAN}-all" if decided else MEAN)
-    origin = _write_mean(trained[HEAD][-1].bundle, trained[WHOLE][-1].bundle, folder / "weights")
+    origin = write_mean(trained[HEAD][-1].bundle, trained[WHOLE][-1].bundle, folder / "weights")
     title = f"{work.name}, {MEAN}: weights between {HEAD} and {WHOLE}"
     if decided:
         settings = for_epochs(settings, 0)
@@ -87,7 +87,7 @@ def _mean(
     return train_chain(work.name, [link], work.folder / "prepared", work.device, work.report)
 
 
-def _write_mean(one: Path, other: Path, out: Path) -> Path:
+def write_mean(one: Path, other: Path, out: Path) -> Path:
     """Write the bundle whose weights are the mean of those of two."""
     first, second = (bundle.load(each, torch.device("cpu")) for each in (one, other))
     theirs = second.network.state_dict()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import LABELS, make_photo
+from conftest import LABELS, make_bundle, make_photo
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
@@ -14,7 +14,7 @@ from aaam_pipeline.training.adopt import adopt
 from aaam_pipeline.training.own import OwnWord
 from aaam_pipeline.training.own_data import OwnData, read_listing
 from aaam_pipeline.training.own_settings import Start, candidates, start_from
-from aaam_pipeline.training.own_ways import choose
+from aaam_pipeline.training.own_ways import choose, write_mean
 
 
 def test_words_that_a_network_knows_keep_their_rows_and_all_before_them_stays(tiny_bundle: Path) -> None:
@@ -90,3 +90,11 @@ def test_the_mean_is_taken_unless_validation_clearly_says_otherwise() -> None:
     assert choose({"head": 0.9, "whole": 0.7, "mean": 0.8}) == "head"
     assert choose({"head": 0.7, "whole": 0.83, "mean": 0.8}) == "whole"
     assert choose({"whole": 0.1}) == "whole"
+
+
+def test_the_mean_of_two_networks_has_the_mean_of_all_weights(tiny_bundle: Path, tmp_path: Path) -> None:
+    other = make_bundle(tmp_path / "other", seed=2)
+    made = write_mean(tiny_bundle, other, tmp_path / "mean")
+    networks = [bundle.load(each, torch.device("cpu")).network for each in (tiny_bundle, other, made)]
+    first, second, mean = (dict(network.named_parameters()) for network in networks)
+    assert all(torch.allclose(mean[name], (first[name] + second[name]) / 2) for name in mean)
