@@ -25,7 +25,9 @@ from PIL import Image, ImageDraw
 
 from aaam_pipeline import metrics
 from aaam_pipeline.annotate import backends
+from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.artifacts import read_json, write_json
+from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.calibration import calibrate
@@ -140,21 +142,22 @@ def main(
     ] = "",
 ) -> None:
     """Measure a bundle on the photographs of `everyday` and Corel-5k."""
-    if seen:
-        _keep_seen(seen)
-        return
-    backend = backends.create("auto", model, "cpu")
-    everyday = score(backend, *everyday_val(data / "everyday", backend.info.vocabulary))
-    corel, shared = corel_dev(data / "corel5k", backend.info.vocabulary)
-    figures = measure(model, backend, everyday, score(backend, *corel), shared)
-    print(msgspec.json.format(msgspec.json.encode(figures)).decode())
-    if sheet:
-        draw(everyday, backend.info.vocabulary, sheet)
-        print(f"wrote {sheet}")
-    if write:
-        PAGE.parent.mkdir(parents=True, exist_ok=True)
-        write_json(PAGE, msgspec.to_builtins(figures))
-        print(f"wrote {PAGE}; look at the sheet, and keep what you count with --seen")
+    with cli_errors():
+        if seen:
+            keep_seen(seen)
+            return
+        backend = backends.create("openvino", model, "cpu")
+        everyday = score(backend, *everyday_val(data / "everyday", backend.info.vocabulary))
+        corel, shared = corel_dev(data / "corel5k", backend.info.vocabulary)
+        figures = measure(model, backend, everyday, score(backend, *corel), shared)
+        print(msgspec.json.format(msgspec.json.encode(figures)).decode())
+        if sheet:
+            draw(everyday, backend.info.vocabulary, sheet)
+            print(f"wrote {sheet}")
+        if write:
+            PAGE.parent.mkdir(parents=True, exist_ok=True)
+            write_json(PAGE, msgspec.to_builtins(figures))
+            print(f"wrote {PAGE}; look at the sheet, and keep what you count with --seen")
 
 
 def measure(
@@ -265,15 +268,15 @@ def draw(everyday: Scored, labels: list[str], path: Path, side: int = 120) -> No
     page.save(path)
 
 
-def _keep_seen(text: str) -> None:
+def keep_seen(text: str) -> None:
     """Keep how many of each query's hits are right by eye.
 
     Raises:
-        BadParameter: they are not one number from 0 to 10 for each query.
+        UsageError: they are not one number from 0 to 10 for each query.
     """
     counts = [int(each) for each in re.findall(r"\d+", text)]
     if len(counts) != len(QUERIES) or max(counts) > TOP:
-        raise typer.BadParameter(f"--seen: {len(QUERIES)} numbers from 0 to {TOP}, one for each row of the sheet")
+        raise UsageError(f"--seen: {len(QUERIES)} numbers from 0 to {TOP}, one for each row of the sheet")
     figures = read_json(PAGE, StarterFigures, "figures of a starter")
     queries = [msgspec.structs.replace(each, seen=count) for each, count in zip(figures.queries, counts, strict=True)]
     today = datetime.now(UTC).strftime("%Y-%m-%d")
