@@ -109,7 +109,7 @@ def starter(folder: Path = STARTER_FOLDER, measured: Path = MEASURED) -> str:
     seen = [query["seen"] for query in figures["queries"]]
     if None in seen:
         raise ValueError(f"{measured}: look at the hits, then python -m benchmarks.starter --seen")
-    names = ("Data and licences", "Training", "Known failures", "Your own words", "Words")
+    names = ("Data and licences", "Photographs and labels", "Training", "Known failures", "Your own words", "Words")
     sections = {name: section(card, name) for name in names}
     if missing := [name for name, text in sections.items() if not text]:
         raise ValueError(f"{folder / 'card.md'} lacks {missing}: python -m stages.package_starter")

@@ -116,7 +116,7 @@ def test_the_card_says_all_that_a_card_should(packaged: Path) -> None:
     card = (packaged / "card.md").read_text()
     assert "MiniPlaces" in section(card, LICENCES)
     assert "two hours on one core.\n" in card
-    for title in ("Training", "Figures", "Known failures", "Your own words", "Words"):
+    for title in ("Photographs and labels", "Training", "Figures", "Known failures", "Your own words", "Words"):
         assert section(card, title), title
     assert complete(card)
     assert all(f"| {word} |" in card for word in read_info(packaged).vocabulary)
