@@ -76,7 +76,10 @@ QUERIES = (
 
 
 class MeanAp(msgspec.Struct, frozen=True):
-    """A mean average precision in [0, 1] with its 95 % interval by bootstrap over photographs."""
+    """A mean average precision in [0, 1] with its 95 % interval: 1.96 deviations of bootstrap samples of photographs.
+
+    Not their quantiles: a photograph that is drawn twice makes a rare word look better than it is.
+    """
 
     name: str
     value: float
@@ -207,32 +210,30 @@ def _forms(model: Path, backend: Backend, paths: list[Path]) -> tuple[float, flo
 
 
 def _everyday_means(everyday: Scored, labels: list[str]) -> list[MeanAp]:
-    frequent_L = (everyday.targets_NL > 0).sum(0) >= FEWEST
     coco_N = np.array([path.parent.name in COCO_SOURCES for path in everyday.paths])
     coco = Scored([], everyday.scores_NL[coco_N], everyday.targets_NL[coco_N])
     classes_L = np.isin(labels, coco_classes())
     return [
-        *_means("everyday", everyday, {f"words with at least {FEWEST} photographs": frequent_L}),
+        *_means("everyday", everyday),
         *_means("photographs of COCO alone", coco, {"classes of COCO": classes_L}),
     ]
 
 
 def _means(name: str, scored: Scored, kinds: dict[str, NDArray[np.bool_]] | None = None) -> list[MeanAp]:
-    """Return the mean over some kinds of words, and over all; of all words that can be judged."""
-    everything_L = np.ones(scored.targets_NL.shape[1], np.bool_)
+    """Return the mean over some kinds of words, over frequent ones, and over all that can be judged."""
+    positives_L = (scored.targets_NL > 0).sum(0)
+    usual = {f"words on at least {FEWEST} photographs": positives_L >= FEWEST, "all words": positives_L > 0}
     judged_L = metrics.judged(scored.targets_NL)
-    named = {**(kinds or {}), "all words": everything_L}
+    named = {**(kinds or {}), **usual}
     chosen = {kind: words_L for kind, words_L in named.items() if (words_L & judged_L).any()}
     random, count = np.random.default_rng(0), len(scored.targets_NL)
     value_K = _mean_aps(scored.scores_NL, scored.targets_NL, chosen.values())
     draws = [random.integers(0, count, count) for _ in range(RESAMPLES)]
     resampled_RK = [_mean_aps(scored.scores_NL[rows], scored.targets_NL[rows], chosen.values()) for rows in draws]
-    low_K, high_K = np.nanpercentile(resampled_RK, (2.5, 97.5), axis=0)
+    margin_K = 1.96 * np.nanstd(resampled_RK, axis=0)
     return [
-        MeanAp(f"{name}: {kind}", value, low, high, int((judged_L & words_L).sum()), count)
-        for (kind, words_L), value, low, high in zip(
-            chosen.items(), value_K, low_K.tolist(), high_K.tolist(), strict=True
-        )
+        MeanAp(f"{name}: {kind}", value, value - margin, value + margin, int((judged_L & words_L).sum()), count)
+        for (kind, words_L), value, margin in zip(chosen.items(), value_K, margin_K.tolist(), strict=True)
     ]
 
 
@@ -254,7 +255,7 @@ def _labelled(query: str, everyday: Scored, labels: list[str]) -> TwoWords:
     return TwoWords(query, int((targets_TQ > 0).all(1).sum()), int((targets_TQ == 0).any(1).sum()))
 
 
-def draw(everyday: Scored, labels: list[str], path: Path, side: int = 120) -> None:
+def draw(everyday: Scored, labels: list[str], path: Path, side: int = 160) -> None:
     """Write a contact sheet: a row a query, its first hits from left to right."""
     page = Image.new("RGB", (TOP * side, len(QUERIES) * (side + 16)), "white")
     pen = ImageDraw.Draw(page)
