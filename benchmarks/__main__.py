@@ -17,6 +17,7 @@ import typer
 from benchmarks import (
     annotate,
     backends,
+    clip,
     decode,
     duplicates,
     familiarity,
@@ -32,6 +33,7 @@ from benchmarks.table import Report
 SUITES = {
     "annotate": annotate,
     "backends": backends,
+    "clip": clip,
     "decode": decode,
     "duplicates": duplicates,
     "familiarity": familiarity,

@@ -85,16 +85,16 @@ def _measure(case: Case, pictures: Path, folder: Path, how: Size) -> list[str]:
         decoded = [image.picture for image in pool.read(few, 2 * BATCH)]
         pixels_NSS3 = np.stack([picture.pixels_SS3 for picture in decoded if isinstance(picture, DecodedImage)])
         pixels_NSS3 = np.resize(pixels_NSS3, (max(len(pixels_NSS3), 4 * BATCH), *pixels_NSS3.shape[1:]))
-        _forward(backend, pixels_NSS3[:BATCH])
-        forward_rate = len(pixels_NSS3) / best(lambda: _forward(backend, pixels_NSS3), how.repeats)
-        listed = _repeated(few, min(max(int(forward_rate * how.seconds), how.fewest), how.most), folder / "list.txt")
+        forward(backend, pixels_NSS3[:BATCH])
+        forward_rate = len(pixels_NSS3) / best(lambda: forward(backend, pixels_NSS3), how.repeats)
+        listed = repeated(few, min(max(int(forward_rate * how.seconds), how.fewest), how.most), folder / "list.txt")
         decode_rate = len(listed) / best(lambda: [None for _ in pool.read(listed, 2 * BATCH)], how.repeats)
 
     def annotate(items: list[InputItem]) -> object:
         options = runner.Options(batch_size=BATCH, num_workers=WORKERS, backend=case.backend, on_existing="overwrite")
         return runner.annotate(items, model, folder / "out", options, NullReporter())
 
-    rate = _rate(annotate, listed, how.repeats)
+    rate = rate_of(annotate, listed, how.repeats)
     # in a process of its own: what the backend sets for this one would help it, too
     loop = in_process(_plain_rate, listed, model, how.repeats) if case.backend == "torch" else None
     limit = min(decode_rate, forward_rate) if GPU else 1 / (1 / decode_rate + 1 / forward_rate)
@@ -103,13 +103,13 @@ def _measure(case: Case, pictures: Path, folder: Path, how: Size) -> list[str]:
     return [f"{case.backbone}, {case.size} px", backend.title, str(len(listed)), *rates, *ratios]
 
 
-def _rate(work: Callable[[list[InputItem]], object], items: list[InputItem], repeats: int) -> float:
+def rate_of(work: Callable[[list[InputItem]], object], items: list[InputItem], repeats: int) -> float:
     """Return images/s, without what one image takes alone."""
     once = best(lambda: work(items[:1]), repeats)
     return (len(items) - 1) / (best(lambda: work(items), repeats) - once)
 
 
-def _forward(backend: Backend, pixels_NSS3: NDArray[np.uint8]) -> None:
+def forward(backend: Backend, pixels_NSS3: NDArray[np.uint8]) -> None:
     """Run all batches as `annotate` does: the next one is begun before the answer of one is taken."""
     begun: list[Callable[[], object]] = []
     for first in range(0, len(pixels_NSS3), BATCH):
@@ -134,7 +134,7 @@ class _Photos(Dataset[Tensor]):
 
 
 def _plain_rate(items: list[InputItem], model: Path, repeats: int) -> float:
-    return _rate(lambda some: _plain_loop(some, model), items, repeats)
+    return rate_of(lambda some: _plain_loop(some, model), items, repeats)
 
 
 def _plain_loop(items: list[InputItem], model: Path) -> list[Tensor]:
@@ -149,7 +149,7 @@ def _plain_loop(items: list[InputItem], model: Path) -> list[Tensor]:
     return found
 
 
-def _repeated(few: list[InputItem], count: int, path: Path) -> list[InputItem]:
+def repeated(few: list[InputItem], count: int, path: Path) -> list[InputItem]:
     """Return the images of a list that repeats a few files."""
     path.write_text("".join(f"{few[number % len(few)].location}\n" for number in range(count)))
     return list(islice(inputs.find([path]), count))
