@@ -54,7 +54,7 @@ def test_csv_has_a_column_for_each_label_of_the_query(gone: Path, invoke: Invoke
 
 def test_csv_without_hits_is_a_header(indexed: Path, invoke: Invoke) -> None:
     result = invoke("search", "grass width>9999", "--index", indexed, "--csv", "-q")
-    assert result.stdout.splitlines() == ["score,path,root,location,labels,exists,score:grass"]
+    assert result.stdout.splitlines() == ["score,path,root,location,labels,exists,unfamiliar,score:grass"]
 
 
 @pytest.mark.parametrize("option", ["-0", "--print0"])

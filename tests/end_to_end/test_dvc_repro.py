@@ -206,10 +206,11 @@ def test_every_stage_has_a_plot_of_its_own_that_dvc_can_read(built: tuple[Path, 
 def test_search_finds_the_index_of_the_pipeline(built: tuple[Path, str, str]) -> None:
     done = run(built[0], "aaam-pipe", "search", "tree sky", "--top", "5")
     assert done.returncode == 0, done.stdout
-    lines = done.stdout.splitlines()
-    assert lines[0] == "index: retrieval/scenes/index"
-    assert len(lines) == 6
-    for line in lines[1:]:
+    assert done.stdout.startswith("index: retrieval/scenes/index\n")
+    # a network of one epoch finds some of its own pictures unfamiliar, and a note says so
+    hits = [line for line in done.stdout.splitlines() if "\t" in line]
+    assert len(hits) == 5
+    for line in hits:
         assert (built[0] / line.split("\t")[1]).is_file()
 
 

@@ -141,7 +141,7 @@ def test_an_operator_without_its_operand_is_shown(text: str) -> None:
         ("dog|the|cat", "'the' is not a label; all labels"),
         ("zebra", "'zebra' is not a label; all labels: aaam-pipe labels"),
         ("gras", "'gras' is not a label; did you mean grass? (all labels"),
-        ("size:3", "Fields: path:, root:, after:, before:, label:, width, height, bytes"),
+        ("size:3", "Fields: path:, root:, after:, before:, unfamiliar:, label:, width, height, bytes"),
         ("'traffic sky'", "did you mean sky or traffic light?"),
     ],
 )
