@@ -1,8 +1,7 @@
 """The ways to train on one's own photographs, each once to be validated and then on validation photographs too.
 
-`head` and `whole` are chains of phases: `own_settings.candidates`. `mean` has the mean of their weights: it keeps more
-of what the features knew, and is often better than both where there are few photographs (Wortsman et al. 2022, "Robust
-fine-tuning of zero-shot models").
+`head` and `whole` are chains of phases: `own_settings.candidates`. `mean` has the mean of their weights (Wortsman et
+al. 2022, "Robust fine-tuning of zero-shot models"). Validation alone chooses.
 """
 
 from pathlib import Path
@@ -20,8 +19,6 @@ from aaam_pipeline.training.refit import for_epochs
 from aaam_pipeline.training.run import PhasePaths
 
 HEAD, WHOLE, MEAN = "head", "whole", "mean"
-# what validation, with few photographs, must say for another way than the mean, in mAP
-MARGIN = 0.02
 Phases = dict[str, PhaseSettings]
 Trained = dict[str, list[PhasePaths]]
 
@@ -43,9 +40,8 @@ def validate_all(work: OwnWork, ways: dict[str, Phases]) -> Trained:
 
 
 def choose(val: dict[str, float]) -> str:
-    """Return the way with the best validation mAP; `mean`, where none is clearly better."""
-    best = max(val, key=lambda way: val[way])
-    return MEAN if val.get(MEAN, -1.0) > val[best] - MARGIN else best
+    """Return the way with the best validation mAP, of equal ones the first."""
+    return max(val, key=lambda way: val[way])
 
 
 def train_again(work: OwnWork, way: str, ways: dict[str, Phases], validated: Trained) -> PhasePaths:

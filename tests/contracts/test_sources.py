@@ -8,6 +8,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = sorted((REPOSITORY / "aaam_pipeline").rglob("*.py"))
+OTHERS = sorted(path for room in ("benchmarks", "stages", "tests") for path in (REPOSITORY / room).rglob("*.py"))
 MAX_FILE, MAX_FUNCTION = 300, 60
 # hosts and paths of package registries and their mirrors, in an address
 REGISTRY = re.compile(
@@ -38,6 +39,11 @@ def too_long(path: Path) -> Iterator[str]:
 def test_files_and_functions_stay_readable() -> None:
     assert CODE
     assert [each for path in CODE for each in too_long(path)] == []
+
+
+def test_other_files_are_no_longer_than_those_of_the_package() -> None:
+    assert OTHERS
+    assert [path for path in OTHERS if len(path.read_text().splitlines()) > MAX_FILE] == []
 
 
 def class_names() -> Iterator[tuple[str, str]]:

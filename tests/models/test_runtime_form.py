@@ -13,10 +13,18 @@ from aaam_pipeline import metrics
 from aaam_pipeline.annotate import backends
 from aaam_pipeline.core import extras
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.formats import familiarity
 from aaam_pipeline.models import bundle, create
-from aaam_pipeline.models.info import read_info
+from aaam_pipeline.models.info import familiarity_of, read_info
 from aaam_pipeline.models.preprocess import Preprocess
-from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, LabelledImages, kept_nodes, to_onnx
+from aaam_pipeline.models.runtime_form import (
+    FormMaker,
+    FormRequest,
+    LabelledImages,
+    export_bundle,
+    kept_nodes,
+    to_onnx,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -132,3 +140,14 @@ def test_a_bundle_of_torch_can_be_exported_again(tiny_bundle: Path, formed_bundl
     loaded = bundle.load(tiny_bundle, torch.device("cpu"))
     made = bundle.save(loaded.network, loaded.info, tmp_path / "b", FormMaker(FormRequest("fp32")))
     assert made == read_info(formed_bundle)
+
+
+def test_an_exported_bundle_still_tells_unfamiliar_pictures(tiny_bundle: Path, tmp_path: Path) -> None:
+    loaded, embedding_ND = bundle.load(tiny_bundle, torch.device("cpu")), np.random.default_rng(0).random((80, 256))
+    fitted = familiarity.fit(embedding_ND[:64], embedding_ND[64:])
+    bundle.save(loaded.network, loaded.info, tmp_path / "plain", None, fitted)
+    export_bundle(tmp_path / "plain", tmp_path / "exported", FormMaker(FormRequest("fp32")))
+    kept = familiarity_of(tmp_path / "exported", read_info(tmp_path / "exported"))
+    assert kept
+    assert kept.threshold == fitted.threshold
+    assert np.array_equal(kept.centroids_KD, fitted.centroids_KD)

@@ -85,8 +85,10 @@ def test_a_word_is_too_rare_to_learn_or_to_judge(train: int, test: int, rare: bo
     assert OwnWord("heron", train, test, 20, 0.5).too_rare is rare
 
 
-def test_the_mean_is_taken_unless_validation_clearly_says_otherwise() -> None:
-    assert choose({"head": 0.81, "whole": 0.7, "mean": 0.8}) == "mean"
+def test_validation_chooses_the_way() -> None:
+    assert choose({"head": 0.801, "whole": 0.7, "mean": 0.8}) == "head"
+    assert choose({"head": 0.79, "whole": 0.79, "mean": 0.8}) == "mean"
+    assert choose({"head": 0.8, "whole": 0.8, "mean": 0.8}) == "head"
     assert choose({"head": 0.9, "whole": 0.7, "mean": 0.8}) == "head"
     assert choose({"head": 0.7, "whole": 0.83, "mean": 0.8}) == "whole"
     assert choose({"whole": 0.1}) == "whole"

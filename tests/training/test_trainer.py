@@ -2,18 +2,15 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 import torch
 import yaml
 from training import toy_blocks
-from training.toy_blocks import curve, paths, train, weights_bytes, write_params
+from training.toy_blocks import curve, paths, train, weights, weights_bytes, write_params
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core.errors import DeviceError, IntegrityError, ParamsError, TrainingError, UsageError
@@ -25,14 +22,9 @@ from aaam_pipeline.formats.recordings import read_recording
 from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.info import familiarity_of
-from aaam_pipeline.training.predict import score_split
 
 ZERO = {"features": 0, "attention": 0, "classifier": 0}
 RATES = {"features": 1e-3, "attention": 1e-3, "classifier": 1e-3}
-
-
-def weights(root: Path, phase: str = "bce") -> dict[str, torch.Tensor]:
-    return bundle.load(root / "models" / phase, torch.device("cpu")).network.state_dict()
 
 
 def test_a_phase_leaves_a_bundle_scores_and_a_curve(trained: Path, prepared: Path) -> None:
@@ -289,96 +281,3 @@ def test_unfit_settings_and_devices_are_said_before_any_work(prepared: Path, tmp
     with pytest.raises(DeviceError):
         toy_blocks.run(write_params(tmp_path), "bce", paths(tmp_path, "bce", prepared), NullReporter(), "cuda:77")
     assert not (tmp_path / "models").exists()
-
-
-def test_a_bundle_scores_any_split_as_training_scored_the_test_split(trained: Path, prepared: Path) -> None:
-    model, written = trained / "models" / "bce", read_scores(trained / "scores" / "bce.parquet")
-    scored = score_split(model, prepared, "test", "cpu")
-    assert (scored.image_ids, scored.labels, scored.k) == (written.image_ids, written.labels, written.k)
-    assert scored.calibration == written.calibration
-    assert (scored.targets_NL == written.targets_NL).all()
-    np.testing.assert_allclose(scored.scores_NL, written.scores_NL, atol=1e-5)
-    assert written.embedding_ND is not None
-    assert scored.embedding_ND is not None
-    np.testing.assert_allclose(scored.embedding_ND, written.embedding_ND, rtol=1e-2, atol=1e-3)
-    val = score_split(model, prepared, "val", "cpu")
-    assert metrics.evaluate(val.scores_NL, val.targets_NL, val.k) == pytest.approx(
-        bundle.read_info(model).metrics["val"]
-    )
-
-
-def test_a_split_with_other_labels_or_of_another_size_is_not_scored(
-    trained: Path, prepared: Path, tmp_path: Path
-) -> None:
-    loaded, model = bundle.load(trained / "models" / "bce", torch.device("cpu")), tmp_path / "model"
-    bundle.save(loaded.network, msgspec.structs.replace(loaded.info, vocabulary=loaded.info.vocabulary[::-1]), model)
-    larger = shutil.copytree(prepared, tmp_path / "larger")
-    np.save(larger / "test" / "pixels.npy", np.zeros((12, 64, 64, 3), np.uint8))
-    for folder, data in ((model, prepared), (trained / "models" / "bce", larger)):
-        with pytest.raises(IntegrityError, match="other labels or another picture size"):
-            score_split(folder, data, "test", "cpu")
-
-
-def test_neighbour_evidence_is_measured_with_validation_scores_of_a_bundle(
-    trained: Path, prepared: Path, tmp_path: Path
-) -> None:
-    val, scores = str(tmp_path / "val" / "bce.parquet"), str(trained / "scores" / "bce.parquet")
-    for words in (
-        ["score", str(trained / "models" / "bce"), str(prepared), "val", val, "--device", "cpu"],
-        ["evaluate", scores, "--neighbours", val, "--out", str(tmp_path / "out")],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", f"stages.{words[0]}", *words[1:]],
-            capture_output=True, text=True, timeout=200, cwd=Path(__file__).parents[2],
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    measured = json.loads((tmp_path / "out" / "metrics.json").read_text())["bce"]
-    assert measured["neighbours"] in (5, 10, 20)
-    assert {"retrieval_map_1_neighbours", "neighbours_weight", "neighbours_validation_gain"} <= measured.keys()
-
-
-def test_the_last_epoch_is_kept_where_that_is_set_also_when_it_is_worse(prepared: Path, tmp_path: Path) -> None:
-    # rates at which every epoch is another network, and the first is not the worst
-    ends = {}
-    for keep in ("best", "last"):
-        root = tmp_path / keep
-        root.mkdir()
-        reported = train(root, "bce", prepared, epochs=4, patience=1, lr=RATES, common={"keep": keep})
-        rows = [float(row["val_map"]) for row in curve(root)]
-        info = bundle.load(root / "models" / "bce", torch.device("cpu")).info
-        ends[keep] = (info.metrics["best_epoch"], len(rows) - 1, rows)
-        assert info.metrics["val"]["map"] == pytest.approx(rows[info.metrics["best_epoch"]])
-    assert ends["last"][:2] == (4, 4), "patience ends no phase that keeps its last epoch"
-    assert ends["best"][2] == pytest.approx(ends["last"][2][: len(ends["best"][2])])
-    assert "kept" in reported[-2]
-
-
-def test_averaged_weights_are_what_is_validated_and_kept(prepared: Path, tmp_path: Path) -> None:
-    for name, decay in (("plain", 0), ("averaged", 0.99)):
-        (tmp_path / name).mkdir()
-        train(tmp_path / name, "bce", prepared, common={"ema": decay, "keep": "last"})
-    plain, averaged = (curve(tmp_path / name) for name in ("plain", "averaged"))
-    assert [row["loss"] for row in plain] == [row["loss"] for row in averaged], "the training itself is the same"
-    kept = {name: weights(tmp_path / name)["classifier.weight"] for name in ("plain", "averaged")}
-    assert not torch.equal(kept["plain"], kept["averaged"])
-    network, info, _ = bundle.load(tmp_path / "averaged" / "models" / "bce", torch.device("cpu"))
-    val = read_split(prepared, "val")
-    scores = network.predict(info.preprocess.normalise(torch.tensor(val.pixels_NSS3)))[0].numpy()
-    assert metrics.evaluate(scores, val.targets_NL, 2)["map"] == pytest.approx(float(averaged[-1]["val_map"]))
-
-
-def test_a_probe_fits_the_classifier_to_the_features_as_they_came(prepared: Path, tmp_path: Path) -> None:
-    for name, epochs in (("none", 0), ("probe", 60)):
-        (tmp_path / name).mkdir()
-        train(tmp_path / name, "bce", prepared, epochs=0, common={"probe_epochs": epochs, "ema": 0.9})
-    none, probe = (weights(tmp_path / name) for name in ("none", "probe"))
-    changed = {name for name, each in probe.items() if not torch.equal(each, none[name])}
-    assert changed == {"classifier.weight", "classifier.bias"}
-    before, after = (float(curve(tmp_path / name)[0]["val_map"]) for name in ("none", "probe"))
-    assert after > before + 0.05
-
-
-def test_a_later_phase_has_no_probe(trained: Path, prepared: Path, tmp_path: Path) -> None:
-    shutil.copytree(trained / "models", tmp_path / "models")
-    train(tmp_path, "joint", prepared, epochs=0, common={"probe_epochs": 3})
-    assert weights_bytes(tmp_path, "joint") == weights_bytes(trained, "bce")

@@ -21,6 +21,7 @@ from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
+from aaam_pipeline.models import bundle
 from aaam_pipeline.training.phases import PHASES, read_settings
 from aaam_pipeline.training.run import PhasePaths, run_phase
 
@@ -152,6 +153,10 @@ def train(root: Path, phase: str, prepared: Path | None = None, cores: int = 1, 
     with threads(cores):
         run(write_params(root, **changes), phase, paths(root, phase, prepared), report)
     return report.lines
+
+
+def weights(root: Path, phase: str = "bce") -> dict[str, torch.Tensor]:
+    return bundle.load(root / "models" / phase, torch.device("cpu")).network.state_dict()
 
 
 def weights_bytes(root: Path, phase: str = "bce") -> bytes:
