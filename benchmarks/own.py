@@ -27,7 +27,7 @@ from aaam_pipeline.datasets.folder.tables import read_labels, read_splits
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.models import Network, bundle
-from aaam_pipeline.models.library import STARTER_FOLDER
+from aaam_pipeline.models.library import STARTER_FOLDER, has_starter
 from aaam_pipeline.training.own import train_own
 from aaam_pipeline.training.own_data import OwnData, read_listing
 from aaam_pipeline.training.own_settings import Start, start_from
@@ -71,7 +71,7 @@ def run(report: Report, full: bool) -> None:
     for name, read in {"corel5k": corel5k, "everyday": everyday}.items():
         labelled = read()
         for start in starts[name]:
-            if start == "starter" and not STARTER_FOLDER.is_dir():
+            if start == "starter" and not has_starter():
                 report.note("no starter is installed: its rows are left out")
                 continue
             begin = start_from(STARTER_FOLDER if start == "starter" else WEIGHTS, None, None)

@@ -113,9 +113,9 @@ def _start(named: str) -> Path | str:
     """
     if named in ("none", "imagenet") or named.endswith(".safetensors"):
         return named
-    from aaam_pipeline.models.library import STARTER_FOLDER
+    from aaam_pipeline.models.library import has_starter
 
-    if named == STARTER and not STARTER_FOLDER.is_dir():
+    if named == STARTER and not has_starter():
         raise UsageError(
             "no starter comes with this installation: name what to start from with --from: a model, imagenet (which "
             "downloads the weights of a backbone), a .safetensors file of them, or none"

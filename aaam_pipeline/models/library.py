@@ -54,6 +54,11 @@ class AddedModel(NamedTuple):
     sha256: str
 
 
+def has_starter() -> bool:
+    """Tell whether a starter comes with this installation."""
+    return (STARTER_FOLDER / BUNDLE).is_file()
+
+
 def user_models() -> Path:
     """Return the folder of the user's own models, which need not be there."""
     return Project(data_folder()).models_root
@@ -68,7 +73,7 @@ def known(root: Path) -> Iterator[KnownModel]:
             if not folder.name.endswith(PARTIAL):
                 name = folder.relative_to(Project(root).models_root).as_posix() if origin == "project" else folder.name
                 yield KnownModel(name, folder, origin)  # type: ignore[arg-type]
-    if (STARTER_FOLDER / BUNDLE).is_file():
+    if has_starter():
         yield KnownModel(STARTER, STARTER_FOLDER, "starter")
 
 

@@ -4,6 +4,7 @@ Shapes: N photographs, L words.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -11,9 +12,9 @@ import numpy as np
 
 from aaam_pipeline.core.errors import DatasetError, UsageError
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.datasets.folder import FolderParams, read_folder
+from aaam_pipeline.datasets.folder import FolderParams, divide_by_content, read_folder
 from aaam_pipeline.datasets.folder.splits import drawn, group_keys
-from aaam_pipeline.datasets.listing import SPLITS, Listing
+from aaam_pipeline.datasets.listing import Example, Listing
 
 # a word needs one photograph to learn from and another one
 FEWEST = 2
@@ -51,14 +52,13 @@ def read_listing(data: OwnData, name: str, seed: int, report: Reporter) -> Listi
         test=SHARES["test"],
         seed=seed,
     )
-    listing = read_folder(name, params, report)
+    # with a table of splits, what it leaves to be drawn is drawn as in a data set
+    listing = read_folder(name, params, report, divide_by_content if data.splits else _balanced)
     held = Counter(word for each in listing.splits.values() for example in each for word in example.labels)
     if few := [word for word in listing.labels if held[word] < FEWEST]:
         raise DatasetError(
             f"{labels}: fewer than {FEWEST} photographs have {_some(few)}: label more of them, or leave out the word"
         )
-    if not data.splits:
-        listing = _balanced(listing, seed, report)
     if missing := [word for word in listing.labels if not shown(listing, "train")[word]]:
         source = data.splits or labels
         raise DatasetError(f"{source}: no photograph to learn {_some(missing)} from is left beside those that test")
@@ -67,21 +67,20 @@ def read_listing(data: OwnData, name: str, seed: int, report: Reporter) -> Listi
     return listing._replace(note="")
 
 
-def _balanced(listing: Listing, seed: int, report: Reporter) -> Listing:
+def _balanced(examples: Sequence[Example], shares: dict[str, float], seed: int, report: Reporter) -> list[str]:
     """Return the best of many draws of the splits: where the rarest words are in each in fair shares.
 
     Copies of a photograph stay in one split.
     """
-    examples = [example for split in SPLITS for example in listing.splits[split]]
     keys = group_keys([example.path for example in examples], report)
-    column_of = {word: column for column, word in enumerate(listing.labels)}
+    column_of = {word: column for column, word in enumerate(sorted({w for each in examples for w in each.labels}))}
     held_NL = np.zeros((len(examples), len(column_of)))
     for row, example in enumerate(examples):
         held_NL[row, [column_of[word] for word in example.labels]] = 1
-    wanted = {"train": 1 - sum(SHARES.values()), **SHARES}
+    wanted = {"train": 1 - sum(shares.values()), **shares}
     best: tuple[float, list[str]] | None = None
     for draw in range(DRAWS):
-        split_N = drawn(keys, SHARES, seed + draw)
+        split_N = drawn(keys, shares, seed + draw)
         inside = {split: np.array([each == split for each in split_N]) for split in wanted}
         # what is missing of a fair share, as a part of it: of each word, and of all photographs
         lack = sum(
@@ -94,8 +93,7 @@ def _balanced(listing: Listing, seed: int, report: Reporter) -> Listing:
         if best is None or lack < best[0]:
             best = lack, split_N
     assert best
-    splits = {s: [each for each, split in zip(examples, best[1], strict=True) if split == s] for s in SPLITS}
-    return listing._replace(splits=splits)
+    return best[1]
 
 
 def shown(listing: Listing, *splits: str) -> Counter[str]:

@@ -8,6 +8,7 @@ from conftest import LABELS, make_bundle, make_photo
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.datasets.folder import splits
 from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.models import bundle
 from aaam_pipeline.training.adopt import adopt
@@ -78,6 +79,14 @@ def test_a_network_that_knows_nothing_has_no_features_to_fit_a_classifier_to(tin
     ways = candidates(Start(None, start.model, start.preprocess), 2, 10, 1)
     assert list(ways) == ["whole"]
     assert all(each.train.probe_epochs == 0 for each in ways["whole"].values())
+
+
+def test_a_photograph_is_decoded_once_to_be_divided(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[Path] = []
+    look = splits._look
+    monkeypatch.setattr(splits, "_look", lambda path: (looked_at.append(path), look(path))[1])
+    listing = read_listing(OwnData(places, "folders"), "own", 1, NullReporter())
+    assert sorted(looked_at) == sorted(each.path for examples in listing.splits.values() for each in examples)
 
 
 @pytest.mark.parametrize(("train", "test", "rare"), [(10, 3, False), (9, 30, True), (100, 2, True)])

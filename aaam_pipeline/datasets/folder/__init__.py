@@ -5,6 +5,7 @@ Labels come from a table (`tables`) or from the names of the folders; splits fro
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,6 +31,8 @@ FEW = 10
 """Photographs with a label: with fewer to train on or to test on it is named."""
 NAMED = 8
 FILE = "listing.parquet"
+# (examples, split -> share, seed, report) -> the split of each example, `train` or one of those named
+Divide = Callable[[Sequence[Example], dict[str, float], int, Reporter], list[str]]
 
 
 class FolderParams(Struct, frozen=True):
@@ -89,10 +92,15 @@ class FolderDataset:
         return read_listing(raw / FILE, f"run `dvc repro -f download@{self.name}`")
 
 
-def read_folder(name: str, params: FolderParams, report: Reporter) -> Listing:
+def divide_by_content(examples: Sequence[Example], shares: dict[str, float], seed: int, report: Reporter) -> list[str]:
+    """Divide by what is in the files: `splits.by_content`."""
+    return by_content([each.path for each in examples], shares, seed, report)
+
+
+def read_folder(name: str, params: FolderParams, report: Reporter, divide: Divide = divide_by_content) -> Listing:
     """Return the photographs of a folder with their labels and splits; `name` is the data set's in messages.
 
-    A photograph of which no label is known is left out.
+    A photograph of which no label is known is left out. `divide` draws the splits that no table names.
 
     Raises:
         DatasetError: there is no such folder or table, a table is wrong or names a photograph that is not there, or
@@ -111,7 +119,7 @@ def read_folder(name: str, params: FolderParams, report: Reporter) -> Listing:
     paths = _found(table, base)
     report.info(f"{name}: {len(paths):,} photographs found in {base}")
     examples = _examples(table, paths, params.unlisted_is_no)
-    splits = _splits(examples, root, params, report)
+    splits = _splits(examples, root, params, report, divide)
     return Listing(tuple(table.labels), splits, note=_note(name, table, splits))
 
 
@@ -183,7 +191,9 @@ def _examples(table: LabelTable, paths: list[Path], unlisted_is_no: bool) -> lis
     return examples
 
 
-def _splits(examples: list[Example], root: Path, params: FolderParams, report: Reporter) -> dict[str, list[Example]]:
+def _splits(
+    examples: list[Example], root: Path, params: FolderParams, report: Reporter, divide: Divide
+) -> dict[str, list[Example]]:
     """Return the examples of each split.
 
     A table that has train and one held-out part, whatever its name, says what is tested on: validation is then drawn
@@ -207,7 +217,7 @@ def _splits(examples: list[Example], root: Path, params: FolderParams, report: R
         # what is held out of the drawing, whatever its name
         splits["test"] = splits.pop(held_out[0])
         shares = {"val": params.val}
-    drawn = by_content([each.path for each in rest], shares, params.seed, report)
+    drawn = divide(rest, shares, params.seed, report)
     for split in ("train", *shares):
         splits[split] = [example for example, each in zip(rest, drawn, strict=True) if each == split]
     return {split: splits[split] for split in SPLITS}
