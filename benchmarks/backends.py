@@ -1,7 +1,8 @@
 """How fast the model alone is in each backend and precision on this CPU, as a ratio to plain torch in the same run.
 
 The networks are untrained: speed does not depend on what the weights are. VGG16 has the paper's attention (dense
-filters), the others the light one (depthwise). All take pictures of 224 px in batches of 32.
+filters), the others the light one (depthwise). All take pictures of 224 px in batches of 32. onnxruntime runs the very
+forms that OpenVINO does.
 """
 
 import tempfile
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import onnx
 
 # images a measurement takes: about as long for each
-IMAGES = {"vgg16": 32, "resnet50": 96, "mobilenet_v2": 256}
+IMAGES = {"vgg16": 32, "resnet50": 96, "mobilenet_v2": 256, "timm/tf_efficientnet_lite2": 128}
 FILTERS: dict[str, Filters] = {"vgg16": "dense"}
 BATCH, SIZE, CALIBRATION = 32, 224, 16
 REPEATS = 3
@@ -41,6 +42,7 @@ def run(report: Report, full: bool = False) -> None:
         plain[name] = _rate(_plain(name), _pixels(images))
         report.info(f"{name}, plain torch: {plain[name]:.1f} images/s")
     names = ["backbone", "plain torch", "torch fp32", "torch bf16", "fp32 form", "int8 but depthwise", "int8 form"]
+    names += ["onnxruntime, fp32 form", "onnxruntime, int8 form"]
     add = report.table("backends, images/s (times plain torch)", names)
     for name, images in IMAGES.items():
         pixels_NSS3 = _pixels(images)
@@ -78,6 +80,7 @@ def _backends(name: str, pixels_NSS3: NDArray[np.uint8]) -> list[Predict]:
     plain = runtime_form.to_onnx(network, info.preprocess)
     forms = [runtime_form.quantise(plain, pixels_NSS3[:CALIBRATION], in_fp32) for in_fp32 in (("depthwise",), ())]
     models = [_read(form) for form in (plain, *forms)]
+    others = [_by_onnxruntime(form) for form in (plain, forms[-1])]
     made = [
         TorchBackend(whole, info),
         TorchBackend(whole, info, "bf16"),
@@ -85,7 +88,15 @@ def _backends(name: str, pixels_NSS3: NDArray[np.uint8]) -> list[Predict]:
         OpenVinoBackend(models[1], info, head, "int8"),
         OpenVinoBackend(models[2], info, head, "int8"),
     ]
-    return [lambda pixels, backend=backend: backend.start(pixels)() for backend in made]  # type: ignore[misc]
+    ours = [lambda pixels, backend=backend: backend.start(pixels)() for backend in made]
+    return [*ours, *others]
+
+
+def _by_onnxruntime(form: "onnx.ModelProto") -> Predict:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(form.SerializeToString(), providers=["CPUExecutionProvider"])
+    return lambda pixels_BSS3: session.run(None, {"pixels": pixels_BSS3})
 
 
 def _read(form: "onnx.ModelProto") -> object:

@@ -52,10 +52,11 @@ def run(report: Report, full: bool = False) -> None:
         listed = repeated(few, count, Path(folder, "few.txt"))
         tower = timm.create_model(TOWER, num_classes=0).eval()
         for runtime, embed in (("torch", _by_torch(tower)), ("OpenVINO fp32", _by_openvino(tower))):
-            decoding = len(listed) / best(lambda: _index(listed, None), repeats)
+            # as that of `annotate`: without what one photograph takes, which is the start of the processes
+            decoding = rate_of(lambda some: _index(some, None), listed, repeats)
             pixels_BSS3 = np.zeros((BATCH, SIDE, SIDE, 3), np.uint8)
             forward_only = BATCH / best(partial(embed, pixels_BSS3), 2 * repeats)
-            both = len(listed) / best(partial(_index, listed, embed), repeats)
+            both = rate_of(partial(_index, embed=embed), listed, repeats)
             figures = [f"{each:.1f}" for each in (decoding, forward_only, both, rate / both)]
             add([f"CLIP ViT-B/32, {runtime}", *figures])
 
@@ -65,7 +66,7 @@ def _annotate(model: Path, few: list[InputItem], count: int, repeats: int, folde
     backend = backends.create("auto", model, "cpu")
     size = backend.info.preprocess.size
     listed = repeated(few, count, folder / "many.txt")
-    decoding = len(listed) / best(lambda: _decoded(listed, size), repeats)
+    decoding = rate_of(lambda some: _decoded(some, size), listed, repeats)
     pixels_NSS3 = np.zeros((4 * BATCH, size, size, 3), np.uint8)
     forward_only = len(pixels_NSS3) / best(lambda: forward(backend, pixels_NSS3), repeats + 1)
 

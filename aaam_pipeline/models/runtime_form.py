@@ -5,7 +5,7 @@ Preprocessing and network are one graph, uint8 pixels (B, S, S, 3) -> embedding 
 
 Chosen on MobileNetV2 and EfficientNet-Lite2 (photographs of `everyday`, mean cosine of embeddings): NNCF on the ONNX
 graph is nearer to fp32 than NNCF on OpenVINO's (0.9982 and 0.9981; 0.9967 and 0.9949) and than onnxruntime's own
-quantisation (0.956 and 0.895), as fast in OpenVINO, and OpenVINO runs it 1.4 to 2 times as fast as onnxruntime does.
+quantisation (0.956 and 0.895). OpenVINO runs it, and not onnxruntime: `python -m benchmarks backends` compares them.
 
 Shapes: N images, B batch, S side, L labels, D embedding.
 """
