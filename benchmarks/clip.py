@@ -122,8 +122,10 @@ def _by_torch(tower: nn.Module) -> Embed:
 
 def _by_openvino(tower: nn.Module) -> Embed:
     openvino = load_openvino()
+    from openvino.tools.ovc import convert_model
+
     example = torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8)
-    converted = openvino.convert_model(_FromPixels(tower), example_input=example)
+    converted = convert_model(_FromPixels(tower), example_input=example)
     settings = {"PERFORMANCE_HINT": "THROUGHPUT", "ENABLE_CPU_PINNING": False}
     queue: Any = openvino.AsyncInferQueue(openvino.Core().compile_model(converted, "CPU", settings))
 

@@ -22,6 +22,7 @@ from sklearn.cluster import KMeans
 
 from aaam_pipeline.formats.familiarity import CENTROIDS, FAMILIARITY, MARKED, Familiarity, centroids, read_familiarity
 from aaam_pipeline.formats.parts import round_embedding
+from aaam_pipeline.models.inference import load_openvino
 from benchmarks.material import SHARED
 from benchmarks.table import Report
 from benchmarks.unlike import KINDS
@@ -80,9 +81,10 @@ def pictures(full: bool) -> dict[str, Callable[[], Iterator[Image.Image]]]:
 
 def stand_in() -> Callable[[Pixels], Seen]:
     """Return EfficientNet-Lite2 in OpenVINO, as a function of pixels (N, S, S, 3)."""
-    import openvino
+    openvino = load_openvino()
     import timm
     import torch
+    from openvino.tools.ovc import convert_model
     from safetensors.torch import load_file
 
     network: Any = timm.create_model("tf_efficientnet_lite2", pretrained=False).eval().requires_grad_(False)
@@ -95,7 +97,7 @@ def stand_in() -> Callable[[Pixels], Seen]:
             return embedding_ND, network.classifier(embedding_ND)
 
     traced = torch.zeros(1, SIZE, SIZE, 3, dtype=torch.uint8)
-    model = openvino.convert_model(Whole().eval(), example_input=traced, input=[-1, SIZE, SIZE, 3])
+    model = convert_model(Whole().eval(), example_input=traced, input=[-1, SIZE, SIZE, 3])
     compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda pixels_NSS3: Seen(*(compiled(pixels_NSS3)[output].copy() for output in (0, 1)))
 

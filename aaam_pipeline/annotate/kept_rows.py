@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from aaam_pipeline.annotate import failures, writer
@@ -91,6 +90,8 @@ def put_back(made: pa.Table, replaced: Path) -> pa.Table:
     passing = failures.may_pass(made["error_type"]).fill_null(False)
     if not pc.any(passing).as_py() or not replaced.is_file():
         return made
+    import pyarrow.dataset as ds
+
     failed = made.filter(passing)["path"].combine_chunks()
     before = ds.dataset(replaced).to_table(filter=ds.field("path").isin(failed)).cast(made.schema)
     places = {name: len(made) + place for place, name in enumerate(_names(before))}

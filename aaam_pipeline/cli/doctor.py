@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +52,8 @@ def doctor(
     facts["project-file"] = str(found.project.path) if found.project else f"none ({config.PROJECT})"
     facts["user-file"] = str(found.user.path) if found.user else f"none ({config.user_path()})"
     chosen = None if model else defaults.default_model()
-    facts["model"] = _usable(defaults.model(model) if model else chosen and chosen.folder, _model, "dvc repro")
+    folder = defaults.model(model) if model else chosen and chosen.folder
+    facts["model"] = _usable(folder, partial(_model, device), "dvc repro")
     facts["index"] = _usable(index or Project(Path.cwd()).newest_index(), _index, "aaam-pipe index annotations")
     if as_json:
         render.json_line(facts)
@@ -100,10 +102,11 @@ def _usable(folder: Path | None, describe: Callable[[Path], str], maker: str) ->
         return f"unusable: {error}"
 
 
-def _model(folder: Path) -> str:
-    from aaam_pipeline.models.info import read_info
+def _model(device: str, folder: Path) -> str:
+    from aaam_pipeline.annotate import backends
 
-    info = read_info(folder)
+    # with the id that its annotations have: the bundle's own is that of fp32
+    info = backends.model_info("auto", folder, device)
     return f"{info.model_id}: {info.architecture.backbone}, {len(info.vocabulary)} labels"
 
 

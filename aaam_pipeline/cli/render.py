@@ -200,7 +200,8 @@ def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, name in enumerate(names):
-        number = bool(rows) and rows[0][column].replace(".", "").isdigit()
+        first = next((row[column] for row in rows if len(row) > column), "")
+        number = first.replace(".", "").isdigit()
         shown.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,13 @@ def test_doctor_names_versions_model_and_index(
     for name, fact in there.items():
         assert f"{name} " in plain
         assert fact in plain
+
+
+def test_doctor_names_the_model_as_annotating_with_it_does(int8_bundle: Path, photos: Path, invoke: Invoke) -> None:
+    named = ("--model", int8_bundle, "--device", "cpu")
+    said = invoke("annotate", photos / "001.jpg", *named).stderr
+    (model_id,) = re.findall("annotating with ([^ ]+-int8-[^ ]+) ", said)
+    assert f"({model_id}: " in doctor(invoke, *named)["model"]
 
 
 def test_doctor_lives_with_a_damaged_model_and_index(indexed: Path, tmp_path: Path, invoke: Invoke) -> None:

@@ -55,6 +55,8 @@ def test_similar_to_a_photograph_of_the_index_needs_no_torch(place: Path, photos
 
 def test_a_runtime_form_annotates_and_embeds_without_torch(place: Path, formed_bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(formed_bundle, place / "models" / "toy" / "formed")
+    # the newest, whichever of the two was made first
+    (place / "models" / "toy" / "formed" / "bundle.json").touch()
     make_photo(tmp_path / "new" / "photo.jpg", seed=99)
     done = run(place, "annotate", "new", "--out", "others")
     assert done.returncode == 0, done.stderr
@@ -65,12 +67,14 @@ def test_a_runtime_form_annotates_and_embeds_without_torch(place: Path, formed_b
         assert len(done.stdout.splitlines()) == 2
 
 
-def test_doctor_says_what_is_there(place: Path) -> None:
+def test_doctor_says_what_is_there(place: Path, formed_bundle: Path) -> None:
     facts = json.loads(run(place, "doctor", "--json").stdout)
     assert facts["device"] == "cpu (torch, which uses GPUs, is not installed)"
     assert facts["extras"] == "none (others: pip install 'aaam-pipe[train,research,heic,s3,gcs,ray]')"
     assert "built for" in facts["faiss"]
-    assert "toy-bce-" in facts["model"]
+    # that of a bundle that annotating refuses
+    assert facts["model"] == "unusable: torch is not installed: pip install 'aaam-pipe[train]'"
+    assert "(toy-bce-" in json.loads(run(place, "doctor", "--json", "--model", formed_bundle).stdout)["model"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from conftest import Invoke, rewrite_json
 from search.toy_index import EMBEDDING_ND, IMAGES, LABELS, SCORES_NL, write_annotations
 
 import aaam_pipeline.search as search
+from aaam_pipeline.cli import render
 from aaam_pipeline.core.errors import IntegrityError, QuerySyntaxError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats.words import WordSupport
@@ -97,6 +98,22 @@ def test_the_command_says_it_on_stderr_alone(gaps: Path, invoke: Invoke) -> None
     calm = invoke("search", "grass unfamiliar:no", "--index", gaps)
     assert "unlike" not in calm.stderr
     assert "badly" not in calm.stderr
+
+
+def test_on_a_terminal_the_table_has_marks_wherever_they_begin(
+    gaps: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with search.open(gaps) as index:
+        found = index.query("grass|sky", IMAGES)
+    calm, marked = (next(hit for hit in found if bool(hit.unfamiliar) is unlike) for unlike in (False, True))
+    here = Path(__file__)
+    calm = calm._replace(root=str(here.parent), path=here.name)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    for hits in ([calm, marked], [marked, calm], [calm], [marked]):
+        render.hits(hits, as_json=False)
+        shown = capsys.readouterr().out
+        assert ("unfamiliar" in shown) is (marked in hits)
+        assert (here.name in shown) is (calm in hits)
 
 
 def test_labels_are_marked(gaps: Path, toy_index: Path, invoke: Invoke) -> None:

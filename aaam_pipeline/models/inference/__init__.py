@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.models.info import BundleInfo
 
 Notify = Callable[[str], None]
+CONVERTERS = "openvino.tools.ovc"
 
 
 class ModelOutput(NamedTuple):
@@ -50,11 +51,17 @@ class Backend(Protocol):
 
 
 def load_openvino() -> Any:
-    """Import OpenVINO without its telemetry: `import openvino` alone would count its uses and report them."""
+    """Import OpenVINO without its telemetry: `import openvino` alone would count its uses and report them.
+
+    Its converters, half of the time of the import, are left out; they can be imported from `openvino.tools.ovc`.
+    """
     # an entry of None makes the import of that package fail; openvino and nncf then use their own stand-ins for it
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    sys.modules.setdefault(CONVERTERS, None)  # type: ignore[arg-type]
     import openvino
 
+    if sys.modules[CONVERTERS] is None:
+        del sys.modules[CONVERTERS]
     return openvino
 
 
