@@ -132,6 +132,7 @@ def annotate(
     """
     from aaam_pipeline.annotate import inputs, runner
     from aaam_pipeline.annotate.known_places import known_as
+    from aaam_pipeline.models import adding
 
     given = context.params
     options = _fill(Options, given)._replace(assignment=_fill(Assignment, given))
@@ -149,6 +150,7 @@ def annotate(
             if held:
                 raise MissingFilesError(held)
             return
+        adding.keep_starter(bundle)
         finished = partial(_summarize, out, skipped, report)
         runner.annotate(found, bundle, out, options, report, scope, finished)
         report.info(f"next: aaam-pipe index {out}")
@@ -177,7 +179,7 @@ def _model(named: Path | None, out: Path, options: Options, quiet: bool) -> tupl
     chosen = None if named else defaults.default_model()
     bundle = defaults.model(named) if named else chosen and chosen.folder
     if options.on_existing == "resume":
-        others = None if named else [model.folder for model in library.known(Path.cwd())]
+        others = None if named else library.folders(Path.cwd())
         if kept := kept_model.find(out, options.backend, options.device, bundle, others):
             if not quiet:
                 other = chosen and chosen.folder != kept.folder

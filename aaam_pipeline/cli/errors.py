@@ -20,6 +20,7 @@ from aaam_pipeline.core.extras import explain
 from aaam_pipeline.core.logging import debugging, logging_configured, printable
 
 INTERRUPTED = 130
+MAKE_ROOM = "make room, then run the same command again"
 
 
 @contextmanager
@@ -47,12 +48,23 @@ def cli_errors() -> Iterator[None]:
         missing = explain(error)
         _fail(UsageError.exit_code if missing else 1, missing or f"{error} (a package is damaged or incomplete)")
     except OSError as error:
+        if _disk_is_full(error):
+            _fail(1, f"no room on the disk{f' for {error.filename}' if error.filename else ''}; {MAKE_ROOM}")
         path = f"{error.filename}: " if error.filename else ""
         # no disk and no file is at fault there, but what was typed
         wrong = error.errno == errno.ENAMETOOLONG
         _fail(UsageError.exit_code if wrong else 1, f"{path}{error.strerror or error}")
     except Exception as error:
+        if _disk_is_full(error):
+            _fail(1, f"no room on the disk; {MAKE_ROOM}")
         _fail(1, f"unexpected {type(error).__name__}: {error} (a defect: --debug shows where)")
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """Return whether an error says so; those of libraries in Rust and C++ are no OSError, but have its words."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
+    return os.strerror(errno.ENOSPC) in str(error)
 
 
 def _fail(code: int, message: str, context: Sequence[str] = ()) -> NoReturn:

@@ -81,9 +81,9 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add a model to your own: it is checked, copied, and never executed."""
-    from aaam_pipeline.models import library
+    from aaam_pipeline.models import adding
 
-    added = library.add(source, name, sha256)
+    added = adding.add(source, name, sha256)
     if as_json:
         render.json_line(
             {"name": added.model.name, "model_id": added.info.model_id, "sha256": added.sha256}
@@ -99,9 +99,9 @@ def add(
 @app.command("remove")
 def remove(name: Annotated[str, typer.Argument(help="Name of one of your own models.")]) -> None:
     """Remove one of your own models. Annotations that were made with it stay."""
-    from aaam_pipeline.models import library
+    from aaam_pipeline.models import adding
 
-    print(printable(f"removed {library.remove(name, Path.cwd())}"))
+    print(printable(f"removed {adding.remove(name, Path.cwd())}"))
 
 
 @app.command("pack")

@@ -241,8 +241,7 @@ def _embedder(named: Path | None, device: str, index: "IndexReader") -> "Embed":
 
         if named:
             return Embedder(defaults.model(named), device, model_id)
-        others = [model.folder for model in library.known(Path.cwd())]
-        if found := library.with_id(model_id, [before, *others], exact=False):
+        if found := library.with_id(model_id, [before, *library.folders(Path.cwd())], exact=False):
             return Embedder(found[0], device, model_id)
         if before.exists():
             return Embedder(before, device, model_id)

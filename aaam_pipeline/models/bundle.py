@@ -96,6 +96,9 @@ def save(
         if make_form:
             info = msgspec.structs.replace(info, runtime=make_form(whole, info, work))
         write_bytes(work / CARD, (write_card(info) if card is None else card).encode())
+        for file in work.iterdir():
+            # safetensors lets nobody but the owner read
+            shutil.copymode(work / CARD, file)
         files = {file.name: file_sha256(file) for file in sorted(work.iterdir())}
         info = write_checksummed(work / "bundle.json", msgspec.structs.replace(info, files=files))
         publish(work, folder)

@@ -11,12 +11,28 @@ import os
 import re
 import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
 from aaam_pipeline.core.artifacts import PARTIAL, file_sha256, read_json
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
-from aaam_pipeline.models.info import BUNDLE, BundleInfo, FormatVersion, check_version, checked_file, read_info
+from aaam_pipeline.formats.head import read_head
+from aaam_pipeline.formats.vocabulary import Vocabulary
+from aaam_pipeline.models.info import (
+    BUNDLE,
+    HEAD,
+    WEIGHTS,
+    BundleInfo,
+    FormatVersion,
+    check_version,
+    checked_file,
+    familiarity_of,
+    read_info,
+)
 
 SUFFIX = ".aaam"
 COMMENT, DIGITS = b"aaam-bundle sha256=", 64
@@ -59,7 +75,8 @@ def pack(bundle: Path, file: Path) -> BundleInfo:
             stream.write(digest.encode())
         work.replace(file)
     except OSError as error:
-        work.unlink(missing_ok=True)
+        with suppress(OSError):
+            work.unlink()
         raise write_error(error, file) from None
     return info
 
@@ -92,16 +109,43 @@ def unpack(file: Path, folder: Path) -> BundleInfo:
 
 def _checked(file: Path, folder: Path) -> BundleInfo:
     """Return the info of what was unpacked; messages name the file, not the folder, which nobody will see."""
-    check_version(file, read_json(folder / BUNDLE, FormatVersion, "a model bundle"))
     try:
+        check_version(file, read_json(folder / BUNDLE, FormatVersion, "a model bundle"))
         info = read_info(folder)
+        if outside := [name for name in info.files if not NAME.fullmatch(name)]:
+            raise IntegrityError(f"{folder / BUNDLE} names a file outside of the bundle: {outside[0]!r}")
         for name in info.files:
             checked_file(folder, info, name)
+        _check_usable(folder, info)
     except IntegrityError as error:
         raise type(error)(str(error).replace(str(folder), str(file))) from None
     if extra := {path.name for path in folder.iterdir()} - {BUNDLE, *info.files}:
         raise IntegrityError(f"{file} holds {min(extra)}, which its {BUNDLE} does not name")
     return info
+
+
+def _check_usable(folder: Path, info: BundleInfo) -> None:
+    """Raise IntegrityError where files of the right hashes do not fit together: hashes do not tell who made them."""
+    if info.runtime and info.runtime.file not in info.files:
+        raise IntegrityError(f"{folder / BUNDLE} names a runtime form that it has no hash of: {info.runtime.file!r}")
+    try:
+        Vocabulary(info.vocabulary)
+    except IntegrityError as error:
+        raise IntegrityError(f"{folder / BUNDLE}: {error}") from None
+    if info.k < 1:
+        raise IntegrityError(f"{folder / BUNDLE}: k is {info.k}, and must be 1 or more")
+    familiarity_of(folder, info)
+    if HEAD in info.files:
+        head = read_head(folder / HEAD)
+        if len(head.weight_LD) != len(info.vocabulary):
+            raise IntegrityError(f"{folder / HEAD} is of {len(head.weight_LD)} labels, not {len(info.vocabulary)}")
+        if not (np.isfinite(head.weight_LD).all() and np.isfinite(head.bias_L).all()):
+            raise IntegrityError(f"{folder / HEAD} holds what is no number")
+    try:
+        with safe_open(folder / WEIGHTS, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise IntegrityError(f"{folder / WEIGHTS} holds no weights: {error}") from None
 
 
 def _check_whole(file: Path) -> None:
@@ -156,15 +200,14 @@ def write_error(error: OSError, target: Path) -> AaamError:
     return UsageError(f"cannot write {target}: {error.strerror or error}")
 
 
-def check_digest(file: Path, name: str, expected: str | None) -> str:
-    """Return the SHA-256 of a file that people call `name`.
-
-    Raises:
-        UsageError: `expected` is no SHA-256.
-        IntegrityError: the file has another one.
-    """
+def check_sha256(expected: str | None) -> None:
+    """Raise UsageError where `expected` is no SHA-256."""
     if expected is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", expected):
         raise UsageError(f"--sha256 {expected}: a SHA-256 is 64 hexadecimal digits")
+
+
+def check_digest(file: Path, name: str, expected: str | None) -> str:
+    """Return the SHA-256 of a file that people call `name`; IntegrityError where it is not `expected`."""
     found = file_sha256(file)
     if expected is not None and found != expected.lower():
         raise IntegrityError(f"{name} has the SHA-256 {found}, not {expected.lower()}: nothing is added")

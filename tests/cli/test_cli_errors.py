@@ -53,7 +53,20 @@ def test_a_full_disk_is_one_line(
         raise OSError(28, "No space left on device", "annotations")
 
     monkeypatch.setattr("aaam_pipeline.annotate.writer.write_bytes", full)
-    failed(invoke("annotate", photos, "--model", tiny_bundle, "-q"), 1, "annotations: No space left on device")
+    failed(
+        invoke("annotate", photos, "--model", tiny_bundle, "-q"), 1, "no room on the disk for annotations; make room"
+    )
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_a_full_disk_is_one_line_also_where_a_library_in_another_language_says_so(
+    kind: type[Exception], photos: Path, tiny_bundle: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise kind("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("aaam_pipeline.annotate.writer.write_bytes", full)
+    failed(invoke("annotate", photos, "--model", tiny_bundle, "-q"), 1, "no room on the disk; make room")
 
 
 def test_an_interruption_exits_130_and_the_same_command_goes_on(

@@ -178,6 +178,7 @@ def test_annotations_go_on_with_the_model_they_were_made_with(
     assert "2 new" in result.stderr
     # it is not found any more: then it is said, and nothing is changed
     assert invoke("model", "remove", "old").exit_code == 0
+    shutil.rmtree(library.kept_starters())
     assert "holds other work" in failed(invoke("annotate", photos, "--limit", 6), 2)
     assert invoke("annotate", photos, "--limit", 1, "--on-existing", "overwrite").exit_code == 0
 

@@ -18,7 +18,7 @@ from aaam_pipeline.cli.app import app
 from aaam_pipeline.evaluation.inputs import Sources, read
 from aaam_pipeline.figures import build as figures
 from aaam_pipeline.index.build import build
-from aaam_pipeline.models import library, packed
+from aaam_pipeline.models import adding, library, packed
 from aaam_pipeline.models.bundle import choose_device
 from aaam_pipeline.models.runtime_form import FormRequest, LabelledImages, export_bundle
 from aaam_pipeline.search.duplicates import find_duplicates
@@ -43,8 +43,8 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "figures maps": (4, [figures.FigureRequest, figures.draw_maps]),
     "model list": (0, [library.known]),
     "model show": (0, [library.find]),
-    "model add": (0, [library.add]),
-    "model remove": (0, [library.remove]),
+    "model add": (0, [adding.add]),
+    "model remove": (0, [adding.remove]),
     "model pack": (0, [packed.pack]),
     "model export": (4, [FormRequest, LabelledImages, export_bundle]),
 }

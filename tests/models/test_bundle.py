@@ -55,6 +55,10 @@ def test_a_bundle_holds_all_that_belongs_to_the_model_and_names_its_files(tiny_b
     assert info.runtime is None
 
 
+def test_who_may_read_a_bundle_may_read_all_of_it(tiny_bundle: Path) -> None:
+    assert len({path.stat().st_mode for path in tiny_bundle.iterdir()}) == 1
+
+
 def test_a_bundle_may_tell_unfamiliar_pictures(tiny_bundle: Path, tmp_path: Path) -> None:
     embedding_ND = np.random.default_rng(0).normal(size=(100, 16)).astype(np.float32)
     loaded = bundle.load(tiny_bundle, CPU)

@@ -5,10 +5,14 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from conftest import rewrite_json
+from safetensors.numpy import save_file
 
+from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError, VersionError
 from aaam_pipeline.models import packed
 from aaam_pipeline.models.info import read_info
@@ -128,6 +132,58 @@ def test_a_bundle_of_another_kind_is_named_by_the_file(
     file = forged(bundle, tmp_path / "other.aaam", lambda archive: None)
     with pytest.raises(kind, match=said) as caught:
         packed.unpack(file, out)
+    assert "other.aaam" in str(caught.value)
+    assert str(out) not in str(caught.value)
+
+
+def _head(bundle: Path, **layer: Any) -> None:
+    """Write another last layer, and its hash."""
+    save_file({"weight": np.zeros((5, 256), "f4"), "bias": np.zeros(5, "f4")} | layer, bundle / "head.safetensors")
+    _hashed(bundle, "head.safetensors")
+
+
+def _hashed(bundle: Path, name: str) -> None:
+    digest = file_sha256(bundle / name)
+    rewrite_json(bundle / "bundle.json", files=lambda files: files | {name: digest})
+
+
+def _junk(name: str) -> Callable[[Path], None]:
+    def change(bundle: Path) -> None:
+        (bundle / name).write_bytes(b"junk")
+        _hashed(bundle, name)
+
+    return change
+
+
+def _said(**values: Any) -> Callable[[Path], None]:
+    return lambda bundle: rewrite_json(bundle / "bundle.json", **values)
+
+
+FORM = {"file": "../../form.onnx", "precision": "fp32", "made_with": {}}
+FORGED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "files outside": (_said(files=lambda files: files | {"../toy.aaam": "0" * 64}), "a file outside of the bundle"),
+    "form outside": (_said(runtime=FORM), "a runtime form that it has no hash of"),
+    "one label twice": (_said(vocabulary=["a", "A", "b", "c", "d"]), "no label twice"),
+    "no labels": (_said(vocabulary=[], thresholds=[]), "at least one label"),
+    "k": (_said(k=0), "k is 0"),
+    "fewer rows": (lambda bundle: _head(bundle, weight=np.zeros((4, 256), "f4"), bias=np.zeros(4, "f4")), "4 labels"),
+    "not a number": (lambda bundle: _head(bundle, bias=np.full(5, np.nan, "f4")), "no number"),
+    "no head": (_junk("head.safetensors"), "holds no head"),
+    "no weights": (_junk("model.safetensors"), "holds no weights"),
+    "no centroids": (_junk("familiarity.safetensors"), "no centroids"),
+    "no object": (lambda bundle: (bundle / "bundle.json").write_text("[1]") and None, "bundle.json is damaged"),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_right_hashes_do_not_make_a_model_of_what_does_not_fit_together(
+    case: str, tiny_bundle: Path, tmp_path: Path, out: Path
+) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    change, said = FORGED[case]
+    change(bundle)
+    with pytest.raises(IntegrityError, match=said) as caught:
+        packed.unpack(forged(bundle, tmp_path / "other.aaam", lambda archive: None), out)
     assert "other.aaam" in str(caught.value)
     assert str(out) not in str(caught.value)
 
