@@ -1,4 +1,4 @@
-# make install | demo | test | check | chaos | lint | bench | docs
+# make install | demo | photographs | test | check | chaos | lint | bench | docs
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -6,7 +6,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 READY := $(VENV)/.installed
 
-.PHONY: install demo test check chaos lint bench docs clean
+.PHONY: install demo photographs test check chaos lint bench docs clean
 
 install: $(READY)
 
@@ -17,10 +17,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# not all of `dvc repro`: the model that it shows and its metrics
-demo: install
+# not all of `dvc repro`: the model that it shows and its metrics. The index is the newest, whatever was made before
+demo: install photographs
 	dvc repro evaluate@scenes
 	aaam-pipe annotate data/raw/scenes/images/test --model models/scenes/refit --out demo/annotations --on-existing overwrite
+	rm -rf demo/index
 	aaam-pipe index demo/annotations --out demo/index
 	@echo; echo '$$ aaam-pipe search "football grass" --top 10'
 	@aaam-pipe search "football grass" --top 10
@@ -32,6 +33,19 @@ demo: install
 	@echo '  dvc metrics show; dvc plots show          how good the model is, phase by phase'
 	@echo '  dvc repro                                 the rest: WARP, tables and figures as in the paper'
 	@echo '                                            (reports/scenes/report.html, figures/scenes)'
+
+# the starter on photographs that installed packages ship, or on your own: IMAGES=~/Pictures, the first thousand of them
+REAL := demo/photographs
+photographs: install
+ifeq ($(wildcard aaam_pipeline/models/starter/bundle.json),)
+	@echo 'no model in aaam_pipeline/models/starter: real photographs are left out'
+else
+	$(if $(IMAGES),,python -m benchmarks.photographs $(REAL)/images)
+	aaam-pipe annotate '$(or $(IMAGES:~/%=$(HOME)/%),$(REAL)/images)' --model starter --limit 1000 --out $(REAL)/annotations --on-existing overwrite
+	aaam-pipe index $(REAL)/annotations --out $(REAL)/index
+	aaam-pipe search "person" --top 3 --index $(REAL)/index
+	aaam-pipe search "cat|motorcycle" --top 2 --index $(REAL)/index
+endif
 
 # one process a core, so one thread each; a file stays in one process (a Ray cluster is one at a time), slow files first
 PYTEST := python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

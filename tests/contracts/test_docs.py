@@ -46,8 +46,8 @@ def test_no_import_goes_up_and_none_in_a_circle() -> None:
 
 def test_commands_and_options_in_the_documentation_exist() -> None:
     commands = typer.main.get_group(app).commands
-    for page in PAGES:
-        for line in re.findall(r"^(?:\$ )?(aaam-pipe .*)$", page.read_text(), re.MULTILINE):
+    for page in [*PAGES, REPOSITORY / "Makefile"]:
+        for line in re.findall(r"^(?:\$ |\t@?)?(aaam-pipe .*)$", page.read_text(), re.MULTILINE):
             # what comes after a pipe is another program's
             words = list(takewhile(lambda word: word != "|", shlex.split(line, comments=True)[1:]))
             if not words or words[0].startswith("-"):
