@@ -44,7 +44,7 @@ else
 	aaam-pipe annotate '$(or $(IMAGES:~/%=$(HOME)/%),$(REAL)/images)' --model starter --limit 1000 --out $(REAL)/annotations --on-existing overwrite
 	aaam-pipe index $(REAL)/annotations --out $(REAL)/index
 	aaam-pipe search "person" --top 3 --index $(REAL)/index
-	aaam-pipe search "cat|motorcycle" --top 2 --index $(REAL)/index
+	aaam-pipe search "cat|cup" --top 2 --index $(REAL)/index
 endif
 
 # one process a core, so one thread each; a file stays in one process (a Ray cluster is one at a time), slow files first

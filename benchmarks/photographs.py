@@ -13,7 +13,7 @@ from pathlib import Path
 SHIPPED = {
     "skimage": (
         "data",
-        "astronaut.png camera.png chelsea.png coffee.png grass.png motorcycle_left.png page.png retina.jpg rocket.jpg",
+        "astronaut.png camera.png chelsea.png coffee.png grass.png page.png retina.jpg rocket.jpg",
     ),
     "sklearn": ("datasets/images", "china.jpg flower.jpg"),
     "matplotlib": ("mpl-data/sample_data", "grace_hopper.jpg"),

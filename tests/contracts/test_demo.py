@@ -106,5 +106,5 @@ def test_installed_packages_have_the_photographs(tmp_path: Path) -> None:
     pytest.importorskip("skimage")
     names = {path.stem for path in copy_photographs(tmp_path)}
     # the hits that the demo shows
-    assert {"astronaut", "camera", "grace_hopper", "chelsea", "motorcycle_left"} <= names
+    assert {"astronaut", "camera", "grace_hopper", "chelsea", "coffee"} <= names
     assert {path.stem for path in tmp_path.iterdir()} == names
