@@ -10,6 +10,7 @@ from aaam_pipeline.cli.render import json_line, reporter
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.project import HERE
+from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
     from aaam_pipeline.index.manifest import VectorsInfo
@@ -80,12 +81,13 @@ def verify(
             manifest = verify_index(folder, report)
             model_id, labels = manifest.model_id, len(manifest.vocabulary)
             facts = {"images": manifest.images, "labels": labels}
-            sentence = f"{manifest.images} images, {labels} labels"
+            sentence = f"{counted(manifest.images, 'image')}, {counted(labels, 'label')}"
         else:
             read = verify_annotations(folder, report)
             model_id, failed = read.model_id, read.inputs - read.successes
             facts = {"inputs": read.inputs, "ok": read.successes, "failed": failed, "parts": read.parts}
-            sentence = f"{read.inputs} inputs = {read.successes} ok + {failed} failed, in {read.parts} parts"
+            inputs = counted(read.inputs, "input")
+            sentence = f"{inputs} = {read.successes} ok + {failed} failed, in {counted(read.parts, 'part')}"
     if as_json:
         json_line(facts | {"model_id": model_id})
     else:

@@ -13,7 +13,7 @@ from aaam_pipeline.core.artifacts import real_path
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.portable_paths import located
-from aaam_pipeline.core.text import unaccented
+from aaam_pipeline.core.text import counted, unaccented
 
 if TYPE_CHECKING:
     from aaam_pipeline.search import Embed
@@ -180,7 +180,7 @@ def _summary(found: "Duplicates", images: int) -> Iterator[str]:
     """Yield what is said about duplicates on stderr."""
     same, alike = found.counts()
     exact = f"; {same} byte for byte" if same else ""
-    yield f"{same + alike} of {images} images duplicate another, in {len(found.groups)} groups{exact}"
+    yield f"{same + alike} of {images} images duplicate another, in {counted(len(found.groups), 'group')}{exact}"
     if found.gone:
         yield f"{found.gone} left out: gone or changed since they were annotated"
     if found.unhashed:

@@ -97,6 +97,7 @@ def test_files_that_are_gone_or_changed_are_left_out_and_said(
     groups = [[image["path"] for image in json.loads(line)["images"]] for line in result.stdout.splitlines()]
     assert groups == [["copies/Copy.jpg", "copies/deep/copy.jpg"]]
     assert "2 left out: gone or changed since they were annotated" in result.stderr
+    assert ", in 1 group; 1 byte for byte" in result.stderr
 
 
 def test_flat_pictures_are_no_copies_of_each_other(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> None:
