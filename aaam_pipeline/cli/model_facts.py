@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from aaam_pipeline.models.library import KnownModel
 
 SECONDS = 3.0
+# what `model show` says of validation, and how
+VALIDATED = (("map", ".3f"), ("n_plus", ".0f"))
 
 
 def of_model(model: "KnownModel", words: bool = False) -> dict[str, Any]:
@@ -84,7 +86,7 @@ def print_model(facts: dict[str, Any]) -> None:
     runs = f"{form['precision']} without torch" if form else "with torch"
     if loss:
         runs += f" (int8: mAP {100 * loss['map_int8']:.2f}, fp32: {100 * loss['map_fp32']:.2f} on {loss['split']})"
-    val = facts["metrics"].get("val", {})
+    val, test = (facts["metrics"].get(split, {}) for split in ("val", "test"))
     source = f"{facts['dataset']}, phase {facts['phase']}" + (": generated pictures" if facts["generated"] else "")
     lines = {
         "model": facts["model_id"],
@@ -94,8 +96,9 @@ def print_model(facts: dict[str, Any]) -> None:
         "size": f"{_megabytes(facts)} MB",
         "runs": runs,
         "speed": f"{facts['images_per_second']} images/s here" if "images_per_second" in facts else "see --speed",
-        "validation": ", ".join(f"{name} {val[name]:.3f}" for name in ("map", "n_plus") if name in val)
+        "validation": ", ".join(f"{name} {val[name]:{form}}" for name, form in VALIDATED if name in val)
         or "not measured",
+        **({"test": f"map {test['map']:.3f} on photographs that it never saw"} if test else {}),
         "licences": " ".join(facts["licences"].split()) or "it has no model card that says so",
     }
     for name, text in lines.items():

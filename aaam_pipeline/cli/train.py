@@ -155,4 +155,9 @@ def _remarks(made: "OwnReport", out: Path) -> Iterator[str]:
     yield f"model {made.model_id}: {render.near(out)}"
     found = defaults.default_model()
     option = "" if found and absolute(found.folder) == out else f" --model {render.near(out)}"
+    from aaam_pipeline.formats.parts import find_manifest
+
+    there = HERE.annotations
+    if find_manifest(there).is_file():
+        option += f" --on-existing overwrite ({there} was made with another model, and keeps it without that)"
     yield f"next: aaam-pipe annotate FOLDER{option}"

@@ -5,6 +5,7 @@ the best one is trained again on training and validation photographs; the networ
 that it has never seen. Unfinished work is kept in a folder beside the bundle, so that the same command resumes it.
 """
 
+import csv
 import re
 import shutil
 from pathlib import Path
@@ -21,18 +22,22 @@ from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Listing
 from aaam_pipeline.datasets.prepare import prepare
-from aaam_pipeline.datasets.prepared import read_split
+from aaam_pipeline.datasets.prepared import read_labels, read_split
 from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.formats.words import FEWEST_TRAIN, FEWEST_VAL
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.info import GENERATED, familiarity_of, read_info
 from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, LabelledImages
-from aaam_pipeline.training.own_data import OwnData, read_listing, shown
+from aaam_pipeline.training.own_data import OwnData, read_listing, some
 from aaam_pipeline.training.own_settings import EPOCHS, MOST_K, Start, candidates
 from aaam_pipeline.training.own_ways import OwnWork, choose, train_again, validate_all
 from aaam_pipeline.training.run import PhasePaths
 
 COMMAND = "aaam-pipe train"
+SEEN_BEFORE = (
+    "it starts from a model of this command: where that one learnt from the same photographs, the figures below are "
+    "too good; with --from starter they are not"
+)
 NAME = re.compile(r"[\w-]+")
 
 
@@ -77,11 +82,15 @@ def train_own(
         DatasetError: labels or photographs are wrong, or too few; also as `run_phase`, with its other errors.
     """
     check_out(out, name)
+    if start.origin and read_info(start.origin).metrics.get("made_by") == COMMAND:
+        report.info(SEEN_BEFORE)
     listing = read_listing(data, name, seed, report)
     with exclusive(out):
         work = out.with_name(f".{out.name}.training")
         prepared = work / "prepared"
         _prepare(name, listing, prepared, start, report)
+        if bad := _bad_images(prepared):
+            report.info(f"left out, since they cannot be decoded: {some(bad)}")
         ways = candidates(start, _labels_an_image(listing), epochs, seed, device)
         own_work = OwnWork(name, start, work, device, report)
         validated = validate_all(own_work, ways)
@@ -91,7 +100,7 @@ def train_own(
             ", ".join(f"{way}: validation mAP {value:.3f}" for way, value in val.items()) + f"; {chosen} is used"
         )
         last = train_again(own_work, chosen, ways, validated)
-        made = _report(last, out, listing, val, chosen)
+        made = _report(last, out, prepared, val, chosen)
         _publish(last, prepared, out, made, report)
         shutil.rmtree(work, ignore_errors=True)
         return made
@@ -140,20 +149,27 @@ def _prepare(name: str, listing: Listing, prepared: Path, start: Start, report: 
     artifacts.write_bytes(mark, identity)
 
 
-def _report(last: PhasePaths, out: Path, listing: Listing, val: dict[str, float], chosen: str) -> OwnReport:
-    scored = read_scores(last.scores)
+def _bad_images(prepared: Path) -> list[str]:
+    """Return the photographs that could not be decoded; the file that says so goes with the work folder."""
+    with (prepared / "bad_images.csv").open(newline="", encoding="utf8") as stream:
+        return [row["image_id"] for row in csv.DictReader(stream)]
+
+
+def _report(last: PhasePaths, out: Path, prepared: Path, val: dict[str, float], chosen: str) -> OwnReport:
+    """Return what is said of the words; photographs that could not be decoded do not count."""
+    scored, splits = read_scores(last.scores), {split: read_split(prepared, split) for split in SPLITS}
     ap_L = metrics.average_precision(scored.scores_NL, scored.targets_NL)
     yes_L, no_L = ((scored.targets_NL == value).sum(0).tolist() for value in (1, 0))
-    learnt = shown(listing, "train", "val")
+    learnt_L = sum((splits[split].targets_NL == 1).sum(0) for split in ("train", "val")).tolist()
     words = [
-        OwnWord(word, learnt[word], yes, no, round(float(ap), 4) if yes else None)
-        for word, yes, no, ap in zip(listing.labels, yes_L, no_L, ap_L, strict=True)
+        OwnWord(word, learnt, yes, no, round(float(ap), 4) if yes else None)
+        for word, learnt, yes, no, ap in zip(read_labels(prepared), learnt_L, yes_L, no_L, ap_L, strict=True)
     ]
     judged = [word.ap for word in words if word.ap is not None]
     return OwnReport(
         bundle=str(out),
         model_id=read_info(last.bundle).model_id,
-        photographs={split: len(listing.splits[split]) for split in SPLITS},
+        photographs={split: len(each.image_ids) for split, each in splits.items()},
         val={way: round(value, 4) for way, value in val.items()},
         chosen=chosen,
         map=round(float(np.mean(judged)), 4) if judged else 0.0,

@@ -57,11 +57,11 @@ def read_listing(data: OwnData, name: str, seed: int, report: Reporter) -> Listi
     held = Counter(word for each in listing.splits.values() for example in each for word in example.labels)
     if few := [word for word in listing.labels if held[word] < FEWEST]:
         raise DatasetError(
-            f"{labels}: fewer than {FEWEST} photographs have {_some(few)}: label more of them, or leave out the word"
+            f"{labels}: fewer than {FEWEST} photographs have {some(few)}: label more of them, or leave out the word"
         )
     if missing := [word for word in listing.labels if not shown(listing, "train")[word]]:
         source = data.splits or labels
-        raise DatasetError(f"{source}: no photograph to learn {_some(missing)} from is left beside those that test")
+        raise DatasetError(f"{source}: no photograph to learn {some(missing)} from is left beside those that test")
     counts = ", ".join(f"{len(examples)} {split}" for split, examples in listing.splits.items())
     report.info(f"{name}: {len(listing.labels)} words; photographs: {counts}")
     return listing._replace(note="")
@@ -101,6 +101,7 @@ def shown(listing: Listing, *splits: str) -> Counter[str]:
     return Counter(word for split in splits for example in listing.splits[split] for word in example.labels)
 
 
-def _some(words: list[str]) -> str:
+def some(words: list[str]) -> str:
+    """Return the first few, and how many more there are."""
     more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
     return ", ".join(map(repr, words[:NAMED])) + more

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,11 @@ from training import toy_blocks
 from typer.testing import CliRunner
 
 from aaam_pipeline.cli.app import app
+from aaam_pipeline.cli.train import _remarks
 from aaam_pipeline.core import extras
 from aaam_pipeline.models import bundle
 from aaam_pipeline.training import chain
+from aaam_pipeline.training.own import OwnReport
 from aaam_pipeline.training.own_ways import choose
 
 WORDS = list(toy_blocks.COLOURS)
@@ -62,12 +65,21 @@ def test_a_model_of_ones_own_is_reported_by_word_and_annotates_next(
     assert sorted(row[0] for row in rows) == sorted(WORDS)
     assert all(int(row[1]) > 15 and int(row[2]) > 0 and 0 < float(row[4]) <= 1 for row in rows)
     assert done.stderr.splitlines()[-1] == "next: aaam-pipe annotate FOLDER"
+    assert "too good" not in done.stderr
     assert [path.name for path in (root / "models").iterdir()] == ["mine"]
     monkeypatch.chdir(root)
+    made = OwnReport("", "", {"train": 1, "val": 1, "test": 1}, {}, "", 0.5, [])
     annotated = invoke("annotate", photos, "--limit", "2", "--out", photos.parent / "own")
     assert annotated.exit_code == 0, annotated.stderr
     manifest = json.loads((photos.parent / "own" / "_manifest.json").read_text())
     assert "mine-" in json.dumps(manifest)
+    assert not list(_remarks(made, root / "models" / "mine"))[-1].count("overwrite")
+    # annotations that are there keep their model: what takes the new one is said
+    shutil.copytree(photos.parent / "own", photos.parent / "elsewhere" / "annotations")
+    monkeypatch.chdir(photos.parent / "elsewhere")
+    assert list(_remarks(made, root / "models" / "mine"))[-1].endswith(
+        "--on-existing overwrite (annotations was made with another model, and keeps it without that)"
+    )
 
 
 def test_what_a_word_was_tested_with_it_was_not_learnt_from(own: tuple[Path, Result], blocks: Path) -> None:
@@ -78,6 +90,24 @@ def test_what_a_word_was_tested_with_it_was_not_learnt_from(own: tuple[Path, Res
     for word in said:
         assert word["train_yes"] + word["test_yes"] == sum(int(row[word["word"]]) for row in table)
         assert word["test_yes"] + word["test_no"] < len(table) / 2
+
+
+def test_photographs_that_cannot_be_decoded_are_named_and_not_counted(
+    blocks: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    photos = Path(shutil.copytree(blocks, tmp_path / "photos"))
+    rows = list(csv.DictReader((photos / "labels.csv").read_text().splitlines()))
+    (photos / rows[0]["image"]).write_bytes(b"")
+    done = invoke("train", photos, *TINY, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert f"left out, since they cannot be decoded: '{rows[0]['image']}'" in done.stderr
+    made = json.loads(done.stdout)
+    assert sum(made["photographs"].values()) == len(rows) - 1
+    for word in made["words"]:
+        assert word["train_yes"] + word["test_yes"] == sum(int(row[word["word"]]) for row in rows[1:])
+    shown = invoke("model", "show", "mine").stdout
+    assert f"test        map {made['map']:.3f}" in shown
+    assert re.search(r"validation  map 0\.\d{3}, n_plus \d+\n", shown)
 
 
 def test_a_stopped_run_resumes_and_ends_the_same(
@@ -121,6 +151,7 @@ def test_known_words_keep_their_rows_and_a_model_of_this_command_is_replaced(
     assert done.exit_code == 0, done.stderr
     made = json.loads(done.stdout)
     assert sorted(made["val"]) == ["head", "mean", "whole"]
+    assert "the figures below are too good" in done.stderr
     assert made["chosen"] == choose(made["val"])
     assert made["model_id"] != before
     assert bundle.read_info(tmp_path / "models" / "mine").model_id == made["model_id"]

@@ -19,6 +19,7 @@ from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets import registry
 from aaam_pipeline.datasets.folder import FolderDataset, FolderParams, read_folder
+from aaam_pipeline.datasets.folder.tables import read_labels
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.datasets.prepared import read_manifest, read_split
@@ -170,8 +171,10 @@ def test_folders_are_labels(tmp_path: Path) -> None:
         ("label,value\ndog,1\n", r"its first line must be a heading"),
         ("image,path,label\na,b,c\n", r"its heading has image and path, and one of them is needed"),
         ("image,label\n", r"labels\.csv: it lists no image"),
-        ("", r"labels\.csv cannot be read as a table: Empty CSV file"),
-        ("image,label\na.png,dog,1\n", r"labels\.csv cannot be read as a table: .*Expected 2 columns, got 3"),
+        (f"image,tags\n{NAMES[3]},dog|cat\n", r"its column 'tags' cannot hold several labels of an image"),
+        ("image,dog\n3.png,1\n4.png,0\n", r"none of its 2 images is in .*, not even 3\.png: paths begin in that"),
+        ("", r"labels\.csv cannot be read as a table, CSV in UTF-8 or \.parquet: Empty CSV file"),
+        ("image,label\na.png,dog,1\n", r"labels\.csv cannot be read as a table, .*Expected 2 columns, got 3"),
         ("image,label\na.png,\"dog\nb.png,cat\n", r"a cell holds a control character: 'dog\\nb\.png"),
         ("image,label\n,dog\n", r"row 1 below the heading: it has no image"),
         ("image,label\n../x.png,dog\n", r"\.\./x\.png is no path inside the folder"),
@@ -184,6 +187,12 @@ def test_folders_are_labels(tmp_path: Path) -> None:
 def test_a_table_that_is_wrong_is_one_line(table: str | bytes, said: str, root: Path) -> None:
     with pytest.raises(DatasetError, match=rf"^[^\n]*{said}[^\n]*$"):
         listed(root, table)
+
+
+def test_a_column_of_lists_is_one_line(root: Path) -> None:
+    pq.write_table(pa.table({"image": NAMES[:1], "labels": [["dog", "cat"]]}), root / "labels.parquet")
+    with pytest.raises(DatasetError, match=r"column 'labels' holds neither texts nor numbers, but list<"):
+        read_labels(root / "labels.parquet")
 
 
 def test_what_is_not_there_is_one_line(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,7 +150,10 @@ def _found(table: LabelTable, base: Path) -> list[Path]:
     paths = [Path(disk.find(str(base / image))) for image in table.images]
     missing = [image for image, path in zip(table.images, paths, strict=True) if not path.is_file()]
     if len(missing) == len(paths):
-        raise DatasetError(f"{table.source}: none of its {len(paths):,} images is in {base}, not even {missing[0]}")
+        raise DatasetError(
+            f"{table.source}: none of its {len(paths):,} images is in {base}, not even {missing[0]}: paths begin in "
+            "that folder"
+        )
     if missing:
         counts = f"{len(missing):,} of its {len(paths):,} images are"
         raise DatasetError(f"{table.source}: {counts} not in {base}: {some(missing)}")

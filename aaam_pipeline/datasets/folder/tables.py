@@ -27,6 +27,8 @@ from aaam_pipeline.formats.targets import UNKNOWN
 from aaam_pipeline.formats.vocabulary import fault_of_labels
 
 IMAGE, LABEL, VALUE, SPLIT = ("image", "path"), ("label",), ("value",), ("split",)
+SEVERAL = ("labels", "tags", "keywords")
+"""What people call a column of words: none of them is a word itself."""
 NOT_SAID = -2
 """An empty cell of a wide table: as if the pair were not listed."""
 VALUES = {"1": 1, "yes": 1, "true": 1, "1.0": 1, "0": 0, "no": 0, "false": 0, "0.0": 0}
@@ -70,7 +72,13 @@ def read_labels(path: Path) -> LabelTable:
         )
     images, rows_N = _images(path, table[image])
     if label is None:
-        return _wide(path, images, rows_N, table, [name for name in table.column_names if name != image])
+        names = [name for name in table.column_names if name != image]
+        if len(names) == 1 and names[0].casefold() in SEVERAL:
+            raise DatasetError(
+                f"{path}: its column {names[0]!r} cannot hold several labels of an image; head it label, and give each "
+                "of them a row"
+            )
+        return _wide(path, images, rows_N, table, names)
     labels, columns_P = _unique(path, table[label])
     values_P = np.ones(len(rows_N), np.int8)
     if value is not None:
@@ -150,8 +158,19 @@ def _read(path: Path) -> pa.Table:
             raise
         if isinstance(error, UnicodeDecodeError) or "UTF8" in str(error):
             raise DatasetError(f"{path} is not text in UTF-8; save it as CSV UTF-8") from None
-        raise DatasetError(f"{path} cannot be read as a table: {_short(str(error), 200)}") from None
-    return pa.table([_texts(column) for column in table.columns], [name.strip() for name in table.column_names])
+        raise DatasetError(
+            f"{path} cannot be read as a table, CSV in UTF-8 or .parquet: {_short(str(error), 200)}"
+        ) from None
+    columns = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            columns.append(_texts(column))
+        except pa.ArrowException:
+            raise DatasetError(
+                f"{path}: its column {name!r} holds neither texts nor numbers, but {column.type}; a pair of an image "
+                "and a label is a row of its own"
+            ) from None
+    return pa.table(columns, [name.strip() for name in table.column_names])
 
 
 def _read_csv(path: Path) -> pa.Table:
