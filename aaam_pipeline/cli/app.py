@@ -121,7 +121,7 @@ class BaseCommand(TyperCommand):
             empty = name if equals and not value else before if not word else ""
             option, given = (name, value) if equals else (before, word)
             if "://" in given and option in options and options[option].type_descriptor.is_path:
-                raise typer.BadParameter(f"{option} {given}: {settings.NO_URL}", ctx=ctx)
+                raise typer.BadParameter(f"{option} {given}: {settings.no_url(options[option].name)}", ctx=ctx)
             if empty in options and options[empty].type_descriptor.is_path:
                 raise typer.BadParameter(f"{empty} is empty: name a file or folder (the current one is .)", ctx=ctx)
             if not word and before not in options and self.names_files:
@@ -132,7 +132,7 @@ class BaseCommand(TyperCommand):
             if each.type_descriptor.is_path and source and source.name == "ENVIRONMENT":
                 given = os.environ.get(each.envvar, "")
                 if "://" in given:
-                    raise typer.BadParameter(f"{each.envvar} {given}: {settings.NO_URL}", ctx=ctx)
+                    raise typer.BadParameter(f"{each.envvar} {given}: {settings.no_url(each.name)}", ctx=ctx)
         return rest
 
     def invoke(self, ctx: Any) -> Any:

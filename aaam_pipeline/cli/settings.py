@@ -22,6 +22,12 @@ KEY = "aaam_pipeline.settings"
 TYPES = {bool: ((bool,), "true or false"), int: ((int,), "a whole number"), float: ((int, float), "a number")}
 TEXT = ((str,), "text in quotes")
 NO_URL = "this is a URL; only inputs may be, outputs are local folders"
+MODEL_URL = "this is a URL; `aaam-pipe model add` fetches a model, which is then named"
+
+
+def no_url(option: str) -> str:
+    """Return why the path that an option asks for is no URL."""
+    return MODEL_URL if option == "model" else NO_URL
 
 
 class Setting(NamedTuple):
@@ -157,7 +163,7 @@ def _setting(file: ConfigFile, key: str, value: Any, option: Any, context: typer
         if not value:
             raise UsageError(f"{file.path}: {key} is empty: name a file or folder (the current one is .)")
         if "://" in value:
-            raise UsageError(f"{file.path}: {key} = {value!r}: {NO_URL}")
+            raise UsageError(f"{file.path}: {key} = {value!r}: {no_url(option.name)}")
         path = Path(value).expanduser()
         there = file.path.parent / path
         # a model may be named by its folder or by its name

@@ -78,10 +78,13 @@ def train_own(
     """Train a model of one's own photographs and write its bundle to `out`, which appears when it is whole.
 
     Raises:
-        UsageError: `name` is no name, `out` is not what this wrote before, or another process trains there.
+        UsageError: `name` is no name, `out` is not what this wrote before, another process trains there, or there is no
+            such device.
         DatasetError: labels or photographs are wrong, or too few; also as `run_phase`, with its other errors.
     """
     check_out(out, name)
+    # what is wrong with it is said before anything is made
+    bundle.choose_device(device)
     if start.origin and read_info(start.origin).metrics.get("made_by") == COMMAND:
         report.info(SEEN_BEFORE)
     listing = read_listing(data, name, seed, report)

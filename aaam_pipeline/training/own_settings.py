@@ -26,6 +26,9 @@ JOINT, HARD = 0.2, 0.2
 EPOCHS = 10
 PROBE_EPOCHS = 60
 MOST_K = 5
+# what messages advise, in params.yaml and here
+IN_PARAMS = "set model.weights to a .safetensors file"
+IN_OPTIONS = "name a .safetensors file of them with --from, or the starter"
 RATES = {
     "bce": LearningRates(features=1e-4, attention=1e-4, classifier=3e-4),
     "joint": LearningRates(features=5e-5, attention=5e-5, classifier=1.5e-4),
@@ -84,7 +87,10 @@ def _start_from_weights(weights: str, backbone: str, size: int | None) -> Start:
     preprocess = msgspec.convert(known, Preprocess)
     preprocess = msgspec.structs.replace(preprocess, size=size or preprocess.size)
     # what is wrong with them is said before any photograph is read
-    Network(model, 1, preprocess.size)
+    try:
+        Network(model, 1, preprocess.size)
+    except UsageError as error:
+        raise type(error)(str(error).replace(IN_PARAMS, IN_OPTIONS)) from None
     return Start(None, model, preprocess)
 
 

@@ -113,6 +113,15 @@ def test_what_is_no_model_is_said(invoke: Invoke, tiny_bundle: Path, tmp_path: P
     failed(invoke("annotate", "photos", "--model", "photos"), 2, "photos is not a model bundle")
 
 
+def test_a_model_of_the_web_is_added_first(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://host/birds.aaam"
+    named = invoke("annotate", "photos", "--model", url)
+    monkeypatch.setenv("AAAM_MODEL", url)
+    for result in (named, invoke("annotate", "photos")):
+        assert result.exit_code == 2
+        assert f"{url}: this is a URL; `aaam-pipe model add` fetches a model" in result.stderr
+
+
 def test_what_an_earlier_starter_annotated_goes_on_with_it(
     invoke: Invoke, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

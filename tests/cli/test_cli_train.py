@@ -220,6 +220,7 @@ WRONG: dict[str, tuple[Change, int, str]] = {
     "another size": (lambda place: ("photos", "--from", "toy", "--size", "64"), 2, "pictures of another size"),
     "no backbone": (lambda place: ("photos", "--from", "none", "--backbone", "vgg_smal"), 2, "vgg_smal"),
     "a name": (lambda place: ("photos", "--name", "a b"), 2, "letters, digits and _ - only"),
+    "no device": (lambda place: ("photos", "--device", "gpu"), 2, "no device 'gpu'"),
     "no splits": (lambda place: ("photos", "--splits", "no.csv"), 2, "--splits no.csv: no such file"),
 }
 
@@ -243,6 +244,18 @@ def test_a_wrong_input_is_one_line_and_leaves_nothing(
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     failed(invoke("train", *words, "-q"), code, said)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+
+def test_weights_that_cannot_be_fetched_advise_what_this_command_has(
+    blocks: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*arguments: object, **options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", unreachable)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+    words = ("--from", "imagenet", "--backbone", "resnet18", "--size", "32")
+    failed(invoke("train", blocks, *words, "-q"), 2, "name a .safetensors file of them with --from")
 
 
 def test_a_full_disk_is_one_line(blocks: Path, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
