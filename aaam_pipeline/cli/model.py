@@ -84,14 +84,15 @@ def add(
     from aaam_pipeline.models import adding
 
     added = adding.add(source, name, sha256)
+    model_id = model_facts.annotating(added.info).model_id
     if as_json:
         render.json_line(
-            {"name": added.model.name, "model_id": added.info.model_id, "sha256": added.sha256}
+            {"name": added.model.name, "model_id": model_id, "sha256": added.sha256}
             | {"folder": str(added.model.folder), "words": len(added.info.vocabulary)}
         )
         return
     print(printable(f"SHA-256 {added.sha256}"))
-    print(printable(f"added {added.model.name}: {added.info.model_id}, {len(added.info.vocabulary)} words"))
+    print(printable(f"added {added.model.name}: {model_id}, {len(added.info.vocabulary)} words"))
     if added.info.generated:
         print(f"it learnt from generated pictures: it is used where you name it, --model {added.model.name}")
 
@@ -114,7 +115,7 @@ def pack(
     from aaam_pipeline.core.artifacts import file_sha256
     from aaam_pipeline.models import packed
 
-    info = packed.pack(defaults.model(model), file)
+    info = model_facts.annotating(packed.pack(defaults.model(model), file))
     digest = file_sha256(file)
     if as_json:
         render.json_line({"file": str(file), "bytes": file.stat().st_size, "sha256": digest, "model_id": info.model_id})

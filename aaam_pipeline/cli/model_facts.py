@@ -29,13 +29,18 @@ def of_model(model: "KnownModel", words: bool = False) -> dict[str, Any]:
     return place | of_bundle(model.folder, info) | ({"words": _words(info)} if words else {})
 
 
+def annotating(info: "BundleInfo") -> "BundleInfo":
+    """Return what a bundle says of itself as its annotations are marked, in the precision of its runtime form."""
+    return info.of_precision(info.runtime.precision) if info.runtime else info
+
+
 def of_bundle(folder: Path, info: "BundleInfo") -> dict[str, Any]:
     """Return what a bundle says of itself, and the size of its files in bytes."""
     import msgspec
 
     from aaam_pipeline.models.card import LICENCES, section
 
-    annotates = info.of_precision(info.runtime.precision) if info.runtime else info
+    annotates = annotating(info)
     card = folder / "card.md"
     files = [path for path in folder.iterdir() if path.is_file()]
     return {

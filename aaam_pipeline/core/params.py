@@ -177,8 +177,15 @@ def _suggestion(message: str, kind: Any) -> str:
     field, word, location = found.groups(default="")
     at: Any = msgspec.inspect.type_info(kind)
     for name in location.split(".")[1:]:
-        at = next(each.type for each in at.fields if each.name == name)
-    return _closest(field, tuple(each.name for each in at.fields)) if field else _closest(word.strip("'\""), at.values)
+        at = next((each.type for each in _of_parts(at, "fields") if each.name == name), None)
+    if field:
+        return _closest(field, tuple(each.name for each in _of_parts(at, "fields")))
+    return _closest(word.strip("'\""), _of_parts(at, "values"))
+
+
+def _of_parts(kind: Any, what: str) -> tuple[Any, ...]:
+    """Return the fields or values of a type, which may be one of several: of `Literal["a"] | bool | None` the `a`."""
+    return tuple(each for part in getattr(kind, "types", (kind,)) for each in getattr(part, what, ()))
 
 
 def _closest(name: object, known: object) -> str:

@@ -122,6 +122,19 @@ def test_a_model_of_the_web_is_added_first(invoke: Invoke, monkeypatch: pytest.M
         assert f"{url}: this is a URL; `aaam-pipe model add` fetches a model" in result.stderr
 
 
+def test_every_command_names_a_model_as_its_annotations_do(invoke: Invoke, int8_bundle: Path, tmp_path: Path) -> None:
+    make_photo(tmp_path / "photos" / "1.jpg", 1)
+    said = [
+        invoke("model", "pack", int8_bundle, "toy.aaam", "--json").stdout,
+        invoke("model", "add", "toy.aaam", "--name", "toy").stdout,
+        invoke("model", "list").stdout,
+        invoke("annotate", "photos", "--model", "toy").stderr,
+    ]
+    expected = read_info(int8_bundle).of_precision("int8").model_id
+    assert "-int8-" in expected
+    assert all(expected in each for each in said), said
+
+
 def test_what_an_earlier_starter_annotated_goes_on_with_it(
     invoke: Invoke, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -287,6 +287,8 @@ def test_settings_are_checked_and_no_of_yaml_is_no(tmp_path: Path) -> None:
     for data, said in (
         ("type: foldr", "mine.data.type: no type 'foldr'; known: folder"),
         ("type: folder, unlisted: yes", "unlisted is no or unknown"),
+        ("type: folder, unlisted: unknwon", "did you mean 'unknown'"),
+        ("type: folder, unlisted: maybe", "known: no, unknown"),
         ("type: folder, lables: x", "`lables`.*did you mean 'labels'"),
         ("root: x", "no data set 'mine'; known: "),
     ):
