@@ -26,6 +26,8 @@ def of_model(model: "KnownModel", words: bool = False) -> dict[str, Any]:
         info = read_info(model.folder)
     except AaamError as error:
         return place | {"error": str(error)}
+    except OSError as error:
+        return place | {"error": f"{error.filename}: {error.strerror}"}
     return place | of_bundle(model.folder, info) | ({"words": _words(info)} if words else {})
 
 

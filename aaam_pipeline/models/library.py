@@ -82,7 +82,7 @@ def default(root: Path) -> KnownModel | None:
             continue
         try:
             info = read_info(model.folder)
-        except AaamError:
+        except (AaamError, OSError):
             return model
         if not info.generated:
             return model
@@ -124,7 +124,7 @@ def with_id(model_id: str, folders: Iterable[Path], exact: bool = True) -> tuple
     for folder in folders:
         try:
             info = read_info(folder)
-        except AaamError:
+        except (AaamError, OSError):
             continue
         for precision in PRECISIONS:
             found = info.of_precision(precision).model_id

@@ -135,6 +135,21 @@ def test_every_command_names_a_model_as_its_annotations_do(invoke: Invoke, int8_
     assert all(expected in each for each in said), said
 
 
+def test_a_model_that_cannot_be_opened_hides_no_other(invoke: Invoke, tiny_bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_bundle, "models/good")
+    # as unreadable as a file of someone else
+    Path("models/odd/bundle.json").mkdir(parents=True)
+    listed = invoke("model", "list")
+    assert listed.exit_code == 0, listed.stderr
+    assert "cannot be used: " in listed.stdout
+    assert read_info(tiny_bundle).model_id in listed.stdout
+    make_photo(tmp_path / "photos" / "1.jpg", 1)
+    failed(invoke("annotate", "photos", "-q"), 1, "models/odd/bundle.json: Is a directory")
+    assert invoke("annotate", "photos", "--model", "good", "-q").exit_code == 0
+    make_photo(tmp_path / "photos" / "2.jpg", 2)
+    assert invoke("annotate", "photos", "--model", "models/good").exit_code == 0
+
+
 def test_what_an_earlier_starter_annotated_goes_on_with_it(
     invoke: Invoke, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
