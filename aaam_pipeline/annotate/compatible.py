@@ -21,8 +21,14 @@ def existing(staging: StagingDir, manifest: AnnotationsManifest, options: Option
         raise UsageError(f"{out} is a file, not a folder; choose another --out")
     lost = is_without_manifest(out)
     whole = find_manifest(out).is_file() or lost
-    if out.exists() and any(out.iterdir()) and (not whole or foreign(out, *NAMES)):
+    others = foreign(out, *NAMES) if out.exists() else []
+    if out.exists() and any(out.iterdir()) and (not whole or (others and not any(out.glob("part-*.parquet")))):
         raise UsageError(f"{out} exists and is not an annotations folder; choose another --out")
+    if others:
+        raise UsageError(
+            f"{out} is replaced as a whole, but holds what annotate did not write: {', '.join(others[:3])}; move that "
+            "elsewhere, or choose another --out"
+        )
     if options.on_existing == "overwrite":
         return []
     if lost:

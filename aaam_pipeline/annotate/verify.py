@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from aaam_pipeline.annotate import writer
 from aaam_pipeline.annotate.staging import total_stats
 from aaam_pipeline.core.artifacts import fingerprint
-from aaam_pipeline.core.errors import AaamError, IntegrityError
+from aaam_pipeline.core.errors import AaamError, IntegrityError, VersionError
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.columns import to_matrix
@@ -134,6 +134,9 @@ def _part_problems(
     try:
         stats = read_stats(path)
         rows = writer.read_part(path)
+    except VersionError:
+        # whole, and another version reads it
+        raise
     except AaamError as error:
         return [" ".join(str(error).split())], 0
     expected = schema_of(manifest.schema_version, len(manifest.vocabulary), manifest.embedding_dim)

@@ -16,6 +16,7 @@ from aaam_pipeline.core.extras import EXTRAS, how_to_install, installed, need
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.project import Project
+from aaam_pipeline.core.text import counted
 
 PACKAGES = (
     "aaam-pipe",
@@ -107,7 +108,7 @@ def _model(device: str, folder: Path) -> str:
 
     # with the id that its annotations have: the bundle's own is that of fp32
     info = backends.model_info("auto", folder, device)
-    return f"{info.model_id}: {info.architecture.backbone}, {len(info.vocabulary)} labels"
+    return f"{info.model_id}: {info.architecture.backbone}, {counted(len(info.vocabulary), 'label')}"
 
 
 def _index(folder: Path) -> str:
@@ -115,9 +116,9 @@ def _index(folder: Path) -> str:
     from aaam_pipeline.index import manifest
 
     read = manifest.read(folder)
-    said = f"{read.images} images, {read.model_id}"
+    said = f"{counted(read.images, 'image')}, {read.model_id}"
     if read.judged:
-        said += f"; {read.unfamiliar} of {read.judged} images unlike all that it was trained with"
+        said += f"; {read.unfamiliar} of {counted(read.judged, 'image')} unlike all that it was trained with"
     if weak := weaknesses(read.vocabulary, read.words):
         said += f"; {len(weak)} of {len(read.vocabulary)} words known badly: aaam-pipe labels marks them"
     return said

@@ -40,9 +40,11 @@ def index(
     moved = [MovedRoot.parse(each) for each in root or ()]
     with reporter(quiet) as report:
         manifest = build(annotations or [HERE.annotations], out, report, memory, moved)
-        report.info(f"{out}: {manifest.images} images, {len(manifest.vocabulary)} labels, {manifest.failed} left out")
+        facts = f"{counted(manifest.images, 'image')}, {counted(len(manifest.vocabulary), 'label')}"
+        report.info(f"{out}: {facts}, {manifest.failed} left out")
         if manifest.merged:
-            report.info(f"{manifest.merged} rows are of files that other rows stand for: links, files named twice")
+            rows = "1 row is of a file" if manifest.merged == 1 else f"{manifest.merged} rows are of files"
+            report.info(f"{rows} that other rows stand for: links, files named twice")
         report.info(_vectors(manifest.vectors))
         report.info('next: aaam-pipe search "..." (the words to search for: aaam-pipe labels)')
 

@@ -74,7 +74,7 @@ def paths(
     prepared: Prepared = None,
     quiet: defaults.Quiet = False,
 ) -> None:
-    """Draw Fig. 2: how the scores of images' labels change while networks are trained, a row a method."""
+    """Draw prediction paths, as in the paper's figure 2: how scores of labels change in training, a row a method."""
     from aaam_pipeline.figures import build
 
     named = {name: [Path(file) for file in files.split("+")] for name, files in _pairs(methods).items()}
@@ -103,7 +103,7 @@ def bars(
     format: Formats = ALL_FORMATS,
     prepared: Prepared = None,
 ) -> None:
-    """Draw Fig. 4: the scores that two methods give an image's labels, relevant ones and the best irrelevant ones."""
+    """Draw score bars, as in figure 4: two methods' scores of an image's labels, and of the best irrelevant ones."""
     from aaam_pipeline.figures import build
 
     files = {name: Path(file) for name, file in _pairs(methods).items()}
@@ -131,7 +131,7 @@ def maps(
     prepared: Prepared = None,
     device: defaults.Device = "auto",
 ) -> None:
-    """Draw Fig. 5: which parts of a picture speak for each of its labels, a row a model.
+    """Draw class activation maps, as in figure 5: which parts of a picture speak for each of its labels, a row a model.
 
     CAM where a network ends in average pooling and a linear layer, Grad-CAM for other heads. Where no images are named,
     they are chosen among the first 256 with two labels or more.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aaam_pipeline.core.artifacts import PARTIAL, absolute, path_text
 from aaam_pipeline.core.errors import ImageError, UsageError
+from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,8 +79,8 @@ def collect(hits: "Sequence[Hit]", folder: Path, *, link: bool, first: int = 1) 
             failures[error.strerror or str(error)] += 1
     if failures:
         counts = ", ".join(f"{count} {why}" for why, count in failures.items())
-        done = "linked" if link else "copied"
-        print(f"error: {failures.total()} of {len(hits)} images were not {done}: {counts}", file=sys.stderr)
+        done = f"{'was' if failures.total() == 1 else 'were'} not {'linked' if link else 'copied'}"
+        print(f"error: {failures.total()} of {counted(len(hits), 'image')} {done}: {counts}", file=sys.stderr)
     return not failures
 
 

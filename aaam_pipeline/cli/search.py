@@ -75,11 +75,12 @@ def search(
                 "-unfamiliar:yes leaves them out"
             )
         if not found:
-            there = " and are there" * existing
+            last = min(offset, opened.manifest.images)
+            there = f" and {'are' if offset and last > 1 else 'is'} there" * existing
             info(
-                f"at most {min(offset, opened.manifest.images)} images fit this query{there}"
+                f"at most {counted(last, 'image')} {'fits' if last == 1 else 'fit'} this query{there}"
                 if offset
-                else f"none of {opened.manifest.images} images fits this query{there.replace('are', 'is')}"
+                else f"none of {counted(opened.manifest.images, 'image')} fits this query{there}"
             )
 
 
@@ -173,14 +174,16 @@ def dedup(
         info(line)
     if can_go is not None and found.groups:
         stays = "the first of its group" if near else "a file of the same bytes"
-        info(f"{len(can_go)} of them are listed: of each, {stays} stays")
+        info(f"{len(can_go)} of them {'is' if len(can_go) == 1 else 'are'} listed: of each, {stays} stays")
 
 
 def _summary(found: "Duplicates", images: int) -> Iterator[str]:
     """Yield what is said about duplicates on stderr."""
     same, alike = found.counts()
     exact = f"; {same} byte for byte" if same else ""
-    yield f"{same + alike} of {images} images duplicate another, in {counted(len(found.groups), 'group')}{exact}"
+    duplicate = "duplicates" if same + alike == 1 else "duplicate"
+    groups = counted(len(found.groups), "group")
+    yield f"{same + alike} of {counted(images, 'image')} {duplicate} another, in {groups}{exact}"
     if found.gone:
         yield f"{found.gone} left out: gone or changed since they were annotated"
     if found.unhashed:
@@ -217,7 +220,7 @@ def labels(
     labelled = zip(read.vocabulary, read.label_counts, strict=True)
     found = [(label, count) for label, count in labelled if unaccented(text or "") in unaccented(label)]
     if not found:
-        render.PlainReporter(quiet).info(f"none of {len(read.vocabulary)} labels holds {text!r}")
+        render.PlainReporter(quiet).info(f"none of {counted(len(read.vocabulary), 'label')} holds {text!r}")
     supports = dict(zip(read.vocabulary, read.words, strict=False))
     weak = weaknesses(read.vocabulary, read.words)
     for label, count in found:

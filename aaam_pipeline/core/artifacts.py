@@ -101,7 +101,9 @@ def read_checksummed(
             raise IntegrityError(f"{path} was changed: its hash is not that of what it holds")
         # an older file lacks fields that have defaults; a newer one has fields that are not known
         if not _holds(msgspec.to_builtins(content), msgspec.json.decode(text)):
-            raise VersionError(f"{path} was made by a newer version of aaam-pipe, with fields that are not known here")
+            raise VersionError(
+                f"{path} was made by a newer version of aaam-pipe, with fields unknown here; update aaam-pipe"
+            )
     return content
 
 
@@ -142,12 +144,13 @@ def read_json(path: Path, kind: type[Manifest], what: str) -> Manifest:
     try:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{path.parent} is not {what}: it has no {path.name}") from None
+        why = f"it has no {path.name}" if path.parent.exists() else "nothing is there"
+        raise UsageError(f"{path.parent} is not {what}: {why}") from None
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if "unknown field" in str(error) and _is_whole(text):
-            raise VersionError(f"{path} was made by a newer version of aaam-pipe: {error}") from None
+            raise VersionError(f"{path} was made by a newer version of aaam-pipe ({error}); update aaam-pipe") from None
         raise IntegrityError(f"{path} is damaged: {error}") from None
 
 
@@ -221,10 +224,11 @@ def publish(work: Path, final: Path) -> None:
         shutil.rmtree(old)
 
 
-def foreign(folder: Path, *ours: str) -> bool:
-    """Return whether a folder holds files of other names than `ours` (patterns): then it must not be replaced."""
+def foreign(folder: Path, *ours: str) -> list[str]:
+    """Return what a folder holds of other names than `ours` (patterns): with any it must not be replaced."""
     harmless = (*ours, f".*{PARTIAL}", ".DS_Store")
-    return any(not any(fnmatchcase(path.name, pattern) for pattern in harmless) for path in folder.iterdir())
+    names = sorted(path_text(path.name) for path in folder.iterdir())
+    return [name for name in names if not any(fnmatchcase(name, pattern) for pattern in harmless)]
 
 
 def newest(folder: Path, patterns: Iterable[str], without: Collection[str] = ()) -> Path | None:

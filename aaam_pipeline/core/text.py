@@ -17,9 +17,9 @@ PLAIN = str.maketrans(
 ACCENTS = 200
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with a noun, the plural of which ends with `s`: 1 image, 2 images."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, form: str = "") -> str:
+    """Return a number with a noun, the plural of which ends with `s`: 1 image, 2 images, 2,000 images (`form` ",")."""
+    return f"{number:{form}} {noun}{'' if number == 1 else 's'}"
 
 
 def nfc(text: str) -> str:

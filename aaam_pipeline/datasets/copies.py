@@ -18,6 +18,7 @@ from aaam_pipeline.core.artifacts import absolute, read_json, write_json
 from aaam_pipeline.core.csv_cells import from_cell, to_cells
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.text import counted
 
 JPEG = (".jpg", ".jpeg")
 # names of files may hold bytes that are not UTF-8
@@ -106,7 +107,7 @@ def describe(
     write_json(out / "copy.json", _CopyDescription(dataset, str(root), listed))
     if not (found := write_images(images, out)):
         raise DatasetError(f"{root} is no copy of {dataset} in its official layout: it has no photographs")
-    report.info(f"{dataset}: {found:,} photographs found in {root}")
+    report.info(f"{dataset}: {counted(found, 'photograph', ',')} found in {root}")
 
 
 def by_id(images: Iterable[tuple[str, Path]]) -> dict[str, Path]:

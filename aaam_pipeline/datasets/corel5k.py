@@ -19,6 +19,7 @@ from msgspec import Meta
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.text import counted
 from aaam_pipeline.datasets import copies
 from aaam_pipeline.datasets.listing import Example, Listing, hold_out, taken_once
 
@@ -53,7 +54,7 @@ def download(params: Corel5kParams, out: Path, report: Reporter) -> None:
     found = copies.write_images(images, out)
     if not found:
         raise DatasetError(f"{root} is not Corel-5k in its usual layout: no images/<folder>/<id>.jpeg")
-    report.info(f"corel5k: {found} images found in {root}")
+    report.info(f"corel5k: {counted(found, 'image')} found in {root}")
 
 
 def root_of(params: Corel5kParams) -> Path:
@@ -82,7 +83,9 @@ def read(raw: Path, params: Corel5kParams) -> Listing:
     )
     missing = [image for image in (*training, *test) if image not in paths]
     if missing:
-        raise DatasetError(f"Corel-5k: {len(missing)} images are missing, the first is {missing[0]}; check your copy")
+        verb = "is" if len(missing) == 1 else "are"
+        count = f"{counted(len(missing), 'image')} {verb}"
+        raise DatasetError(f"Corel-5k: {count} missing, the first is {missing[0]}; check your copy")
     kept = set(chain.from_iterable(training.values())) & set(chain.from_iterable(test.values()))
     if not kept:
         raise DatasetError(f"Corel-5k: no word occurs in both {' and '.join(FILES[1:])}; check your copy")

@@ -30,6 +30,7 @@ from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.text import counted
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing, checked_listing
 from aaam_pipeline.datasets.pixels import BadImage, WrittenRows, WrittenSplit, count_done, write_pixels
 from aaam_pipeline.datasets.prepared import FORMAT, PARTIAL, VERSION, PreparedFile, PreparedManifest, SplitInfo
@@ -69,7 +70,8 @@ def prepare(
         _write_rest(listing, written, work, size)
         bad = sum(len(each.bad) for each in written.values())
         if bad:
-            report.info(f"prepare: {bad} images cannot be decoded and are left out, see {out / 'bad_images.csv'}")
+            left_out = f"{counted(bad, 'image')} that cannot be decoded"
+            report.info(f"prepare: left out {left_out}, see {out / 'bad_images.csv'}")
         # before the folders are exchanged: a run that is killed in between must not resume in the old one
         artifacts.sync(work)
         journal.close()
@@ -113,7 +115,8 @@ def _version(library: str) -> str:
 def _check_space(work: Path, total: int, done: int, size: int, report: Reporter) -> None:
     needed, free = (total - done) * size * size * 3, shutil.disk_usage(work).free
     resumed = f", resumed after {done:,}" if done else ""
-    report.info(f"prepare: {total:,} images{resumed}; {needed / 1e9:,.2f} GB to write, {free / 1e9:,.1f} GB are free")
+    images = counted(total, "image", ",")
+    report.info(f"prepare: {images}{resumed}; {needed / 1e9:,.2f} GB to write, {free / 1e9:,.1f} GB are free")
     if needed > free:
         raise DatasetError(f"{work.parent} has too little room: {needed / 1e9:,.1f} GB are needed")
 

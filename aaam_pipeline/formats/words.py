@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from aaam_pipeline.core.text import counted
+
 # below this average precision on validation images, most of a word's first hits are wrong; a word that is marked so by
 # few images is rightly marked as often as others, five times in six (`python -m benchmarks.words`)
 LEAST_AP = 0.3
@@ -62,4 +64,5 @@ def notes(labels: Sequence[str], weak: dict[str, str]) -> list[str]:
 
 
 def _photographs(count: int, kind: str = "") -> str:
-    return f"{count or 'no'} {kind}photograph{'' if count == 1 else 's'}"
+    noun = f"{kind}photograph"
+    return counted(count, noun) if count else f"no {noun}s"

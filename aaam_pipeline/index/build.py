@@ -105,6 +105,9 @@ def build(
     folders = inputs.open_folders([annotations] if isinstance(annotations, Path) else list(annotations))
     if out.exists() and (not out.is_dir() or foreign(out, "manifest.json", f"{SCORES}*", *FILES)):
         raise UsageError(f"{out} exists and is not an index; choose another --out")
+    for folder in folders:
+        if folder.path.resolve() in out.resolve().parents:
+            raise UsageError(f"{out} lies in {folder.path}, which annotate replaces as a whole; choose another --out")
     with exclusive(out):
         manifests.refuse_newer(out)
         previous = _previous(out)

@@ -4,8 +4,9 @@ Rows are of one file if they have the same path once links are followed (`link_t
 image that a list names twice, folders that overlap (`P` and `P/A`), in one folder of annotations or in several. Behind
 a URL and inside an archive the names alone count. No image is opened.
 
-Of the rows of a file one stays: one of its newest state (`mtime`), before a link to it the file itself, then the
-shortest location, then that of the outermost folder, whose `path` says the most, then the first.
+Of the rows of a file one stays: one of its newest state (`mtime`), before a link to it the file itself (where the
+annotated folder is a link, a name that is its own below it), then the shortest location, then that of the outermost
+folder, whose `path` says the most, then the first.
 """
 
 import tempfile
@@ -29,7 +30,8 @@ COLUMNS = ("root", "path", "link_target", "mtime")
 MERGED = """
 SELECT part, row FROM (
     SELECT part, row, row_number() OVER (
-        PARTITION BY real ORDER BY mtime DESC NULLS LAST, location != real, length(location), length(root), part, row
+        PARTITION BY real ORDER BY mtime DESC NULLS LAST, location != real, NOT ends_with(real, '/' || path),
+            length(location), length(root), part, row
     ) AS place FROM (SELECT *, coalesce(link_target, location) AS real FROM (
         SELECT *, rtrim(root, '/') || '/' || path AS location FROM names
     ))

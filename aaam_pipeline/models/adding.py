@@ -46,9 +46,8 @@ def add(source: str, name: str | None = None, sha256: str | None = None) -> Adde
                 file = work / f"download{packed.SUFFIX}"
                 fetch(source, file)
             elif not file.is_file():
-                raise UsageError(
-                    f"no file {source}" + ("; pack it with `aaam-pipe model pack`" if file.is_dir() else "")
-                )
+                packed_first = f"{source} is a folder, not a file: `aaam-pipe model pack` makes one of it"
+                raise UsageError(packed_first if file.is_dir() else f"no file {source}")
             digest = packed.check_digest(file, source, sha256)
             unpacked.mkdir()
             info = packed.unpack(file, unpacked)

@@ -107,3 +107,14 @@ def test_an_empty_input_leaves_nothing_behind(tiny_bundle: Path, out: Path, tmp_
         annotate(tmp_path / "nothing", tiny_bundle, out)
     assert beside(out) == []
     assert not out.exists()
+
+
+def test_what_lies_among_annotations_is_named_and_kept(
+    annotated: Path, photos: Path, tiny_bundle: Path, out: Path
+) -> None:
+    shutil.copytree(annotated, out)
+    (out / "index").mkdir()
+    (out / "notes.txt").touch()
+    with pytest.raises(UsageError, match=r"holds what annotate did not write: index, notes\.txt; move that"):
+        annotate(photos, tiny_bundle, out)
+    assert (out / "notes.txt").exists()

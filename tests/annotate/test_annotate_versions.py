@@ -256,3 +256,16 @@ def test_a_lost_manifest_is_called_so(tiny_bundle: Path, tmp_path: Path, invoke:
         assert (done.exit_code, "its manifest is missing" in done.stderr) == (4, True)
     assert annotate(invoke, "--on-existing", "overwrite") == (0, [])
     assert invoke("verify", "annotations").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["_manifest.json", "_part-00000.json"])
+def test_verify_does_not_call_a_newer_version_damaged(
+    name: str, annotated: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    copy = shutil.copytree(annotated, tmp_path / "copy")
+    rewrite_json(copy / name, unheard_of=1)
+    done = invoke("verify", copy)
+    assert done.exit_code == 1
+    assert f"{name} was made by a newer version of aaam-pipe" in done.stderr
+    assert "; update aaam-pipe" in done.stderr
+    assert "damaged" not in done.stderr

@@ -108,3 +108,15 @@ def test_other_archives_are_refused_at_once(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"PK")
     with pytest.raises(UsageError, match="an archive that is not read; unpack it first"):
         paths(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "an empty file, no tar"), (b"words", "no tar, or one that is damaged from its first byte on")],
+)
+def test_what_begins_like_no_tar_is_not_called_cut_off(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "s.tar").write_bytes(content)
+    (found,) = find(tmp_path / "s.tar")
+    with pytest.raises(ImageError) as caught:
+        reader.fetch(found)
+    assert (str(caught.value), caught.value.kind) == (said, "unreadable")

@@ -86,7 +86,7 @@ def test_lines_longer_than_a_block_and_across_blocks_are_whole(tmp_path: Path) -
 @pytest.mark.parametrize("content", ["", "\n\n", "path\n"])
 def test_a_list_without_lines_holds_no_images(content: str, tmp_path: Path) -> None:
     name = "l.csv" if content == "path\n" else "l.txt"
-    with pytest.raises(UsageError, match="no images in"):
+    with pytest.raises(UsageError, match=r"no images in .*\.(txt|csv): it is an empty list"):
         find(write(tmp_path, name, content))
 
 
@@ -188,6 +188,11 @@ def test_a_table_without_a_heading_is_told_so(tmp_path: Path) -> None:
         UsageError, match=r"--column: a\.jpg, 1\. That is its first line: if it is a picture already, put the line"
     ):
         find(write(tmp_path, "l.csv", "a.jpg,1\nb.jpg,2\n"))
+    with pytest.raises(UsageError, match=r"its heading, the first line, is empty$"):
+        find(write(tmp_path, "empty.csv", ""))
+    pq.write_table(pa.table({"big one": ["a.jpg"]}), tmp_path / "l.parquet")
+    with pytest.raises(UsageError, match=r"--column: big one$"):
+        find(tmp_path / "l.parquet")
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])

@@ -28,6 +28,8 @@ def commands() -> list[tuple[str, Any]]:
 def test_every_command_and_every_option_has_help(name: str, command: Any) -> None:
     assert command.help
     assert command.help.splitlines()[0].endswith(".")
+    # a list of commands shows the first sentence, and takes an abbreviation for its end
+    assert not re.match(r"[^.]*\b[A-Z][a-z]{1,3}\. ", command.help)
     for parameter in command.params:
         assert getattr(parameter, "help", None), f"{name}: {parameter.name}"
 

@@ -208,7 +208,7 @@ def test_a_wrong_file_adds_nothing(invoke: Invoke, file: Path, own: Path, tiny_b
     assert "has the SHA-256" in failed(invoke("model", "add", file, "--sha256", "0" * 64), 4)
     assert "64 hexadecimal digits" in failed(invoke("model", "add", file, "--sha256", "abc"), 2)
     assert "no file nowhere.aaam" in failed(invoke("model", "add", "nowhere.aaam"), 2)
-    assert "model pack" in failed(invoke("model", "add", tiny_bundle), 2)
+    assert "is a folder, not a file: `aaam-pipe model pack`" in failed(invoke("model", "add", tiny_bundle), 2)
     Path("half.aaam").write_bytes(file.read_bytes()[:1000])
     assert "half.aaam is cut off" in failed(invoke("model", "add", "half.aaam"), 4)
     content = bytearray(file.read_bytes())

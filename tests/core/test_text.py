@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aaam_pipeline.core.text import edits, folded, nfc, unaccented
+from aaam_pipeline.core.text import counted, edits, folded, nfc, unaccented
 
 FORMS = ("NFC", "NFD")
 
@@ -45,3 +45,8 @@ def test_any_text_has_one_form(text: str) -> None:
 def test_edits_are_counted_up_to_a_number(one: str, other: str, count: int) -> None:
     for most in range(5):
         assert edits(one, other, most) == edits(other, one, most) == min(count, most + 1)
+
+
+def test_one_thing_is_singular() -> None:
+    assert [counted(number, "image") for number in (0, 1, 2000)] == ["0 images", "1 image", "2000 images"]
+    assert [counted(number, "image", ",") for number in (1, 2000)] == ["1 image", "2,000 images"]

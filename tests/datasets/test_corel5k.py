@@ -206,7 +206,7 @@ def a_digit_of_another_script(root: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (remove_image, r"1 images are missing, the first is 1003"),
+        (remove_image, r"1 image is missing, the first is 1003"),
         (remove_all_images, r"no images/"),
         (number_too_high, r"test_label, line 3: .*1 to 6: '1000 1 7'"),
         (number_zero, r"training_label, line 2: "),

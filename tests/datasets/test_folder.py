@@ -153,7 +153,7 @@ def test_folders_are_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        (f"{LONG}x/77.png,dog,1,\n", r"labels\.csv: 1 of its 21 images are not in .*: 'x/77\.png'"),
+        (f"{LONG}x/77.png,dog,1,\n", r"labels\.csv: 1 of its 21 images is not in .*: 'x/77\.png'"),
         ("image,label,value\na.png,dog,1\nb.png,dog,0\n", r"none of its 2 images is in .*, not even a\.png"),
         (f"{LONG}{NAMES[3]},bird,maybe,\n", r"image ä b/3\.png, label 'bird': 'maybe' is neither yes .* nor no"),
         (f"{LONG}{NAMES[3]},bird,2,\n", r"label 'bird': '2' is neither yes \(1, yes, true\) nor no \(0, no, false\)"),
@@ -244,7 +244,7 @@ def test_a_note_says_which_labels_are_rare_and_how_much_is_known(root: Path) -> 
     nothing = LONG + f"{NAMES[0]},new,1,\n"
     make_photo(root / "extra.png", 99)
     noted = listed(root, nothing.replace("new,1", "dog,0") + "extra.png,dog,,\n", splits=None).note
-    assert "1 images of which nothing is known are left out" in noted
+    assert "left out: 1 image of which nothing is known" in noted
 
 
 def test_a_stage_prepares_what_another_described(root: Path, tmp_path: Path) -> None:

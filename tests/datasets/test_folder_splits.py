@@ -124,7 +124,7 @@ def test_one_part_that_is_held_out_is_what_is_tested_on(name: str, root: Path) -
         ("image,part\n1.png,train\n", r"splits\.csv: its first line must be .*image,split; it is 'image, part'"),
         ("image,split\n1.png,dev\n", r"splits\.csv: a split is train, val or test, not 'dev'"),
         (table("train", "val") + "1.png,val\n", r"splits\.csv: image 1\.png is in train and in val"),
-        ("image,split\n1.png,train\n2.png,val\n", r"splits\.csv: 28 images with labels are in no split: '0\.png', "),
+        ("image,split\n1.png,train\n2.png,val\n", r"splits\.csv: in no split: 28 images with labels: '0\.png', "),
         (table("train"), r"splits\.csv: it must have train, and val or test or both"),
         (table("val", "test"), r"splits\.csv: it must have train, and val or test or both"),
     ],

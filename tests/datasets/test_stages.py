@@ -66,7 +66,7 @@ def test_a_data_set_goes_from_its_official_files_to_a_trained_model(name: str, t
     assert stage(tmp_path, "download", name, f"data/raw/{name}")[0].startswith(f"{name}: ")
     said = stage(tmp_path, "prepare", name, f"data/raw/{name}", f"data/prepared/{name}")
     assert "what is there is used" in said[0]
-    assert "1 images cannot be decoded" in said[-1]
+    assert "left out 1 image that cannot be decoded" in said[-1]
     prepared = tmp_path / "data" / "prepared" / name
     splits = read_manifest(prepared).splits
     assert splits["train"].images + splits["val"].images + splits["train"].bad + splits["val"].bad == COUNTS[name].train

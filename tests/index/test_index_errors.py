@@ -145,3 +145,10 @@ def test_an_index_of_an_older_version_or_a_damaged_one_is_replaced(annotated: Pa
         build(annotated, copied, NullReporter())
     rewrite_json(copied / "manifest.json", schema_version=1)
     assert build(annotated, copied, NullReporter()).schema_version == manifests.VERSION
+
+
+def test_an_index_is_not_built_within_annotations(annotated: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(annotated, tmp_path / "annotations")
+    with pytest.raises(UsageError, match=r"lies in .*annotations, which annotate replaces as a whole"):
+        build([annotated, copy], copy / "index", NullReporter())
+    assert not (copy / "index").exists()

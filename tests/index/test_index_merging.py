@@ -54,6 +54,8 @@ def kept(index: Path) -> list[tuple[Any, ...]]:
         ([Row("/k", "longer_link.jpg", "/x/z.jpg"), Row("/k", "link.jpg", "/x/z.jpg")], 0, [1]),
         # a folder that is a link
         ([Row("/k", "real/z.jpg"), Row("/k", "a/z.jpg", "/k/real/z.jpg"), Row("/k", "a/y.jpg", "/o/y.jpg")], 0, [0, 2]),
+        # below a folder that is a link all are reached by one; a link in it has another name than its file
+        ([Row("/l", "0.jpg", "/k/z.jpg"), Row("/l", "z.jpg", "/k/z.jpg")], 0, [1]),
         # a list that names it twice
         ([Row("/k", "z.jpg"), Row("/k", "z.jpg"), Row("/k", "y.jpg")], 1, [0, 2]),
         # overlapping roots
@@ -119,5 +121,5 @@ def test_the_command_counts_what_it_merged(tmp_path: Path, invoke: Invoke) -> No
     write(tmp_path / "annotations", [Row("/k", "a.jpg", "/k/z.jpg"), Row("/k", "z.jpg")])
     done = invoke("index")
     assert done.exit_code == 0
-    assert "1 images, 6 labels, 0 left out" in done.stderr
-    assert "1 rows are of files that other rows stand for" in done.stderr
+    assert "1 image, 6 labels, 0 left out" in done.stderr
+    assert "1 row is of a file that other rows stand for" in done.stderr

@@ -89,8 +89,16 @@ def _images(
     if not count:
         names = ", ".join(path_text(name) for name in given[:5]) + (", ..." if len(given) > 5 else "")
         left_out = ", ".join(f"{count} {kind}" for kind, count in sorted(skipped.items()))
-        looked = f"looked for {' '.join(sorted(SUFFIXES))}"
-        raise NoImagesError(f"no images in {names}: {looked}" + (f"; left out: {left_out}" if left_out else ""))
+        raise NoImagesError(f"no images in {names}{_looked(chosen)}" + (f"; left out: {left_out}" if left_out else ""))
+
+
+def _looked(chosen: Sequence[Tree | InputItem]) -> str:
+    """Say what was looked for; of lists alone nothing, since they name files of any suffix."""
+    folders = [each for each in chosen if isinstance(each, Tree)]
+    if len(folders) == len(chosen) and all(isinstance(each.lister, EmptyLister) for each in folders):
+        return ", which is not there" if len(folders) == 1 else ", which are not there"
+    searched = folders or any(suffix(each.location) == SHARD_SUFFIX for each in chosen if isinstance(each, InputItem))
+    return f": looked for {' '.join(sorted(SUFFIXES))}" if searched else ": it is an empty list"
 
 
 def _once(chosen: Sequence[Tree | InputItem], skipped: Counter[str], scope: Scope) -> Iterator[InputItem]:

@@ -34,6 +34,8 @@ COLUMNS = (
     *("image", "url", "image_url"),
 )
 _HEAD = 64 * 1024
+# what may be wrong with a heading, for text alone
+_ADVICE = ". That is its first line: if it is a picture already, put the line `path` above it"
 _LONGEST_LINE = 64 * 1024
 # tables may hold whole thumbnails, as text in a cell; a quote that nobody closed must not fill the memory
 _LONGEST_CELL = 64 << 20
@@ -118,7 +120,7 @@ def _table(stream: BinaryIO, column: str | None, shown: str, *, tabs: bool) -> I
             delimiter = "\t" if tabs else _delimiter(first, column)
         rows = csv.reader(chain([first], text, [_END]), delimiter=delimiter)
         header = next(rows)
-        position = header.index(_column(header, column, shown))
+        position = header.index(_column(header, column, shown, _ADVICE))
         row: list[str] = []
         end = [_END]
         for row in rows:
@@ -163,8 +165,10 @@ def _holds_text(kind: "pa.DataType") -> bool:
     return any(is_kind(value) for is_kind in (*text, *data))
 
 
-def _column(header: Sequence[str], asked: str | None, shown: str) -> str:
+def _column(header: Sequence[str], asked: str | None, shown: str, advice: str = "") -> str:
     """Return the column that holds the paths: the one asked for, or the first of `COLUMNS` that there is.
+
+    `advice`: added to what is said where there is none.
 
     Raises:
         UsageError: there is none.
@@ -172,11 +176,10 @@ def _column(header: Sequence[str], asked: str | None, shown: str) -> str:
     found = _find_column(header, asked)
     if found is None:
         said = f"no column {asked}" if asked is not None else f"no column {', '.join(COLUMNS)}"
+        if not any(header):
+            raise UsageError(f"{shown} has {said}: its heading, the first line, is empty")
         own = path_text(", ".join(header))
-        raise UsageError(
-            f"{shown} has {said} in its heading; choose one of its own with --column: {own}. That is its first line: "
-            "if it is a picture already, put the line `path` above it"
-        )
+        raise UsageError(f"{shown} has {said} in its heading; choose one of its own with --column: {own}{advice}")
     return found
 
 

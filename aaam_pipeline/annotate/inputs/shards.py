@@ -56,11 +56,21 @@ def fault(location: str, end: int) -> str:
     """Return what is wrong with a tar of which nothing could be read from the byte `end` on."""
     if end == 0:
         with suppress(ImageError, OSError), remote.stream(location, LOCAL_BLOCK) as stream:
-            head = stream.read(8)
+            head = stream.read(tarfile.BLOCKSIZE)
             known = next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), "")
             if known:
                 return f"no tar but {known}, whatever its name; decompress or unpack it first"
+            if not _begins_a_tar(head):
+                return "no tar, or one that is damaged from its first byte on" if head else "an empty file, no tar"
     return f"damaged tar, cut off, or followed by something else: no image was found after byte {end}"
+
+
+def _begins_a_tar(head: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def members(shard: InputItem, selection: Selection, skipped: Counter[str]) -> Iterator[InputItem]:

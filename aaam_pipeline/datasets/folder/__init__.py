@@ -20,6 +20,7 @@ from aaam_pipeline.core.disk_names import DiskNames
 from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.params import Struct
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.core.text import counted
 from aaam_pipeline.datasets import copies
 from aaam_pipeline.datasets.folder.splits import by_content
 from aaam_pipeline.datasets.folder.tables import LabelTable, checked, read_labels, read_splits, some
@@ -117,7 +118,7 @@ def read_folder(name: str, params: FolderParams, report: Reporter, divide: Divid
         raise DatasetError(f"{name}: no folder {base}")
     table = from_folders(base) if params.labels == FOLDERS else read_labels(root / params.labels)
     paths = _found(table, base)
-    report.info(f"{name}: {len(paths):,} photographs found in {base}")
+    report.info(f"{name}: {counted(len(paths), 'photograph', ',')} found in {base}")
     examples = _examples(table, paths, params.unlisted_is_no)
     splits = _splits(examples, root, params, report, divide)
     return Listing(tuple(table.labels), splits, note=_note(name, table, splits))
@@ -151,11 +152,11 @@ def _found(table: LabelTable, base: Path) -> list[Path]:
     missing = [image for image, path in zip(table.images, paths, strict=True) if not path.is_file()]
     if len(missing) == len(paths):
         raise DatasetError(
-            f"{table.source}: none of its {len(paths):,} images is in {base}, not even {missing[0]}: paths begin in "
+            f"{table.source}: none of its {counted(len(paths), 'image', ',')} is in {base}, not even {missing[0]}: paths begin in "
             "that folder"
         )
     if missing:
-        counts = f"{len(missing):,} of its {len(paths):,} images are"
+        counts = f"{len(missing):,} of its {counted(len(paths), 'image', ',')} {'is' if len(missing) == 1 else 'are'}"
         raise DatasetError(f"{table.source}: {counts} not in {base}: {some(missing)}")
     if len(set(paths)) < len(paths):
         twin = next(path for path, count in Counter(paths).items() if count > 1)
@@ -209,7 +210,9 @@ def _splits(
         table = root / params.splits
         said = read_splits(table)
         if outside := [each.image_id for each in examples if each.image_id not in said]:
-            raise DatasetError(f"{table}: {len(outside):,} images with labels are in no split: {some(outside)}")
+            raise DatasetError(
+                f"{table}: in no split: {counted(len(outside), 'image', ',')} with labels: {some(outside)}"
+            )
         for example in examples:
             splits[said[example.image_id]].append(example)
         rest, held_out = splits["train"], [split for split in SPLITS[1:] if splits[split]]
@@ -230,10 +233,11 @@ def _note(name: str, table: LabelTable, splits: dict[str, list[Example]]) -> str
     """Return a line: how many photographs and labels there are, and which labels have few photographs."""
     counts = {split: len(splits[split]) for split in SPLITS}
     parts = [
-        f"{name}: {len(table.labels):,} labels; " + ", ".join(f"{count:,} {each}" for each, count in counts.items())
+        f"{name}: {counted(len(table.labels), 'label', ',')}; "
+        + ", ".join(f"{count:,} {each}" for each, count in counts.items())
     ]
     if left_out := len(table.images) - sum(counts.values()):
-        parts.append(f"{left_out:,} images of which nothing is known are left out")
+        parts.append(f"left out: {counted(left_out, 'image', ',')} of which nothing is known")
     known = sum(_known(example, len(table.labels)) for examples in splits.values() for example in examples)
     if (pairs := sum(counts.values()) * len(table.labels)) > known:
         parts.append(f"{known / pairs:.0%} of all pairs of image and label are known")
@@ -244,7 +248,8 @@ def _note(name: str, table: LabelTable, splits: dict[str, list[Example]]) -> str
             named = ", ".join(f"{label} {count}" for count, label in few[:NAMED]) + (
                 ", ..." if len(few) > NAMED else ""
             )
-            parts.append(f"{len(few)} labels have fewer than {FEW} photographs in {split}: {named}")
+            verb = "has" if len(few) == 1 else "have"
+            parts.append(f"{counted(len(few), 'label')} {verb} fewer than {FEW} photographs in {split}: {named}")
     return "; ".join(parts)
 
 
