@@ -60,8 +60,10 @@ def fault(location: str, end: int) -> str:
             known = next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), "")
             if known:
                 return f"no tar but {known}, whatever its name; decompress or unpack it first"
-            if not _begins_a_tar(head):
-                return "no tar, or one that is damaged from its first byte on" if head else "an empty file, no tar"
+            if not head:
+                return "an empty file, no tar"
+            if len(head) == tarfile.BLOCKSIZE and not _begins_a_tar(head):
+                return "no tar, or one that is damaged from its first byte on"
     return f"damaged tar, cut off, or followed by something else: no image was found after byte {end}"
 
 
