@@ -180,6 +180,10 @@ def report(
     from aaam_pipeline.evaluation import inputs
     from aaam_pipeline.evaluation import report as reports
 
+    if params != HERE.params and not params.is_file():
+        raise UsageError(f"--params: no file {params}")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: this is a file, not a folder")
     sources = inputs.Sources(scores, prepared, ablations, ParamsFile.read(params) if params.is_file() else None)
     names = list(dict.fromkeys(datasets or inputs.datasets(sources)))
     found = [inputs.read(name, sources, baseline, method) for name in names]

@@ -112,7 +112,7 @@ def test_other_archives_are_refused_at_once(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "an empty file, no tar"), (b"words" * 200, "no tar, or one that is damaged from its first byte on")],
+    [(b"", "an empty file, no tar"), (b"words" * 200, "no tar, or a damaged tar: it does not begin as one")],
 )
 def test_what_begins_like_no_tar_is_not_called_cut_off(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "s.tar").write_bytes(content)

@@ -160,7 +160,7 @@ def test_of_a_tar_cut_off_the_whole_images_are_found_and_a_row_fails(
     *found, last = find(tmp_path / "cut.tar")
     assert [reader.fetch(source).data for source in found] == [bytes([n]) * 1000 for n in range(left)]
     assert last[:5] == (str(tmp_path / "cut.tar"), str(tmp_path), "cut.tar", None, None)
-    assert "damaged tar" in reason(last)
+    assert ("damaged tar" if size else "an empty file") in reason(last)
 
 
 @pytest.mark.parametrize(("header", "left"), [(0, 0), (1536, 1), (3072, 2)])

@@ -105,6 +105,11 @@ def test_a_report_on_nothing_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert "no scores below scores" in done.stderr
     write(tmp_path, "scenes", bce=1)
+    Path("file").touch()
+    for option, said in (("--params", "no file nowhere"), ("--out", "is a file, not a folder")):
+        done = invoke("report", option, "nowhere" if option == "--params" else "file")
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        assert said in done.stderr
     done = invoke("report", "seens")
     assert done.exit_code == 2
     assert "no scores of seens" in done.stderr

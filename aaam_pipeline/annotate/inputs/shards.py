@@ -63,7 +63,7 @@ def fault(location: str, end: int) -> str:
             if not head:
                 return "an empty file, no tar"
             if len(head) == tarfile.BLOCKSIZE and not _begins_a_tar(head):
-                return "no tar, or one that is damaged from its first byte on"
+                return "no tar, or a damaged tar: it does not begin as one"
     return f"damaged tar, cut off, or followed by something else: no image was found after byte {end}"
 
 
