@@ -88,7 +88,7 @@ def test_what_cannot_be_copied_is_said_and_the_rest_is_there(
     result = invoke("search", "grass", "--index", gone, option, "best", "--paths")
     assert result.exit_code == 1
     said, left_out = result.stderr.splitlines()
-    assert re.fullmatch(r"error: 1 of 4 images were not (copied|linked): 1 not there any more", said)
+    assert re.fullmatch(r"error: 1 of 4 images was not (copied|linked): 1 not there any more", said)
     assert left_out == "1 of 4 images is gone and left out; --existing shows others"
     assert len(result.stdout.splitlines()) == 3
     assert len(list((tmp_path / "best").iterdir())) == 3
