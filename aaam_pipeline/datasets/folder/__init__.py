@@ -152,8 +152,8 @@ def _found(table: LabelTable, base: Path) -> list[Path]:
     missing = [image for image, path in zip(table.images, paths, strict=True) if not path.is_file()]
     if len(missing) == len(paths):
         raise DatasetError(
-            f"{table.source}: none of its {counted(len(paths), 'image', ',')} is in {base}, not even {missing[0]}: paths begin in "
-            "that folder"
+            f"{table.source}: none of its {counted(len(paths), 'image', ',')} is in {base}, not even {missing[0]}: "
+            "paths begin in that folder"
         )
     if missing:
         counts = f"{len(missing):,} of its {counted(len(paths), 'image', ',')} {'is' if len(missing) == 1 else 'are'}"
