@@ -75,13 +75,15 @@ def search(
                 "-unfamiliar:yes leaves them out"
             )
         if not found:
-            last = min(offset, opened.manifest.images)
-            there = f" and {'are' if offset and last > 1 else 'is'} there" * existing
-            info(
-                f"at most {counted(last, 'image')} {'fits' if last == 1 else 'fit'} this query{there}"
-                if offset
-                else f"none of {counted(opened.manifest.images, 'image')} fits this query{there}"
-            )
+            info(_nothing(opened.manifest.images, offset, existing))
+
+
+def _nothing(images: int, offset: int, existing: bool) -> str:
+    """Say that a page has no hits."""
+    last = min(offset, images)
+    fit, are = ("fit", "are") if last > 1 else ("fits", "is")
+    said = f"at most {counted(last, 'image')}" if offset else f"none of {counted(images, 'image')}"
+    return f"{said} {fit} this query" + f" and {are} there" * existing
 
 
 def similar(
