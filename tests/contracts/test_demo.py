@@ -1,16 +1,20 @@
 """`make demo`: what it runs, in which order, with programs that only write down how they were called."""
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import Invoke
 
 from aaam_pipeline.core.project import Project
 from benchmarks.photographs import copy_photographs
 
 REPOSITORY = Path(__file__).parents[2]
+STARTER = REPOSITORY / "aaam_pipeline" / "models" / "starter"
 # what is named `nosuch` is not there
 PROGRAM = """#!/bin/sh
 printf '%s' "$(basename "$0")" >> calls
@@ -108,3 +112,30 @@ def test_installed_packages_have_the_photographs(tmp_path: Path) -> None:
     # the hits that the demo shows
     assert {"astronaut", "camera", "grace_hopper", "chelsea", "coffee"} <= names
     assert {path.stem for path in tmp_path.iterdir()} == names
+
+
+@pytest.mark.skipif(not STARTER.exists(), reason="there is no starter")
+def test_the_readme_shows_what_the_starter_says(invoke: Invoke, tmp_path: Path) -> None:
+    pytest.importorskip("skimage")
+    home = Path("demo", "photographs")
+    copy_photographs(tmp_path / home / "images")
+    # tests do not find it by its name
+    named = ("--model", STARTER, "--device", "cpu")
+    assert invoke("annotate", home / "images", *named, "--out", home / "annotations").exit_code == 0
+    assert invoke("index", home / "annotations", "--out", home / "index").exit_code == 0
+    readme = (REPOSITORY / "README.md").read_text()
+    shown = re.findall(rf"^\$ aaam-pipe (search .* {home}/index)\n((?:\d.*\n)+)", readme, re.MULTILINE)
+    assert len(shown) == 2
+    for command, lines in shown:
+        real = invoke(*shlex.split(command)).stdout
+        assert hits(lines)[0] == hits(real)[0], real
+        # another processor computes int8 a little differently
+        assert hits(lines)[1] == pytest.approx(hits(real)[1], abs=0.02), real
+        for one, other in zip(lines.splitlines(), real.splitlines(), strict=True):
+            labels = (set(re.sub(r" [01]\.\d\d", "", line.split("\t")[2]).split(", ")) for line in (one, other))
+            assert len(next(labels) ^ next(labels)) <= 1, real
+
+
+def hits(text: str) -> tuple[list[str], list[float]]:
+    cells = [line.split("\t") for line in text.splitlines()]
+    return [each[1] for each in cells], [float(each[0]) for each in cells]
