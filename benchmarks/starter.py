@@ -107,9 +107,13 @@ class Retrieval(msgspec.Struct, frozen=True):
 
 
 class TwoWords(msgspec.Struct, frozen=True):
-    """A query; of its first ten hits `labelled` are right and `wrong` wrong by the labels; `seen`: right by eye."""
+    """A query; `shown`: photographs with both words by the labels.
+
+    Of its first ten hits `labelled` are right and `wrong` wrong by the labels; `seen`: right by eye.
+    """
 
     query: str
+    shown: int
     labelled: int
     wrong: int
     seen: int | None = None
@@ -252,7 +256,8 @@ def _hits(query: str, scores_NL: Scores, labels: list[str]) -> tuple[list[int], 
 def _labelled(query: str, everyday: Scored, labels: list[str]) -> TwoWords:
     ids, hits = _hits(query, everyday.scores_NL, labels)
     targets_TQ = everyday.targets_NL[hits][:, ids]
-    return TwoWords(query, int((targets_TQ > 0).all(1).sum()), int((targets_TQ == 0).any(1).sum()))
+    shown = int((everyday.targets_NL[:, ids] > 0).all(1).sum())
+    return TwoWords(query, shown, int((targets_TQ > 0).all(1).sum()), int((targets_TQ == 0).any(1).sum()))
 
 
 def draw(everyday: Scored, labels: list[str], path: Path, side: int = 160) -> None:
