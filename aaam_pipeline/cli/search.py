@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from aaam_pipeline.search.duplicates import Duplicates
     from aaam_pipeline.search.reader import IndexReader
 
+# scores are calibrated: a query whose best hit has less fits nothing that was annotated
+UNLIKELY = 0.1
+
 
 def search(
     context: typer.Context,
@@ -74,6 +77,8 @@ def search(
                 f"{unfamiliar} of {len(found)} are unlike all that the model was trained with, and may be wrong; "
                 "-unfamiliar:yes leaves them out"
             )
+        if found and found[0].score < UNLIKELY and not offset:
+            info(f"no image is likely to fit this query: the score of the best is {found[0].score:.2g}")
         if not found:
             info(_nothing(opened.manifest.images, offset, existing))
 

@@ -130,10 +130,10 @@ def test_the_readme_shows_what_the_starter_says(invoke: Invoke, tmp_path: Path) 
         real = invoke(*shlex.split(command)).stdout
         assert hits(lines)[0] == hits(real)[0], real
         # another processor computes int8 a little differently
-        assert hits(lines)[1] == pytest.approx(hits(real)[1], abs=0.02), real
+        assert hits(lines)[1] == pytest.approx(hits(real)[1], abs=0.1), real
         for one, other in zip(lines.splitlines(), real.splitlines(), strict=True):
             labels = (set(re.sub(r" [01]\.\d\d", "", line.split("\t")[2]).split(", ")) for line in (one, other))
-            assert len(next(labels) ^ next(labels)) <= 1, real
+            assert len(next(labels) ^ next(labels)) <= 2, real
 
 
 def hits(text: str) -> tuple[list[str], list[float]]:

@@ -75,7 +75,7 @@ def figures(packaged: Path, tmp_path: Path) -> Path:
         torch_most=0.01,
         compared=12,
         corel=[starter.WordAp("sun", ["sunset"], 9, 0.25)],
-        queries=[starter.TwoWords("red blue", 7, 1, 8)],
+        queries=[starter.TwoWords("red blue", 12, 7, 1, 8)],
         seen_on="2026-01-03",
     )
     path = tmp_path / "starter.json"

@@ -100,6 +100,18 @@ def test_the_command_says_it_on_stderr_alone(gaps: Path, invoke: Invoke) -> None
     assert "badly" not in calm.stderr
 
 
+def test_a_query_that_fits_nothing_well_says_so(gaps: Path, invoke: Invoke) -> None:
+    with search.open(gaps) as index:
+        best = index.query(" ".join(LABELS), 1)[0].score
+    assert best < 0.1
+    unlikely = invoke("search", *LABELS, "--index", gaps)
+    assert f"no image is likely to fit this query: the score of the best is {best:.2g}" in unlikely.stderr
+    assert unlikely.stdout
+    # of later pages that is no news
+    for other in (invoke("search", "grass", "--index", gaps), invoke("search", *LABELS, "--offset", 3, "--index", gaps)):
+        assert "likely" not in other.stderr
+
+
 def test_on_a_terminal_the_table_has_marks_wherever_they_begin(
     gaps: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
