@@ -121,6 +121,8 @@ def test_on_a_terminal_the_table_has_marks_wherever_they_begin(
     here = Path(__file__)
     calm = calm._replace(root=str(here.parent), path=here.name)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    # wherever the checkout lies, its path is not broken
+    monkeypatch.setenv("COLUMNS", "300")
     for hits in ([calm, marked], [marked, calm], [calm], [marked]):
         render.hits(hits, as_json=False)
         shown = capsys.readouterr().out
