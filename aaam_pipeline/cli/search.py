@@ -18,6 +18,8 @@ from aaam_pipeline.core.text import counted, unaccented
 if TYPE_CHECKING:
     from aaam_pipeline.search import Embed
     from aaam_pipeline.search.duplicates import Duplicates
+    from aaam_pipeline.search.hits import Hit
+    from aaam_pipeline.search.parser import ParsedQuery
     from aaam_pipeline.search.reader import IndexReader
 
 # scores are calibrated: a query whose best hit has less fits nothing that was annotated
@@ -55,7 +57,6 @@ def search(
     """Find images by keywords, best first."""
     out = output.OutputOptions.of(context)
     import aaam_pipeline.search as engine
-    from aaam_pipeline.search.query import asks_for
     from aaam_pipeline.search.thesaurus import load
 
     own = load(words) if words else None
@@ -71,16 +72,24 @@ def search(
             else [each.hit for each in explained]
         )
         out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained)
-        unfamiliar = sum(bool(hit.unfamiliar) for hit in found)
-        if unfamiliar and not asks_for(asked.node, "unfamiliar"):
-            info(
-                f"{unfamiliar} of {len(found)} are unlike all that the model was trained with, and may be wrong; "
-                "-unfamiliar:yes leaves them out"
-            )
-        if found and found[0].score < UNLIKELY and not offset:
-            info(f"no image is likely to fit this query: the score of the best is {found[0].score:.2g}")
-        if not found:
-            info(_nothing(opened.manifest.images, offset, existing))
+        for note in _notes(found, asked, opened.manifest.images, offset, existing):
+            info(note)
+
+
+def _notes(found: "list[Hit]", asked: "ParsedQuery", images: int, offset: int, existing: bool) -> Iterator[str]:
+    """Yield what is to be known of the hits of a query."""
+    from aaam_pipeline.search.query import asks_for
+
+    unfamiliar = sum(bool(hit.unfamiliar) for hit in found)
+    if unfamiliar and not asks_for(asked.node, "unfamiliar"):
+        yield (
+            f"{unfamiliar} of {len(found)} are unlike all that the model was trained with, and may be wrong; "
+            "-unfamiliar:yes leaves them out"
+        )
+    if found and found[0].score < UNLIKELY and not offset:
+        yield f"no image is likely to fit this query: the score of the best is {found[0].score:.2g}"
+    if not found:
+        yield _nothing(images, offset, existing)
 
 
 def _nothing(images: int, offset: int, existing: bool) -> str:
