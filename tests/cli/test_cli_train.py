@@ -191,7 +191,7 @@ def _copies(place: Path) -> tuple[str, ...]:
 
 ROWS = "image,label,value\n" + "".join(f"{number}.jpg,dog,{int(number < 4)}\n" for number in range(8))
 WRONG: dict[str, tuple[Change, int, str]] = {
-    "unknown image": (_table(ROWS + "x.jpg,dog,1\n"), 1, "1 of its 9 images are not in photos: 'x.jpg'"),
+    "unknown image": (_table(ROWS + "x.jpg,dog,1\n"), 1, "1 of its 9 images is not in photos: 'x.jpg'"),
     "neither yes nor no": (_table(ROWS + "7.jpg,dog,maybe\n"), 1, "'maybe' is neither yes"),
     "a label on no photograph": (_table(ROWS + "1.jpg,cat,0\n"), 1, "no image has 'cat'"),
     "one word in two cases": (_table(ROWS + "1.jpg,Dog,1\n"), 1, "'Dog'"),
