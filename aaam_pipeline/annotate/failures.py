@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from aaam_pipeline.annotate.listing import to_items
 from aaam_pipeline.annotate.reader import fetch
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.formats.parts import part_path, read_stats
 
 # by `error_type`: not the file is at fault, but what is between it and us. The next run tries such images again;
 # others, whose bytes are at fault, only --retry-failed does.
@@ -76,6 +78,20 @@ def same_outcome(made: Iterable[Path], before: Iterable[Path]) -> bool:
         return False
     again = (writer.read_part(part, OUTCOME) for part in before)
     return set(_outcomes(tables)) <= set(_outcomes(rows.filter(rows["error_type"].is_valid()) for rows in again))
+
+
+def first_failures(folder: Path, parts: int, most: int) -> Iterator[tuple[str, str]]:
+    """Yield location and message of the first `most` failed rows of annotations; parts without failures stay unread."""
+    failing = (part for part in (part_path(folder, number) for number in range(parts)) if read_stats(part).failures)
+    rows = (row for part in failing for row in _failures(part))
+    return islice(rows, most)
+
+
+def _failures(part: Path) -> Iterator[tuple[str, str]]:
+    rows = writer.read_part(part, OUTCOME)
+    failed = rows.filter(rows["error_type"].is_valid()).select(["root", "path", "error_message"])
+    for row in failed.to_pylist():
+        yield f"{row['root'].rstrip('/')}/{row['path']}", row["error_message"]
 
 
 def _outcomes(tables: Iterable[pa.Table]) -> Iterator[tuple[Any, ...]]:

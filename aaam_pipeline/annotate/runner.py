@@ -27,7 +27,7 @@ from aaam_pipeline.annotate.staging import (
     write_errors,
 )
 from aaam_pipeline.core.artifacts import file_sha256, fingerprint
-from aaam_pipeline.core.errors import FailureRateError, IntegrityError, MissingFilesError, UsageError
+from aaam_pipeline.core.errors import AaamError, FailureRateError, IntegrityError, MissingFilesError, UsageError
 from aaam_pipeline.core.locks import exclusive, held_by_another
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.portable_paths import portable
@@ -91,6 +91,8 @@ def annotate(
                 # before anything is written: a model or a device that is not there leaves nothing behind
                 backend = _load(model, options, report) if counts.todo else None
                 report.info(f"{counted(detector.inputs, 'image')}: {counts}")
+                if options.on_existing == "overwrite":
+                    _say_replaced(staging, detector.roots(), report)
                 plan = _plan(detector.described(manifest), detector, existing, staging, options)
                 retries = is_only and detector.stale() == counts.todo == counts.retried
                 with read_errors(out):
@@ -124,7 +126,10 @@ def preview(
         try:
             with read_errors(out):
                 existing = compatible.existing(staging, _identity(info, model, out, options), options)
-                return _compare(detector, existing, options, scope, report), detector.held
+                counts = _compare(detector, existing, options, scope, report)
+                if options.on_existing == "overwrite":
+                    _say_replaced(staging, detector.roots(), report)
+                return counts, detector.held
         except IntegrityError:
             if writing:
                 # a part that is replaced is not damaged
@@ -209,6 +214,19 @@ def _compare(
 def _nothing_to_do(counts: ChangeCounts) -> str:
     others = counts._replace(kept=0)
     return f"nothing to do ({others})" if any(others) else "nothing to do"
+
+
+def _say_replaced(staging: StagingDir, roots: Sequence[str], report: Reporter) -> None:
+    """Say how many rows are replaced, and of which places there will be none."""
+    try:
+        there = staging.published()
+    except AaamError:
+        # what cannot be read is replaced, too
+        return
+    if there:
+        gone = sorted(set(there.manifest.roots) - set(roots))
+        none_of = f"; none will be left of {', '.join(gone)}" if gone else ""
+        report.info(f"the {counted(there.manifest.inputs, 'row')} of {staging.out} are replaced{none_of}")
 
 
 def _plan(

@@ -90,6 +90,8 @@ Kind = TypeVar("Kind")
 DEFAULTS, SELECTION = Options(), Selection()
 # folders that cannot be listed; of more the number is said
 MOST_NAMED = 5
+# images that failed and are named at the end
+MOST_FAILED = 3
 # a larger share of unfamiliar images is said at the end: of photographs like those of training, one in a hundred is
 MANY_UNFAMILIAR = 0.03
 
@@ -160,7 +162,7 @@ def _summarize(out: Path, skipped: Mapping[str, int], report: "Reporter", made: 
     images = counted(made.inputs, "image")
     log.info("left out of the inputs: %s", dict(skipped) or "none")
     report.info(f"{out}: {made.successes} of {images} annotated, {_counts(made.failures, 'failed')}")
-    if note := _again(made.failures):
+    for note in _failed(out, made):
         report.info(note)
     if made.unfamiliar > MANY_UNFAMILIAR * made.judged:
         report.info(
@@ -218,6 +220,18 @@ def _naming_unreadable(found: "Iterator[InputItem]", skipped: Mapping[str, int])
         yield item
     if named > MOST_NAMED:
         print(f"cannot list {named} folders; a failed row stands for each", file=sys.stderr)
+
+
+def _failed(out: Path, made: "AnnotationsManifest") -> Iterator[str]:
+    """Yield which images failed, the first ones by name, and when they are tried again."""
+    from aaam_pipeline.annotate.failures import first_failures
+
+    for location, message in first_failures(out, made.parts, MOST_FAILED):
+        yield f"failed: {location}: {message}"
+    if sum(made.failures.values()) > MOST_FAILED:
+        yield f"the others: SELECT path, error_message FROM '{out}/*.parquet' WHERE status = 'failed'"
+    if note := _again(made.failures):
+        yield note
 
 
 def _again(kinds: Mapping[str, int]) -> str:

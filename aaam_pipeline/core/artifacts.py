@@ -144,7 +144,12 @@ def read_json(path: Path, kind: type[Manifest], what: str) -> Manifest:
     try:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        why = f"it has no {path.name}" if path.parent.exists() else "nothing is there"
+        if path.parent.exists():
+            why = f"it has no {path.name}"
+        elif path.parent.with_name(f"{path.parent.name}{PARTIAL}").exists():
+            why = "what makes it has not finished; give that command again"
+        else:
+            why = "nothing is there"
         raise UsageError(f"{path.parent} is not {what}: {why}") from None
     try:
         return msgspec.json.decode(text, type=kind)

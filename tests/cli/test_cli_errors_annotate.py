@@ -52,6 +52,36 @@ def test_failures_within_the_budget_exit_0_and_are_told(bad_folder: Path, tiny_b
     result = invoke("annotate", bad_folder, "--model", tiny_bundle, "--max-failure-rate", 0.4)
     assert result.exit_code == 0
     assert "3 of 5 images annotated, 2 failed (1 empty_file, 1 not_an_image)" in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
+    assert lines == [
+        f"failed: {bad_folder}/text.jpg: no known image format",
+        f"failed: {bad_folder}/zero.jpg: the file has no bytes",
+    ]
+    assert "the others" not in result.stderr
+
+
+def test_of_many_failures_the_first_are_named(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> None:
+    for number in range(9):
+        make_photo(tmp_path / "some" / f"{number}.jpg", number)
+        if number % 2:
+            (tmp_path / "some" / f"{number}.jpg").write_bytes(b"")
+    words = ("--model", tiny_bundle, "--max-failure-rate", 1, "--part-size", 2)
+    said = invoke("annotate", "some", *words).stderr
+    assert [line.split(":")[1] for line in said.splitlines() if line.startswith("failed: ")] == [
+        f" {tmp_path}/some/{number}.jpg" for number in (1, 3, 5)
+    ]
+    assert "the others: SELECT path, error_message FROM 'annotations/*.parquet' WHERE status = 'failed'" in said
+
+
+def test_what_is_overwritten_is_said(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> None:
+    for number in range(3):
+        make_photo(tmp_path / ("one" if number else "two") / f"{number}.jpg", number)
+    words = ("--model", tiny_bundle, "--on-existing", "overwrite")
+    assert "replaced" not in invoke("annotate", "one", "two", *words).stderr
+    for more in (("--dry-run",), ()):
+        said = invoke("annotate", "one", *words, *more).stderr
+        assert f"the 3 rows of annotations are replaced; none will be left of {tmp_path}/two" in said
+    assert "the 2 rows of annotations are replaced\n" in invoke("annotate", "one", *words).stderr
 
 
 def test_pictures_that_lack_rows_are_annotated_if_accepted(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> None:

@@ -71,6 +71,9 @@ def test_what_is_no_annotations_folder_is_exit_code_2(tmp_path: Path, invoke: In
         done = invoke("verify", name)
         assert (done.exit_code, done.stdout) == (2, "")
         assert done.stderr == f"error: {name} is not an annotations folder: {why}\n"
+    Path("stopped.partial").mkdir()
+    why = "what makes it has not finished; give that command again"
+    assert invoke("verify", "stopped").stderr == f"error: stopped is not an annotations folder: {why}\n"
 
 
 def test_neither_torch_nor_ray_is_loaded(annotated: Path) -> None:
