@@ -6,6 +6,7 @@ On a terminal there are bars, colours and tables; elsewhere plain lines, one a f
 import json
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.logging import SHOWN, printable
 from aaam_pipeline.core.progress import Advance, NullReporter, Reporter
+from aaam_pipeline.core.project import Project
 from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
@@ -214,6 +216,16 @@ def near(file: Path) -> Path:
         return file.relative_to(Path.cwd())
     except ValueError:
         return file
+
+
+def next_annotate(name: str, model: Path | str) -> str:
+    """Return the line that says how to annotate with a new model, beside annotations of another one, which stay."""
+    from aaam_pipeline.formats.parts import find_manifest
+
+    out = Project(Path(name)).annotations
+    # those of the model that had this name before
+    again = " --on-existing overwrite" if find_manifest(out).is_file() else ""
+    return f"next: aaam-pipe annotate FOLDER --model {shlex.quote(str(model))} --out {shlex.quote(str(out))}{again}"
 
 
 def print_paths(files: Iterable[Path]) -> None:

@@ -152,12 +152,8 @@ def _remarks(made: "OwnReport", out: Path) -> Iterator[str]:
     if rare := [word.word for word in made.words if word.too_rare]:
         more = f" and {len(rare) - NAMED} more" if len(rare) > NAMED else ""
         yield f"too rare to be learnt or judged well: {', '.join(rare[:NAMED])}{more}; label more photographs of them"
+    if made.few_without:
+        yield made.few_without
+    yield "it knows these words alone; --model starter annotates with those of the starter"
     yield f"model {made.model_id}: {render.near(out)}"
-    found = defaults.default_model()
-    option = "" if found and absolute(found.folder) == out else f" --model {render.near(out)}"
-    from aaam_pipeline.formats.parts import find_manifest
-
-    there = HERE.annotations
-    if find_manifest(there).is_file():
-        option += f" --on-existing overwrite ({there} was made with another model, and keeps it without that)"
-    yield f"next: aaam-pipe annotate FOLDER{option}"
+    yield render.next_annotate(out.name, render.near(out))

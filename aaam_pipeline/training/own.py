@@ -28,7 +28,7 @@ from aaam_pipeline.formats.words import FEWEST_TRAIN, FEWEST_VAL
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.info import GENERATED, familiarity_of, read_info
 from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, LabelledImages
-from aaam_pipeline.training.own_data import OwnData, read_listing, some
+from aaam_pipeline.training.own_data import OwnData, few_without, read_listing, some
 from aaam_pipeline.training.own_settings import EPOCHS, MOST_K, Start, candidates
 from aaam_pipeline.training.own_ways import OwnWork, choose, train_again, validate_all
 from aaam_pipeline.training.run import PhasePaths
@@ -59,7 +59,7 @@ class OwnWord(msgspec.Struct, frozen=True):
 class OwnReport(msgspec.Struct, frozen=True):
     """What was trained. `val`: validation mAP of each way to train; `chosen`: the one of the bundle.
 
-    `map`: the mean of the words' AP on test photographs.
+    `map`: the mean of the words' AP on test photographs. `without`: how many of all photographs have none of the words.
     """
 
     bundle: str
@@ -69,6 +69,12 @@ class OwnReport(msgspec.Struct, frozen=True):
     chosen: str
     map: float
     words: list[OwnWord]
+    without: int = 0
+
+    @property
+    def few_without(self) -> str | None:
+        """Return what to say where nearly every photograph has one of the words, or None."""
+        return few_without(self.without, sum(self.photographs.values()))
 
 
 def train_own(
@@ -177,6 +183,7 @@ def _report(last: PhasePaths, out: Path, prepared: Path, val: dict[str, float], 
         chosen=chosen,
         map=round(float(np.mean(judged)), 4) if judged else 0.0,
         words=words,
+        without=sum(int((~(each.targets_NL == 1).any(1)).sum()) for each in splits.values()),
     )
 
 

@@ -21,6 +21,8 @@ FEWEST = 2
 SHARES = {"test": 0.2, "val": 0.2}
 # draws of the splits, of which the best is taken
 DRAWS = 50
+# below this part of the photographs, those without any of the words are too few to learn what is none of them
+FEWEST_WITHOUT = 0.1
 NAMED = 5
 
 
@@ -53,7 +55,7 @@ def read_listing(data: OwnData, name: str, seed: int, report: Reporter) -> Listi
         seed=seed,
     )
     # with a table of splits, what it leaves to be drawn is drawn as in a data set
-    listing = read_folder(name, params, report, divide_by_content if data.splits else _balanced)
+    listing = read_folder(name, params, report, divide_by_content if data.splits else _balanced, "give --unlisted no")
     held = Counter(word for each in listing.splits.values() for example in each for word in example.labels)
     if few := [word for word in listing.labels if held[word] < FEWEST]:
         raise DatasetError(
@@ -64,6 +66,9 @@ def read_listing(data: OwnData, name: str, seed: int, report: Reporter) -> Listi
         raise DatasetError(f"{source}: no photograph to learn {some(missing)} from is left beside those that test")
     counts = ", ".join(f"{len(examples)} {split}" for split, examples in listing.splits.items())
     report.info(f"{name}: {len(listing.labels)} words; photographs: {counts}")
+    examples = [each for split in listing.splits.values() for each in split]
+    if warning := few_without(sum(not each.labels for each in examples), len(examples)):
+        report.info(warning)
     return listing._replace(note="")
 
 
@@ -94,6 +99,20 @@ def _balanced(examples: Sequence[Example], shares: dict[str, float], seed: int, 
             best = lack, split_N
     assert best
     return best[1]
+
+
+def few_without(without: int, photographs: int) -> str | None:
+    """Return what to say where too few of the photographs are without all words, or None.
+
+    A model that never saw such a photograph finds its words on every one, and those that test it do not show that.
+    """
+    if without >= FEWEST_WITHOUT * photographs:
+        return None
+    every = f"nearly every photograph has one of the words ({without} of {photographs} have none)"
+    return (
+        f"{every if without else 'every photograph has one of the words'}; add photographs that show none of them, or "
+        "the words will be found everywhere"
+    )
 
 
 def shown(listing: Listing, *splits: str) -> Counter[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from cli.failures import failed
-from conftest import Invoke, Result, make_photo, rewrite_json
+from conftest import Invoke, Result, make_bundle, make_photo, rewrite_json
 from training import toy_blocks
 from typer.testing import CliRunner
 
@@ -64,22 +64,33 @@ def test_a_model_of_ones_own_is_reported_by_word_and_annotates_next(
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert sorted(row[0] for row in rows) == sorted(WORDS)
     assert all(int(row[1]) > 15 and int(row[2]) > 0 and 0 < float(row[4]) <= 1 for row in rows)
-    assert done.stderr.splitlines()[-1] == "next: aaam-pipe annotate FOLDER"
+    following = "next: aaam-pipe annotate FOLDER --model models/mine --out mine/annotations"
+    assert done.stderr.splitlines()[-1] == following
+    assert done.stderr.count("every photograph has one of the words; add photographs that show none of them") == 2
     assert "too good" not in done.stderr
     assert [path.name for path in (root / "models").iterdir()] == ["mine"]
-    monkeypatch.chdir(root)
+    shutil.copytree(root, photos.parent / "here")
+    monkeypatch.chdir(photos.parent / "here")
     made = OwnReport("", "", {"train": 1, "val": 1, "test": 1}, {}, "", 0.5, [])
-    annotated = invoke("annotate", photos, "--limit", "2", "--out", photos.parent / "own")
-    assert annotated.exit_code == 0, annotated.stderr
-    manifest = json.loads((photos.parent / "own" / "_manifest.json").read_text())
-    assert "mine-" in json.dumps(manifest)
-    assert not list(_remarks(made, root / "models" / "mine"))[-1].count("overwrite")
-    # annotations that are there keep their model: what takes the new one is said
-    shutil.copytree(photos.parent / "own", photos.parent / "elsewhere" / "annotations")
-    monkeypatch.chdir(photos.parent / "elsewhere")
-    assert list(_remarks(made, root / "models" / "mine"))[-1].endswith(
-        "--on-existing overwrite (annotations was made with another model, and keeps it without that)"
-    )
+
+    def annotated() -> bytes:
+        # word for word what is said to be next
+        words = list(_remarks(made, Path.cwd() / "models" / "mine"))[-1].removeprefix("next: aaam-pipe ").split()
+        words[words.index("FOLDER")] = str(photos)
+        done = invoke(*words, "--limit", "2")
+        assert done.exit_code == 0, done.stderr
+        return Path("mine/annotations/_manifest.json").read_bytes()
+
+    # annotations of another model stay as they are
+    other = make_bundle(Path("other"), seed=3)
+    assert invoke("annotate", photos, "--limit", "2", "--model", other).exit_code == 0
+    before = Path("annotations/_manifest.json").read_bytes()
+    assert b"mine-" in annotated()
+    assert Path("annotations/_manifest.json").read_bytes() == before
+    # those of the model that was there before are replaced
+    shutil.rmtree("models/mine")
+    shutil.copytree(other, "models/mine")
+    assert b"mine-" not in annotated()
 
 
 def test_what_a_word_was_tested_with_it_was_not_learnt_from(own: tuple[Path, Result], blocks: Path) -> None:
@@ -103,6 +114,7 @@ def test_photographs_that_cannot_be_decoded_are_named_and_not_counted(
     assert f"left out, since they cannot be decoded: '{rows[0]['image']}'" in done.stderr
     made = json.loads(done.stdout)
     assert sum(made["photographs"].values()) == len(rows) - 1
+    assert made["without"] == 0
     for word in made["words"]:
         assert word["train_yes"] + word["test_yes"] == sum(int(row[word["word"]]) for row in rows[1:])
     shown = invoke("model", "show", "mine").stdout
@@ -200,7 +212,7 @@ WRONG: dict[str, tuple[Change, int, str]] = {
     "nothing is no": (
         _table("image,label\n1.jpg,dog\n2.jpg,dog\n"),
         1,
-        "--unlisted no), if what is not listed is not there",
+        "say no of some images, or give --unlisted no, if what is not listed is not there",
     ),
     "copies of one picture": (_copies, 1, "3 photographs are 1 different pictures: too few"),
     "no table": (lambda place: ("photos",), 2, "no labels.csv in photos; name the table with --labels"),

@@ -13,7 +13,7 @@ from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.models import bundle
 from aaam_pipeline.training.adopt import adopt
 from aaam_pipeline.training.own import OwnWord
-from aaam_pipeline.training.own_data import OwnData, read_listing
+from aaam_pipeline.training.own_data import OwnData, few_without, read_listing
 from aaam_pipeline.training.own_settings import Start, candidates, start_from
 from aaam_pipeline.training.own_ways import choose, write_mean
 
@@ -63,6 +63,35 @@ def test_rare_words_are_in_every_split_and_copies_in_one(places: Path) -> None:
 def test_the_same_photographs_and_seed_are_divided_alike(places: Path) -> None:
     one, other = (read_listing(OwnData(places, "folders"), "own", 3, NullReporter()) for _ in range(2))
     assert one == other
+
+
+class Lines(NullReporter):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def info(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.mark.parametrize(("without", "warned"), [(0, True), (4, True), (5, False)])
+def test_photographs_that_show_no_word_are_asked_for(without: int, warned: bool, places: Path) -> None:
+    # 43 photographs are in folders; those beside the folders have none of their names
+    for number in range(without):
+        make_photo(places / f"{number}.png", 100 + number)
+    report = Lines()
+    listing = read_listing(OwnData(places, "folders"), "own", 1, report)
+    assert sum(not each.labels for split in SPLITS for each in listing.splits[split]) == without
+    assert any("add photographs that show none of them" in line for line in report.said) == warned
+
+
+def test_one_in_ten_without_all_words_is_enough() -> None:
+    assert few_without(10, 100) is None
+    assert few_without(9, 100) == (
+        "nearly every photograph has one of the words (9 of 100 have none); add photographs that show none of them, or "
+        "the words will be found everywhere"
+    )
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 10, 37])

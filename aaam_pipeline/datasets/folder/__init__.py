@@ -98,10 +98,17 @@ def divide_by_content(examples: Sequence[Example], shares: dict[str, float], see
     return by_content([each.path for each in examples], shares, seed, report)
 
 
-def read_folder(name: str, params: FolderParams, report: Reporter, divide: Divide = divide_by_content) -> Listing:
+def read_folder(
+    name: str,
+    params: FolderParams,
+    report: Reporter,
+    divide: Divide = divide_by_content,
+    unlisted_no: str = "set unlisted: no",
+) -> Listing:
     """Return the photographs of a folder with their labels and splits; `name` is the data set's in messages.
 
-    A photograph of which no label is known is left out. `divide` draws the splits that no table names.
+    A photograph of which no label is known is left out. `divide` draws the splits that no table names. `unlisted_no`:
+    how one says that what is not listed is not there, in messages.
 
     Raises:
         DatasetError: there is no such folder or table, a table is wrong or names a photograph that is not there, or
@@ -119,7 +126,7 @@ def read_folder(name: str, params: FolderParams, report: Reporter, divide: Divid
     table = from_folders(base) if params.labels == FOLDERS else read_labels(root / params.labels)
     paths = _found(table, base)
     report.info(f"{name}: {counted(len(paths), 'photograph', ',')} found in {base}")
-    examples = _examples(table, paths, params.unlisted_is_no)
+    examples = _examples(table, paths, params.unlisted_is_no, unlisted_no)
     splits = _splits(examples, root, params, report, divide)
     return Listing(tuple(table.labels), splits, note=_note(name, table, splits))
 
@@ -164,8 +171,8 @@ def _found(table: LabelTable, base: Path) -> list[Path]:
     return paths
 
 
-def _examples(table: LabelTable, paths: list[Path], unlisted_is_no: bool) -> list[Example]:
-    """Return the images of a table of which anything is known.
+def _examples(table: LabelTable, paths: list[Path], unlisted_is_no: bool, how: str) -> list[Example]:
+    """Return the images of a table of which anything is known; `how` one makes unlisted labels a no, in messages.
 
     Raises:
         DatasetError: of a label no image is known to be without it.
@@ -189,8 +196,7 @@ def _examples(table: LabelTable, paths: list[Path], unlisted_is_no: bool) -> lis
         always = [label for label, each in zip(table.labels, lacked, strict=True) if not each]
         raise DatasetError(
             f"{table.source}: no image is known to be without {some(always)}: there is nothing to tell apart; say no "
-            "of some images, or set unlisted: no (of `aaam-pipe train`: --unlisted no), if what is not listed is not "
-            "there"
+            f"of some images, or {how}, if what is not listed is not there"
         )
     return examples
 
