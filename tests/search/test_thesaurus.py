@@ -1,10 +1,14 @@
 """Thesaurus that are no labels: synonyms, parents, plurals, and the file they come from."""
 
+import json
+from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from unicodedata import normalize
 
 import pytest
 
+import aaam_pipeline
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.datasets.scenes.compose import LABELS as SCENES
 from aaam_pipeline.formats.vocabulary import Vocabulary
@@ -37,6 +41,82 @@ OWN = Thesaurus(
     },
     plurals={"person": "people", "ox": "oxen"},
 )
+
+
+STARTER = json.loads((Path(aaam_pipeline.__file__).parent / "models/starter/bundle.json").read_bytes())["vocabulary"]
+# what people call what the starter knows
+SAID = """
+child: kids, kid, baby, babies, toddler, infant, children | woman: lady, ladies, women
+man: guy, guys, gentleman, men | person: people, teenager, pedestrian, tourist | crowd: audience, spectators
+boy: boys, schoolboy | girl: schoolgirl | skiing: skier, skiers | surfing: surfer, surf
+skateboarding: skater, skaters | ice skating: ice rink, skating | skis: ski | ski slope: piste
+golf: golfer, golf course | boxing: boxer | martial arts: judo, karate | bowling: bowler | running: runner, jogging
+walking: walk, hiking | jumping: jump, leap | eating: eat | camping: campsite, tent | sports ball: ball, basketball
+football: soccer | tennis: tennis player | bicycle: cyclist | motorcycle: biker | racecourse: racetrack
+running track: athletics | playground: swing | amusement park: theme park | video game: gaming
+highway: motorway, freeway | subway: metro, underground | train station: railway station | railway: railroad, rails
+train: tram, locomotive | truck: lorry, van, fire truck | boat: ship, ferry | airplane: plane, jet
+harbor: port, pier | parking lot: car park, parking | gas station: petrol station, filling station
+street: avenue, alley | sidewalk: pavement | rainforest: jungle | forest: woods | swamp: marsh, wetland
+hot spring: geyser | sea: ocean | beach: shore | river: stream | sand: dune | rock: stone, boulder
+mountain: hill, peak | grass: lawn, meadow | yard: backyard | corn: maize | potted plant: houseplant, flowerpot
+flower: rose, roses | water: lake, pond | snow: winter | field: farm | art gallery: gallery, exhibition
+cemetery: graveyard, grave | swimming pool: pool, swimming, swimmer | staircase: stairs, steps, stairway
+indoor: inside, indoors, interior | outdoor: outside, outdoors, open air | bedroom: hotel room
+living room: sitting room, lounge | conference room: meeting, boardroom | locker room: changing room
+lobby: foyer, reception | laundry: laundromat | corridor: hallway | bathroom: restroom
+auditorium: theatre, cinema | clothing store: boutique, clothes shop | bookstore: bookshop | supermarket: grocery
+store: shop, mall, shopping mall | beauty salon: hairdresser, barber | food court: canteen | cafe: coffee shop
+restaurant: diner | bar: pub | food: meal | kindergarten: nursery, preschool | hospital: clinic
+fire station: firehouse | phone booth: phone box | stage: concert | skyscraper: high-rise | shed: shack
+slum: favela | church: cathedral, chapel | column: pillar | statue: sculpture | street light: lamppost, street lamp
+nightstand: bedside table | bookshelf: bookcase | cabinet: cupboard, wardrobe, closet | stove: cooker | faucet: tap
+refrigerator: fridge | couch: sofa | pillow: cushion | carpet: rug | curtain: drapes | wine glass: glass, wine
+cup: mug | candy: sweets | box: carton | tv: television | cell phone: phone, smartphone
+"""
+
+
+def test_a_word_is_the_nearest_label_of_the_starter() -> None:
+    resolver, wrong = LabelResolver(Vocabulary(STARTER)), {}
+    for entry in SAID.replace("|", "\n").strip().splitlines():
+        label, _, words = entry.partition(": ")
+        for word in words.strip().split(", "):
+            meant = [STARTER[id] for id in resolver.find(word)]
+            if meant != [label.strip()]:
+                wrong[word] = meant
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("parent", "children"),
+    [
+        ("room", "bedroom, kitchen, living room, dining room, bathroom, classroom, office, conference room, lobby"),
+        ("sport", "baseball, football, tennis, skiing, surfing, skateboarding, golf, boxing, bowling, martial arts"),
+        ("winter sports", "skiing, skis, snowboard, ice skating"),
+        ("station", "train station, gas station, fire station, subway"),
+        ("furniture", "chair, bed, cabinet, bookshelf, stool"),
+    ],
+)
+def test_a_parent_has_all_of_its_children_in_the_starter(parent: str, children: str) -> None:
+    assert set(children.split(", ")) <= set(found(parent, STARTER))
+
+
+def test_what_is_near_stands_before_what_is_more_general() -> None:
+    shipped = thesaurus.load()
+
+    def below(parent: str, seen: tuple[str, ...] = ()) -> Iterator[str]:
+        for child in shipped.parents.get(parent, []):
+            if child not in (parent, *seen):
+                yield child
+                yield from below(child, (*seen, parent))
+
+    wrong = [
+        (word, general, near)
+        for (general, words), (near, others) in combinations(shipped.synonyms.items(), 2)
+        if near in set(below(general)) and general not in set(below(near)) and not (near in words and general in others)
+        for word in set(words) & set(others)
+    ]
+    assert wrong == []
 
 
 def found(word: str, labels: list[str], own: Thesaurus | None = None) -> list[str]:
