@@ -1,5 +1,6 @@
 """`aaam-pipe model`: which models there are, what they know, and how they come and go."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -74,7 +75,7 @@ def show(
 @app.command("add")
 def add(
     source: Annotated[str, typer.Argument(metavar="FILE|URL", help="A model in one file, NAME.aaam.")],
-    name: Annotated[str | None, typer.Option(help="What to call it. Default: its own name.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it. Default: the name of the file.")] = None,
     sha256: Annotated[
         str | None, typer.Option("--sha256", help="Refuse a file that has another SHA-256 than this.")
     ] = None,
@@ -95,6 +96,7 @@ def add(
     print(printable(f"added {added.model.name}: {model_id}, {len(added.info.vocabulary)} words"))
     if added.info.generated:
         print(f"it learnt from generated pictures: it is used where you name it, --model {added.model.name}")
+    print(printable(render.next_annotate(added.model.name, added.model.name)), file=sys.stderr)
 
 
 @app.command("remove")

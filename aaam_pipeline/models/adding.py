@@ -1,12 +1,15 @@
 """Models of the user's own: put among them from one file, from here or from the web, and removed. Loads no torch."""
 
 import logging
+import re
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from aaam_pipeline.core import http
 from aaam_pipeline.core.artifacts import PARTIAL, publish
@@ -29,6 +32,8 @@ class AddedModel(NamedTuple):
 
 def add(source: str, name: str | None = None, sha256: str | None = None) -> AddedModel:
     """Put the bundle in one file, on this machine or on the web, among the user's own models; all of it or nothing.
+
+    Without `name` it is called as its file, and where that makes no name, as the bundle calls itself.
 
     Raises:
         UsageError: there is no such file, it is no model, or the name is taken or none.
@@ -55,8 +60,8 @@ def add(source: str, name: str | None = None, sha256: str | None = None) -> Adde
             # nobody will see the work folder
             said = str(error).replace(str(unpacked), source).replace(str(file), source).replace(str(work), str(base))
             raise type(error)(said) from None
-        called = name or info.name
-        # it comes from the file: it must not lead out of the folder
+        called = name or name_of(source) or info.name
+        # it may come from the file: it must not lead out of the folder
         _check_name(called)
         target = base / called
         if target.exists():
@@ -66,6 +71,13 @@ def add(source: str, name: str | None = None, sha256: str | None = None) -> Adde
         except OSError as error:
             raise packed.write_error(error, target) from None
         return AddedModel(KnownModel(called, target, "user"), info, digest)
+
+
+def name_of(source: str) -> str:
+    """Return the name of a file, or of a URL's last part, without what is in no model's name; "" if that is all."""
+    path = unquote(urlsplit(source).path).rstrip("/") if "://" in source else source
+    plain = unicodedata.normalize("NFKD", Path(path).name.removesuffix(packed.SUFFIX)).encode("ascii", "ignore")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain.decode()).strip("._-")[:100]
 
 
 @contextmanager

@@ -45,9 +45,9 @@ def _figures(info: BundleInfo) -> list[str]:
 
 
 def section(card: str, title: str) -> str:
-    """Return the text of a section of a card, "" where it has none."""
+    """Return the text of a section of a card, "" where it has none; its first line may be indented, as code is."""
     for each in f"\n{card}".split("\n## ")[1:]:
         name, _, text = each.partition("\n")
         if name.strip() == title:
-            return text.strip()
+            return text.strip("\n").rstrip()
     return ""

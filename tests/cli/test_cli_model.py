@@ -68,18 +68,19 @@ def test_a_model_is_packed_added_shown_and_removed(
     added = invoke("model", "add", "mine.aaam", "--sha256", digest.upper())
     assert added.exit_code == 0, added.output
     assert digest in added.stdout
-    assert "added toy-bce" in added.stdout
-    assert names(own) == ["toy-bce"]
+    assert "added mine: toy-bce-" in added.stdout
+    assert names(own) == ["mine"]
+    assert added.stderr.splitlines()[-1] == "next: aaam-pipe annotate FOLDER --model mine --out mine/annotations"
     listed = invoke("model", "list", "--json")
     facts = json.loads(listed.stdout)
-    assert (facts["name"], facts["from"], facts["default"], facts["labels"]) == ("toy-bce", "user", True, 5)
+    assert (facts["name"], facts["from"], facts["default"], facts["labels"]) == ("mine", "user", True, 5)
     shown = invoke("model", "show")
     assert shown.exit_code == 0, shown.output
     assert read_info(formed_bundle).model_id in shown.stdout
     assert all(label in shown.stdout for label in LABELS)
     assert "fp32 without torch" in shown.stdout
     assert "Trained on the data set `toy`" in shown.stdout
-    gone = invoke("model", "remove", "toy-bce")
+    gone = invoke("model", "remove", "mine")
     assert gone.exit_code == 0, gone.output
     assert names(own) == []
 
@@ -119,7 +120,7 @@ def test_the_order_is_named_project_own_starter(
 
     assert used() == "model: starter, which comes with aaam-pipe"
     assert invoke("model", "add", file).exit_code == 0
-    assert used() == "model: toy-bce, of your own models"
+    assert used() == "model: toy, of your own models"
     make_bundle(Path("models/new/bce"), seed=7)
     assert used() == "model: new/bce, the newest below ./models"
     ended = make_bundle(Path("models/newer/bce"), seed=8)
@@ -127,11 +128,11 @@ def test_the_order_is_named_project_own_starter(
     make_bundle(Path("models/newer/warp"), seed=9)
     assert used() == "model: new/bce, the newest below ./models"
     assert read_info(starter).model_id in used("--model", "starter")
-    assert read_info(tiny_bundle).model_id in used("--model", "toy-bce")
+    assert read_info(tiny_bundle).model_id in used("--model", "toy")
     assert read_info(ended).model_id in used("--model", "newer/bce")
     marks = [json.loads(line) for line in invoke("model", "list", "--json").stdout.splitlines()]
     assert [each["name"] for each in marks if each["default"]] == ["new/bce"]
-    assert [each["name"] for each in marks][-2:] == ["toy-bce", "starter"]
+    assert [each["name"] for each in marks][-2:] == ["toy", "starter"]
 
 
 def test_the_environment_and_the_user_file_name_a_model(
@@ -225,12 +226,12 @@ def test_a_taken_name_and_the_same_model_are_told_apart(invoke: Invoke, file: Pa
     assert invoke("model", "add", file).exit_code == 0
     assert "there already" in failed(invoke("model", "add", file), 2)
     make_bundle(Path("other"), seed=3)
-    packed.pack(Path("other"), Path("other.aaam"))
-    before = read_info(own / "toy-bce")
-    assert "--name" in failed(invoke("model", "add", "other.aaam"), 2)
-    assert invoke("model", "add", "other.aaam", "--name", "second").exit_code == 0
-    assert names(own) == ["second", "toy-bce"]
-    assert read_info(own / "toy-bce") == before
+    packed.pack(Path("other"), Path("other/toy.aaam"))
+    before = read_info(own / "toy")
+    assert "--name" in failed(invoke("model", "add", "other/toy.aaam"), 2)
+    assert invoke("model", "add", "other/toy.aaam", "--name", "second").exit_code == 0
+    assert names(own) == ["second", "toy"]
+    assert read_info(own / "toy") == before
 
 
 def test_a_model_comes_from_the_web_whole_or_not_at_all(
@@ -243,12 +244,12 @@ def test_a_model_comes_from_the_web_whole_or_not_at_all(
     result = invoke("model", "add", f"{server.url}/toy.aaam", "--sha256", digest, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["sha256"] == digest
-    assert names(own) == ["toy-bce"]
+    assert names(own) == ["toy"]
     assert "404" in failed(invoke("model", "add", f"{server.url}/none.aaam", "--name", "x"), 1)
     said = failed(invoke("model", "add", f"{server.url}/half.aaam", "--name", "x"), 4)
     assert said.startswith(f"error: {server.url}/half.aaam is cut off")
     assert "no connection" in failed(invoke("model", "add", "http://127.0.0.1:9/x.aaam", "--name", "x"), 1)
-    assert names(own) == ["toy-bce"]
+    assert names(own) == ["toy"]
 
 
 def test_only_ones_own_models_are_removed(invoke: Invoke, starter: Path, own: Path) -> None:
@@ -262,10 +263,10 @@ def test_only_ones_own_models_are_removed(invoke: Invoke, starter: Path, own: Pa
 
 def test_a_damaged_model_is_listed_with_what_is_wrong(invoke: Invoke, file: Path, own: Path) -> None:
     assert invoke("model", "add", file).exit_code == 0
-    (own / "toy-bce" / "bundle.json").write_text("{")
+    (own / "toy" / "bundle.json").write_text("{")
     assert "cannot be used" in invoke("model", "list").stdout
-    assert "damaged" in failed(invoke("model", "show", "toy-bce"), 4)
-    assert invoke("model", "remove", "toy-bce").exit_code == 0
+    assert "damaged" in failed(invoke("model", "show", "toy"), 4)
+    assert invoke("model", "remove", "toy").exit_code == 0
 
 
 def test_a_file_is_not_taken_as_a_model_without_being_added(invoke: Invoke, file: Path, photos: Path) -> None:

@@ -1,6 +1,7 @@
 """Where models lie: nothing is written elsewhere, nothing is left over, and a name is found before a folder of it."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from cli.failures import failed
 from conftest import Invoke, make_bundle, make_photo, rewrite_json
 
 from aaam_pipeline.core.locks import exclusive
-from aaam_pipeline.models import library, packed
+from aaam_pipeline.models import adding, library, packed
 from aaam_pipeline.models.info import read_info
 
 
@@ -39,13 +40,50 @@ def forged(bundle: Path, file: Path, **values: object) -> Path:
 def test_the_name_in_a_file_leads_nowhere_else(
     name: str, invoke: Invoke, tiny_bundle: Path, tmp_path: Path, home: Path
 ) -> None:
-    file = forged(tiny_bundle, tmp_path / "evil.aaam", dataset=name)
+    # a file of a name without a letter of a model's: the name in it is looked at
+    file = forged(tiny_bundle, tmp_path / "\u9ce5.aaam", dataset=name)
     before = outside(tmp_path, home)
     failed(invoke("model", "add", file), 2, "is no name for a model: choose one with --name")
     assert outside(tmp_path, home) == before
     assert list((home / "models").iterdir()) == []
     assert invoke("model", "add", file, "--name", "good").exit_code == 0
     assert [path.name for path in (home / "models").iterdir()] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("birds.aaam", "birds"),
+        ("../../a/.birds.v2.aaam", "birds.v2"),
+        ("My birds (2).aaam", "My-birds-2"),
+        ("V\u00f6gel.aaam", "Vogel"),
+        ("..", ""),
+        ("\u9ce5.aaam", ""),
+        ("https://host/models/birds.aaam?key=a/b#c", "birds"),
+        ("https://host/get/garden%2F..%2Fbirds%20two/", "birds-two"),
+        ("https://host", ""),
+        ("b" * 300 + ".aaam", "b" * 100),
+    ],
+)
+def test_a_model_is_called_as_its_file(source: str, name: str) -> None:
+    assert adding.name_of(source) == name
+    assert not name or packed.NAME.fullmatch(name)
+
+
+def test_the_commands_of_the_documentation_run_word_for_word(
+    invoke: Invoke, formed_bundle: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aaam_pipeline.cli.model_facts.SECONDS", 0.05)
+    monkeypatch.setattr(library, "STARTER_FOLDER", make_bundle(tmp_path / "package" / "starter", seed=5))
+    shutil.copytree(formed_bundle, "models/mine")
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    lines = page.split("```sh\n")[1].split("```")[0].splitlines()
+    assert len(lines) == 7
+    for line in lines:
+        words = shlex.split(line.replace("~/Pictures", str(photos)), comments=True)
+        done = invoke(*words[1:])
+        assert done.exit_code == 0, (line, done.output)
+    assert Path("birds/annotations/_manifest.json").is_file()
 
 
 def test_what_a_killed_process_left_is_removed_and_what_another_one_works_in_is_not(
@@ -68,7 +106,7 @@ def test_what_a_killed_process_left_is_removed_and_what_another_one_works_in_is_
         assert invoke("model", "add", "toy.aaam").exit_code == 0
         assert (models / ".busy.partial").is_dir()
     assert invoke("model", "add", "toy.aaam", "--name", "second").exit_code == 0
-    assert sorted(path.name for path in models.iterdir()) == ["second", "toy-bce"]
+    assert sorted(path.name for path in models.iterdir()) == ["second", "toy"]
 
 
 def test_messages_do_not_name_the_work_folder(

@@ -16,6 +16,7 @@ from aaam_pipeline.core.errors import DeviceError, IntegrityError, UsageError
 from aaam_pipeline.formats.calibration import Calibration
 from aaam_pipeline.formats.familiarity import FAMILIARITY, fit
 from aaam_pipeline.models import bundle
+from aaam_pipeline.models.card import section
 from aaam_pipeline.models.info import familiarity_of
 
 CPU = torch.device("cpu")
@@ -244,3 +245,10 @@ def names_used(source: str) -> set[str]:
 def test_no_module_unpickles_anything() -> None:
     for path in PACKAGE.rglob("*.py"):
         assert not names_used(path.read_text()) & (UNSAFE | {"allow_pickle"}), path
+
+
+def test_a_section_of_a_card_keeps_the_indent_of_code() -> None:
+    card = "# Mine\n\n## Training\n\n    # a comment\n    run\n\n## Words\n\nred\n"
+    assert section(card, "Training") == "    # a comment\n    run"
+    assert section(card, "Words") == "red"
+    assert section(card, "Figures") == ""
