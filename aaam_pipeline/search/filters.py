@@ -4,8 +4,8 @@ Fields are names of this file; everything else that a user typed is a parameter 
 """
 
 import re
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import TypeVar
@@ -19,6 +19,11 @@ Parse = Callable[[str, str], Value]
 
 NUMBER = re.compile(r"(\d{1,28}(?:\.\d{0,15})?|\.\d{1,15})([a-z]*)", re.IGNORECASE | re.ASCII)
 DATE = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
+YEAR = re.compile(r"((?:19|20)\d\d)(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
+MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
 UNITS = {"": 1, "b": 1} | {
     f"{letter}{ending}": base**power
     for power, letter in enumerate("kmgt", 1)
@@ -79,6 +84,28 @@ def parse_text(field: str, text: str) -> str | date:
     except ValueError:
         pass
     raise ValueError("this is no date; write 2024, 2024-05 or 2024-05-01")
+
+
+def dates(words: Iterable[str]) -> str:
+    """Return the filters for the day, month or year that words name (`july 2019`, `2019-07-14`), or ""."""
+    year = month = day = 0
+    for word in map(str.casefold, words):
+        named = next((n for n, name in enumerate(MONTHS, 1) if len(word) > 2 and name.startswith(word)), 0)
+        if match := YEAR.fullmatch(word):
+            year, month, day = int(match[1]), int(match[2] or month), int(match[3] or day)
+        elif named:
+            month = named
+        elif re.fullmatch(r"\d{1,2}", word, re.ASCII):
+            day = int(word)
+    try:
+        first = date(year, month or 1, day if month and day else 1)
+    except ValueError:
+        return ""
+    if month and day:
+        return f"after:{first} before:{first + timedelta(days=1)}"
+    if month:
+        return f"after:{first:%Y-%m} before:{first + timedelta(days=31):%Y-%m}"
+    return f"after:{year} before:{year + 1}"
 
 
 def _plain(value: Decimal) -> Decimal:

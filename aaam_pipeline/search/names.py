@@ -11,15 +11,25 @@ from aaam_pipeline.search import query
 from aaam_pipeline.search.thesaurus import LabelResolver
 from aaam_pipeline.search.tokens import END, Token, fail
 
-OPERATORS = {"and": "&", "or": "|", "not": "-", "without": "-"}
+OPERATORS = {
+    "and": "&", "or": "|", "and/or": "|", "/": "|", "not": "-", "no": "-", "without": "-", "except": "-",
+}  # fmt: skip
 """What words mean that are no names; case does not matter."""
 SMALL_WORDS = frozenset({
     "a", "an", "the", "some", "any", "this", "that", "these", "those", "my", "your", "his", "her", "its", "our",
     "their", "is", "are", "on", "in", "at", "of", "with", "by", "for", "from", "to", "into", "onto", "over", "under",
     "near", "beside", "behind", "between", "photo", "photos", "photograph", "photographs", "picture", "pictures",
-    "image", "images", "show", "find", "me",
+    "image", "images", "show", "find", "me", "all", "only", "just", "but", "also",
 })  # fmt: skip
 """Words of a sentence that are left out, with a note, where they are no names."""
+FIELDS_MEANT = {
+    "size": "the size of a file is called bytes: bytes>1MB",
+    "filesize": "the size of a file is called bytes: bytes>1MB",
+    "date": "dates are asked for with after: and before:, as in after:2023 before:2024",
+    "year": "dates are asked for with after: and before:, as in after:2023 before:2024",
+}
+"""Words that are compared as if they were fields, and what to write instead."""
+POSSESSIVE = re.compile(r"['’]s$", re.IGNORECASE)
 # what ends a sentence, or is left of a quotation
 EDGES = ".?!:…'’‘`"
 # labels that a note lists
@@ -42,6 +52,26 @@ class NamedQuery(NamedTuple):
         forgiven = [f"left out: {', '.join(self.left_out)}"] * bool(self.left_out) + ["a comma means and"] * self.commas
         return [f"searching for: {_written(self.tokens)} ({'; '.join(forgiven)})", *taken] if forgiven else taken
 
+    @property
+    def known(self) -> str:
+        """The query without the words that are unknown, and the marks that belong to them; "" if nothing is left."""
+        kept: list[Token] = []
+        waiting = list(reversed(self.tokens))
+        while waiting:
+            token = waiting.pop()
+            if token.kind != "name" or token.ids:
+                kept.append(token)
+                continue
+            if waiting[-1].kind == "compare":
+                del waiting[-2:]
+            while kept and kept[-1][:2] in (("mark", "-"), ("mark", "+")):
+                kept.pop()
+            if kept and kept[-1][:2] in (("mark", "|"), ("mark", "&")):
+                kept.pop()
+            elif waiting[-1][:2] in (("mark", "|"), ("mark", "&")):
+                waiting.pop()
+        return _written(kept)
+
 
 def told(text: str, tokens: list[Token], resolver: LabelResolver) -> NamedQuery:
     """Return the tokens with names instead of words, marks instead of `and`, `or`, `not`, and without small words.
@@ -63,7 +93,7 @@ class _Teller:
         self._commas = False
         self._unknown: dict[str, None] = {}
         # a long query may repeat a word a thousand times
-        self._ids = cache(resolver.find)
+        self._ids = cache(self._find)
 
     def told(self) -> NamedQuery:
         found: list[Token] = []
@@ -92,6 +122,14 @@ class _Teller:
                 at += length
         found.append(self._tokens[at])
         return NamedQuery(found, self._taken, list(self._left_out), self._commas, list(self._unknown))
+
+    def _find(self, name: str) -> tuple[int, ...]:
+        """Return the labels that a name stands for; `dog/cat` is either of them."""
+        found = self._resolver.find(name)
+        if found or "/" not in name:
+            return found
+        parts = [self._resolver.find(part.strip()) for part in name.split("/")]
+        return tuple(dict.fromkeys(id for part in parts for id in part)) if all(parts) else ()
 
     def _is_field(self, at: int) -> bool:
         token, after = self._tokens[at : at + 2]
@@ -124,12 +162,15 @@ class _Teller:
             if not bare:
                 self._left_out.update(dict.fromkeys(token.text))
                 return None, 1
-            if bare != token.text and (ids := self._ids(bare)):
-                self._left_out.update(dict.fromkeys(token.text.replace(bare, "", 1)))
-                return self._found(bare, ids, token), 1
+            for form in (bare, POSSESSIVE.sub("", bare)):
+                if form != token.text and (ids := self._ids(form)):
+                    self._left_out.update(dict.fromkeys(re.findall("['’]s|.", token.text.replace(form, "", 1))))
+                    return self._found(form, ids, token), 1
+            if self._tokens[at + 1].kind == "compare" and folded in FIELDS_MEANT:
+                fail(self._text, token.position, FIELDS_MEANT[folded])
         self._unknown[words[0]] = None
-        # the parser continues with any label, so that all unknown words are named
-        return Token("name", token.text, token.position, ids=(0,)), 1
+        # the parser continues, so that all unknown words are named
+        return Token("name", token.text, token.position), 1
 
     def _is_operand(self, at: int) -> bool:
         """Return whether a word is all that stands between marks: then it was meant to be a label."""
@@ -152,7 +193,7 @@ def _is_small(word: str) -> bool:
 def _written(tokens: list[Token]) -> str:
     """Write tokens as a query, names of several words in quotes."""
     pieces = []
-    for token in tokens[:-1]:
+    for token in tokens:
         text = token.text
         if token.kind == "name" and not re.fullmatch(r"[\w.'-]+", text):
             text = query.quoted(text)

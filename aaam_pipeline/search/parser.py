@@ -9,6 +9,7 @@ compare  = ">=" | "<=" | ">" | "<" | "=" ;
 `tokens` cuts the text, and `names` tells what its words are.
 """
 
+import shlex
 from decimal import Decimal
 from typing import NamedTuple, NoReturn
 
@@ -22,6 +23,8 @@ from aaam_pipeline.search.tokens import END, Token
 
 MAX_DEPTH = 50
 MAX_FILTERS = 100
+# of a query that a message proposes
+LONGEST_HINT = 200
 FIELDS = (*(f"{field}:" for field in (*query.TEXT_FIELDS, "label")), *query.NUMBER_FIELDS)
 
 
@@ -56,7 +59,7 @@ def parse(text: str, resolver: LabelResolver) -> ParsedQuery:
         parser.fail("no parenthesis is open here")
     if named.unknown:
         fields = f". Fields: {', '.join(FIELDS)}" if any(":" in word for word in named.unknown) else ""
-        raise UnknownLabelError("; ".join(map(resolver.unknown, named.unknown)) + fields)
+        raise UnknownLabelError("; ".join(map(resolver.unknown, named.unknown)) + fields + _instead(named, resolver))
     labels = query.degree(node)
     conditions = len(query.leaves(node)) - labels
     if labels > ranking.MAX_DEGREE or conditions > MAX_FILTERS:
@@ -65,6 +68,20 @@ def parse(text: str, resolver: LabelResolver) -> ParsedQuery:
             f"{MAX_FILTERS} can be asked for at once"
         )
     return ParsedQuery(node, named.notes)
+
+
+def _instead(named: names.NamedQuery, resolver: LabelResolver) -> str:
+    """Return the command that searches for the words that are known, dates as filters; "" if none are left."""
+    dates = filters.dates(named.unknown)
+    known = " ".join(filter(None, [named.known, dates]))
+    try:
+        parse(known, resolver)
+    except UsageError:
+        return ""
+    if len(known) > LONGEST_HINT or not known.isprintable():
+        return ""
+    how = "with dates as filters" if dates else "without it" if len(named.unknown) == 1 else "without them"
+    return f"; {how}: aaam-pipe search {shlex.quote(known)}"
 
 
 class _Parser:
@@ -133,11 +150,13 @@ class _Parser:
         if start.kind == "word":
             operator, value = self._comparison(start.text.lower())
             return MetadataFilter(start.text.lower(), operator, value)
+        # an unknown word has no label: it is refused when all are found
+        ids = start.ids or (0,)
         if self.token.kind != "compare":
-            return query.joined(Or, [Label(id) for id in start.ids])
+            return query.joined(Or, [Label(id) for id in ids])
         operator, value = self._comparison("")
         # of a parent: one of its children is at least, all of them are at most
-        return query.joined(And if "<" in operator else Or, [ScoreFilter(id, operator, value) for id in start.ids])
+        return query.joined(And if "<" in operator else Or, [ScoreFilter(id, operator, value) for id in ids])
 
     def _comparison(self, field: str) -> tuple[str, Decimal]:
         operator = self.token.text

@@ -18,6 +18,8 @@ from aaam_pipeline.formats import vocabulary as vocabularies
 from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.search.tokens import special_labels
 
+# letters of a word in which each counts
+SHORT = 4
 SHIPPED = Path(__file__).with_name("thesaurus.yaml")
 
 
@@ -118,7 +120,8 @@ class LabelResolver:
 
     def unknown(self, word: str) -> str:
         """Return the message that a word is unknown, and what may have been meant: labels first, then other words."""
-        return vocabularies.unknown(word, [*self.vocabulary, *self._synonyms, *filter(self._parent, self._children)])
+        names = [*self.vocabulary, *self._synonyms, *filter(self._parent, self._children)]
+        return vocabularies.unknown(word, [name for name in names if _is_plausible(word, name)])
 
     @property
     def _rules(self) -> tuple[Callable[[str], tuple[int, ...]], ...]:
@@ -174,6 +177,20 @@ class LabelResolver:
                     # no plural ends in ss: gras is a misspelling of grass
                     if not max(last, form, key=len).endswith("ss"):
                         yield head + space + form
+
+
+def _is_plausible(word: str, name: str) -> bool:
+    """Return whether a name may be meant by a short word; of a long one, the wrong letters tell it alone.
+
+    Another first letter, or another letter instead of one, makes another word: a hat is no cat.
+    """
+    typed, other = unaccented(word), unaccented(name)
+    if len(typed) > SHORT:
+        return True
+    return any(
+        typed == each or (typed[:1] == each[:1] and (len(typed) != len(each) or sorted(typed) == sorted(each)))
+        for each in (other, *other.split())
+    )
 
 
 def _respelled(word: str) -> str:

@@ -74,6 +74,20 @@ def parse(text: str) -> Node:
         ("path:“a b/*” dog", 'path:"a b/*" dog'),
         ("path:'a b/*' dog", 'path:"a b/*" dog'),
         ("path:it's dog", 'path:"it\'s" dog'),
+        ("no cat", "-cat"),
+        ("dog no cat, sky", "dog -cat sky"),
+        ("dog except for the cat", "dog -cat"),
+        ("dogs only", "dog"),
+        ("all dogs", "dog"),
+        ("dog but not the cat", "dog -cat"),
+        ("dog but no cat", "dog -cat"),
+        ("the dog's cup", "dog cup"),
+        ("dogs' cup’s!", "dog cup"),
+        ("dog/cat", "dog|cat"),
+        ("-dog/traffic light sky", '-(dog|"traffic light") sky'),
+        ("dog and/or cat sky", "(dog|cat) sky"),
+        ("dog / cat", "dog|cat"),
+        ('"dog/cat"', "dog|cat"),
         ("vogel", "Vögel"),
         (normalize("NFD", "VÖGEL"), "Vögel"),
         ("traffic_light traffic-light", '"traffic light"'),
@@ -118,6 +132,8 @@ def test_a_label_wins_over_an_operator_and_a_small_word() -> None:
         ("vogel", ["vogel is searched as Vögel"]),
         ("cat!!!", ["searching for: cat (left out: !)"]),
         ("cat.", ["searching for: cat (left out: .)"]),
+        ("all cat's", ["searching for: cat (left out: all, 's)"]),
+        ("dog/cat only", ['searching for: "dog/cat" (left out: only)', "dog/cat is searched as dog|cat"]),
     ],
 )
 def test_what_is_forgiven_is_said(text: str, notes: list[str]) -> None:
@@ -149,6 +165,36 @@ def test_only_near_labels_are_suggested(text: str, said: str) -> None:
     with pytest.raises(UnknownLabelError) as caught:
         parse(text)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("zebra dog", "; without it: aaam-pipe search dog"),
+        ("-zebra dog|xyzzy", "; without them: aaam-pipe search dog"),
+        ("dog zebra|traffic light", "; without it: aaam-pipe search 'dog \"traffic light\"'"),
+        ("zebra>0.5 & dog cat<0.1", "; without it: aaam-pipe search 'dog cat<0.1'"),
+        ("dog 2023", "; with dates as filters: aaam-pipe search 'dog after:2023 before:2024'"),
+        ("july 2019", "; with dates as filters: aaam-pipe search 'after:2019-07 before:2019-08'"),
+        ("Dec 2019 dog", "; with dates as filters: aaam-pipe search 'dog after:2019-12 before:2020-01'"),
+        ("2019-07-14", "; with dates as filters: aaam-pipe search 'after:2019-07-14 before:2019-07-15'"),
+        ("14 july 2019", "; with dates as filters: aaam-pipe search 'after:2019-07-14 before:2019-07-15'"),
+        ("zebra", "'zebra' is not a label; all labels: aaam-pipe labels"),
+        ("(zebra) dog", "'zebra' is not a label; all labels: aaam-pipe labels"),
+        ("july", "'july' is not a label; all labels: aaam-pipe labels"),
+        ("2019-02-31", "'2019-02-31' is not a label; all labels: aaam-pipe labels"),
+    ],
+)
+def test_an_unknown_word_among_known_ones_can_be_left_out(text: str, said: str) -> None:
+    with pytest.raises(UnknownLabelError) as caught:
+        parse(text)
+    assert str(caught.value).endswith(said)
+
+
+@pytest.mark.parametrize(("text", "said"), [("dog size>1MB", "bytes>1MB"), ("date>=2023", "after:2023 before:2024")])
+def test_what_is_no_field_is_told_by_its_name(text: str, said: str) -> None:
+    with pytest.raises(QuerySyntaxError, match=said):
+        parse(text)
 
 
 @pytest.mark.parametrize("text", ["the a", ",", "!!!", "?", " , ; ", "a photo of the"])

@@ -201,6 +201,25 @@ def test_a_close_word_is_suggested(word: str, meant: str) -> None:
     assert "all labels: aaam-pipe labels" in message
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("red", ""),
+        ("zoo", ""),
+        ("hat", ""),
+        ("mall", ""),
+        ("dgo", "dog"),
+        ("dg", ""),
+        ("gras", "grass"),
+        ("bat", "baseball bat"),
+    ],
+)
+def test_a_short_word_is_no_other_short_word(word: str, meant: str) -> None:
+    labels = ["bed", "loo", "cat", "male", "dog", "grass", "baseball bat"]
+    message = LabelResolver(Vocabulary(labels), Thesaurus()).unknown(word)
+    assert f"did you mean {meant}?" in message if meant else "did you mean" not in message
+
+
 def test_a_parent_without_labels_is_never_suggested() -> None:
     assert "did you mean" not in LabelResolver(Vocabulary(["sky"]), OWN).unknown("animl")
 
