@@ -38,8 +38,8 @@ def need(extra: str, *packages: str) -> None:
 
 
 def how_to_install(extra: str) -> str:
-    """Return the command that installs an extra."""
-    return f"pip install 'aaam-pipe[{extra}]'"
+    """Return the command that installs an extra: from an index, and from a checkout, which may be all there is."""
+    return f"pip install 'aaam-pipe[{extra}]', in a checkout pip install '.[{extra}]'"
 
 
 def explain(error: ModuleNotFoundError) -> str | None:

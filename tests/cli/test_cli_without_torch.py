@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import LABELS, make_photo
 
-from aaam_pipeline.core.extras import EXTRAS
+from aaam_pipeline.core.extras import EXTRAS, how_to_install
 
 MISSING = [package for packages in EXTRAS.values() for package in packages]
 # as where they are not installed
@@ -70,10 +70,10 @@ def test_a_runtime_form_annotates_and_embeds_without_torch(place: Path, formed_b
 def test_doctor_says_what_is_there(place: Path, formed_bundle: Path) -> None:
     facts = json.loads(run(place, "doctor", "--json").stdout)
     assert facts["device"] == "cpu (torch, which uses GPUs, is not installed)"
-    assert facts["extras"] == "none (others: pip install 'aaam-pipe[train,research,heic,s3,gcs,ray]')"
+    assert facts["extras"] == f"none (others: {how_to_install('train,research,heic,s3,gcs,ray')})"
     assert "built for" in facts["faiss"]
     # that of a bundle that annotating refuses
-    assert facts["model"] == "unusable: torch is not installed: pip install 'aaam-pipe[train]'"
+    assert facts["model"] == f"unusable: torch is not installed: {how_to_install('train')}"
     assert "(toy-bce-" in json.loads(run(place, "doctor", "--json", "--model", formed_bundle).stdout)["model"]
 
 
@@ -94,7 +94,7 @@ def test_what_is_missing_is_one_line_with_its_extra(
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert done.returncode == 2
     assert lines in [
-        [f"error: {each} is not installed: pip install 'aaam-pipe[{one}]'"]
+        [f"error: {each} is not installed: {how_to_install(one)}"]
         for each in package.split("|")
         for one in extra.split("|")
     ]

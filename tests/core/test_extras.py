@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.core.extras import EXTRAS, explain, installed, need
+from aaam_pipeline.core.extras import EXTRAS, explain, how_to_install, installed, need
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 # where what is imported has another name than what is installed
@@ -42,12 +42,13 @@ def test_all_are_all_but_the_gpu_s_which_replaces_a_package() -> None:
 def test_what_is_missing_is_said_with_the_command() -> None:
     need("train", "numpy")
     assert installed("numpy")
-    with pytest.raises(UsageError, match=r"^no_such_package is not installed: pip install 'aaam-pipe\[research\]'$"):
+    both = r"pip install 'aaam-pipe\[research\]', in a checkout pip install '\.\[research\]'"
+    with pytest.raises(UsageError, match=f"^no_such_package is not installed: {both}$"):
         need("research", "numpy", "no_such_package")
 
 
 def test_an_import_that_failed_is_explained_where_an_extra_brings_the_package() -> None:
     error = ModuleNotFoundError("No module named 'sklearn.metrics'", name="sklearn.metrics")
-    assert explain(error) == "sklearn is not installed: pip install 'aaam-pipe[research]'"
+    assert explain(error) == f"sklearn is not installed: {how_to_install('research')}"
     assert explain(ModuleNotFoundError("No module named 'mine'", name="mine")) is None
     assert explain(ModuleNotFoundError("without a name")) is None

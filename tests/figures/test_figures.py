@@ -10,6 +10,7 @@ from PIL import Image
 
 pytest.importorskip("matplotlib")
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.extras import how_to_install
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.listing import Example, Listing
 from aaam_pipeline.datasets.prepare import prepare
@@ -156,7 +157,7 @@ def test_without_matplotlib_the_extra_is_named(project: Path, invoke: Invoke, mo
     for figure in ("paths", "bars", "maps"):
         done = invoke("figures", figure, "--dataset", "toy")
         assert done.exit_code == 2
-        assert done.stderr == "error: matplotlib is not installed: pip install 'aaam-pipe[research]'\n"
+        assert done.stderr == f"error: matplotlib is not installed: {how_to_install('research')}\n"
 
 
 def test_the_commands_help_needs_neither_torch_nor_matplotlib() -> None:
