@@ -3,17 +3,22 @@
 import logging
 import sys
 from collections.abc import Iterable
+from glob import escape
 from pathlib import Path
+from shlex import join
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aaam_pipeline.cli.render import near
+from aaam_pipeline.core.artifacts import newest
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.logging import printable
-from aaam_pipeline.core.project import BUNDLES, HERE, INDEXES, Project
+from aaam_pipeline.core.portable_paths import located
+from aaam_pipeline.core.project import BUNDLES, INDEXES
 
 if TYPE_CHECKING:
+    from aaam_pipeline.index.manifest import IndexManifest
     from aaam_pipeline.models.library import KnownModel
 
 log = logging.getLogger(__name__)
@@ -23,7 +28,7 @@ def complete_labels(context: typer.Context, incomplete: str) -> list[str]:
     """Return the labels of the index that the command would use, as far as it can be read."""
     from aaam_pipeline.index import manifest
 
-    folder = context.params.get("index") or HERE.newest_index()
+    folder = context.params.get("index") or newest_index()
     try:
         return manifest.read(folder).vocabulary if folder else []
     except (AaamError, OSError):
@@ -32,6 +37,29 @@ def complete_labels(context: typer.Context, incomplete: str) -> list[str]:
 
 def _folders(patterns: Iterable[str]) -> list[str]:
     return sorted({str(match.parent) for pattern in patterns for match in Path().glob(pattern)})
+
+
+def _indexes() -> tuple[str, ...]:
+    """Return patterns of the manifests of indexes: in the places of a project, and directly below this folder."""
+    from aaam_pipeline.index.manifest import is_index
+
+    found = [match.parent for match in Path().glob("*/manifest.json") if is_index(match.parent)]
+    return (*INDEXES, *(f"{escape(folder.name)}/manifest.json" for folder in found))
+
+
+def newest_index() -> Path | None:
+    """Return the index that was written last, of those that are found without being named, or None."""
+    return newest(Path.cwd(), _indexes())
+
+
+def newer_annotations(folder: Path, manifest: "IndexManifest") -> str:
+    """Say how an index is built again where its annotations have changed since; "" where they have not."""
+    from aaam_pipeline.index.annotations import changed_since
+
+    if not changed_since(folder, manifest):
+        return ""
+    inputs = [str(near(Path(located(text, folder)))) for text in manifest.annotations]
+    return f"annotations are newer than the index: aaam-pipe index {join([*inputs, '--out', str(near(folder))])}"
 
 
 def _model_names() -> list[str]:
@@ -54,9 +82,9 @@ Model = Annotated[
 Index = Annotated[
     Path | None,
     typer.Option(
-        help="Index, a folder. Default: the newest made in this folder.",
+        help="Index, a folder. Default: the newest directly below this folder, or in a folder `index` one deeper.",
         envvar="AAAM_INDEX",
-        autocompletion=lambda: _folders(INDEXES),
+        autocompletion=lambda: _folders(_indexes()),
     ),
 ]
 WORDS = "AAAM_WORDS"
@@ -118,10 +146,10 @@ def index(named: Path | None, quiet: bool) -> Path:
     if named:
         log.info("index %s: named", named)
         return named
-    found = Project(Path.cwd()).newest_index()
+    found = newest_index()
     if found is None:
         raise UsageError("no index here: make one with `aaam-pipe index annotations`, or name one with --index")
-    log.info("index %s: the newest made in this folder", near(found))
+    log.info("index %s: the newest that is found here", near(found))
     if not quiet:
         print(printable(f"index: {near(found)}"), file=sys.stderr)
     return near(found)

@@ -15,7 +15,6 @@ from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.extras import EXTRAS, how_to_install, installed, need
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.machine import available_cores
-from aaam_pipeline.core.project import Project
 from aaam_pipeline.core.text import counted
 
 PACKAGES = (
@@ -55,7 +54,7 @@ def doctor(
     chosen = None if model else defaults.default_model()
     folder = defaults.model(model) if model else chosen and chosen.folder
     facts["model"] = _usable(folder, partial(_model, device), "dvc repro")
-    facts["index"] = _usable(index or Project(Path.cwd()).newest_index(), _index, "aaam-pipe index annotations")
+    facts["index"] = _usable(index or defaults.newest_index(), _index, "aaam-pipe index annotations")
     if as_json:
         render.json_line(facts)
     else:
@@ -121,4 +120,6 @@ def _index(folder: Path) -> str:
         said += f"; {read.unfamiliar} of {counted(read.judged, 'image')} unlike all that it was trained with"
     if weak := weaknesses(read.vocabulary, read.words):
         said += f"; {len(weak)} of {len(read.vocabulary)} words known badly: aaam-pipe labels marks them"
+    if newer := defaults.newer_annotations(folder, read):
+        said += f"; {newer}"
     return said

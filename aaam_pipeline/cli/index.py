@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aaam_pipeline.cli import defaults
-from aaam_pipeline.cli.render import json_line, reporter
+from aaam_pipeline.cli.render import PlainReporter, json_line, reporter
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.project import HERE
@@ -78,9 +78,11 @@ def verify(
     from aaam_pipeline.index.manifest import is_index
     from aaam_pipeline.index.verify import verify as verify_index
 
+    newer = ""
     with reporter(quiet) as report:
         if is_index(folder):
             manifest = verify_index(folder, report)
+            newer = defaults.newer_annotations(folder, manifest)
             model_id, labels = manifest.model_id, len(manifest.vocabulary)
             facts = {"images": manifest.images, "labels": labels}
             sentence = f"{counted(manifest.images, 'image')}, {counted(labels, 'label')}"
@@ -94,3 +96,5 @@ def verify(
         json_line(facts | {"model_id": model_id})
     else:
         print(f"{printable(str(folder))}: sound; {sentence}, annotated with {model_id}")
+    if newer:
+        PlainReporter(quiet).info(newer)

@@ -10,7 +10,7 @@ import typer
 
 from aaam_pipeline.cli import defaults, output, render, settings
 from aaam_pipeline.core.artifacts import real_path
-from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.errors import UnknownLabelError, UsageError
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.text import counted, unaccented
@@ -61,7 +61,11 @@ def search(
 
     own = load(words) if words else None
     with engine.open(defaults.index(index, quiet), thesaurus=own) as opened:
-        asked = opened.parse(" ".join(query))
+        try:
+            asked = opened.parse(" ".join(query))
+        except UnknownLabelError as error:
+            newer = defaults.newer_annotations(opened.folder, opened.manifest)
+            raise UnknownLabelError("; ".join(filter(None, [str(error), newer]))) from None
         info = render.PlainReporter(quiet).info
         for note in asked.notes:
             info(note)
@@ -78,7 +82,7 @@ def search(
 
 def _notes(found: "list[Hit]", asked: "ParsedQuery", images: int, offset: int, existing: bool) -> Iterator[str]:
     """Yield what is to be known of the hits of a query."""
-    from aaam_pipeline.search.query import asks_for
+    from aaam_pipeline.search.query import MetadataFilter, asks_for, leaves
 
     unfamiliar = sum(bool(hit.unfamiliar) for hit in found)
     if unfamiliar and not asks_for(asked.node, "unfamiliar"):
@@ -90,6 +94,10 @@ def _notes(found: "list[Hit]", asked: "ParsedQuery", images: int, offset: int, e
         yield f"no image is likely to fit this query: the score of the best is {found[0].score:.2g}"
     if not found:
         yield _nothing(images, offset, existing)
+        for leaf in leaves(asked.node):
+            match leaf:
+                case MetadataFilter("path" | "root" as field, _, str() as pattern) if not pattern.startswith("*"):
+                    yield f"{field}: is compared with the whole path; anywhere in it: {field}:*{pattern.strip('*')}*"
 
 
 def _nothing(images: int, offset: int, existing: bool) -> str:
@@ -229,14 +237,19 @@ def labels(
         return
     from msgspec import to_builtins
 
+    from aaam_pipeline.formats.vocabulary import Vocabulary
     from aaam_pipeline.formats.words import weaknesses
     from aaam_pipeline.index import manifest
+    from aaam_pipeline.search.thesaurus import LabelResolver
 
     read = manifest.read(defaults.index(index, quiet))
     labelled = zip(read.vocabulary, read.label_counts, strict=True)
     found = [(label, count) for label, count in labelled if unaccented(text or "") in unaccented(label)]
     if not found:
-        render.PlainReporter(quiet).info(f"none of {counted(len(read.vocabulary), 'label')} holds {text!r}")
+        meant = LabelResolver(Vocabulary(read.vocabulary)).find(text or "")
+        names = "|".join(read.vocabulary[id] for id in meant)
+        searched = f"; a search for it is one for {names}" if meant else ""
+        render.PlainReporter(quiet).info(f"none of {counted(len(read.vocabulary), 'label')} holds {text!r}{searched}")
     supports = dict(zip(read.vocabulary, read.words, strict=False))
     weak = weaknesses(read.vocabulary, read.words)
     for label, count in found:

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.core.artifacts import file_sha256
-from aaam_pipeline.core.errors import IntegrityError, UsageError, from_system
-from aaam_pipeline.core.portable_paths import is_located
+from aaam_pipeline.core.artifacts import file_sha256, read_json
+from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError, from_system
+from aaam_pipeline.core.portable_paths import is_located, located
 from aaam_pipeline.formats.model_ids import embedding_of
 from aaam_pipeline.formats.older_parts import schema_of, to_current
 from aaam_pipeline.formats.parts import (
@@ -28,6 +28,7 @@ from aaam_pipeline.formats.parts import (
 )
 from aaam_pipeline.formats.roots import MovedRoot, apply_all
 from aaam_pipeline.formats.vocabulary import Vocabulary
+from aaam_pipeline.index.manifest import PARTS, IndexManifest
 
 BATCH_ROWS = 16384
 AGAIN = "annotate again with --on-existing overwrite"
@@ -122,6 +123,24 @@ def _said(rule: tuple[list[float] | None, int | None]) -> str:
     least, greatest = min(thresholds), max(thresholds)
     limits = f"a threshold of {least:g}" if least == greatest else f"thresholds from {least:g} to {greatest:g}"
     return limits + ("" if top is None else f" and at most {top} labels")
+
+
+def changed_since(index: Path, manifest: IndexManifest) -> list[Path]:
+    """Return the folders an index was built from that have other rows, or those of another model, by now.
+
+    A folder that is gone or damaged is none of them: an index holds all it needs.
+    """
+    found = []
+    indexed = {part.sha256 for part in read_json(index / PARTS, list[IndexedPart], "an index")}
+    for folder in (Path(located(text, index)) for text in manifest.annotations):
+        try:
+            now = read_annotations_manifest(folder)
+            parts = {read_stats(part_path(folder, number)).sha256 for number in range(now.parts)}
+        except (AaamError, OSError):
+            continue
+        if now.model_id != manifest.model_id or parts - indexed:
+            found.append(folder)
+    return found
 
 
 def find_parts(

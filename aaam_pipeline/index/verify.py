@@ -7,12 +7,10 @@ import duckdb
 import numpy as np
 
 from aaam_pipeline.core.artifacts import file_sha256
-from aaam_pipeline.core.errors import AaamError, IntegrityError
+from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.core.machine import available_cores
-from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.database import OTHER_TABLES, attach, explained
-from aaam_pipeline.formats.parts import read_annotations_manifest
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.manifest import SCORES, IndexManifest
 from aaam_pipeline.index.scores import count_labels, count_unfamiliar
@@ -22,7 +20,7 @@ SAMPLE = 100
 
 
 def verify(folder: Path, report: Reporter) -> IndexManifest:
-    """Check an index: hashes, one row an image in both tables, label counts, images that find themselves, the model.
+    """Check an index: hashes, one row an image in both tables, label counts, images that find themselves.
 
     Raises:
         UsageError: `folder` is no index.
@@ -37,7 +35,6 @@ def verify(folder: Path, report: Reporter) -> IndexManifest:
         problems = [*_score_problems(folder, manifest)]
         advance(1)
         problems += _vector_problems(folder, manifest)
-        problems += _model_problems(folder, manifest)
         advance(1)
     if problems:
         raise IntegrityError(f"{folder} is damaged: {'; '.join(problems)}; build the index again")
@@ -65,18 +62,6 @@ def _score_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
     except duckdb.Error as error:
         # the file is as it was written: its hash was compared
         raise explained(error, folder / SCORES, "build the index again") from None
-
-
-def _model_problems(index: Path, manifest: IndexManifest) -> Iterator[str]:
-    """Yield folders of annotations, of those that are still there, that another model has written since."""
-    for folder in manifest.annotations:
-        try:
-            model_id = read_annotations_manifest(Path(located(folder, index))).model_id
-        except AaamError:
-            # deleted or damaged: an index holds all it needs
-            continue
-        if model_id != manifest.model_id:
-            yield f"it is of {manifest.model_id}, but {folder} is of {model_id} now"
 
 
 def _vector_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """`aaam-pipe search` as people type it: a minus in front, notes, --explain, --words."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Invoke
+from conftest import Invoke, rewrite_json
 
 from aaam_pipeline.search import thesaurus as words
 
@@ -102,3 +103,38 @@ def test_labels_that_hold_a_text(indexed: Path, invoke: Invoke) -> None:
     assert (result.exit_code, result.stdout.split()[1:], result.stderr) == (0, ["grass"], "")
     result = invoke("labels", "zebra", "--index", indexed)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "none of 5 labels holds 'zebra'\n")
+
+
+def test_a_text_in_no_label_is_said_as_what_it_is_searched_as(indexed: Path, invoke: Invoke) -> None:
+    said = invoke("labels", "people", "--index", indexed).stderr
+    assert said.endswith("holds 'people'; a search for it is one for person\n")
+    assert invoke("labels", "xyzzy", "--index", indexed).stderr.endswith("holds 'xyzzy'\n")
+
+
+def test_a_path_that_fits_nothing_is_explained(indexed: Path, invoke: Invoke) -> None:
+    said = invoke("search", "path:Summer*", "--index", indexed).stderr
+    assert said.endswith("path: is compared with the whole path; anywhere in it: path:*Summer*\n")
+    assert "whole path" not in invoke("search", "path:*Summer*", "--index", indexed).stderr
+
+
+@pytest.mark.parametrize("name", ["zz", "a [b]", "index"])
+def test_an_index_of_any_name_is_found_in_the_folder_above(
+    name: str, indexed: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "manifest.json").write_text("{}")
+    assert "no index here" in invoke("search", "dog").stderr
+    shutil.copytree(indexed, tmp_path / name)
+    result = invoke("search", "dog")
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (0, f"index: {name}")
+
+
+def test_annotations_that_are_newer_than_the_index_are_said(annotated: Path, tmp_path: Path, invoke: Invoke) -> None:
+    newer = "annotations are newer than the index: aaam-pipe index annotations --out index"
+    shutil.copytree(annotated, tmp_path / "annotations")
+    assert invoke("index", "annotations").exit_code == 0
+    asked = (("search", "xyzzy"), ("doctor",), ("verify", "index"))
+    assert not any(newer in invoke(*words).output for words in asked)
+    rewrite_json(tmp_path / "annotations" / "_manifest.json", model_id="another")
+    assert all(newer in invoke(*words).output for words in asked)
+    assert invoke("verify", "index").exit_code == 0
