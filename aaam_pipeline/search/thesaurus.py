@@ -189,7 +189,7 @@ def _is_plausible(word: str, name: str) -> bool:
         return True
     return any(
         typed == each or (typed[:1] == each[:1] and (len(typed) != len(each) or sorted(typed) == sorted(each)))
-        for each in (other, *other.split())
+        for each in other.split()
     )
 
 
