@@ -182,7 +182,7 @@ def test_logs_say_what_was_chosen_and_what_was_done(
         assert line in said["annotate"]
     assert "2 images, 0 of them copied from the previous index" in said["first index"]
     assert "3 images, 2 of them copied from the previous index" in said["index"]
-    assert "index index: the newest made in this folder" in said["search"]
+    assert "index index: the newest that is found here" in said["search"]
     assert " ms: SELECT " in said["search"]
 
 
