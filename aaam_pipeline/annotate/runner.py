@@ -81,7 +81,7 @@ def annotate(
                 report.info(f"resuming an interrupted run: {done} of {total} images are done")
             else:
                 with read_errors(out):
-                    counts = _compare(detector, existing, options, scope, report)
+                    counts = _compare(detector, existing, staging, options, scope, report)
                 is_only = bool(existing) and _is_current(existing[0], staging)
                 if is_only and not counts.todo and not detector.stale():
                     staging.discard()
@@ -91,8 +91,6 @@ def annotate(
                 # before anything is written: a model or a device that is not there leaves nothing behind
                 backend = _load(model, options, report) if counts.todo else None
                 report.info(f"{counted(detector.inputs, 'image')}: {counts}")
-                if options.on_existing == "overwrite":
-                    _say_replaced(staging, detector.roots(), report)
                 plan = _plan(detector.described(manifest), detector, existing, staging, options)
                 retries = is_only and detector.stale() == counts.todo == counts.retried
                 with read_errors(out):
@@ -126,10 +124,7 @@ def preview(
         try:
             with read_errors(out):
                 existing = compatible.existing(staging, _identity(info, model, out, options), options)
-                counts = _compare(detector, existing, options, scope, report)
-                if options.on_existing == "overwrite":
-                    _say_replaced(staging, detector.roots(), report)
-                return counts, detector.held
+                return _compare(detector, existing, staging, options, scope, report), detector.held
         except IntegrityError:
             if writing:
                 # a part that is replaced is not damaged
@@ -199,10 +194,13 @@ def _resumable(staging: StagingDir, detector: ChangeDetector, manifest: Annotati
 def _compare(
     detector: ChangeDetector,
     existing: Sequence[ExistingAnnotations],
+    staging: StagingDir,
     options: Options,
     scope: Scope | None,
     report: Reporter,
 ) -> ChangeCounts:
+    if options.on_existing == "overwrite":
+        _say_replaced(staging, detector.roots(), report)
     looked_at = Scope(detector.roots()) if scope is None else scope
     counts = detector.compare([each.parts for each in existing], options, looked_at, report)
     if existing and existing[0].manifest.schema_version != VERSION:

@@ -229,7 +229,7 @@ def _failed(out: Path, made: "AnnotationsManifest") -> Iterator[str]:
     for location, message in first_failures(out, made.parts, MOST_FAILED):
         yield f"failed: {location}: {message}"
     if sum(made.failures.values()) > MOST_FAILED:
-        yield f"the others: SELECT path, error_message FROM '{out}/*.parquet' WHERE status = 'failed'"
+        yield f"all of them: SELECT path, error_message FROM '{out}/*.parquet' WHERE status = 'failed'"
     if note := _again(made.failures):
         yield note
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aaam_pipeline.search.parser import ParsedQuery
     from aaam_pipeline.search.reader import IndexReader
 
-# scores are calibrated: a query whose best hit has less fits nothing that was annotated
+# scores are calibrated, so of best hits below it nine in ten would be wrong
 UNLIKELY = 0.1
 
 

@@ -57,7 +57,7 @@ def test_failures_within_the_budget_exit_0_and_are_told(bad_folder: Path, tiny_b
         f"failed: {bad_folder}/text.jpg: no known image format",
         f"failed: {bad_folder}/zero.jpg: the file has no bytes",
     ]
-    assert "the others" not in result.stderr
+    assert "all of them" not in result.stderr
 
 
 def test_of_many_failures_the_first_are_named(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> None:
@@ -70,7 +70,7 @@ def test_of_many_failures_the_first_are_named(tiny_bundle: Path, tmp_path: Path,
     assert [line.split(":")[1] for line in said.splitlines() if line.startswith("failed: ")] == [
         f" {tmp_path}/some/{number}.jpg" for number in (1, 3, 5)
     ]
-    assert "the others: SELECT path, error_message FROM 'annotations/*.parquet' WHERE status = 'failed'" in said
+    assert "all of them: SELECT path, error_message FROM 'annotations/*.parquet' WHERE status = 'failed'" in said
 
 
 def test_what_is_overwritten_is_said(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> None:
