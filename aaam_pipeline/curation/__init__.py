@@ -1,0 +1,1 @@
+"""What a person says of photographs, kept apart from every run; and what can be learned from it."""
