@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate.writer import write_part
 from aaam_pipeline.core.artifacts import fingerprint, write_checksummed
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.columns import fixed_size_list
+from aaam_pipeline.formats.part_files import write_part
 from aaam_pipeline.formats.parts import (
     VERSION,
     AnnotationsManifest,

@@ -18,17 +18,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.annotate import failures, moves, overlaps, writer
+from aaam_pipeline.annotate import failures, moves, overlaps
 from aaam_pipeline.annotate.absent import AbsentRows
 from aaam_pipeline.annotate.change_counts import ChangeCounts
 from aaam_pipeline.annotate.inputs import InputItem, Scope
 from aaam_pipeline.annotate.listing import TODO_SCHEMA, to_table
 from aaam_pipeline.annotate.options import Options
-from aaam_pipeline.annotate.writer import regroup
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.formats import part_files
+from aaam_pipeline.formats.part_files import regroup
 from aaam_pipeline.formats.parts import AnnotationsManifest
 from aaam_pipeline.formats.roots import MovedRoot, apply_all
 
@@ -183,7 +184,7 @@ class ChangeDetector:
         parts = [(base, part) for base, parts in enumerate(existing) for part in parts]
         idle = self.moved_roots
         for number, (base, part) in enumerate(parts):
-            facts = writer.read_part(part, FACTS)
+            facts = part_files.read_part(part, FACTS)
             renamed = apply_all(self.moved_roots, facts)
             if renamed is not None:
                 same = pc.and_(*(pc.equal(facts[name], renamed[name]) for name in ("root", "path")))

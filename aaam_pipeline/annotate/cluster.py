@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.annotate import backends, writer
+from aaam_pipeline.annotate import backends
 from aaam_pipeline.annotate.parts import AnnotateJob, PartMaker
 from aaam_pipeline.core import errors
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.extras import how_to_install
 from aaam_pipeline.core.logging import debugging
 from aaam_pipeline.core.progress import Advance, Reporter, ignore
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.parts import part_path, read_stats
 
 # parts given to an actor at once: while it makes one it reads the images of the next
@@ -61,7 +62,7 @@ class RayPartMaker:
         numbers = batch["part"].tolist()
         paths = {number: part_path(self._maker.job.rows, number) for number in numbers}
         # some are there where an actor died that made them
-        missing = [number for number in numbers if not writer.is_finished(paths[number])]
+        missing = [number for number in numbers if not part_files.is_finished(paths[number])]
         made = self._maker.make(missing, ignore)
         for number in numbers:
             stats = next(made) if number in missing else read_stats(paths[number])

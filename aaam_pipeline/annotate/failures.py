@@ -10,12 +10,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aaam_pipeline.annotate import writer
 from aaam_pipeline.annotate.inputs import InputItem
 from aaam_pipeline.annotate.listing import to_items
 from aaam_pipeline.annotate.reader import fetch
 from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.parts import part_path, read_stats
 
 # by `error_type`: not the file is at fault, but what is between it and us. The next run tries such images again;
@@ -73,10 +73,10 @@ def hold_unreadable(database: duckdb.DuckDBPyConnection) -> None:
 
 def same_outcome(made: Iterable[Path], before: Iterable[Path]) -> bool:
     """Return whether all rows of the parts `made` failed, just as they did in the parts `before`."""
-    tables = [writer.read_part(part, OUTCOME) for part in made]
+    tables = [part_files.read_part(part, OUTCOME) for part in made]
     if any(rows["error_type"].null_count for rows in tables):
         return False
-    again = (writer.read_part(part, OUTCOME) for part in before)
+    again = (part_files.read_part(part, OUTCOME) for part in before)
     return set(_outcomes(tables)) <= set(_outcomes(rows.filter(rows["error_type"].is_valid()) for rows in again))
 
 
@@ -88,7 +88,7 @@ def first_failures(folder: Path, parts: int, most: int) -> Iterator[tuple[str, s
 
 
 def _failures(part: Path) -> Iterator[tuple[str, str]]:
-    rows = writer.read_part(part, OUTCOME)
+    rows = part_files.read_part(part, OUTCOME)
     failed = rows.filter(rows["error_type"].is_valid()).select(["root", "path", "error_message"])
     for row in failed.to_pylist():
         yield f"{row['root'].rstrip('/')}/{row['path']}", row["error_message"]

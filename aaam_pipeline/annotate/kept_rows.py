@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.annotate import failures, writer
+from aaam_pipeline.annotate import failures
 from aaam_pipeline.annotate.changes import ChangeDetector
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.older_parts import to_current
 from aaam_pipeline.formats.parts import is_current, part_path, read_stats, stats_path
 from aaam_pipeline.formats.roots import MovedRoot, apply_all
@@ -44,8 +45,8 @@ def keep(parts: Sequence[Path], detector: ChangeDetector, rows: Path, part_size:
             rewritten.append(index)
     made = linked
     revised = _revised(((parts[index], detector.kept(index)) for index in rewritten), detector.moved_roots)
-    for table in writer.regroup(revised, part_size):
-        writer.write_part(part_path(rows, made), table)
+    for table in part_files.regroup(revised, part_size):
+        part_files.write_part(part_path(rows, made), table)
         made += 1
     return made
 
@@ -53,7 +54,7 @@ def keep(parts: Sequence[Path], detector: ChangeDetector, rows: Path, part_size:
 def _revised(parts: Iterable[tuple[Path, pa.Table]], moved: Sequence[MovedRoot]) -> Iterator[pa.RecordBatch]:
     """Yield the rows of parts that stay, in the current version, with the names and times that they have now."""
     for path, kept in parts:
-        rows = to_current(writer.read_part(path).take(kept["row"]))
+        rows = to_current(part_files.read_part(path).take(kept["row"]))
         renamed = apply_all(moved, rows)
         rows = rows if renamed is None else renamed
         changed = kept["root"].is_valid()
@@ -105,7 +106,7 @@ def count_put_back(made: Iterable[Path], replaced: Path) -> int:
     if not replaced.is_file():
         return 0
     before = pq.ParquetFile(replaced).read(IDENTITY)
-    rows = (writer.read_part(part, IDENTITY) for part in made)
+    rows = (part_files.read_part(part, IDENTITY) for part in made)
     return sum(len(each.join(before, IDENTITY, join_type="left semi")) for each in rows)
 
 

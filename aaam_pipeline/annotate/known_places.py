@@ -5,9 +5,9 @@ from typing import Literal
 
 import pyarrow.compute as pc
 
-from aaam_pipeline.annotate import writer
 from aaam_pipeline.core.artifacts import absolute, path_text
 from aaam_pipeline.core.errors import AaamError
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.parts import part_path, read_annotations_manifest
 
 KnownAs = Literal["file", "folder", "unknown"]
@@ -19,7 +19,7 @@ def known_as(name: str, out: Path) -> KnownAs:
     try:
         parts = range(read_annotations_manifest(out).parts)
         for number in parts:
-            rows = writer.read_part(part_path(out, number), ["root", "path"])
+            rows = part_files.read_part(part_path(out, number), ["root", "path"])
             places = pc.binary_join_element_wise(pc.utf8_rtrim(rows["root"], "/"), rows["path"], "/")
             if pc.any(pc.starts_with(places, f"{place}/")).as_py():
                 return "folder"

@@ -1,4 +1,4 @@
-"""The work on parts, the same for every engine: items -> reader -> mapper -> writer.
+"""The work on parts, the same for every engine: items -> reader -> mapper -> a file.
 
 A part is the unit of work: its inputs are one row group of `todo.parquet`, its rows are one file, its stats say that it
 is done. So any engine, on any machine that sees the work folder, can make any part, and none is made twice.
@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aaam_pipeline.annotate import backends, kept_rows, listing, reader, writer
+from aaam_pipeline.annotate import backends, kept_rows, listing, reader
 from aaam_pipeline.annotate.backends import Backend
 from aaam_pipeline.annotate.decoder import DecodeSetup
 from aaam_pipeline.annotate.decoder_pool import DecoderPool
@@ -25,6 +25,7 @@ from aaam_pipeline.annotate.mapper import Mapper
 from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.reader import ReadImage
 from aaam_pipeline.core.progress import Advance
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.parts import PartStats, part_path
 from aaam_pipeline.models.info import familiarity_of
 
@@ -47,7 +48,7 @@ class AnnotateJob(NamedTuple):
     def missing(self) -> list[int]:
         """Return the numbers of the parts that are still to be made."""
         numbers = range(self.first, self.first + pq.read_metadata(self.todo).num_row_groups)
-        return [number for number in numbers if not writer.is_finished(part_path(self.rows, number))]
+        return [number for number in numbers if not part_files.is_finished(part_path(self.rows, number))]
 
 
 class PartMaker:
@@ -95,7 +96,7 @@ class PartMaker:
                 now = time.perf_counter()
                 table = kept_rows.put_back(pa.Table.from_batches(rows), self.job.replaced)
                 log.info("part %d: %d images in %.1f s", number, table.num_rows, now - started)
-                written = pool.submit(writer.write_part, part_path(self.job.rows, number), table)
+                written = pool.submit(part_files.write_part, part_path(self.job.rows, number), table)
                 started = now
             if written:
                 yield written.result()

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from aaam_pipeline.annotate import failures, kept_rows, writer
+from aaam_pipeline.annotate import failures, kept_rows
 from aaam_pipeline.annotate.changes import ChangeDetector
 from aaam_pipeline.core.artifacts import (
     PARTIAL,
@@ -31,6 +31,7 @@ from aaam_pipeline.core.artifacts import (
 )
 from aaam_pipeline.core.errors import AaamError, IntegrityError, VersionError
 from aaam_pipeline.core.text import counted
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.parts import (
     READABLE,
     VERSION,
@@ -179,7 +180,7 @@ class StagingDir:
         if published and failures.same_outcome(self._made(), published.parts):
             self.discard()
             return published.manifest
-        embedding = writer.read_part(part_path(self.rows, 0), ["embedding"]).schema.field(0)
+        embedding = part_files.read_part(part_path(self.rows, 0), ["embedding"]).schema.field(0)
         manifest = msgspec.structs.replace(
             self.plan.manifest,
             embedding_dim=embedding.type.list_size,
@@ -226,7 +227,7 @@ def read_errors(out: Path) -> Iterator[None]:
 def finished_parts(rows: Path) -> list[int]:
     """Return the numbers of the parts that are whole, in order."""
     numbers = (int(path.stem.removeprefix("part-")) for path in rows.glob("part-*.parquet"))
-    return sorted(number for number in numbers if writer.is_finished(part_path(rows, number)))
+    return sorted(number for number in numbers if part_files.is_finished(part_path(rows, number)))
 
 
 def total_stats(rows: Path) -> PartStats:

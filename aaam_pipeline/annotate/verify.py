@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aaam_pipeline.annotate import writer
 from aaam_pipeline.annotate.staging import total_stats
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import AaamError, IntegrityError, VersionError
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.formats.database import explained
 from aaam_pipeline.formats.older_parts import schema_of, to_current
@@ -133,7 +133,7 @@ def _part_problems(
     path = part_path(folder, number)
     try:
         stats = read_stats(path)
-        rows = writer.read_part(path)
+        rows = part_files.read_part(path)
     except VersionError:
         # whole, and another version reads it
         raise
@@ -157,7 +157,7 @@ def _part_problems(
     judged = len(rows) - unfamiliar.null_count, pc.sum(unfamiliar, min_count=0).as_py()
     if (stats.judged, stats.unfamiliar) != judged:
         problems.append("its stats count other rows as unfamiliar")
-    if stats.inputs_hash != f"{writer.inputs_hash(rows):032x}":
+    if stats.inputs_hash != f"{part_files.inputs_hash(rows):032x}":
         problems.append("its stats stand for other inputs")
     return [f"{path.name}: {problem}" for problem in problems], len(rows)
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from conftest import rewrite_json
 
-from aaam_pipeline.annotate import writer
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.parts import part_path
 
 Damage = Callable[[Path], object]
@@ -22,7 +22,7 @@ def rewrite(change: Callable[[pa.Table], pa.Table], number: int = 0) -> Damage:
     """Return damage to the rows of a part, with its stats made to fit."""
 
     def damage(folder: Path) -> None:
-        writer.write_part(part(folder, number), change(pq.ParquetFile(part(folder, number)).read()))
+        part_files.write_part(part(folder, number), change(pq.ParquetFile(part(folder, number)).read()))
 
     return damage
 

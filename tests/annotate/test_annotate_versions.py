@@ -12,10 +12,11 @@ from runs import PARTS, Watcher, interrupted, rows, states
 from version_2 import interrupt_version_2, publish_version_2
 
 from aaam_pipeline import search
-from aaam_pipeline.annotate import inputs, reader, runner, writer
+from aaam_pipeline.annotate import inputs, reader, runner
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.older_parts import ADDED
 from aaam_pipeline.formats.parts import VERSION, AnnotationsManifest, part_path, read_annotations_manifest
 from aaam_pipeline.index.build import build
@@ -206,7 +207,7 @@ def test_a_part_of_version_2_in_a_folder_of_version_3_is_damage(annotated: Path,
     rewrite_json(out / "_manifest.json", schema_version=VERSION, settings_hash=hash)
     with pytest.raises(Exception, match="has another schema than its manifest says"):
         verify(out, NullReporter())
-    assert writer.is_finished(part_path(out, 0))
+    assert part_files.is_finished(part_path(out, 0))
 
 
 def test_a_newer_version_is_no_damage(tiny_bundle: Path, tmp_path: Path, invoke: Invoke) -> None:

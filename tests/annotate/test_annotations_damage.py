@@ -9,11 +9,12 @@ import pytest
 from conftest import make_photo
 from damage import flipped, truncated
 
-from aaam_pipeline.annotate import inputs, runner, writer
+from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.errors import AaamError, IntegrityError
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.parts import part_path, read_annotations_manifest, read_stats, stats_path
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ def copy(annotated: Path, tmp_path: Path) -> Path:
 def test_no_damage_at_200_places_is_read_as_if_it_were_right(copy: Path) -> None:
     part = part_path(copy, 1)
     readers: dict[Path, Callable[[], object]] = {
-        part: lambda: writer.read_part(part),
+        part: lambda: part_files.read_part(part),
         stats_path(part): lambda: read_stats(part),
         copy / "_manifest.json": lambda: read_annotations_manifest(copy),
     }
@@ -113,7 +114,7 @@ def test_a_damaged_interrupted_run_never_becomes_annotations_that_look_whole(
         if name == "rows/part-00000.parquet":
             # published as it lies there, and known to be damaged by whoever reads it
             with pytest.raises(IntegrityError, match="was changed"):
-                writer.read_part(part)
+                part_files.read_part(part)
         else:
             assert verify(tmp_path / "out", NullReporter()).successes == 8, f"byte {place}"
 

@@ -13,9 +13,9 @@ from conftest import LABELS
 from runs import check
 from tampering import Damage, cell, edit, manifest, part, rewrite
 
-from aaam_pipeline.annotate import writer
 from aaam_pipeline.core.artifacts import fingerprint
 from aaam_pipeline.core.errors import IntegrityError
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.parts import stats_path
 
 
@@ -180,7 +180,7 @@ def test_a_failure_turned_into_a_success_is_found(partly_failed: Path, tmp_path:
     folder = shutil.copytree(partly_failed, tmp_path / "annotations")
     rows = pq.ParquetFile(part(folder)).read()
     good = rows.filter(pc.equal(rows["status"], "ok"))
-    writer.write_part(part(folder), pa.concat_tables([good, good]).slice(0, len(rows)))
+    part_files.write_part(part(folder), pa.concat_tables([good, good]).slice(0, len(rows)))
     with pytest.raises(IntegrityError, match=r"annotated rows: .*; failures: "):
         check(folder)
 

@@ -52,7 +52,7 @@ def test_a_full_disk_is_one_line(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "annotations")
 
-    monkeypatch.setattr("aaam_pipeline.annotate.writer.write_bytes", full)
+    monkeypatch.setattr("aaam_pipeline.formats.part_files.write_bytes", full)
     failed(
         invoke("annotate", photos, "--model", tiny_bundle, "-q"), 1, "no room on the disk for annotations; make room"
     )
@@ -65,7 +65,7 @@ def test_a_full_disk_is_one_line_also_where_a_library_in_another_language_says_s
     def full(*_: object) -> None:
         raise kind("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("aaam_pipeline.annotate.writer.write_bytes", full)
+    monkeypatch.setattr("aaam_pipeline.formats.part_files.write_bytes", full)
     failed(invoke("annotate", photos, "--model", tiny_bundle, "-q"), 1, "no room on the disk; make room")
 
 

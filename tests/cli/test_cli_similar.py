@@ -16,8 +16,9 @@ import pytest
 from conftest import Invoke, make_photo, rewrite_json
 from PIL import Image
 
-from aaam_pipeline.annotate import backends, inputs, runner, writer
+from aaam_pipeline.annotate import backends, inputs, runner
 from aaam_pipeline.core.progress import NullReporter
+from aaam_pipeline.formats import part_files
 from aaam_pipeline.index.build import build
 
 
@@ -99,7 +100,7 @@ def rooted(annotated: Path, tmp_path: Path) -> Callable[[str], Path]:
             rows = pq.ParquetFile(part).read()
             column = rows.schema.get_field_index("root")
             rows = rows.set_column(column, rows.schema.field("root"), pa.array([root] * len(rows)))
-            writer.write_part(part, rows)
+            part_files.write_part(part, rows)
         rewrite_json(tmp_path / "ann" / "_manifest.json", roots=[root])
         build(tmp_path / "ann", tmp_path / "index", NullReporter())
         return tmp_path / "index"

@@ -1,4 +1,4 @@
-"""The writer: rows -> parts of a folder; a part counts only once its stats file stands beside it."""
+"""Parts of annotations on disk: rows -> a file and its stats. A part counts only once its stats stand beside it."""
 
 import hashlib
 from collections import Counter
