@@ -3,6 +3,7 @@
 docs/annotate.md        between the markers, from the table of image formats
 docs/cli.md             from the commands' own help
 docs/architecture.md    between the markers, from the import contracts in pyproject.toml and the rooms' docstrings
+docs/licences.md        between the markers, from the metadata of the installed packages
 reports/methods.md      between the markers, from reports/corel5k/compare.json
 and the page of the starter, where one is in the package, from its card and what was measured of it
 """
@@ -10,6 +11,7 @@ and the page of the starter, where one is in the package, from its card and what
 import ast
 import json
 import re
+import runpy
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,13 @@ def annotating() -> str:
     lines = ["| format | found in folders and tars by the suffixes |", "|---|---|"]
     lines += [f"| {kind.name} | {' '.join(f'`{suffix}`' for suffix in kind.suffixes)} |" for kind in READ.values()]
     return _filled("docs/annotate.md", {"formats": "\n".join(lines)})
+
+
+def licences() -> str:
+    """Return docs/licences.md with the licences of the packages that are installed."""
+    return _filled(
+        "docs/licences.md", {"licences": runpy.run_path(str(Path(__file__).with_name("licences.py")))["table"]()}
+    )
 
 
 def methods() -> str:
@@ -244,6 +253,7 @@ PAGES = {
     "docs/annotate.md": annotating,
     "docs/cli.md": cli,
     "docs/architecture.md": architecture,
+    "docs/licences.md": licences,
     "reports/methods.md": methods,
 }
 if (STARTER_FOLDER / BUNDLE).is_file():

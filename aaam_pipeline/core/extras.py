@@ -10,7 +10,7 @@ from aaam_pipeline.core.errors import UsageError
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "nncf"),
     "research": ("dvc", "matplotlib", "sklearn", "scipy"),
-    "heic": ("pillow_heif",),
+    "heic": ("pi_heif",),
     "s3": ("s3fs",),
     "gcs": ("gcsfs",),
     "ray": ("ray",),

@@ -38,7 +38,7 @@ from aaam_pipeline.imaging import Interpolation
 
 # what determines the bytes of pixels.npy: work is resumed only with the same code and libraries
 CODE = ("imaging", "datasets/pixels.py")
-LIBRARIES = ("pillow", "pillow-heif")
+LIBRARIES = ("pillow", "pi-heif")
 
 
 def prepare(

@@ -22,7 +22,7 @@ HEIC_MISSING = f"HEIC needs an extra: {how_to_install('heic')}"
 JPEG_FACTOR, LEAST_SIDE = 4, 8192
 CUT_OFF = re.compile(r"truncat|incomplete|cut off|not enough|end of|EOF|only got", re.IGNORECASE)
 TILE_WIDTH, TILE_HEIGHT = 322, 323
-_QUIET: tuple[Any, ...] = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif)\."), 0)
+_QUIET: tuple[Any, ...] = ("ignore", None, Warning, re.compile(r"(PIL|pi_heif)\."), 0)
 # several pictures are decoded at once: threads for each of them would only get in each other's way
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 # profiles and texts in a PNG may be so large: Pillow's own limit is a megabyte, and the whole picture fails at it
@@ -85,10 +85,10 @@ def _open(content: bytes, plugin: str) -> Image.Image:
     """Read the header."""
     if plugin == "HEIF":
         try:
-            import pillow_heif
+            import pi_heif
         except ImportError:
             raise ImageError("unsupported", HEIC_MISSING) from None
-        pillow_heif.register_heif_opener()
+        pi_heif.register_heif_opener()
     elif plugin == "TIFF":
         if maker := tiff.raw_kind(content):
             raise ImageError("unsupported", f"a raw file ({maker}) is not supported")

@@ -8,7 +8,7 @@ from aaam_pipeline.core.extras import EXTRAS, explain, how_to_install, installed
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 # where what is imported has another name than what is installed
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "pillow_heif": "pillow-heif"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "pi_heif": "pi-heif"}
 
 
 def names(requirements: list[str]) -> set[str]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from imaging.heic_files import heic
 from models.pictures import RED, WHITE, decode, encoded, photo, plain, png, png_chunk, press_profile, tiff, turned
 from PIL import Image
 
@@ -193,15 +194,18 @@ def test_the_camera_s_orientation_is_applied(kind: str, orientation: int, corner
 
 @pytest.mark.parametrize(("orientation", "corner"), ORIENTATIONS)
 def test_the_orientation_of_heic_is_applied_once(orientation: int, corner: str) -> None:
-    pytest.importorskip("pillow_heif").register_heif_opener()
-    assert_turned("HEIF", orientation, corner, scale=4)
+    assert_upright(heic(f"orientation {orientation}"), orientation, corner, 240, 160)
 
 
 def assert_turned(kind: str, orientation: int, corner: str, scale: int) -> None:
     width, height = 60 * scale, 40 * scale
     image = Image.new("RGB", (width, height), "black")
     image.paste(RED, (0, 0, width // 2, height // 2))
-    decoded = resize_square(encoded(image, kind, exif=turned(orientation), quality=95), 16)
+    assert_upright(encoded(image, kind, exif=turned(orientation), quality=95), orientation, corner, width, height)
+
+
+def assert_upright(content: bytes, orientation: int, corner: str, width: int, height: int) -> None:
+    decoded = resize_square(content, 16)
     assert (decoded.width, decoded.height) == ((height, width) if orientation >= 5 else (width, height))
     y, x = np.argwhere(decoded.pixels_SS3[..., 0] > 128).mean(0)
     assert corner == f"{'top' if y < 8 else 'bottom'} {'left' if x < 8 else 'right'}"
@@ -215,9 +219,7 @@ def test_damaged_notes_of_the_camera_do_not_matter(exif: bytes) -> None:
 
 
 def test_heic_is_decoded_with_its_extra() -> None:
-    heif = pytest.importorskip("pillow_heif")
-    heif.register_heif_opener()
-    content = encoded(Image.new("RGB", (64, 40), RED), "HEIF")
+    content = heic("red")
     decoded = resize_square(content, 16)
     assert (decoded.width, decoded.height) == (64, 40)
     assert_colour(decoded.pixels_SS3, RED, within=6)
@@ -227,7 +229,7 @@ def test_heic_is_decoded_with_its_extra() -> None:
 
 
 def test_heic_without_its_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    monkeypatch.setitem(__import__("sys").modules, "pi_heif", None)
     with pytest.raises(ImageError, match=r"aaam-pipe\[heic\]") as caught:
         decode(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(100))
     assert caught.value.kind == "unsupported"
