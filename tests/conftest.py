@@ -239,6 +239,7 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
         "AAAM_NO_CONFIG",
         "AAAM_MODEL",
         "AAAM_INDEX",
+        "AAAM_DECISIONS",
         "AAAM_DEVICE",
         "AAAM_WORDS",
         "AAAM_BACKEND",

@@ -87,6 +87,16 @@ Index = Annotated[
         autocompletion=lambda: _folders(_indexes()),
     ),
 ]
+# beside an index
+DECISIONS = "decisions.jsonl"
+Decisions = Annotated[
+    Path | None,
+    typer.Option(
+        "--decisions",
+        help="Ledger of decisions. Default: decisions.jsonl in the folder that the index lies in, or here.",
+        envvar="AAAM_DECISIONS",
+    ),
+]
 WORDS = "AAAM_WORDS"
 Words = Annotated[
     Path | None, typer.Option(help="Words file: synonyms and parents, instead of the shipped ones.", envvar=WORDS)
@@ -153,3 +163,16 @@ def index(named: Path | None, quiet: bool) -> Path:
     if not quiet:
         print(printable(f"index: {near(found)}"), file=sys.stderr)
     return near(found)
+
+
+def decisions(named: Path | None, index_folder: Path | None) -> Path:
+    """Return the ledger of decisions named, or the one beside an index (with no index: in this folder).
+
+    Raises:
+        UsageError: what is named is a folder.
+    """
+    folder = index_folder.absolute().parent if index_folder else Path.cwd()
+    found = named or near(folder / DECISIONS)
+    if found.is_dir():
+        raise UsageError(f"{found} is a folder; --decisions names a file, such as {found / DECISIONS}")
+    return found

@@ -4,6 +4,7 @@
 - `recordings`: scores while training, for the paper's Fig. 2.
 - `parts`: `annotations/`, a row for every input image, written by annotate, read by index and by anyone else;
   `older_parts`: those of the version before.
+- `decisions`: `decisions.jsonl`, what people, files and models said of photographs; `decision_lines`: its lines.
 - `comparison`: what became of the compared methods.
 - `vocabulary`, `calibration`, `ranking`: what a column of scores is called, what its values mean, how they rank.
 
