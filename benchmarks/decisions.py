@@ -29,16 +29,16 @@ def run(report: Report, full: bool = False) -> None:
             path = Path(folder) / f"{size}.jsonl"
             _write(path, size)
             # by turns: the machine may be another one a second later
-            times = [(_seconds(lambda: decisions.read(path)), _seconds(lambda: _loop(path))) for _ in range(3)]
+            times = [(_seconds(decisions.read, path), _seconds(_loop, path)) for _ in range(3)]
             ours, loop = map(min, zip(*times, strict=True))
             add([f"{size:,}", f"{path.stat().st_size / 1e6:.0f}", f"{ours:.2f}", f"{loop:.2f}"])
         read = decisions.read(path)
         hashes = [each.hex() for each in _chunks(read.contents().tobytes())]
         asked = report.table(f"asking a ledger of {size:,} lines", ["question", "CPU time, ms"])
-        asked(["contents of a word", f"{1000 * _seconds(lambda: read.of_label('word 7')):.2f}"])
-        asked(["words of a photograph", f"{1000 * _seconds(lambda: read.of_image(hashes[7])):.2f}"])
+        asked(["contents of a word", f"{1000 * _seconds(read.of_label, 'word 7'):.2f}"])
+        asked(["words of a photograph", f"{1000 * _seconds(read.of_image, hashes[7]):.2f}"])
         name = f"{len(hashes):,} photographs x {WORDS} words"
-        asked([name, f"{1000 * _seconds(lambda: read.matrix(hashes, LABELS)):.0f}"])
+        asked([name, f"{1000 * _seconds(read.matrix, hashes, LABELS):.0f}"])
 
 
 def _write(path: Path, size: int) -> None:
@@ -82,7 +82,7 @@ def _chunks(content: bytes) -> list[bytes]:
     return [content[start : start + 32] for start in range(0, len(content), 32)]
 
 
-def _seconds(function: Callable[[], object]) -> float:
+def _seconds(function: Callable[..., object], *arguments: object) -> float:
     started = time.process_time()
-    function()
+    function(*arguments)
     return time.process_time() - started
