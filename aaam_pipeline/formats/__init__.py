@@ -6,6 +6,7 @@
   `older_parts`: those of the version before.
 - `decisions`: `decisions.jsonl`, what people, files and models said of photographs; `decision_lines`: its lines.
 - `comparison`: what became of the compared methods.
+- `packets`: XMP packets and IPTC records (`iptc`) in picture files.
 - `vocabulary`, `calibration`, `ranking`: what a column of scores is called, what its values mean, how they rank.
 
 This room knows no other but `core`, and never loads torch.
