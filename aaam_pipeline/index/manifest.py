@@ -11,10 +11,12 @@ from aaam_pipeline.core.artifacts import file_sha256, read_checksummed, write_ch
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError, VersionError
 from aaam_pipeline.formats.words import WordSupport
 
-VERSION = 6
-READABLE = (4, 5, VERSION)
-"""Version 5 has no `unfamiliar`; version 4 neither that nor `phash` and `link_target`, `taken` for `captured_at`, and a
-byte for a score."""
+VERSION = 7
+READABLE = (4, 5, 6, VERSION)
+"""Version 6 has no `digest`; version 5 no `unfamiliar` either; version 4 moreover no `phash` and `link_target`, `taken`
+for `captured_at`, and a byte for a score."""
+DIGEST = "TRY_CAST('0x' || sha256[1:16] AS UBIGINT)"
+"""`digest` of an image, as SQL. A million numbers are read in 7 ms, a million texts of 64 digits in 200."""
 SCORES = "scores.duckdb"
 VECTORS = "vectors.faiss"
 PARTS = "parts.json"

@@ -7,7 +7,8 @@ postings table with a join takes 20 to 300 (`python -m benchmarks search`). Colu
 label's text never becomes SQL.
 
     scores(id, s0 .. s<L-1>, place)    USMALLINT, `formats.ranking.encode` of the probability; `place`: the rank by path
-    images(id, path, root, link_target, width, height, bytes, mtime, captured_at, sha256, phash, labels, unfamiliar)
+    images(id, path, root, link_target, width, height, bytes, mtime, captured_at, sha256, phash, labels, unfamiliar,
+           digest)                     UBIGINT, the first 8 bytes of the SHA-256: by it decisions find their images
 """
 
 import shutil
@@ -24,6 +25,7 @@ from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.formats.database import attach
+from aaam_pipeline.index.manifest import DIGEST
 
 COMMIT_ROWS = 8 * 122_880
 """Rows that are written in one transaction: complete row groups of DuckDB. A transaction for every batch took twice the
@@ -85,7 +87,7 @@ class ScoresBuilder:
         columns = ", ".join(f"s{label} USMALLINT NOT NULL" for label in range(num_labels))
         self._database.execute(f"CREATE TABLE scores (id INTEGER NOT NULL, {columns}, place INTEGER NOT NULL)")
         facts = ", ".join(f"{name} {kind}" for name, kind in METADATA.items())
-        self._database.execute(f"CREATE TABLE images (id INTEGER NOT NULL, {facts})")
+        self._database.execute(f"CREATE TABLE images (id INTEGER NOT NULL, {facts}, digest UBIGINT)")
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +126,7 @@ class ScoresBuilder:
         self._insert("scores", pa.table(columns, names=names))
         metadata = {name: rows[name] for name in METADATA}
         metadata["mtime"] = metadata["mtime"].cast(pa.timestamp("us"))
-        self._insert("images", pa.table({"id": ids, **metadata}))
+        self._insert("images", pa.table({"id": ids, **metadata}), f"*, {DIGEST}")
         self._note_order(rows["path"].combine_chunks())
         self._advance(rows.num_rows)
 
@@ -141,9 +143,9 @@ class ScoresBuilder:
             self._database.execute("COMMIT; BEGIN")
         self._next += count
 
-    def _insert(self, table: str, rows: pa.Table) -> None:
+    def _insert(self, table: str, rows: pa.Table, columns: str = "*") -> None:
         self._database.register("incoming", rows)
-        self._database.execute(f"INSERT INTO {table} SELECT * FROM incoming")
+        self._database.execute(f"INSERT INTO {table} SELECT {columns} FROM incoming")
         self._database.unregister("incoming")
 
     def finish(self, vocabulary: list[str]) -> list[int]:

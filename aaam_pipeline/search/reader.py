@@ -17,6 +17,7 @@ from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.database import explained
 from aaam_pipeline.index import manifest as manifests
+from aaam_pipeline.index.manifest import DIGEST
 from aaam_pipeline.search.cursors import Cursors
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ log = logging.getLogger(__name__)
 
 # by version: the table of an older index, with the columns of one of today
 VIEWS = {
-    4: """CREATE TEMP VIEW images AS SELECT *, taken AS captured_at, NULL::VARCHAR AS phash,
-NULL::VARCHAR AS link_target, NULL::BOOLEAN AS unfamiliar FROM index.images""",
-    5: "CREATE TEMP VIEW images AS SELECT *, NULL::BOOLEAN AS unfamiliar FROM index.images",
+    4: f"""CREATE TEMP VIEW images AS SELECT *, taken AS captured_at, NULL::VARCHAR AS phash,
+NULL::VARCHAR AS link_target, NULL::BOOLEAN AS unfamiliar, {DIGEST} AS digest FROM index.images""",
+    5: f"CREATE TEMP VIEW images AS SELECT *, NULL::BOOLEAN AS unfamiliar, {DIGEST} AS digest FROM index.images",
+    6: f"CREATE TEMP VIEW images AS SELECT *, {DIGEST} AS digest FROM index.images",
 }
 
 

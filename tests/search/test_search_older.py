@@ -34,7 +34,7 @@ def older(toy_index: Path, tmp_path: Path) -> Path:
             database.unregister("new")
         database.execute("DROP INDEX images_id; ALTER TABLE images RENAME captured_at TO taken")
         database.execute("ALTER TABLE images DROP phash; ALTER TABLE images DROP link_target")
-        database.execute("ALTER TABLE images DROP unfamiliar")
+        database.execute("ALTER TABLE images DROP digest; ALTER TABLE images DROP unfamiliar")
     manifests.write(out, msgspec.structs.replace(manifests.read(toy_index), schema_version=4))
     return out
 
@@ -48,8 +48,8 @@ def test_it_is_searched_and_verified(older: Path, toy_index: Path) -> None:
             assert len(now.keys() & before.keys()) >= 0.9 * len(now), text
             for path in now.keys() & before.keys():
                 assert before[path] == pytest.approx(now[path], abs=0.005)
-        added = old.select("SELECT phash, link_target, captured_at, unfamiliar FROM images LIMIT 1")
-        assert added == [(None, None, None, None)]
+        added = old.select("SELECT phash, link_target, captured_at, unfamiliar, digest FROM images LIMIT 1")
+        assert added == [(None, None, None, None, None)]
     assert verify(older, NullReporter()).schema_version == 4
 
 
@@ -65,7 +65,7 @@ def test_version_5_has_only_no_unfamiliar(toy_index: Path, tmp_path: Path) -> No
     out = tmp_path / "index"
     shutil.copytree(toy_index, out)
     with duckdb.connect(str(out / manifests.SCORES)) as database:
-        database.execute("DROP INDEX images_id; ALTER TABLE images DROP unfamiliar")
+        database.execute("DROP INDEX images_id; ALTER TABLE images DROP unfamiliar; ALTER TABLE images DROP digest")
     manifests.write(out, msgspec.structs.replace(manifests.read(toy_index), schema_version=5))
     assert verify(out, NullReporter()).schema_version == 5
     with search.open(toy_index) as new, search.open(out) as old:
