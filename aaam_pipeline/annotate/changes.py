@@ -1,9 +1,9 @@
 """What has changed: the inputs as they are now against the rows that are there already.
 
 A row is kept as long as its input has the size and the modification time it had; where the time alone differs, the
-content decides by its hash. What failed for a reason that may pass is tried again. `moves` finds rows for pictures
-that were renamed, `absent` decides on rows that no input was found for. DuckDB joins the two sides in a scratch file,
-so that neither is ever held in memory.
+content decides by its hash. What failed for a reason that may pass is tried again. `inherited` keeps rows of files that
+keywords were written into, `moves` finds rows for pictures that were renamed, `absent` decides on rows that no input
+was found for. DuckDB joins the two sides in a scratch file, so that neither is ever held in memory.
 """
 
 import tempfile
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aaam_pipeline.annotate import failures, moves, overlaps
+from aaam_pipeline.annotate import failures, inherited, moves, overlaps
 from aaam_pipeline.annotate.absent import AbsentRows
 from aaam_pipeline.annotate.change_counts import ChangeCounts
 from aaam_pipeline.annotate.inputs import InputItem, Scope
@@ -58,6 +58,7 @@ CREATE TABLE matched AS
 WITH now AS (SELECT *, row_number() OVER (PARTITION BY root, path ORDER BY input) AS occurrence FROM listed),
      before AS (SELECT *, row_number() OVER (PARTITION BY root, path ORDER BY part, row) AS occurrence FROM rows)
 SELECT now.input, before.part, before.row, before.sha256, CAST(NULL AS BIGINT) AS mtime,
+       CAST(NULL AS BIGINT) AS new_bytes, CAST(NULL AS VARCHAR) AS new_sha256,
        coalesce(before.status = 'ok' AND NOT $forget, false) AS holds,
        CASE WHEN before.row IS NULL THEN 'new'
             WHEN before.status = 'failed' AND $retry_failed THEN 'retried'
@@ -71,14 +72,15 @@ SELECT now.input, before.part, before.row, before.sha256, CAST(NULL AS BIGINT) A
 FROM now LEFT JOIN before USING (root, path, occurrence)
 """
 
-# Rows that stay: `root`, `path`, `link_target` where they are other ones now; `mtime` there, and where it alone is new.
+# Rows that stay: `root`, `path`, `link_target` where they are other ones now; `mtime` there, and where it is new;
+# `bytes`, `sha256` where keywords were written into the file.
 KEPT = """
-SELECT row, root, path, link_target, mtime FROM (
+SELECT row, root, path, link_target, mtime, bytes, sha256 FROM (
     SELECT part, row, CAST(NULL AS VARCHAR) AS root, CAST(NULL AS VARCHAR) AS path,
-        CAST(NULL AS VARCHAR) AS link_target, mtime FROM matched
+        CAST(NULL AS VARCHAR) AS link_target, mtime, new_bytes AS bytes, new_sha256 AS sha256 FROM matched
     WHERE state IN ('kept', 'missing')
-    UNION ALL SELECT part, row, NULL, NULL, NULL, NULL FROM absent WHERE state NOT IN ('gone', 'moved')
-    UNION ALL SELECT part, row, root, path, link_target, mtime FROM moves
+    UNION ALL SELECT part, row, NULL, NULL, NULL, NULL, NULL, NULL FROM absent WHERE state NOT IN ('gone', 'moved')
+    UNION ALL SELECT part, row, root, path, link_target, mtime, NULL, NULL FROM moves
 )
 WHERE part = ? ORDER BY row, root, path
 """
@@ -87,7 +89,7 @@ WHERE part = ? ORDER BY row, root, path
 # more, and `holds` is false where every failure is to be seen.
 REPLACED = """
 SELECT row, CAST(NULL AS VARCHAR) AS root, CAST(NULL AS VARCHAR) AS path, CAST(NULL AS VARCHAR) AS link_target,
-    CAST(NULL AS BIGINT) AS mtime
+    CAST(NULL AS BIGINT) AS mtime, CAST(NULL AS BIGINT) AS bytes, CAST(NULL AS VARCHAR) AS sha256
 FROM matched WHERE state = 'changed' AND holds AND part = $part
     AND row NOT IN (SELECT row FROM moves WHERE part = $part AND moved) ORDER BY row
 """
@@ -160,6 +162,7 @@ class ChangeDetector:
         if "touched" in states:
             self._compare_touched(report)
         if states & {"changed", "touched"}:
+            inherited.keep_rows(self._database, options.decisions, report)
             failures.hold_unreadable(self._database)
         if "passing" in states:
             failures.try_again(self._database, report)
@@ -200,7 +203,8 @@ class ChangeDetector:
     def stale(self) -> int:
         """Return how many rows do not stay as they are, or are to be made: by those that failed, moved or copied."""
         staying = (
-            "(SELECT count(*) FROM matched WHERE state IN ('kept', 'missing') AND mtime IS NULL)",
+            "(SELECT count(*) FROM matched WHERE state IN ('kept', 'missing') "
+            "AND mtime IS NULL AND new_sha256 IS NULL)",
             "(SELECT count(*) FROM absent WHERE state NOT IN ('gone', 'moved'))",
         )
         moved = "(SELECT count(*) FROM moves)"
@@ -225,9 +229,9 @@ class ChangeDetector:
         return [root for (root,) in found.fetchall()]
 
     def kept(self, part: int) -> pa.Table:
-        """Return the rows of a part that stay: `row`, and `root`, `path`, `link_target`, `mtime` if they are others.
+        """Return the rows of a part that stay: `row`, and what is another one now, in the columns of KEPT.
 
-        With `root` all of them are others; a row occurs once more for each copy of its picture.
+        With `root` the name and what belongs to it is; a row occurs once more for each copy of its picture.
         """
         return self._database.sql(KEPT, params=[part]).to_arrow_table()
 

@@ -22,6 +22,8 @@ from aaam_pipeline.formats.roots import MovedRoot, apply_all
 
 # a row of these is the earlier one: what was annotated anew has another content
 IDENTITY = ["root", "path", "sha256"]
+# of a row that stays: null where they are as they were
+NEWS = ("root", "mtime", "sha256")
 
 
 def keep(parts: Sequence[Path], detector: ChangeDetector, rows: Path, part_size: int) -> int:
@@ -36,7 +38,7 @@ def keep(parts: Sequence[Path], detector: ChangeDetector, rows: Path, part_size:
         kept = detector.kept(index)
         stats = stats_path(part)
         before = read_stats(part).count
-        whole = len(kept) == before and kept["mtime"].null_count == kept["root"].null_count == before
+        whole = len(kept) == before and all(kept[name].null_count == before for name in NEWS)
         if whole and 2 * before >= part_size and is_current(part) and index not in detector.renamed:
             _link(part, part_path(rows, linked))
             _link(stats, stats_path(part_path(rows, linked)))
@@ -61,6 +63,7 @@ def _revised(parts: Iterable[tuple[Path, pa.Table]], moved: Sequence[MovedRoot])
         mtime = kept["mtime"].cast(rows.schema.field("mtime").type)
         now = {name: pc.if_else(changed, kept[name], rows[name]) for name in ("root", "path", "link_target")}
         now["mtime"] = pc.if_else(pc.or_(changed, mtime.is_valid()), mtime, rows["mtime"])
+        now |= {name: pc.coalesce(kept[name], rows[name]) for name in ("bytes", "sha256")}
         for name, column in now.items():
             rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
         yield from rows.to_batches()

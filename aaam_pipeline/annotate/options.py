@@ -1,6 +1,7 @@
 """What a user may choose in `annotate`, and the defaults, which the command line shows. Loads no library."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from aaam_pipeline.imaging import MAX_PIXELS
@@ -47,7 +48,7 @@ class Options(NamedTuple):
     `retry_failed`: try again what failed for good, too; `forget`: drop every row that has no input; `root`: places that
     were moved, each OLD=NEW. `file_times`: rows say when files were modified, and where links lead; not so in a
     pipeline, whose outputs are the same on every checkout. `accept_truncated`: annotate pictures that lack rows by the
-    rows that are there.
+    rows that are there. `decisions`: the ledger that says into which files keywords were written.
     """
 
     batch_size: int = 32
@@ -67,3 +68,4 @@ class Options(NamedTuple):
     max_pixels: int = MAX_PIXELS
     file_times: bool = True
     accept_truncated: bool = False
+    decisions: Path | None = None

@@ -131,6 +131,15 @@ class Decisions:
         """Return all contents of which anything is decided; sorted, S32."""
         return self._contents(np.unique(self._root_P))
 
+    def photographs(self, sha256_N: Sequence[str]) -> Ints:
+        """Return a number for each content, int64, N: equal where `same_as` makes contents one photograph, else -1."""
+        found_N = self._find(digests(sha256_N))
+        if not len(self._root_I):
+            return found_N
+        root_N = self._root_I[found_N]
+        several_N = self._start_I[root_N + 1] - self._start_I[root_N] > 1
+        return np.where((found_N >= 0) & several_N, root_N, -1)
+
     def remarks(self) -> list[str]:
         """Say in lines for a person what could not be read; none where all is well."""
         if not self.skipped:
