@@ -15,10 +15,11 @@ from aaam_pipeline.core.errors import UsageError
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold an output folder while the block runs, by a lock file beside it.
+def exclusive(folder: Path, *, wait: float = 0.3, option: str = "--out") -> Iterator[None]:
+    """Hold an output folder, or a file, while the block runs, by a lock file beside it.
 
-    The system gives the lock back when its process ends, however it ends: a stale file locks nobody out.
+    The system gives the lock back when its process ends, however it ends: a stale file locks nobody out. `wait`:
+    seconds that another process has to let it go; `option`: what names the output on the command line.
 
     Raises:
         UsageError: another process holds it, its parent cannot be written to, or its name is not UTF-8, which the
@@ -27,12 +28,12 @@ def exclusive(folder: Path) -> Iterator[None]:
     try:
         str(folder.absolute()).encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{path_text(folder)}: no name in UTF-8; choose another --out") from None
+        raise UsageError(f"{path_text(folder)}: no name in UTF-8; choose another {option}") from None
     # the folder that is written, whatever link or `..` it is named by
     target = folder.resolve()
     path = target.with_name(f".{target.name}.lock")
     # not 0: a file that its last holder has just removed is looked for again
-    lock = FileLock(path, timeout=0.3)
+    lock = FileLock(path, timeout=wait)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -40,10 +41,10 @@ def exclusive(folder: Path) -> Iterator[None]:
         if not path.exists():
             # file systems that refuse a new file with "no such file" look as if someone had just removed it
             fault = "no file can be made there"
-            raise UsageError(f"cannot write to {folder.parent}: {fault}; choose another --out") from None
+            raise UsageError(f"cannot write to {folder.parent}: {fault}; choose another {option}") from None
         raise UsageError(f"{folder} is being written by another process{_holder(path)}; wait for it") from None
     except OSError as error:
-        raise UsageError(f"cannot write to {folder.parent}: {error.strerror}; choose another --out") from None
+        raise UsageError(f"cannot write to {folder.parent}: {error.strerror}; choose another {option}") from None
     try:
         # where the file system knows no locks, the file's own content is the lock
         if not isinstance(lock, SoftFileLock):

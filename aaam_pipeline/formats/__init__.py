@@ -4,7 +4,8 @@
 - `recordings`: scores while training, for the paper's Fig. 2.
 - `parts`: `annotations/`, a row for every input image, written by annotate, read by index and by anyone else;
   `older_parts`: those of the version before.
-- `decisions`: `decisions.jsonl`, what people, files and models said of photographs; `decision_lines`: its lines.
+- `decisions`: `decisions.jsonl`, what people, files and models said of photographs; `decision_lines`,
+  `decision_table`: its lines, and the same in columns.
 - `comparison`: what became of the compared methods.
 - `packets`: XMP packets and IPTC records (`iptc`) in picture files.
 - `vocabulary`, `calibration`, `ranking`: what a column of scores is called, what its values mean, how they rank.

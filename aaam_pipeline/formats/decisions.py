@@ -9,39 +9,19 @@ Shapes: N photographs as asked, L labels, I contents (SHA-256) that the ledger n
 label.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.text import counted, nfc
-from aaam_pipeline.formats.decision_lines import Block, Decision, Fault, Inheritance, Line, blocks, encode, label_key
+from aaam_pipeline.core.text import counted
+from aaam_pipeline.formats.decision_lines import Block, Decision, Inheritance, Line, blocks, encode, label_key
+from aaam_pipeline.formats.decision_table import VALUES, Digests, Ints, LineTable, Verdict
 from aaam_pipeline.formats.targets import UNKNOWN
 
 __all__ = ["Decision", "Decisions", "Inheritance", "Verdict", "digests", "encode", "label_key", "read", "resolve"]
-# ranks, the highest last; values as targets have them
-BY: dict[str, int] = {"model": 0, "file": 1, "person": 2}
-VALUES: dict[str, int] = {"no": 0, "yes": 1, "clear": 2}
-CLEAR = VALUES["clear"]
-# faults that are kept; of more the number is known
-KEPT = 1000
-Digests = NDArray[np.bytes_]
-Ints = NDArray[np.int64]
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What holds for a photograph and a label, and the line that says it: see `Decision`."""
-
-    value: Literal["yes", "no"]
-    by: Literal["person", "file", "model"]
-    source: str
-    at: str
-    model: str | None = None
-    score: float | None = None
 
 
 def digests(sha256_N: Sequence[str]) -> Digests:
@@ -74,7 +54,7 @@ class Decisions:
     could not be, the last one included if it is `cut`; `faults`: the first of these.
     """
 
-    def __init__(self, table: "_Table", labels: list[str]) -> None:
+    def __init__(self, table: LineTable, labels: list[str]) -> None:
         self._table = table
         self.lines, self.skipped, self.cut, self.faults = table.lines, table.skipped, table.cut, table.faults
         self._columns = {label_key(label): column for column, label in enumerate(labels)}
@@ -127,6 +107,25 @@ class Decisions:
                 out_NL[known_N, column] = value_R[root_K]
         return out_NL
 
+    def verdicts(self) -> Iterator[tuple[str, str, Verdict]]:
+        """Yield SHA-256, label and verdict of each decided pair, in the order of the lines that decide them.
+
+        The content is the one that the line names: `same_photograph` has the others.
+        """
+        order = np.argsort(self._line_P, kind="stable")
+        labels = (self._pair_P[order] % max(1, len(self._labels))).tolist()
+        for line, label in zip(self._line_P[order].tolist(), labels, strict=True):
+            sha256 = self._table.digest_N[line : line + 1].tobytes().hex()
+            yield sha256, self._labels[label], self._table.verdict(line)
+
+    def same_photograph(self, sha256: str) -> list[str]:
+        """Return all contents that are the same photograph as one, that one included."""
+        found = self._find(digests([sha256]))[0]
+        if found < 0:
+            return [sha256]
+        content = self._contents(self._root_I[found : found + 1]).tobytes().hex()
+        return [content[start : start + 64] for start in range(0, len(content), 64)]
+
     def contents(self) -> Digests:
         """Return all contents of which anything is decided; sorted, S32."""
         return self._contents(np.unique(self._root_P))
@@ -173,102 +172,8 @@ class Decisions:
         return np.where(self._digest_I[place_N] == digest_N, place_N, -1)
 
 
-class _Codes:
-    """Texts, of which there are few, as numbers."""
-
-    def __init__(self) -> None:
-        self.codes: dict[str | None, int] = {}
-        self.parts: list[NDArray[np.int32]] = []
-
-    def add(self, texts: Sequence[str | None]) -> None:
-        codes = self.codes
-        for text in dict.fromkeys(texts):
-            codes.setdefault(text, len(codes))
-        self.parts.append(np.array(list(map(codes.__getitem__, texts)), dtype=np.int32))
-
-
-class _Table:
-    """The lines of a ledger in columns; a line a row in the order of the file."""
-
-    def __init__(self, read: Iterable[Block]) -> None:
-        digest, same, value, by, score = [b""], [b""], [b""], [b""], [np.empty(0)]
-        label, source, at, model = (_Codes() for _ in range(4))
-        self.lines = self.skipped = 0
-        self.faults: list[Fault] = []
-        self.cut = False
-        for block in read:
-            self.faults += block.faults[: KEPT - len(self.faults)]
-            self.skipped += len(block.faults)
-            self.lines += len(block.lines)
-            self.cut |= block.cut
-            lines = [line for line in block.lines if line.value is not None]
-            if len(lines) < len(block.lines):
-                pairs = ((line.sha256, line.same_as) for line in block.lines if line.value is None)
-                same.append(bytes.fromhex("".join(chain.from_iterable(pairs))))
-            digest.append(bytes.fromhex("".join([line.sha256 for line in lines])))
-            value.append(bytes([VALUES[line.value or ""] for line in lines]))
-            by.append(bytes([BY[line.by] for line in lines]))
-            score.append(np.array([line.score for line in lines], dtype=np.float64))
-            label.add([line.label for line in lines])
-            source.add([line.source for line in lines])
-            at.add([line.at for line in lines])
-            model.add([line.model for line in lines])
-        self.digest_N: Digests = np.frombuffer(b"".join(digest), dtype="S32")
-        self.same: Digests = np.frombuffer(b"".join(same), dtype="S32")
-        self.value_N = np.frombuffer(b"".join(value), dtype=np.int8)
-        self.by_N = np.frombuffer(b"".join(by), dtype=np.int8)
-        self.score_N = np.concatenate(score)
-        self.spellings = [nfc(text or "") for text in label.codes]
-        self.label_N, self.source_N, self.at_N, self.model_N = (
-            np.concatenate([np.empty(0, np.int32), *codes.parts]) for codes in (label, source, at, model)
-        )
-        self.sources, self.times, self.models = (list(codes.codes) for codes in (source, at, model))
-
-    def verdict(self, line: int) -> Verdict:
-        """Return what a line says, which is no `clear`."""
-        score = float(self.score_N[line])
-        return Verdict(
-            value="yes" if self.value_N[line] == VALUES["yes"] else "no",
-            by=("model", "file", "person")[self.by_N[line]],
-            source=self.sources[self.source_N[line]] or "",
-            at=self.times[self.at_N[line]] or "",
-            model=self.models[self.model_N[line]],
-            score=None if np.isnan(score) else score,
-        )
-
-    def resolved(self, size: int) -> tuple[Digests, Ints, Ints, Ints]:
-        """Return contents (I, sorted), the photograph of each (I), decided pairs (P: photograph x `size` + label,
-        sorted) and the line of each (P); `label_N` are columns of `size` labels by then.
-        """
-        digest_I, place = np.unique(np.concatenate([self.digest_N, self.same]), return_inverse=True)
-        count = len(self.digest_N)
-        root_I = _photographs(len(digest_I), place[count::2], place[count + 1 :: 2])
-        pair_N = root_I[place[:count]] * max(1, size) + self.label_N
-        order = np.argsort(pair_N, kind="stable")
-        pair_N, value_N, by_N = pair_N[order], self.value_N[order], self.by_N[order]
-        starts = np.flatnonzero(np.r_[True, pair_N[1:] != pair_N[:-1]][:count])
-        winner = np.full(len(starts), -1)
-        for rank in sorted(BY.values()) if count else ():
-            said = np.maximum.reduceat(np.where((by_N == rank) & (value_N != CLEAR), order, -1), starts)
-            cleared = np.maximum.reduceat(np.where((by_N >= rank) & (value_N == CLEAR), order, -1), starts)
-            winner = np.where(said > cleared, said, winner)
-        return digest_I, root_I, pair_N[starts][winner >= 0], winner[winner >= 0]
-
-
-def _photographs(count: int, one: Ints, other: Ints) -> Ints:
-    """Return for each content the first of those that are the same photograph, by pairs of contents that are."""
-    root = np.arange(count)
-    while len(one) and (root[one] != root[other]).any():
-        least = np.minimum(root[one], root[other])
-        np.minimum.at(root, root[one], least)
-        np.minimum.at(root, root[other], least)
-        while (root[root] != root).any():
-            root = root[root]
-    return root
-
-
 def _resolved(read: Iterable[Block]) -> Decisions:
-    table = _Table(read)
+    table = LineTable(read)
     # spellings of one label become one column, which is spelled as the first of them
     columns: dict[str, int] = {}
     labels: list[str] = []

@@ -109,6 +109,16 @@ def test_a_verdict_says_who_when_and_what_the_model_gave() -> None:
     assert resolve([said(1, "yes")]).of_image(sha(1))["dog"] == Verdict("yes", "person", "", "")
 
 
+def test_all_that_is_decided_is_listed_in_the_order_of_the_lines() -> None:
+    found = resolve([said(3, "no"), said(1, "yes"), same(9, 1), said(3, "yes"), said(2, "no", "cat"), said(2, "clear")])
+    listed = [(sha256, label, verdict.value) for sha256, label, verdict in found.verdicts()]
+    assert listed == [(sha(1), "dog", "yes"), (sha(3), "dog", "yes"), (sha(2), "cat", "no")]
+    assert found.same_photograph(sha(9)) == found.same_photograph(sha(1)) == sorted([sha(1), sha(9)])
+    assert found.same_photograph(sha(2)) == [sha(2)]
+    assert found.same_photograph(sha(77)) == [sha(77)]
+    assert list(resolve([]).verdicts()) == []
+
+
 def test_labels_are_compared_without_case_form_and_repeated_blanks() -> None:
     found = resolve([said(1, "yes", "Küste"), said(1, "no", "kU\u0308ste"), said(2, "yes", "New  York")])
     assert found.labels == ["Küste", "New  York"]

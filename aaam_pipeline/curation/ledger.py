@@ -1,0 +1,169 @@
+"""The ledger of decisions, written: lines are added at its end and never changed.
+
+What `append` has returned from is on disk, whatever becomes of the process or the machine then. A process that is
+killed while it writes leaves whole lines and at most one that is cut off; the next writer moves that one to
+`NAME.cut`, beside the ledger. Where a write fails, as on a full disk, the ledger is as it was before.
+"""
+
+import logging
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from aaam_pipeline.core.artifacts import write_bytes
+from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.formats.decision_lines import Decision, Inheritance, decode, encode
+
+log = logging.getLogger(__name__)
+
+WAIT = 10.0
+"""Seconds that another writer has to finish."""
+CHUNK = 1 << 20
+# the longest line that a look for the start of the last one takes at once
+TAIL = 1 << 16
+
+
+def new_batch() -> str:
+    """Return what all lines of one command have in common, and no others have."""
+    return secrets.token_hex(6)
+
+
+def now() -> str:
+    """Return the time as lines have it: UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Ledger:
+    """A ledger of decisions as a file that may not be there yet; `formats.decisions.read` reads it."""
+
+    def __init__(self, path: Path, *, wait: float = WAIT) -> None:
+        """Name the file; `wait`: seconds that another writer has to finish."""
+        self.path = path
+        self._wait = wait
+
+    def append(self, entries: Iterable[Decision | Inheritance]) -> int:
+        """Add decisions, all or none, and wait until they are on disk; return how many there were.
+
+        Those without `at` and `batch` get the time, and one batch for all.
+
+        Raises:
+            UsageError: another process writes the ledger all the time, or its folder cannot be written to.
+            OSError: it cannot be written; it is as it was.
+        """
+        lines = _lines(entries)
+        first = next(lines, None)
+        # nothing to say leaves no file
+        if first is None:
+            return 0
+        with exclusive(self.path, wait=self._wait, option="--decisions"):
+            is_new = not self.path.exists()
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            try:
+                end = self._repaired_end(handle)
+                try:
+                    count = _write_all(handle, end, first, lines)
+                    os.fsync(handle)
+                except BaseException:
+                    os.ftruncate(handle, end)
+                    if is_new:
+                        with suppress(OSError):
+                            self.path.resolve().unlink()
+                    raise
+            finally:
+                os.close(handle)
+            if is_new:
+                _sync_folder(self.path.resolve().parent)
+        log.info("%s: %d lines added", self.path, count)
+        return count
+
+    def replace(self, content: bytes) -> None:
+        """Replace all lines by others, atomically: for merges; what was there before is kept as NAME.before.
+
+        Raises:
+            UsageError: another process writes the ledger all the time, or its folder cannot be written to.
+        """
+        with exclusive(self.path, wait=self._wait, option="--decisions"):
+            target = self.path.resolve()
+            if target.exists():
+                write_bytes(_beside(target, "before"), target.read_bytes())
+            write_bytes(target, content)
+            _sync_folder(target.parent)
+
+    def _repaired_end(self, handle: int) -> int:
+        """Return where new lines begin; a last line that was cut off is moved away, one that lacks its end gets it."""
+        size = os.lseek(handle, 0, os.SEEK_END)
+        tail = _last_line(handle, size)
+        if not tail:
+            return size
+        if decode(tail, last=True).lines:
+            _write(handle, size, b"\n")
+            return size + 1
+        cut = _beside(self.path.resolve(), "cut")
+        with cut.open("ab") as stream:
+            stream.write(tail + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.ftruncate(handle, size - len(tail))
+        log.warning("%s: its last line was cut off and is kept in %s", self.path, cut)
+        return size - len(tail)
+
+
+def _lines(entries: Iterable[Decision | Inheritance]) -> Iterator[bytes]:
+    at, batch = now(), new_batch()
+    for entry in entries:
+        if not entry.at or not entry.batch:
+            entry = msgspec.structs.replace(entry, at=entry.at or at, batch=entry.batch or batch)
+        yield encode(entry)
+
+
+def _write_all(handle: int, end: int, first: bytes, lines: Iterator[bytes]) -> int:
+    """Write lines from `end` on; return how many."""
+    count, size, waiting = 1, len(first), [first]
+    for line in lines:
+        waiting.append(line)
+        count, size = count + 1, size + len(line)
+        if size >= CHUNK:
+            end = _write(handle, end, b"".join(waiting))
+            size, waiting = 0, []
+    _write(handle, end, b"".join(waiting))
+    return count
+
+
+def _write(handle: int, start: int, content: bytes) -> int:
+    """Write content at a place of a file; return where it ends."""
+    os.lseek(handle, start, os.SEEK_SET)
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+    return start + len(content)
+
+
+def _last_line(handle: int, size: int) -> bytes:
+    """Return what follows the last line break."""
+    tail, start = b"", size
+    while start and b"\n" not in tail:
+        step = min(start, TAIL)
+        start -= step
+        os.lseek(handle, start, os.SEEK_SET)
+        tail = os.read(handle, step) + tail
+    return tail.rpartition(b"\n")[2]
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f"{path.name}.{suffix}")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to disk; Windows, which has no handles of folders, does so by itself."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,242 @@
+"""The ledger keeps what it confirmed: through SIGKILL, full disks, cut lines and several writers."""
+
+import errno
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.curation import ledger as ledgers
+from aaam_pipeline.curation.ledger import Ledger
+from aaam_pipeline.formats.decisions import Decision, Inheritance, encode, read
+
+KILLS = 50
+# each decision is confirmed on standard output once `append` has returned
+WRITER = """
+import os, sys
+from pathlib import Path
+from aaam_pipeline.curation.ledger import Ledger
+from aaam_pipeline.formats.decisions import Decision
+ledger, number = Ledger(Path(sys.argv[1])), 0
+print("ready", flush=True)
+for start in sys.stdin:
+    # a writer for each kill: to start Python anew each time would take most of the time
+    if os.fork() == 0:
+        number = int(start)
+        while True:
+            sha, words = f"{number:064x}", [f"word {each}" for each in range(1 + number % 40)]
+            ledger.append([Decision(sha256=sha, label=word, value="yes", by="person") for word in words])
+            os.write(1, f"{number}\\n".encode())
+            number += 1
+    print(os.wait()[1], flush=True)
+"""
+
+
+def said(number: int, value: Any = "yes", **more: Any) -> Decision:
+    return Decision(sha256=f"{number:064x}", label="dog", value=value, by="person", **more)
+
+
+def decided(path: Path) -> list[int]:
+    read_now = read(path)
+    assert read_now.skipped == 0
+    yes, _ = read_now.of_label("dog")
+    content = yes.tobytes()
+    return [int.from_bytes(content[start : start + 32], "big") for start in range(0, len(content), 32)]
+
+
+def test_decisions_are_added_at_the_end_and_nothing_is_rewritten(tmp_path: Path) -> None:
+    path = tmp_path / "deeper" / "decisions.jsonl"
+    ledger = Ledger(path)
+    assert ledger.append([]) == 0
+    assert not path.exists()
+    assert ledger.append([said(1), said(2)]) == 2
+    before = path.read_bytes()
+    more: list[Decision | Inheritance] = [said(1, "no"), Inheritance(sha256="b" * 64, same_as="a" * 64)]
+    assert ledger.append(iter(more)) == 2
+    assert path.read_bytes().startswith(before)
+    assert decided(path) == [2]
+    assert [each.name for each in path.parent.iterdir()] == ["decisions.jsonl"]
+
+
+def test_lines_of_one_command_share_time_and_batch(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "decisions.jsonl")
+    ledger.append([said(1), said(2), said(3, batch="mine", at="2020-01-01T00:00:00Z")])
+    ledger.append([said(4)])
+    from aaam_pipeline.formats.decision_lines import blocks
+
+    [block] = blocks(ledger.path)
+    first, second, own, other = block.lines
+    assert first.batch == second.batch != other.batch
+    assert len(first.batch) == 12
+    assert abs(time.time() - time.mktime(time.strptime(first.at, "%Y-%m-%dT%H:%M:%SZ")) + time.timezone) < 60
+    assert (own.batch, own.at) == ("mine", "2020-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("writes", range(1, 9))
+def test_a_write_that_fails_leaves_the_ledger_as_it_was(
+    writes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "decisions.jsonl"
+    Ledger(path).append([said(1)])
+    before = path.read_bytes()
+    real, count = os.write, 0
+
+    def failing(handle: int, content: bytes) -> int:
+        nonlocal count
+        count += 1
+        if count == writes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        # half of it, as a disk that is nearly full does
+        return real(handle, bytes(content[: max(1, len(content) // 2)]))
+
+    monkeypatch.setattr(ledgers, "CHUNK", 400)
+    monkeypatch.setattr(os, "write", failing)
+    with pytest.raises(OSError, match="No space"):
+        Ledger(path).append([said(number) for number in range(2, 9)])
+    monkeypatch.setattr(os, "write", real)
+    assert path.read_bytes() == before
+    Ledger(path).append([said(9)])
+    assert decided(path) == [1, 9]
+
+
+def test_what_cannot_be_synced_or_made_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "decisions.jsonl"
+    Ledger(path).append([said(1)])
+    before = path.read_bytes()
+
+    def entries() -> Iterator[Decision]:
+        yield from (said(number) for number in range(2, 9))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledgers, "CHUNK", 100)
+    with pytest.raises(KeyboardInterrupt):
+        Ledger(path).append(entries())
+    assert path.read_bytes() == before
+    with pytest.raises(KeyboardInterrupt):
+        Ledger(tmp_path / "new.jsonl").append(entries())
+    assert not (tmp_path / "new.jsonl").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(errno.EIO, "no disk")))
+        with pytest.raises(OSError, match="no disk"):
+            Ledger(path).append([said(2)])
+    assert path.read_bytes() == before
+
+
+def test_the_file_and_a_new_name_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "decisions.jsonl"
+    synced: list[tuple[bool, int]] = []
+
+    def watched(handle: int) -> None:
+        # what is on disk by then is whole
+        synced.append((stat.S_ISDIR(os.fstat(handle).st_mode), path.stat().st_size))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    Ledger(path).append([said(1)])
+    size = path.stat().st_size
+    assert synced == [(False, size), (True, size)]
+    Ledger(path).append([said(2)])
+    assert synced[2:] == [(False, path.stat().st_size)]
+
+
+def test_a_cut_last_line_is_kept_aside_and_costs_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    whole, last = encode(said(1)), encode(said(2))
+    for cut in range(1, len(last) - 1):
+        path.write_bytes(whole + last[:cut])
+        Ledger(path).append([said(3)])
+        assert decided(path) == [1, 3]
+        aside = path.with_name("decisions.jsonl.cut")
+        assert aside.read_bytes() == last[:cut] + b"\n"
+        aside.unlink()
+    # what lacks nothing but its end is whole
+    path.write_bytes(whole + last[:-1])
+    Ledger(path).append([said(3)])
+    assert decided(path) == [1, 2, 3]
+    # longer than what is looked at in one step
+    path.write_bytes(whole + b"x" * 200_000)
+    Ledger(path).append([said(3)])
+    assert decided(path) == [1, 3]
+    assert aside.read_bytes() == b"x" * 200_000 + b"\n"
+
+
+def test_a_second_writer_waits_and_in_the_end_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    with (
+        exclusive(path),
+        pytest.raises(UsageError, match=r"decisions.jsonl is being written by another process .*wait"),
+    ):
+        Ledger(path, wait=0.1).append([said(1)])
+    assert not path.exists()
+    entered = threading.Event()
+
+    def hold() -> None:
+        with exclusive(path):
+            entered.set()
+            time.sleep(0.4)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    entered.wait()
+    Ledger(path).append([said(1)])
+    thread.join()
+    assert decided(path) == [1]
+
+
+def test_a_ledger_is_written_where_its_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "decisions.jsonl"
+    link.symlink_to(tmp_path / "real" / "ledger.jsonl")
+    Ledger(link).append([said(1)])
+    Ledger(link).replace(link.read_bytes() + encode(said(2)))
+    assert link.is_symlink()
+    assert decided(tmp_path / "real" / "ledger.jsonl") == [1, 2]
+    assert decided(tmp_path / "real" / "ledger.jsonl.before") == [1]
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot write to .*; choose another --decisions"):
+        Ledger(tmp_path / "file" / "decisions.jsonl").append([said(1)])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children by their number")
+def test_no_confirmed_decision_is_lost_when_the_writer_is_killed(tmp_path: Path) -> None:
+    """SIGKILL at 50 random moments; each writer goes on with what the one before left."""
+    path, chance = tmp_path / "decisions.jsonl", random.Random(1)
+    confirmed: set[int] = set()
+    words = [sys.executable, "-c", WRITER, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        for kill in range(KILLS):
+            print(1000 * kill, file=process.stdin, flush=True)
+            # it has begun; then any moment of some appends
+            first = process.stdout.readline()
+            confirmed.add(int(first))
+            time.sleep(chance.uniform(0, 0.02))
+            [child] = _children(process.pid)
+            os.kill(child, signal.SIGKILL)
+            while (line := process.stdout.readline()) != f"{int(signal.SIGKILL)}\n":
+                confirmed.add(int(line))
+    found = read(path)
+    assert found.skipped == found.cut
+    for number in confirmed:
+        # all of a command, not only its first lines
+        assert len(found.of_image(f"{number:064x}")) == 1 + number % 40
+    assert len(confirmed) > KILLS
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
