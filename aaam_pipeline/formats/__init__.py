@@ -8,6 +8,7 @@
   `decision_table`: its lines, and the same in columns.
 - `comparison`: what became of the compared methods.
 - `packets`: XMP packets and IPTC records (`iptc`) in picture files.
+- `xmp`: keywords in sidecars and pictures, as photo programs write them, and what of them we wrote.
 - `vocabulary`, `calibration`, `ranking`: what a column of scores is called, what its values mean, how they rank.
 
 This room knows no other but `core`, and never loads torch.

@@ -1,0 +1,284 @@
+"""What was last written, what is there, and what is wanted: the three-way merge of a packet's keywords.
+
+A keyword of ours that is gone was deleted by somebody, and stays deleted. One that has become another (in a tree, in
+capitals) was taken over by somebody, and is ours no more. What a person wrote is never removed.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import msgspec
+
+from aaam_pipeline.formats.xmp.fields import (
+    BY_NAME,
+    PRIVATE,
+    SUBJECT,
+    WRITTEN,
+    Field,
+    Keyword,
+    is_shown,
+    key,
+    keys,
+    spelling,
+)
+from aaam_pipeline.formats.xmp.packet import Packet
+from aaam_pipeline.formats.xmp.record import Entry, written
+from aaam_pipeline.formats.xmp.tree import writable
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A label that a photograph has: by a model with its score, or by a decision (`by` person or file, `at`)."""
+
+    label: str
+    score: float | None = None
+    by: str = "model"
+    at: str = ""
+
+
+class Merged(msgspec.Struct, frozen=True):
+    """A packet after a merge, and what became of our labels, in their order.
+
+    `deleted`: ours before, and removed by somebody since; `adopted`: ours before, and rewritten by somebody.
+    `unwritable`: labels that XML cannot hold.
+    """
+
+    packet: Packet
+    added: list[str]
+    removed: list[str]
+    deleted: list[str]
+    adopted: list[str]
+    unwritable: list[str]
+
+
+def always(_: str) -> bool:
+    """Return that a label is concerned."""
+    return True
+
+
+def merge(
+    packet: Packet,
+    wanted: Sequence[Wanted],
+    *,
+    refused: Collection[str] = (),
+    model: str = "",
+    at: str = "",
+    concerned: Callable[[str], bool] = always,
+    others: Iterable[Keyword] = (),
+    created: bool = False,
+) -> Merged:
+    """Merge labels into a packet; the packet is the same one where nothing is new.
+
+    `refused`: labels that a decision says are not shown; they are not written, and removed where they are ours.
+    `model`: which one gave the scores; `at`: the time that a deletion is noticed at. `concerned` tells for a label
+    whether it is one of this run's: others of ours stay as they are. `others`: keywords of a person that another
+    packet of the photograph holds, which this one would hide. `created`: the packet is a new sidecar of ours.
+
+    Raises:
+        XmpError: a field is written in a way that is not understood.
+    """
+    return _Merge(packet, others, model, at, concerned).run(wanted, refused, created)
+
+
+def without_ours(packet: Packet) -> Packet:
+    """Return the packet as if we had never been there; the same one if we were not.
+
+    Raises:
+        XmpError: a field is written in a way that is not understood.
+    """
+    entries = packet.ours()
+    if not entries:
+        return packet
+    gone = {field.name: written(entries, field.name) for field in WRITTEN}
+    return packet.with_keywords({}, gone, [each for each in entries if each.kind == "replaced"])
+
+
+def deleted(packet: Packet) -> list[str]:
+    """Return the labels of ours that somebody has removed since."""
+    return _Merge(packet).looked_at().deleted
+
+
+class _Merge:
+    def __init__(
+        self,
+        packet: Packet,
+        others: Iterable[Keyword] = (),
+        model: str = "",
+        at: str = "",
+        concerned: Callable[[str], bool] = always,
+    ) -> None:
+        self.packet, self.model, self.at, self.concerned = packet, model, at, concerned
+        entries = packet.ours()
+        self.kept = [each for each in entries if each.kind in ("replaced", "sidecar")]
+        self.copies = [each for each in entries if each.kind == "copy"]
+        self.entries = {key(each.value): each for each in entries if each.kind == "keyword"}
+        self.theirs = [*packet.theirs(), *others]
+        # per field, the texts that are there and will be
+        self.texts = {field: {spelling(text): text for text in packet.values(field)} for field in WRITTEN}
+        self.paths = {field: {keys(field.path(text)) for text in packet.values(field)} for field in WRITTEN}
+        self.add: dict[str, list[str]] = {field.name: [] for field in WRITTEN}
+        self.remove: dict[str, set[str]] = {field.name: set() for field in WRITTEN}
+        self.added: list[str] = []
+        self.removed: list[str] = []
+        self.deleted: list[str] = []
+        self.adopted: list[str] = []
+        self.unwritable: list[str] = []
+
+    def run(self, wanted: Sequence[Wanted], refused: Collection[str], created: bool) -> Merged:
+        self.looked_at()
+        no = set(map(key, refused))
+        yes = {key(each.label): each for each in wanted if key(each.label) not in no}
+        for word, entry in list(self.entries.items()):
+            if self.concerned(entry.value) and not entry.state and word not in yes:
+                self.withdraw(word, entry)
+            elif word in yes and _is_decided_since(yes[word], entry):
+                del self.entries[word]
+        self.drop_copies()
+        new = [each for word, each in yes.items() if self.concerned(each.label) and not self.is_closed(word)]
+        for each in new:
+            if not writable(each.label) or not is_shown(each.label):
+                self.unwritable.append(each.label)
+            else:
+                self.write(each)
+        if any(entry.fields for entry in self.entries.values()):
+            self.copy(no)
+        return self.merged(created)
+
+    def looked_at(self) -> "_Merge":
+        """Find out what became of the labels that we wrote."""
+        for word, entry in list(self.entries.items()):
+            if entry.state:
+                if entry.state == "deleted" and not entry.text and self.is_shown(word):
+                    del self.entries[word]
+                    self.adopted.append(entry.value)
+                continue
+            missing = [field for field in _fields(entry) if spelling(entry.value) not in self.texts[field]]
+            if any(self.shows(field, word) for field in missing):
+                # moved in a tree or respelled: somebody has made it theirs
+                del self.entries[word]
+                self.adopted.append(entry.value)
+            elif any(self.texts[field] or not self.shows(SUBJECT, word) for field in missing):
+                self.deleted.append(entry.value)
+                self.take_out(entry)
+                # what still shows it then was not written by us; what shows it later was written by somebody since
+                still = "shown" if self.is_shown(word) else ""
+                self.entries[word] = msgspec.structs.replace(entry, fields=(), state="deleted", at=self.at, text=still)
+        # a field that is gone as a whole was dropped by a program that does not know it
+        self.copies = [each for each in self.copies if any(self.texts[field] for field in _fields(each))]
+        return self
+
+    def is_shown(self, word: str) -> bool:
+        return any(self.shows(field, word) for field in WRITTEN)
+
+    def shows(self, field: Field, word: str) -> bool:
+        """Return whether a field holds a word, at whichever level of a hierarchy."""
+        return any(word in path for path in self.paths[field])
+
+    def is_closed(self, word: str) -> bool:
+        return word in self.entries and self.entries[word].state == "deleted"
+
+    def withdraw(self, word: str, entry: Entry) -> None:
+        """Take a label of ours out; remember it where other fields still show it, so that it is not copied back."""
+        self.removed.append(entry.value)
+        self.take_out(entry)
+        del self.entries[word]
+        if any(word in keys(each.path) for each in self.theirs):
+            self.entries[word] = msgspec.structs.replace(entry, fields=(), state="withdrawn", at=self.at)
+
+    def take_out(self, entry: Entry) -> None:
+        for field in _fields(entry):
+            if self.texts[field].pop(spelling(entry.value), None) is not None:
+                self.remove[field.name].add(entry.value)
+                self.paths[field] = {keys(field.path(text)) for text in self.texts[field].values()}
+
+    def put(self, field: Field, text: str) -> None:
+        self.texts[field][spelling(text)] = text
+        self.paths[field].add(keys(field.path(text)))
+        self.add[field.name].append(text)
+
+    def write(self, each: Wanted) -> None:
+        word = key(each.label)
+        entry = self.entries.get(word)
+        if entry is None or entry.state:
+            entry = Entry("", by=each.by, model=self.model, score=None if each.score is None else round(each.score, 4))
+        # without a `/` or `|`: programs would read levels of a hierarchy
+        fit = [SUBJECT] if any(not field.holds((each.label,)) for field in WRITTEN) else WRITTEN
+        fresh = [field for field in fit if not self.shows(field, word) and not self.would_hide(field)]
+        if not fresh:
+            return
+        if not entry.fields:
+            self.added.append(each.label)
+        for field in fresh:
+            self.put(field, entry.value or each.label)
+        names = tuple(field.name for field in WRITTEN if field.name in entry.fields or field in fresh)
+        self.entries[word] = msgspec.structs.replace(entry, value=entry.value or each.label, fields=names)
+
+    def would_hide(self, field: Field) -> bool:
+        """Return whether a new field would hide a keyword that it cannot hold: readers stop at the first field."""
+        return not self.texts[field] and any(not field.holds(each.path) for each in self.public())
+
+    def public(self) -> list[Keyword]:
+        return [each for each in self.theirs if each.path[0] not in PRIVATE]
+
+    def drop_copies(self) -> None:
+        """Take out copies of keywords that a person has removed."""
+        there = {keys(each.path) for each in self.theirs}
+        kept = []
+        for copy in self.copies:
+            path = keys(BY_NAME[copy.fields[0]].path(copy.value))
+            if any(_is_in(path, each) for each in there):
+                kept.append(copy)
+            else:
+                self.take_out(copy)
+        self.copies = kept
+
+    def copy(self, no: Collection[str]) -> None:
+        """Put the keywords of a person that a field lacks into it: readers stop at the first field that has any."""
+        closed = {word for word, entry in self.entries.items() if entry.state} | set(no)
+        before = {(name, spelling(each.value)) for each in self.copies for name in each.fields}
+        # deep ones first: each shows its upper levels too
+        for keyword in sorted(self.theirs, key=lambda keyword: -len(keyword.path)):
+            path = tuple(level for level in keyword.path if is_shown(level))
+            if not path or path[0] in PRIVATE or key(path[-1]) in closed or not all(map(writable, path)):
+                continue
+            for field in WRITTEN:
+                if self.texts[field] and field.holds(path) and not self.covers(field, keys(path)):
+                    text = field.text(path)
+                    # once written and gone since: somebody has removed it there
+                    if (field.name, spelling(text)) not in before:
+                        self.put(field, text)
+                        self.copies.append(Entry(text, "copy", (field.name,)))
+
+    def covers(self, field: Field, path: tuple[str, ...]) -> bool:
+        """Return whether a field shows a keyword already: a longer path shows all of its levels."""
+        if len(path) == 1 or not field.separator:
+            return self.shows(field, path[-1])
+        return any(each[: len(path)] == path for each in self.paths[field])
+
+    def merged(self, created: bool) -> Merged:
+        entries = [*self.entries.values(), *self.copies, *self.kept]
+        packet = self.packet
+        if created and entries:
+            entries.append(Entry("", "sidecar"))
+        changed = any(self.add.values()) or any(self.remove.values()) or entries != self.in_order()
+        if changed:
+            packet = packet.with_keywords(self.add, self.remove, entries)
+        return Merged(packet, self.added, self.removed, self.deleted, self.adopted, self.unwritable)
+
+    def in_order(self) -> list[Entry]:
+        entries = self.packet.ours()
+        order = {"keyword": 0, "copy": 1, "replaced": 2, "sidecar": 2}
+        return sorted(entries, key=lambda each: order[each.kind])
+
+
+def _fields(entry: Entry) -> list[Field]:
+    return [field for field in WRITTEN if field.name in entry.fields]
+
+
+def _is_decided_since(wanted: Wanted, entry: Entry) -> bool:
+    """Return whether a closed label is wanted again: by a decision that is newer, or since it was only withdrawn."""
+    if entry.state == "deleted":
+        return wanted.by != "model" and wanted.at > entry.at
+    return entry.state == "withdrawn"
+
+
+def _is_in(path: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    return bool(path) and (path[0] in other if len(path) == 1 else other[: len(path)] == path)
