@@ -124,6 +124,7 @@ def annotate(
     part_size: Annotated[int, Option(min=1, help="Rows of one Parquet file.")] = DEFAULTS.part_size,
     engine: Annotated[EngineName, Option(help="This machine, or a Ray cluster.")] = DEFAULTS.engine,
     ray_address: RayAddress = DEFAULTS.ray_address,
+    decisions: defaults.Decisions = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     quiet: defaults.Quiet = False,
 ) -> None:
@@ -137,7 +138,8 @@ def annotate(
     from aaam_pipeline.models import adding
 
     given = context.params
-    options = _fill(Options, given)._replace(assignment=_fill(Assignment, given))
+    ledger = defaults.decisions(decisions, out)
+    options = _fill(Options, given)._replace(assignment=_fill(Assignment, given), decisions=ledger)
     selection = _fill(Selection, given)
     _check_moved(options.root)
     skipped: Counter[str] = Counter()

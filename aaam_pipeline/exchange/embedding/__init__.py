@@ -1,0 +1,11 @@
+"""XMP packets written into photographs: only the packet changes, and what was there can be put back byte for byte.
+
+- `replacing`: a new file beside the old one, checked, which takes its place in one step.
+- `journal`: what each file held before, on disk before the file changes.
+- `embedder`: both for many files, in groups, with the lines of the ledger that keep their rows and decisions.
+"""
+
+from aaam_pipeline.exchange.embedding.embedder import Embedder, undo
+from aaam_pipeline.exchange.embedding.replacing import FORCES, Force, check
+
+__all__ = ["FORCES", "Embedder", "Force", "check", "undo"]

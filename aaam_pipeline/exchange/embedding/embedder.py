@@ -1,0 +1,196 @@
+"""Packets written into many files, in groups: journal, ledger, then the files; and the way back."""
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from aaam_pipeline.core.artifacts import path_text, real_path
+from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.exchange.embedding import journal, replacing
+from aaam_pipeline.exchange.embedding.journal import Replacement
+from aaam_pipeline.exchange.embedding.replacing import Force, NewFile
+from aaam_pipeline.formats.decisions import Inheritance
+from aaam_pipeline.formats.packets import PacketError
+
+SOURCE = "keywords"
+GROUP, GROUP_BYTES = 16, 256 << 20
+JOURNAL, LEFT, PENDING = "embedded.jsonl", "embedded.left.jsonl", "embedded.pending"
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+LOCKED = (errno.EACCES, errno.EPERM, errno.EROFS)
+# adds lines to the ledger, and waits until they are on disk
+Append = Callable[[Sequence[Inheritance]], object]
+Told = Callable[[Path, str], None]
+
+
+def _ignore(path: Path, why: str) -> None:
+    """Tell nobody."""
+
+
+class Embedder:
+    """Writes packets into files; a context manager that holds the lock of its folder.
+
+    A file is replaced in one step, after its earlier bytes are in the journal and the ledger says that both contents
+    are one photograph. What is stopped at any moment leaves every file as it was or as it should be.
+    """
+
+    def __init__(
+        self, folder: Path, ledger: Append, *, force: Collection[Force] = (), keep_times: bool = False,
+        refused: Told = _ignore,
+    ) -> None:  # fmt: skip
+        """Keep the journal in `folder`. `keep_times`: files keep the time of their last change.
+
+        `refused` is told of each file that is left as it was, and why.
+        """
+        self.folder, self.written, self.failures = folder, 0, Counter[str]()
+        self._ledger, self._force, self._keep_times, self._refused = ledger, force, keep_times, refused
+        self._group: list[NewFile] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._stack.enter_context(exclusive(self.folder / "embedding"))
+        clean(self.folder)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            for new in self._group:
+                new.made.unlink(missing_ok=True)
+            clean(self.folder)
+            self._stack.close()
+
+    def embed(self, path: Path, xmp: bytes) -> bool:
+        """Put a packet into a file, at the latest with `flush`; return whether that can be.
+
+        Raises:
+            OSError: there is no room on the disk.
+        """
+        try:
+            target = replacing.check(path, self._force)
+            with (self.folder / PENDING).open("a") as stream:
+                stream.write(path_text(replacing.partial_of(target)) + "\n")
+            self._group.append(replacing.with_packet(target, xmp, self._force))
+        except (PacketError, OSError) as error:
+            self._refuse(path, error)
+            return False
+        if len(self._group) >= GROUP or sum(new.status.st_size for new in self._group) >= GROUP_BYTES:
+            self.flush()
+        return True
+
+    def flush(self) -> None:
+        """Put the files that are ready in their places.
+
+        Raises:
+            OSError: the journal or the ledger cannot be written to; no file is changed then.
+        """
+        if not self._group:
+            return
+        journal.append(self.folder / JOURNAL, map(Replacement.of, self._group))
+        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._ledger(
+            [
+                Inheritance(sha256=new.after, same_as=new.before, by="file", source=SOURCE, at=at)
+                for new in self._group
+                if new.after != new.before
+            ]
+        )
+        while self._group:
+            new = self._group.pop()
+            try:
+                replacing.put_in_place(new, new.status.st_mtime_ns if self._keep_times else None)
+                self.written += 1
+            except (PacketError, OSError) as error:
+                self._refuse(new.target, error)
+            replacing.sync_folder(new.target.parent)
+        with suppress(OSError):
+            (self.folder / PENDING).unlink()
+
+    def _refuse(self, path: Path, error: PacketError | OSError) -> None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise error
+        kind, why = _said(error)
+        self.failures[kind] += 1
+        self._refused(path, why)
+
+
+def _said(error: PacketError | OSError) -> tuple[str, str]:
+    if isinstance(error, PacketError):
+        return error.kind, str(error)
+    return "read_only" if error.errno in LOCKED else "unreadable", error.strerror or str(error)
+
+
+def clean(folder: Path) -> None:
+    """Remove what a run that was killed has left beside photographs."""
+    with suppress(OSError):
+        for line in (folder / PENDING).read_text(encoding="utf8").splitlines():
+            real_path(Path(line)).unlink(missing_ok=True)
+        (folder / PENDING).unlink()
+
+
+def undo(
+    folder: Path,
+    otherwise: Callable[[Path], bool] = lambda path: False,
+    told: Told = _ignore,
+    only: Callable[[Path], bool] = lambda path: True,
+) -> tuple[int, int]:
+    """Put back the bytes, and the times, of all files of the journal in `folder` for which `only` holds.
+
+    `otherwise` is given a file that was changed since, and returns whether it could take out what was written.
+    `told` is told of each file that stays as it is, and why. Returns how many files have their bytes again, and how
+    many stay. What is done is taken from the journal: stopped, it goes on where it was.
+    """
+    back = stay = 0
+    path, left = folder / JOURNAL, folder / LEFT
+    if not path.exists() and not left.exists():
+        return 0, 0
+    with exclusive(folder / "embedding"):
+        clean(folder)
+        for start, entry in journal.latest_first(path):
+            why = "not asked for" if not only(entry.file) else _restored(entry, otherwise)
+            if not why:
+                back += 1
+            else:
+                journal.append(left, [entry])
+                if only(entry.file):
+                    stay += 1
+                    told(entry.file, why)
+            os.truncate(path, start)
+        _renew(path, left)
+    return back, stay
+
+
+def _restored(entry: Replacement, otherwise: Callable[[Path], bool]) -> str:
+    """Put back what a file held, and return ""; or why that cannot be."""
+    file = entry.file
+    try:
+        found = replacing.file_sha256(file)
+        if found == entry.before:
+            return ""
+        if found != entry.after:
+            return "" if otherwise(file) else "it was changed since"
+        new = replacing.spliced(file, entry.splices())
+        if new.after != entry.before:
+            new.made.unlink(missing_ok=True)
+            return "the journal does not fit to it"
+        replacing.put_in_place(new, entry.mtime_ns)
+        replacing.sync_folder(file.parent)
+    except (PacketError, OSError) as error:
+        return _said(error)[1]
+    return ""
+
+
+def _renew(path: Path, left: Path) -> None:
+    """Make a journal, in their order, of what is left."""
+    path.unlink(missing_ok=True)
+    if left.exists():
+        entries: Iterable[Replacement] = (entry for _, entry in journal.latest_first(left))
+        journal.append(path, entries)
+        left.unlink()
