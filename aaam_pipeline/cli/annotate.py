@@ -137,16 +137,14 @@ def annotate(
     from aaam_pipeline.annotate.known_places import known_as
     from aaam_pipeline.models import adding
 
-    given = context.params
-    ledger = defaults.decisions(decisions, out)
-    options = _fill(Options, given)._replace(assignment=_fill(Assignment, given), decisions=ledger)
-    selection = _fill(Selection, given)
+    given = context.params | {"decisions": defaults.decisions(decisions, out)}
+    options = _fill(Options, given)._replace(assignment=_fill(Assignment, given))
+    selection, skipped = _fill(Selection, given), Counter[str]()
     _check_moved(options.root)
-    skipped: Counter[str] = Counter()
     bundle, options = _model(model, out, options, quiet)
     scope = inputs.Scope(selection=selection)
-    known = partial(known_as, out=out)
-    found = _naming_unreadable(inputs.find(images, selection, skipped, scope, known), skipped)
+    found = inputs.find(images, selection, skipped, scope, partial(known_as, out=out))
+    found = _naming_unreadable(found, skipped)
     with reporter(quiet) as report:
         if dry_run:
             counts, held = runner.preview(found, bundle, out, options, report, scope)
