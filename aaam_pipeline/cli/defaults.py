@@ -30,7 +30,7 @@ def complete_labels(context: typer.Context, incomplete: str) -> list[str]:
 
     folder = context.params.get("index") or newest_index()
     try:
-        return manifest.read(folder).vocabulary if folder else []
+        return manifest.read(folder).labels if folder else []
     except (AaamError, OSError):
         return []
 
@@ -95,6 +95,14 @@ Decisions = Annotated[
         "--decisions",
         help="Ledger of decisions. Default: decisions.jsonl in the folder that the index lies in, or here.",
         envvar="AAAM_DECISIONS",
+    ),
+]
+Taught = Annotated[
+    Path | None,
+    typer.Option(
+        "--taught",
+        help="File of the words that you taught. Default: taught.safetensors in the folder that the index lies in.",
+        envvar="AAAM_TAUGHT",
     ),
 ]
 WORDS = "AAAM_WORDS"
@@ -176,3 +184,10 @@ def decisions(named: Path | None, index_folder: Path | None) -> Path:
     if found.is_dir():
         raise UsageError(f"{found} is a folder; --decisions names a file, such as {found / DECISIONS}")
     return found
+
+
+def taught(named: Path | None, index_folder: Path) -> Path:
+    """Return the file of taught words named, or the one beside an index; it need not be there."""
+    from aaam_pipeline.formats.taught import path_beside
+
+    return named or near(path_beside(index_folder))

@@ -111,15 +111,14 @@ def _model(device: str, folder: Path) -> str:
 
 
 def _index(folder: Path) -> str:
-    from aaam_pipeline.formats.words import weaknesses
     from aaam_pipeline.index import manifest
 
     read = manifest.read(folder)
     said = f"{counted(read.images, 'image')}, {read.model_id}"
     if read.judged:
         said += f"; {read.unfamiliar} of {counted(read.judged, 'image')} unlike all that it was trained with"
-    if weak := weaknesses(read.vocabulary, read.words):
-        said += f"; {len(weak)} of {len(read.vocabulary)} words known badly: aaam-pipe labels marks them"
+    if weak := read.weak:
+        said += f"; {len(weak)} of {len(read.labels)} words known badly: aaam-pipe labels marks them"
     if newer := defaults.newer_annotations(folder, read):
         said += f"; {newer}"
     return said

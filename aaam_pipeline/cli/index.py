@@ -30,18 +30,24 @@ def index(
         list[str] | None,
         typer.Option(help="OLD=NEW: images that were annotated below OLD are below NEW here. Repeatable."),
     ] = None,
+    taught: defaults.Taught = None,
     quiet: defaults.Quiet = False,
 ) -> None:
     """Build the index that `search` and `similar` answer from, or bring it up to date."""
     memory = None if max_memory is None else _bytes(max_memory)
     from aaam_pipeline.formats.roots import MovedRoot
+    from aaam_pipeline.formats.taught import read
     from aaam_pipeline.index.build import build
+    from aaam_pipeline.index.taught import left_out
 
+    lines = read(defaults.taught(taught, out))
     moved = [MovedRoot.parse(each) for each in root or ()]
     with reporter(quiet) as report:
-        manifest = build(annotations or [HERE.annotations], out, report, memory, moved)
-        facts = f"{counted(manifest.images, 'image')}, {counted(len(manifest.vocabulary), 'label')}"
+        manifest = build(annotations or [HERE.annotations], out, report, memory, moved, lines)
+        facts = f"{counted(manifest.images, 'image')}, {counted(len(manifest.labels), 'label')}"
         report.info(f"{out}: {facts}, {manifest.failed} left out")
+        for remark in left_out(lines, manifest.model_id, manifest.vocabulary):
+            report.info(remark)
         if manifest.merged:
             rows = "1 row is of a file" if manifest.merged == 1 else f"{manifest.merged} rows are of files"
             report.info(f"{rows} that other rows stand for: links, files named twice")
@@ -83,7 +89,7 @@ def verify(
         if is_index(folder):
             manifest = verify_index(folder, report)
             newer = defaults.newer_annotations(folder, manifest)
-            model_id, labels = manifest.model_id, len(manifest.vocabulary)
+            model_id, labels = manifest.model_id, len(manifest.labels)
             facts = {"images": manifest.images, "labels": labels}
             sentence = f"{counted(manifest.images, 'image')}, {counted(labels, 'label')}"
         else:

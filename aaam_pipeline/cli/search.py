@@ -238,27 +238,32 @@ def labels(
     from msgspec import to_builtins
 
     from aaam_pipeline.formats.vocabulary import Vocabulary
-    from aaam_pipeline.formats.words import weaknesses
     from aaam_pipeline.index import manifest
     from aaam_pipeline.search.thesaurus import LabelResolver
 
     read = manifest.read(defaults.index(index, quiet))
-    labelled = zip(read.vocabulary, read.label_counts, strict=True)
+    labelled = [
+        *zip(read.vocabulary, read.label_counts, strict=True),
+        *((one.label, one.images) for one in read.taught),
+    ]
     found = [(label, count) for label, count in labelled if unaccented(text or "") in unaccented(label)]
     if not found:
-        meant = LabelResolver(Vocabulary(read.vocabulary)).find(text or "")
-        names = "|".join(read.vocabulary[id] for id in meant)
+        meant = LabelResolver(Vocabulary(read.labels)).find(text or "")
+        names = "|".join(read.labels[id] for id in meant)
         searched = f"; a search for it is one for {names}" if meant else ""
-        render.PlainReporter(quiet).info(f"none of {counted(len(read.vocabulary), 'label')} holds {text!r}{searched}")
+        render.PlainReporter(quiet).info(f"none of {counted(len(labelled), 'label')} holds {text!r}{searched}")
     supports = dict(zip(read.vocabulary, read.words, strict=False))
-    weak = weaknesses(read.vocabulary, read.words)
+    taught, weak = {column.label: column for column in read.taught}, read.weak
     for label, count in found:
         support = supports.get(label)
         if as_json:
             known = {} if support is None else {"known_badly": weak.get(label), **to_builtins(support)}
+            if label in taught:
+                known = {"known_badly": weak.get(label), "ap": taught[label].ap, "taught": taught[label].origin}
             render.json_line({"label": label, "images": count, **known})
         else:
-            remark = f"  (known badly: {weak[label]})" if label in weak else ""
+            remark = f"  ({taught[label].origin})" if label in taught else ""
+            remark = f"  (known badly: {weak[label]})" if label in weak else remark
             print(f"{count:8d}  {printable(label)}{remark}")
 
 

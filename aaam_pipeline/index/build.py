@@ -34,11 +34,12 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.formats.database import explained
 from aaam_pipeline.formats.roots import MovedRoot
+from aaam_pipeline.formats.taught import TaughtLine
 from aaam_pipeline.index import annotations as inputs
 from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.index import vector_builders
+from aaam_pipeline.index import taught, vector_builders
 from aaam_pipeline.index.annotations import AnnotationsFolder, IndexedPart
-from aaam_pipeline.index.manifest import FILES, PARTS, SCORES, VECTORS, IndexManifest
+from aaam_pipeline.index.manifest import FILES, PARTS, SCORES, TAUGHT, VECTORS, IndexManifest
 from aaam_pipeline.index.merging import without_repeated
 from aaam_pipeline.index.scores import ScoresBuilder
 from aaam_pipeline.index.vectors import open_vectors
@@ -63,11 +64,15 @@ class CopiedImages(NamedTuple):
 
 
 class IndexPlan(NamedTuple):
-    """What an index is built from: for each folder its parts, and the steps that add their images in order."""
+    """What an index is built from: for each folder its parts, and the steps that add their images in order.
+
+    `words`: those that a person taught.
+    """
 
     folders: list[AnnotationsFolder]
     parts: list[list[IndexedPart]]
     steps: list[list[CopiedImages | IndexedPart]]
+    words: Sequence[TaughtLine] = ()
 
     @property
     def images(self) -> int:
@@ -86,12 +91,14 @@ def build(
     report: Reporter,
     max_memory: int | None = None,
     moved_roots: Sequence[MovedRoot] = (),
+    words: Sequence[TaughtLine] = (),
 ) -> IndexManifest:
     """Index the annotated (not failed) images of one folder or of several; the index at `out` is replaced in one step.
 
     An undamaged index that was built from the very same parts is left as it is. `max_memory`: bytes that building may
     take, and of which the vectors may take half when they are searched; default: half of this machine's.
-    `moved_roots`: places of rows that have another name now; the annotations keep the name they have.
+    `moved_roots`: places of rows that have another name now; the annotations keep the name they have. `words`: those
+    that a person taught, of which the index has columns, too.
 
     Raises:
         UsageError: `annotations` are no annotations, hold no annotated image, are of several models or thresholds;
@@ -103,7 +110,7 @@ def build(
     """
     memory = half_of_memory() if max_memory is None else max_memory
     folders = inputs.open_folders([annotations] if isinstance(annotations, Path) else list(annotations))
-    if out.exists() and (not out.is_dir() or foreign(out, "manifest.json", f"{SCORES}*", *FILES)):
+    if out.exists() and (not out.is_dir() or foreign(out, "manifest.json", f"{SCORES}*", *FILES, TAUGHT)):
         raise UsageError(f"{out} exists and is not an index; choose another --out")
     for folder in folders:
         if folder.path.resolve() in out.resolve().parents:
@@ -121,9 +128,12 @@ def build(
             # a build that was killed after it had published leaves the one before
             target = out.resolve()
             shutil.rmtree(target.with_name(f"{target.name}{PARTIAL}"), ignore_errors=True)
-            report.info(f"{out} is up to date")
-            return previous.manifest
-        plan = IndexPlan(folders, parts, [_steps(each, previous.parts if previous else []) for each in parts])
+            if taught.is_current(previous.manifest, words):
+                report.info(f"{out} is up to date")
+                return previous.manifest
+            return taught.replace_columns(out, previous.manifest, words)
+        steps = [_steps(each, previous.parts if previous else []) for each in parts]
+        plan = IndexPlan(folders, parts, steps, words)
         copied = sum(each.images for steps in plan.steps for each in steps if isinstance(each, CopiedImages))
         log.info("%d images, %d of them copied from the previous index", plan.images, copied)
         work = work_folder(out)
@@ -235,7 +245,7 @@ def _build(
         annotations=[portable(folder.path, out) for folder in plan.folders],
         vectors=vectors_info,
     )
-    return manifests.write(work, manifest)
+    return manifests.write(work, taught.with_columns(work, manifest, plan.words))
 
 
 def _renamed(path: str, folder: Path, out: Path) -> str:

@@ -3,13 +3,15 @@
 It carries a hash of itself, so that a change in it, of a label for instance, is detected.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from aaam_pipeline.core.artifacts import file_sha256, read_checksummed, write_checksummed
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError, VersionError
-from aaam_pipeline.formats.words import WordSupport
+from aaam_pipeline.formats.taught import TaughtColumn
+from aaam_pipeline.formats.words import WordSupport, weaknesses
 
 VERSION = 7
 READABLE = (4, 5, 6, VERSION)
@@ -20,7 +22,9 @@ DIGEST = "TRY_CAST('0x' || sha256[1:16] AS UBIGINT)"
 SCORES = "scores.duckdb"
 VECTORS = "vectors.faiss"
 PARTS = "parts.json"
+TAUGHT = "taught.codes"
 FILES = (SCORES, VECTORS, PARTS)
+"""What every index has; `TAUGHT` is there where words were taught."""
 
 
 class VectorsInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +50,8 @@ class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `failed`, `merged`: rows that are no images of it: of inputs that failed, and of files that another row stands for;
     `label_counts`: images that were assigned each label; `words`: how well the model knows each, empty where it does
     not say; `judged`, `unfamiliar`: images of which it is known whether the model finds them unfamiliar, and those that
-    are; `annotations`: the folders it was built from; `files`, `sha256`: size in bytes and hash by name; `hash`: of all
+    are; `taught`: the words that the person taught, in the order of the rows of `TAUGHT`; `annotations`: the folders it
+    was built from; `files`, `sha256`: size in bytes and hash by name; `hash`: of all
     that, filled in by `write`.
     """
 
@@ -65,9 +70,21 @@ class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     words: list[WordSupport] = []
     judged: int = 0
     unfamiliar: int = 0
+    taught: list[TaughtColumn] = []
     files: dict[str, int] = {}
     sha256: dict[str, str] = {}
     hash: str = ""
+
+    @property
+    def labels(self) -> list[str]:
+        """Return all words that can be searched: the model's, then those that were taught."""
+        return [*self.vocabulary, *(column.label for column in self.taught)]
+
+    @property
+    def weak(self) -> dict[str, str]:
+        """Return the words that are known badly, each with why."""
+        taught = {column.label: column.weakness for column in self.taught if column.weakness}
+        return weaknesses(self.vocabulary, self.words) | taught
 
 
 def is_index(folder: Path) -> bool:
@@ -118,12 +135,16 @@ def refuse_newer(folder: Path) -> None:
         return
 
 
-def write(folder: Path, manifest: IndexManifest) -> IndexManifest:
-    """Write the manifest of the files that are in `folder`, with its own hash, atomically; return it."""
-    files = [folder / name for name in FILES]
+def write(folder: Path, manifest: IndexManifest, known: Mapping[str, str] | None = None) -> IndexManifest:
+    """Write the manifest of the files that are in `folder`, with its own hash, atomically; return it.
+
+    `known`: hashes of files that are known; that of `TAUGHT` never is.
+    """
+    files = [folder / name for name in (*FILES, TAUGHT) if name != TAUGHT or manifest.taught]
+    hashes = {name: known[name] for name in FILES} if known else {}
     filled = msgspec.structs.replace(
         manifest,
         files={file.name: file.stat().st_size for file in files},
-        sha256={file.name: file_sha256(file) for file in files},
+        sha256={file.name: hashes.get(file.name) or file_sha256(file) for file in files},
     )
     return write_checksummed(folder / "manifest.json", filled)

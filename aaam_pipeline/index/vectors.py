@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.errors import IntegrityError, VersionError
 from aaam_pipeline.index.manifest import VECTORS, IndexManifest
 
+BLOCK = 16384
 HEAD = 100
 """Images at the head of an answer that come from a few lists."""
 ROUNDING = {"fp16": 1e-3, "sq8": 2e-2}
@@ -30,10 +31,13 @@ ROUNDING = {"fp16": 1e-3, "sq8": 2e-2}
 class Vectors:
     """Reads an index written by `vector_builders`, without loading it into memory twice."""
 
-    def __init__(self, file: BufferedReader, manifest: IndexManifest, *, use_gpu: bool = False) -> None:
+    def __init__(
+        self, file: BufferedReader, manifest: IndexManifest, *, use_gpu: bool = False, just_written: bool = False
+    ) -> None:
         """Read from an open file of the index with this manifest; it may have been replaced by another since.
 
-        `use_gpu`: search on the GPUs, if there are any; worth the copying only for many searches.
+        `use_gpu`: search on the GPUs, if there are any; worth the copying only for many searches. `just_written`: the
+        manifest has no hash of the file yet.
 
         Raises:
             IntegrityError: it is not the file that the manifest names, or does not hold its vectors.
@@ -42,7 +46,7 @@ class Vectors:
         path, expected = file.name, (manifest.images, manifest.embedding_dim)
         self.info = manifest.vectors
         # FAISS keeps no checksums: a flipped bit would give other neighbours
-        if _sha256(file) != manifest.sha256[VECTORS]:
+        if not just_written and _sha256(file) != manifest.sha256[VECTORS]:
             raise IntegrityError(f"{path} is damaged: not the file that its manifest names; build the index again")
         try:
             self.faiss_index = _read(file, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
@@ -79,6 +83,28 @@ class Vectors:
         with _one_thread():
             stored_ND = self._fetching().reconstruct_batch(np.asarray(ids, dtype=np.int64))
         return np.asarray(stored_ND @ unit(vector_D[None])[0], dtype=np.float32)
+
+    def products(self, weight_WD: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the inner product of every image's vector with some weights, (N, W), in the order of their ids."""
+        found_NW = np.empty((self.faiss_index.ntotal, len(weight_WD)), np.float32)
+        weight_DW = np.ascontiguousarray(np.asarray(weight_WD, np.float32).T)
+        for ids, block_BD in self._blocks():
+            found_NW[ids] = block_BD @ weight_DW
+        return found_NW
+
+    def _blocks(self) -> Iterator[tuple[slice | NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield ids, and the stored vectors (B, D) of them, in the order in which they lie in the file."""
+        if not self._lists:
+            for first in range(0, self.faiss_index.ntotal, BLOCK):
+                count = min(BLOCK, self.faiss_index.ntotal - first)
+                yield slice(first, first + count), self.stored(first, count)
+            return
+        lists = self.faiss_index.invlists
+        for number in range(self._lists):
+            if size := lists.list_size(number):
+                ids = faiss.rev_swig_ptr(lists.get_ids(number), size).copy()
+                codes = faiss.rev_swig_ptr(lists.get_codes(number), size * lists.code_size).reshape(size, -1)
+                yield ids, self.faiss_index.sq.decode(codes)
 
     def nearest(self, vector_D: NDArray[np.floating], top: int, *, exact: bool = False) -> list[tuple[int, float]]:
         """Return (id, cosine) of the `top` nearest images and of all that are as near as the last, nearest first.

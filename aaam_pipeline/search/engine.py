@@ -49,11 +49,11 @@ class Index(IndexReader):
             IntegrityError: it is damaged.
         """
         super().__init__(folder, use_gpu=use_gpu)
-        self.vocabulary = Vocabulary(self.manifest.vocabulary)
-        self.weak = words.weaknesses(self.vocabulary.labels, self.manifest.words)
+        self.vocabulary = Vocabulary(self.manifest.labels)
+        self.weak = self.manifest.weak
         """Labels that the model knows badly, each with why."""
         self.resolver = LabelResolver(self.vocabulary, thesaurus)
-        self.columns = ScoreColumns(self.select_columns, self.manifest.images)
+        self.columns = ScoreColumns(self.select_columns, self.manifest.images, self.taught.codes_of)
         self.embed = embed
         self._embed_lock = Lock()
 
@@ -198,10 +198,12 @@ class Index(IndexReader):
         found = {row[0]: row[1:] for row in self.select(statement, None if short else [ids])}
         if len(found) != len(ids):
             raise IntegrityError(f"{self.folder} is damaged: scores without images; build the index again")
-        rows = ((image, *found[image.id]) for image in ranked)
+        rows = (
+            (image, taught, *found[image.id]) for image, taught in zip(ranked, self.taught.assigned(ids), strict=True)
+        )
         return [
-            Hit(path, located(root, self.folder), image.score, labels, image.label_scores, unfamiliar)
-            for image, path, root, labels, unfamiliar in rows
+            Hit(path, located(root, self.folder), image.score, labels + taught, image.label_scores, unfamiliar)
+            for image, taught, path, root, labels, unfamiliar in rows
         ]
 
 

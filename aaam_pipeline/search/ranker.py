@@ -31,6 +31,7 @@ CODE_BYTES = 2
 COMPARISONS = {">=": np.greater_equal, ">": np.greater, "<=": np.less_equal, "<": np.less, "=": np.equal}
 Rows = slice | NDArray[np.int64]
 Select = Callable[[str, list[Any]], dict[str, NDArray[Any]]]
+Elsewhere = Callable[[int], NDArray[np.uint16] | None]
 
 
 class LeafValues(NamedTuple):
@@ -46,9 +47,12 @@ class ScoreColumns:
     Any number of threads may ask for them.
     """
 
-    def __init__(self, select: Select, images: int) -> None:
-        """Read through `select`, which returns the columns of a statement by their names."""
-        self._select, self._images = select, images
+    def __init__(self, select: Select, images: int, elsewhere: Elsewhere = lambda label: None) -> None:
+        """Read through `select`, which returns the columns of a statement by their names.
+
+        `elsewhere`: returns the codes (N,) of a label that is no column of the table, and None for others.
+        """
+        self._select, self._images, self._elsewhere = select, images, elsewhere
         # the codes of a label (N,), by its id: the last used ones are kept
         self._codes = SharedCache(self._read_codes, max(1, MAX_BYTES // (CODE_BYTES * images)))
         self._path_ranks = SharedCache(self._read_path_ranks, 1)
@@ -75,14 +79,16 @@ class ScoreColumns:
         return np.asarray(found[name], np.int32)
 
     def _read_codes(self, label: int) -> NDArray[np.uint16]:
+        if (codes_N := self._elsewhere(label)) is not None:
+            return codes_N
         name = f"s{label}"
         found = self._select(f"SELECT {name} FROM scores", [])
         # by its name: the column of another label would be kept, and give wrong answers for good
         if list(found) != [name] or len(found[name]) != self._images:
             raise IntegrityError("the index is damaged: it lacks scores; build the index again")
-        codes_N: NDArray[Any] = found[name]
+        stored_N: NDArray[Any] = found[name]
         # an index of version 4 has bytes
-        return ranking.FROM_BYTES.take(codes_N) if codes_N.dtype == np.uint8 else np.asarray(codes_N, np.uint16)
+        return ranking.FROM_BYTES.take(stored_N) if stored_N.dtype == np.uint8 else np.asarray(stored_N, np.uint16)
 
     def mask(self, node: MetadataFilter) -> NDArray[np.bool_]:
         """Return for which images a filter on their metadata holds (N,)."""

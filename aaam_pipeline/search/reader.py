@@ -18,6 +18,7 @@ from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.database import explained
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.manifest import DIGEST
+from aaam_pipeline.index.taught_codes import TaughtCodes
 from aaam_pipeline.search.cursors import Cursors
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class IndexReader:
         """
         self.folder = folder
         self.manifest = manifests.read(folder)
-        log.info("%s: %d images, %d labels", folder, self.manifest.images, len(self.manifest.vocabulary))
+        log.info("%s: %d images, %d labels", folder, self.manifest.images, len(self.manifest.labels))
+        self.taught = TaughtCodes(folder, self.manifest)
+        """The columns of the words that a person taught."""
         self._use_gpu = use_gpu
         self._vectors: Vectors | None = None
         self._vectors_lock = Lock()
