@@ -26,6 +26,7 @@ from benchmarks import (
     methods,
     own,
     prepare,
+    review,
     search,
     training,
 )
@@ -43,6 +44,7 @@ SUITES = {
     "methods": methods,
     "own": own,
     "prepare": prepare,
+    "review": review,
     "search": search,
     "training": training,
 }

@@ -15,6 +15,7 @@ from aaam_pipeline.annotate.backends import Embedder
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.cli import settings
 from aaam_pipeline.cli.app import app
+from aaam_pipeline.curation.review import review
 from aaam_pipeline.evaluation.inputs import Sources, read
 from aaam_pipeline.figures import build as figures
 from aaam_pipeline.index.build import build
@@ -34,6 +35,7 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "similar": (1, [search.open, search.Index.similar, Embedder]),
     "dedup": (1, [find_duplicates]),
     "labels": (0, []),
+    "review": (1, [review]),
     "report": (3, [Sources, read]),
     "doctor": (0, [choose_device]),
     "config": (0, []),

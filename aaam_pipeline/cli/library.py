@@ -1,0 +1,70 @@
+"""What curation reads of an index: `curation.library.Library`, from the reader of `search`.
+
+Shapes: N photographs, B photographs that are asked about, K neighbours.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline.core.portable_paths import located
+from aaam_pipeline.curation.library import NONE
+from aaam_pipeline.formats import ranking
+
+if TYPE_CHECKING:
+    from aaam_pipeline.search import Hit
+    from aaam_pipeline.search.reader import IndexReader
+
+
+class IndexedLibrary:
+    """The photographs of an open index; rows are its ids."""
+
+    def __init__(self, reader: "IndexReader") -> None:
+        """Read digests and assigned labels: 32 bytes a photograph, and 8 for each label that one has."""
+        self._reader = reader
+        self.labels = reader.manifest.vocabulary
+        found = reader.select_columns("SELECT coalesce(sha256, '') AS sha256 FROM images ORDER BY id")
+        hashes = found["sha256"].tolist()
+        known = [each if len(each) == 64 else NONE.hex() for each in hashes]
+        self.digest_N: NDArray[np.bytes_] = np.frombuffer(bytes.fromhex("".join(known)), "S32")
+        pairs = reader.select_columns(
+            "SELECT given.id, known.label FROM (SELECT id, unnest(labels) AS name FROM images) AS given "
+            "JOIN (SELECT unnest($1::VARCHAR[]) AS name, unnest($2::INTEGER[]) AS label) AS known USING (name) "
+            "ORDER BY label",
+            [self.labels, list(range(len(self.labels)))],
+        )
+        self._assigned = np.asarray(pairs["id"], np.int64)
+        self._bounds = np.searchsorted(np.asarray(pairs["label"]), np.arange(len(self.labels) + 1))
+
+    def scores(self, label: int) -> NDArray[np.float64]:
+        """Return the model's calibrated scores of a label, (N,)."""
+        codes_N = self._reader.select_columns(f"SELECT s{label} AS codes FROM scores")["codes"]
+        # an index of version 4 has bytes
+        codes_N = ranking.FROM_BYTES.take(codes_N) if codes_N.dtype == np.uint8 else codes_N
+        return ranking.decode(np.asarray(codes_N, np.uint16))
+
+    def assigned(self, label: int) -> NDArray[np.bool_]:
+        """Return which photographs were assigned a label, (N,)."""
+        assigned_N = np.zeros(len(self.digest_N), np.bool_)
+        assigned_N[self._assigned[self._bounds[label] : self._bounds[label + 1]]] = True
+        return assigned_N
+
+    def neighbours(self, row_B: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Return ids and cosines of the nearest other photographs, both (B, K)."""
+        return self._reader.vectors.neighbours(row_B, count)
+
+    def sha256(self, row: int) -> str | None:
+        """Return the SHA-256 of a photograph, in hex; None where it is not known."""
+        digest = self.digest_N[row : row + 1].tobytes()
+        return None if digest == NONE else digest.hex()
+
+    def hits(self, row_B: list[int]) -> "list[Hit]":
+        """Return photographs as hits without scores, in the order given."""
+        from aaam_pipeline.search import Hit
+
+        rows = self._reader.select(
+            "SELECT id, path, root, labels FROM images WHERE id IN (SELECT unnest($1::BIGINT[]))", [row_B]
+        )
+        found = {id: Hit(path, located(root, self._reader.folder), 0.0, labels, {}) for id, path, root, labels in rows}
+        return [found[row] for row in row_B]
