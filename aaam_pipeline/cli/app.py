@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand
 
 from aaam_pipeline import __version__
-from aaam_pipeline.cli import annotate, doctor, index, model, paper, review, search, settings, train
+from aaam_pipeline.cli import annotate, doctor, export, index, model, paper, review, search, settings, train
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.logging import DEBUG, LOG_FILE, VERBOSE
 
@@ -166,6 +166,7 @@ def _is_query(word: str, names: set[str]) -> bool:
 COMMANDS: tuple[Callable[..., None], ...] = (
     annotate.annotate, index.verify, index.index, search.search, search.similar, search.dedup, search.labels,
     review.review,
+    export.export,
     train.train, paper.report, doctor.doctor, settings.config
 )  # fmt: skip
 for function in COMMANDS:

@@ -52,6 +52,7 @@ def test_the_commands_are_those_that_the_issues_name() -> None:
         "model remove",
         "model show",
     }
+    named |= {"export", "review"}
     named |= {"train", "report", "config", "figures", "figures paths", "figures bars", "figures maps"}
     assert {name for name, _ in commands()} == {"", *named}
 
