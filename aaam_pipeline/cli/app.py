@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand
 
 from aaam_pipeline import __version__
-from aaam_pipeline.cli import annotate, doctor, export, index, model, paper, review, search, settings, train
+from aaam_pipeline.cli import annotate, doctor, export, index, keywords, model, paper, review, search, settings, train
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.logging import DEBUG, LOG_FILE, VERBOSE
 
@@ -171,7 +171,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 for function in COMMANDS:
     app.command(cls=QueryCommand if function is search.search else BaseCommand)(function)
-for name, group in {"figures": paper.app, "model": model.app}.items():
+for name, group in {"figures": paper.app, "keywords": keywords.app, "model": model.app}.items():
     for command in group.registered_commands:
         command.cls = BaseCommand
     app.add_typer(group, name=name)

@@ -17,6 +17,7 @@ from aaam_pipeline.cli import settings
 from aaam_pipeline.cli.app import app
 from aaam_pipeline.curation.review import review
 from aaam_pipeline.evaluation.inputs import Sources, read
+from aaam_pipeline.exchange.keywords.places import Finder
 from aaam_pipeline.figures import build as figures
 from aaam_pipeline.index.build import build
 from aaam_pipeline.models import adding, library, packed
@@ -43,6 +44,8 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "figures paths": (3, [figures.FigureRequest, figures.draw_paths]),
     "figures bars": (2, [figures.FigureRequest, figures.draw_bars]),
     "figures maps": (4, [figures.FigureRequest, figures.draw_maps]),
+    "keywords write": (1, [Finder]),
+    "keywords undo": (0, [Finder]),
     "model list": (0, [library.known]),
     "model show": (0, [library.find]),
     "model add": (0, [adding.add]),
@@ -53,7 +56,7 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
 # the library takes what was read of the file
 DIFFERENT = {("report", "params")}
 # what a command calls otherwise than the library, for a person's sake
-RENAMED = {"count": "number", "format": "formats", "method": "ours"}
+RENAMED = {"sidecar_style": "style", "count": "number", "format": "formats", "method": "ours"}
 COMMANDS = {name: command for name, command in settings.commands(typer.main.get_group(app)) if name}
 
 

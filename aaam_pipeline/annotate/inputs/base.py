@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase, translate
 from typing import NamedTuple
 
-from aaam_pipeline.annotate.inputs.system_names import is_system_file, is_system_folder
 from aaam_pipeline.annotate.options import Selection
 from aaam_pipeline.core.artifacts import path_text
+from aaam_pipeline.core.system_names import is_system_file, is_system_folder
 from aaam_pipeline.core.text import nfc
 from aaam_pipeline.imaging.formats import FORMATS, SUFFIXES
 

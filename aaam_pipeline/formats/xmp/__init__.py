@@ -15,9 +15,21 @@
 """
 
 from aaam_pipeline.formats.xmp.fields import Keyword
-from aaam_pipeline.formats.xmp.merge import Merged, Wanted, merge, without_ours
+from aaam_pipeline.formats.xmp.merge import Merged, Wanted, deleted_since, merge, without_ours
 from aaam_pipeline.formats.xmp.packet import EMPTY, Packet, parse
-from aaam_pipeline.formats.xmp.record import Entry
+from aaam_pipeline.formats.xmp.record import OwnEntry
 from aaam_pipeline.formats.xmp.tree import XmpError
 
-__all__ = ["EMPTY", "Entry", "Keyword", "Merged", "Packet", "Wanted", "XmpError", "merge", "parse", "without_ours"]
+__all__ = [
+    "EMPTY",
+    "Keyword",
+    "Merged",
+    "OwnEntry",
+    "Packet",
+    "Wanted",
+    "XmpError",
+    "deleted_since",
+    "merge",
+    "parse",
+    "without_ours",
+]

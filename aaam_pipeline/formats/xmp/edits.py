@@ -22,7 +22,7 @@ def with_keywords(
     rdf: Element,
     add: Mapping[str, Sequence[str]],
     remove: Mapping[str, Collection[str]],
-    entries: Sequence[record.Entry],
+    entries: Sequence[record.OwnEntry],
 ) -> bytes:
     """Return a packet's text with texts added to fields and removed from them, and with our record.
 
@@ -33,7 +33,7 @@ def with_keywords(
 
 
 class _Editor:
-    def __init__(self, text: bytes, rdf: Element, entries: Sequence[record.Entry]) -> None:
+    def __init__(self, text: bytes, rdf: Element, entries: Sequence[record.OwnEntry]) -> None:
         self.text, self.rdf = text, rdf
         self.replaced = {entry.fields[0]: entry for entry in entries if entry.kind == "replaced" and entry.fields}
         self.entries = [entry for entry in entries if entry.kind != "replaced"]
@@ -77,7 +77,7 @@ class _Editor:
         else:
             raw = self.text[each.element.start : each.element.end].decode()
             value = stay[0] if stay else ""
-            self.replaced.setdefault(field.name, record.Entry(value, "replaced", (field.name,), text=raw))
+            self.replaced.setdefault(field.name, record.OwnEntry(value, "replaced", (field.name,), text=raw))
             line = self.newline + self.indentation(each.element)
             text = values.text_of(field, [*stay, *extra], each.description.scope, line)
             self.edits.append(Edit(each.element.start, each.element.end, text))
@@ -97,7 +97,7 @@ class _Editor:
         space = self.text[values.space_before(self.text, element.start) : element.start].decode()
         return space.rpartition("\n")[2]
 
-    def keep_record(self, entries: Sequence[record.Entry]) -> None:
+    def keep_record(self, entries: Sequence[record.OwnEntry]) -> None:
         """Put new properties and the record where the record is, or into a description of their own."""
         there = record.elements(self.rdf)
         self.keeps_record = bool(entries)
@@ -116,11 +116,11 @@ class _Editor:
             return
         self.add_description(entries)
 
-    def properties(self, entries: Sequence[record.Entry], scope: Mapping[str, str], line: str) -> list[str]:
+    def properties(self, entries: Sequence[record.OwnEntry], scope: Mapping[str, str], line: str) -> list[str]:
         texts = [values.text_of(field, each, scope, line) for field, each in self.fresh.items()]
         return [*texts, record.text_of(entries, scope, line)] if entries else texts
 
-    def add_description(self, entries: Sequence[record.Entry]) -> None:
+    def add_description(self, entries: Sequence[record.OwnEntry]) -> None:
         scope = dict(self.rdf.scope)
         declared = ""
         for prefix, uri in [

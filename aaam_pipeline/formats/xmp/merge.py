@@ -21,7 +21,7 @@ from aaam_pipeline.formats.xmp.fields import (
     spelling,
 )
 from aaam_pipeline.formats.xmp.packet import Packet
-from aaam_pipeline.formats.xmp.record import Entry, written
+from aaam_pipeline.formats.xmp.record import OwnEntry, written
 from aaam_pipeline.formats.xmp.tree import writable
 
 
@@ -59,6 +59,7 @@ def merge(
     wanted: Sequence[Wanted],
     *,
     refused: Collection[str] = (),
+    deleted: Collection[str] = (),
     model: str = "",
     at: str = "",
     concerned: Callable[[str], bool] = always,
@@ -68,14 +69,16 @@ def merge(
     """Merge labels into a packet; the packet is the same one where nothing is new.
 
     `refused`: labels that a decision says are not shown; they are not written, and removed where they are ours.
+    `deleted`: labels of ours that somebody has removed from another sidecar of the photograph.
     `model`: which one gave the scores; `at`: the time that a deletion is noticed at. `concerned` tells for a label
-    whether it is one of this run's: others of ours stay as they are. `others`: keywords of a person that another
-    packet of the photograph holds, which this one would hide. `created`: the packet is a new sidecar of ours.
+    whether it is one of this run's: others of ours stay as they are. `others`: keywords of a person that the picture
+    itself holds, which its sidecar would hide: copies of them stay only as long as they are given. `created`: the
+    packet is a new sidecar of ours.
 
     Raises:
         XmpError: a field is written in a way that is not understood.
     """
-    return _Merge(packet, others, model, at, concerned).run(wanted, refused, created)
+    return _Merge(packet, others, model, at, concerned, deleted).run(wanted, refused, created)
 
 
 def without_ours(packet: Packet) -> Packet:
@@ -91,9 +94,10 @@ def without_ours(packet: Packet) -> Packet:
     return packet.with_keywords({}, gone, [each for each in entries if each.kind == "replaced"])
 
 
-def deleted(packet: Packet) -> list[str]:
-    """Return the labels of ours that somebody has removed since."""
-    return _Merge(packet).looked_at().deleted
+def deleted_since(packet: Packet) -> list[OwnEntry]:
+    """Return what we wrote of each label that somebody has removed since."""
+    gone = set(map(key, _Merge(packet).looked_at().deleted))
+    return [each for each in packet.ours() if each.kind == "keyword" and key(each.value) in gone]
 
 
 class _Merge:
@@ -104,13 +108,18 @@ class _Merge:
         model: str = "",
         at: str = "",
         concerned: Callable[[str], bool] = always,
+        elsewhere: Collection[str] = (),
     ) -> None:
+        self.elsewhere = set(map(key, elsewhere))
         self.packet, self.model, self.at, self.concerned = packet, model, at, concerned
         entries = packet.ours()
         self.kept = [each for each in entries if each.kind in ("replaced", "sidecar")]
         self.copies = [each for each in entries if each.kind == "copy"]
         self.entries = {key(each.value): each for each in entries if each.kind == "keyword"}
-        self.theirs = [*packet.theirs(), *others]
+        self.theirs = packet.theirs()
+        inside = {keys(each.path) for each in self.theirs}
+        self.outside = [each for each in others if keys(each.path) not in inside]
+        self.known = [*self.theirs, *self.outside]
         # per field, the texts that are there and will be
         self.texts = {field: {spelling(text): text for text in packet.values(field)} for field in WRITTEN}
         self.paths = {field: {keys(field.path(text)) for text in packet.values(field)} for field in WRITTEN}
@@ -124,7 +133,7 @@ class _Merge:
 
     def run(self, wanted: Sequence[Wanted], refused: Collection[str], created: bool) -> Merged:
         self.looked_at()
-        no = set(map(key, refused))
+        no = {*map(key, refused), *self.elsewhere.difference(self.entries)}
         yes = {key(each.label): each for each in wanted if key(each.label) not in no}
         for word, entry in list(self.entries.items()):
             if self.concerned(entry.value) and not entry.state and word not in yes:
@@ -155,7 +164,7 @@ class _Merge:
                 # moved in a tree or respelled: somebody has made it theirs
                 del self.entries[word]
                 self.adopted.append(entry.value)
-            elif any(self.texts[field] or not self.shows(SUBJECT, word) for field in missing):
+            elif word in self.elsewhere or any(self.texts[field] or not self.shows(SUBJECT, word) for field in missing):
                 self.deleted.append(entry.value)
                 self.take_out(entry)
                 # what still shows it then was not written by us; what shows it later was written by somebody since
@@ -175,7 +184,7 @@ class _Merge:
     def is_closed(self, word: str) -> bool:
         return word in self.entries and self.entries[word].state == "deleted"
 
-    def withdraw(self, word: str, entry: Entry) -> None:
+    def withdraw(self, word: str, entry: OwnEntry) -> None:
         """Take a label of ours out; remember it where other fields still show it, so that it is not copied back."""
         self.removed.append(entry.value)
         self.take_out(entry)
@@ -183,7 +192,7 @@ class _Merge:
         if any(word in keys(each.path) for each in self.theirs):
             self.entries[word] = msgspec.structs.replace(entry, fields=(), state="withdrawn", at=self.at)
 
-    def take_out(self, entry: Entry) -> None:
+    def take_out(self, entry: OwnEntry) -> None:
         for field in _fields(entry):
             if self.texts[field].pop(spelling(entry.value), None) is not None:
                 self.remove[field.name].add(entry.value)
@@ -198,7 +207,9 @@ class _Merge:
         word = key(each.label)
         entry = self.entries.get(word)
         if entry is None or entry.state:
-            entry = Entry("", by=each.by, model=self.model, score=None if each.score is None else round(each.score, 4))
+            entry = OwnEntry(
+                "", by=each.by, model=self.model, score=None if each.score is None else round(each.score, 4)
+            )
         # without a `/` or `|`: programs would read levels of a hierarchy
         fit = [SUBJECT] if any(not field.holds((each.label,)) for field in WRITTEN) else WRITTEN
         fresh = [field for field in fit if not self.shows(field, word) and not self.would_hide(field)]
@@ -216,11 +227,11 @@ class _Merge:
         return not self.texts[field] and any(not field.holds(each.path) for each in self.public())
 
     def public(self) -> list[Keyword]:
-        return [each for each in self.theirs if each.path[0] not in PRIVATE]
+        return [each for each in self.known if each.path[0] not in PRIVATE]
 
     def drop_copies(self) -> None:
         """Take out copies of keywords that a person has removed."""
-        there = {keys(each.path) for each in self.theirs}
+        there = {keys(each.path) for each in self.known}
         kept = []
         for copy in self.copies:
             path = keys(BY_NAME[copy.fields[0]].path(copy.value))
@@ -235,7 +246,7 @@ class _Merge:
         closed = {word for word, entry in self.entries.items() if entry.state} | set(no)
         before = {(name, spelling(each.value)) for each in self.copies for name in each.fields}
         # deep ones first: each shows its upper levels too
-        for keyword in sorted(self.theirs, key=lambda keyword: -len(keyword.path)):
+        for keyword in sorted(self.known, key=lambda keyword: -len(keyword.path)):
             path = tuple(level for level in keyword.path if is_shown(level))
             if not path or path[0] in PRIVATE or key(path[-1]) in closed or not all(map(writable, path)):
                 continue
@@ -245,7 +256,8 @@ class _Merge:
                     # once written and gone since: somebody has removed it there
                     if (field.name, spelling(text)) not in before:
                         self.put(field, text)
-                        self.copies.append(Entry(text, "copy", (field.name,)))
+                        origin = "picture" if keyword in self.outside else ""
+                        self.copies.append(OwnEntry(text, "copy", (field.name,), by=origin))
 
     def covers(self, field: Field, path: tuple[str, ...]) -> bool:
         """Return whether a field shows a keyword already: a longer path shows all of its levels."""
@@ -257,23 +269,25 @@ class _Merge:
         entries = [*self.entries.values(), *self.copies, *self.kept]
         packet = self.packet
         if created and entries:
-            entries.append(Entry("", "sidecar"))
+            entries.append(OwnEntry("", "sidecar"))
         changed = any(self.add.values()) or any(self.remove.values()) or entries != self.in_order()
         if changed:
             packet = packet.with_keywords(self.add, self.remove, entries)
+        if not any(each.kind in ("keyword", "copy") for each in entries):
+            packet = without_ours(packet)
         return Merged(packet, self.added, self.removed, self.deleted, self.adopted, self.unwritable)
 
-    def in_order(self) -> list[Entry]:
+    def in_order(self) -> list[OwnEntry]:
         entries = self.packet.ours()
         order = {"keyword": 0, "copy": 1, "replaced": 2, "sidecar": 2}
         return sorted(entries, key=lambda each: order[each.kind])
 
 
-def _fields(entry: Entry) -> list[Field]:
+def _fields(entry: OwnEntry) -> list[Field]:
     return [field for field in WRITTEN if field.name in entry.fields]
 
 
-def _is_decided_since(wanted: Wanted, entry: Entry) -> bool:
+def _is_decided_since(wanted: Wanted, entry: OwnEntry) -> bool:
     """Return whether a closed label is wanted again: by a decision that is newer, or since it was only withdrawn."""
     if entry.state == "deleted":
         return wanted.by != "model" and wanted.at > entry.at

@@ -65,7 +65,7 @@ class Packet:
         ours = {name: set(map(fields.spelling, record.written(entries, name))) for name in fields.BY_NAME}
         return [each for each in self._keywords if fields.spelling(each.text) not in ours[each.field]]
 
-    def ours(self) -> list[record.Entry]:
+    def ours(self) -> list[record.OwnEntry]:
         """Return what the packet says that we did to it."""
         return record.read(self.rdf)
 
@@ -83,7 +83,7 @@ class Packet:
         self,
         add: Mapping[str, Sequence[str]],
         remove: Mapping[str, Collection[str]],
-        entries: Sequence[record.Entry],
+        entries: Sequence[record.OwnEntry],
     ) -> "Packet":
         """Return the packet with texts added to fields and removed from them (by the fields' names), and our record.
 

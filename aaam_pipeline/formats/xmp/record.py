@@ -16,12 +16,13 @@ Kind = Literal["keyword", "copy", "replaced", "sidecar"]
 State = Literal["", "deleted", "withdrawn"]
 
 
-class Entry(msgspec.Struct, frozen=True):
+class OwnEntry(msgspec.Struct, frozen=True):
     """One thing that we did to a packet.
 
     `kind`: a `keyword` of a label; a `copy` of a keyword of a person into a field that lacked it; a property that was
     `replaced` since it could not hold a list (`text`: as it was); the `sidecar` was made by us.
-    `value`: the keyword as written into each of `fields`. `state`: still ours (""); `deleted` by somebody, noticed
+    `value`: the keyword as written into each of `fields`. `by`: person, file or model; of a copy `picture` where the
+    picture itself holds the keyword. `state`: still ours (""); `deleted` by somebody, noticed
     `at` (`text`: "shown" where other fields showed it still); `withdrawn` by us while other fields still show it.
     """
 
@@ -36,12 +37,12 @@ class Entry(msgspec.Struct, frozen=True):
     text: str = ""
 
 
-def read(rdf: Element) -> list[Entry]:
+def read(rdf: Element) -> list[OwnEntry]:
     """Return the entries of a packet; ones that are not understood are left out."""
     return [entry for item in _items(rdf) if (entry := _entry(_texts(item))) is not None]
 
 
-def written(entries: Iterable[Entry], field: str) -> set[str]:
+def written(entries: Iterable[OwnEntry], field: str) -> set[str]:
     """Return the keywords of ours in a field, as they were written."""
     return {each.value for each in entries if each.kind in ("keyword", "copy") and field in each.fields}
 
@@ -66,7 +67,7 @@ def _texts(item: Element) -> dict[str, str]:
     return texts | {child.name[1]: child.text for node in nodes for child in node.children if child.name[0] == URI}
 
 
-def _entry(texts: Mapping[str, str]) -> Entry | None:
+def _entry(texts: Mapping[str, str]) -> OwnEntry | None:
     kind, state = texts.get("kind", "keyword"), texts.get("state", "")
     if kind not in get_args(Kind) or state not in get_args(State):
         return None
@@ -75,10 +76,10 @@ def _entry(texts: Mapping[str, str]) -> Entry | None:
         score = float(texts["score"]) if "score" in texts else None
     fields = tuple(texts.get("fields", "").split())
     plain = {name: texts.get(name, "") for name in ("value", "by", "model", "at", "text")}
-    return Entry(kind=kind, state=state, score=score, fields=fields, **plain)  # type: ignore[arg-type]
+    return OwnEntry(kind=kind, state=state, score=score, fields=fields, **plain)  # type: ignore[arg-type]
 
 
-def text_of(entries: Sequence[Entry], scope: Mapping[str, str], line: str) -> str:
+def text_of(entries: Sequence[OwnEntry], scope: Mapping[str, str], line: str) -> str:
     """Return the record as the text of a property; `line` is a line end with the property's indentation."""
     prefix, declared = prefixed(scope, URI, PREFIX)
     rdf, rdf_declared = prefixed(scope, RDF, "rdf")
@@ -87,7 +88,7 @@ def text_of(entries: Sequence[Entry], scope: Mapping[str, str], line: str) -> st
     return f"<{start}>{line} <{rdf}:Bag>{items}{line} </{rdf}:Bag>{line}</{end}>"
 
 
-def _attributes(entry: Entry, prefix: str) -> str:
+def _attributes(entry: OwnEntry, prefix: str) -> str:
     score = "" if entry.score is None else f"{entry.score:.4f}"
     texts = {
         "kind": entry.kind,

@@ -1,0 +1,99 @@
+"""The photographs of annotations, part by part, with the labels that each has by its model and by decisions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aaam_pipeline.core.artifacts import real_path
+from aaam_pipeline.core.portable_paths import located
+from aaam_pipeline.formats.decisions import Decisions, Verdict, digests, label_key
+from aaam_pipeline.formats.older_parts import to_current
+from aaam_pipeline.formats.part_files import read_part
+from aaam_pipeline.formats.parts import AnnotationsManifest, is_current, part_path
+from aaam_pipeline.formats.xmp import Wanted
+
+COLUMNS = ["path", "root", "sha256", "bytes", "mtime", "status", "labels", "label_scores"]
+
+
+class Photograph(NamedTuple):
+    """A photograph: where it lies, what it was when it was annotated, and its labels.
+
+    `path`: as annotations call it; `file`: None where it is behind a URL. `mtime`: microseconds since 1970.
+    `wanted`: the labels it has; `refused`: those that a decision denies.
+    """
+
+    path: str
+    file: Path | None
+    sha256: str
+    bytes: int
+    mtime: int
+    wanted: list[Wanted]
+    refused: list[str]
+
+
+def rows_of(folder: Path, manifest: AnnotationsManifest) -> Iterator[pa.Table]:
+    """Yield the annotated rows of each part (`COLUMNS`), in order.
+
+    Raises:
+        IntegrityError: a part is missing or damaged.
+    """
+    for number in range(manifest.parts):
+        part = part_path(folder, number)
+        table = read_part(part, COLUMNS) if is_current(part) else to_current(read_part(part)).select(COLUMNS)
+        yield table.filter(pc.equal(table["status"], "ok"))
+
+
+def photographs(
+    folder: Path, rows: pa.Table, decisions: Decisions, limits: Mapping[str, float] | None
+) -> Iterator[Photograph]:
+    """Yield the photographs of rows of annotations in `folder`; a decision wins over the model.
+
+    `limits`: the score from which a label is written, by its key; labels that are not there are not. None: labels are
+    written as they are assigned.
+    """
+    decided = decisions.contents()
+    names = rows["sha256"].to_pylist()
+    place = np.minimum(np.searchsorted(decided, digests(names)), max(0, len(decided) - 1))
+    there = decided[place] == digests(names) if len(decided) else np.zeros(len(names), bool)
+    for row, is_decided in zip(_plain(rows), there.tolist(), strict=True):
+        verdicts = decisions.of_image(row["sha256"]) if is_decided else {}
+        yield Photograph(
+            row["path"],
+            _file(row["root"], row["path"], folder),
+            row["sha256"],
+            row["bytes"],
+            row["mtime"],
+            _wanted(row["labels"], row["label_scores"], verdicts, limits),
+            [label for label, verdict in verdicts.items() if verdict.value == "no"],
+        )
+
+
+def _plain(rows: pa.Table) -> Iterator[dict[str, Any]]:
+    mtime = rows["mtime"].cast(pa.int64()) if len(rows) else rows["mtime"]
+    yield from rows.set_column(rows.schema.get_field_index("mtime"), "mtime", mtime).to_pylist()
+
+
+def _file(root: str, path: str, folder: Path) -> Path | None:
+    return None if "://" in root else real_path(Path(located(root, folder)) / path)
+
+
+def _wanted(
+    labels: Sequence[str], scores: Sequence[float], verdicts: Mapping[str, Verdict], limits: Mapping[str, float] | None
+) -> list[Wanted]:
+    found: dict[str, Wanted] = {}
+    for label, score in zip(labels, scores, strict=True):
+        if limits is None or score >= limits.get(label_key(label), np.inf):
+            found[label_key(label)] = Wanted(label, score)
+    scored = {label_key(label): score for label, score in zip(labels, scores, strict=True)}
+    for label, verdict in verdicts.items():
+        key = label_key(label)
+        if verdict.value == "no":
+            found.pop(key, None)
+        else:
+            spelled = found[key].label if key in found else label
+            found[key] = Wanted(spelled, scored.get(key, verdict.score), verdict.by, verdict.at)
+    return list(found.values())
