@@ -17,7 +17,21 @@ import typer
 from typer.core import TyperCommand
 
 from aaam_pipeline import __version__
-from aaam_pipeline.cli import annotate, doctor, export, index, keywords, model, paper, review, search, settings, train
+from aaam_pipeline.cli import (
+    annotate,
+    decide,
+    decisions,
+    doctor,
+    export,
+    index,
+    keywords,
+    model,
+    paper,
+    review,
+    search,
+    settings,
+    train,
+)
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.logging import DEBUG, LOG_FILE, VERBOSE
 
@@ -167,11 +181,17 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     annotate.annotate, index.verify, index.index, search.search, search.similar, search.dedup, search.labels,
     review.review,
     export.export,
-    train.train, paper.report, doctor.doctor, settings.config
+    train.train, decide.decide, paper.report, doctor.doctor, settings.config
 )  # fmt: skip
 for function in COMMANDS:
     app.command(cls=QueryCommand if function is search.search else BaseCommand)(function)
-for name, group in {"figures": paper.app, "keywords": keywords.app, "model": model.app}.items():
+GROUPS = {
+    "decisions": decisions.app,
+    "figures": paper.app,
+    "keywords": keywords.app,
+    "model": model.app,
+}
+for name, group in GROUPS.items():
     for command in group.registered_commands:
         command.cls = BaseCommand
     app.add_typer(group, name=name)

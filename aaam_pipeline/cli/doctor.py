@@ -38,8 +38,9 @@ def doctor(
     device: defaults.Device = "auto",
     model: defaults.Model = None,
     index: defaults.Index = None,
+    decisions: defaults.Decisions = None,
 ) -> None:
-    """Say which device, versions, settings files, model and index would be used."""
+    """Say which device, versions, settings files, model, index and ledger of decisions would be used."""
     from importlib.metadata import PackageNotFoundError, version
 
     facts = {"device": _device(device), "cores": str(available_cores()), "python": platform.python_version()}
@@ -54,7 +55,9 @@ def doctor(
     chosen = None if model else defaults.default_model()
     folder = defaults.model(model) if model else chosen and chosen.folder
     facts["model"] = _usable(folder, partial(_model, device), "dvc repro")
-    facts["index"] = _usable(index or defaults.newest_index(), _index, "aaam-pipe index annotations")
+    folder = index or defaults.newest_index()
+    facts["index"] = _usable(folder, _index, "aaam-pipe index annotations")
+    facts["decisions"] = _decisions(defaults.decisions(decisions, folder))
     if as_json:
         render.json_line(facts)
     else:
@@ -122,3 +125,16 @@ def _index(folder: Path) -> str:
     if newer := defaults.newer_annotations(folder, read):
         said += f"; {newer}"
     return said
+
+
+def _decisions(path: Path) -> str:
+    from aaam_pipeline.formats.decisions import read
+
+    if not path.exists():
+        return f"none ({path}; `aaam-pipe decide` makes it)"
+    try:
+        found = read(path)
+    except OSError as error:
+        return f"unusable: {path}: {error.strerror}"
+    said = f"{counted(len(found), 'decision', ',')}, {counted(len(found.labels), 'word', ',')}"
+    return f"{path} ({'; '.join([said, *found.remarks()])})"

@@ -12,15 +12,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from aaam_pipeline.core.artifacts import write_bytes
 from aaam_pipeline.core.locks import exclusive
-from aaam_pipeline.formats.decision_lines import Decision, Inheritance, decode, encode
+from aaam_pipeline.formats.decision_lines import Decision, Inheritance, blocks, decode, encode
 
 log = logging.getLogger(__name__)
 
+Entry = TypeVar("Entry", Decision, Inheritance, Decision | Inheritance)
 WAIT = 10.0
 """Seconds that another writer has to finish."""
 CHUNK = 1 << 20
@@ -38,6 +40,16 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def stamped(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Yield decisions, those without `at` and `batch` with the time, and one batch for all."""
+    at, batch = now(), new_batch()
+    for entry in entries:
+        if entry.at and entry.batch:
+            yield entry
+        else:
+            yield msgspec.structs.replace(entry, at=entry.at or at, batch=entry.batch or batch)
+
+
 class Ledger:
     """A ledger of decisions as a file that may not be there yet; `formats.decisions.read` reads it."""
 
@@ -47,15 +59,13 @@ class Ledger:
         self._wait = wait
 
     def append(self, entries: Iterable[Decision | Inheritance]) -> int:
-        """Add decisions, all or none, and wait until they are on disk; return how many there were.
-
-        Those without `at` and `batch` get the time, and one batch for all.
+        """Add decisions, `stamped`, all or none, and wait until they are on disk; return how many there were.
 
         Raises:
             UsageError: another process writes the ledger all the time, or its folder cannot be written to.
             OSError: it cannot be written; it is as it was.
         """
-        lines = _lines(entries)
+        lines = map(encode, stamped(entries))
         first = next(lines, None)
         # nothing to say leaves no file
         if first is None:
@@ -94,6 +104,24 @@ class Ledger:
             write_bytes(target, content)
             _sync_folder(target.parent)
 
+    def repair(self) -> int:
+        """Move lines that cannot be read to NAME.cut; return how many. The others stay as they are, in their order.
+
+        Raises:
+            UsageError, OSError: as `append`.
+        """
+        with exclusive(self.path, wait=self._wait, option="--decisions"):
+            target = self.path.resolve()
+            content = target.read_bytes()
+            faults = {fault.line for block in blocks(target) for fault in block.faults}
+            lines = content.split(b"\n")
+            if faults:
+                _keep(target, b"\n".join(lines[number - 1] for number in sorted(faults)))
+                sound = [line for number, line in enumerate(lines, 1) if number not in faults and line.strip()]
+                write_bytes(target, b"".join(line + b"\n" for line in sound))
+                _sync_folder(target.parent)
+            return len(faults)
+
     def _repaired_end(self, handle: int) -> int:
         """Return where new lines begin; a last line that was cut off is moved away, one that lacks its end gets it."""
         size = os.lseek(handle, 0, os.SEEK_END)
@@ -103,22 +131,10 @@ class Ledger:
         if decode(tail, last=True).lines:
             _write(handle, size, b"\n")
             return size + 1
-        cut = _beside(self.path.resolve(), "cut")
-        with cut.open("ab") as stream:
-            stream.write(tail + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        _keep(self.path.resolve(), tail)
         os.ftruncate(handle, size - len(tail))
-        log.warning("%s: its last line was cut off and is kept in %s", self.path, cut)
+        log.warning("%s: its last line was cut off and is moved to a file beside it", self.path)
         return size - len(tail)
-
-
-def _lines(entries: Iterable[Decision | Inheritance]) -> Iterator[bytes]:
-    at, batch = now(), new_batch()
-    for entry in entries:
-        if not entry.at or not entry.batch:
-            entry = msgspec.structs.replace(entry, at=entry.at or at, batch=entry.batch or batch)
-        yield encode(entry)
 
 
 def _write_all(handle: int, end: int, first: bytes, lines: Iterator[bytes]) -> int:
@@ -152,6 +168,14 @@ def _last_line(handle: int, size: int) -> bytes:
         os.lseek(handle, start, os.SEEK_SET)
         tail = os.read(handle, step) + tail
     return tail.rpartition(b"\n")[2]
+
+
+def _keep(ledger: Path, lines: bytes) -> None:
+    """Add what cannot be read to NAME.cut, beside the ledger."""
+    with _beside(ledger, "cut").open("ab") as stream:
+        stream.write(lines + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -5,7 +5,8 @@
 - `parts`: `annotations/`, a row for every input image, written by annotate, read by index and by anyone else;
   `older_parts`: those of the version before.
 - `decisions`: `decisions.jsonl`, what people, files and models said of photographs; `decision_lines`,
-  `decision_table`: its lines, and the same in columns.
+  `decision_columns`: its lines, and the same in columns;
+  `decision_tables`: tables of decisions that other programs write and read.
 - `comparison`: what became of the compared methods.
 - `packets`: XMP packets and IPTC records (`iptc`) in picture files.
 - `xmp`: keywords in sidecars and pictures, as photo programs write them, and what of them we wrote.

@@ -23,7 +23,7 @@ BLOCK_BYTES = 4 << 20
 BOM = b"\xef\xbb\xbf"
 CUT = "it is cut off"
 CONFLICT = "a mark of a conflict of git"
-CONFLICT_MARK = re.compile(rb"(<{7}|>{7}|\|{7}) |={7}\r?$")
+CONFLICT_MARK = re.compile(rb"^(?:[<>|]{7} |={7}\r?$)", re.MULTILINE)
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -45,7 +45,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     batch: str = ""
 
 
-class Inheritance(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Inheritance(msgspec.Struct, frozen=True, kw_only=True):
     """That two contents are one photograph: `sha256` has come of `same_as`, as when a keyword was embedded."""
 
     sha256: str

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.text import counted
+from aaam_pipeline.formats.decision_columns import VALUES, Digests, Ints, LineColumns, Verdict
 from aaam_pipeline.formats.decision_lines import Block, Decision, Inheritance, Line, blocks, encode, label_key
-from aaam_pipeline.formats.decision_table import VALUES, Digests, Ints, LineTable, Verdict
 from aaam_pipeline.formats.targets import UNKNOWN
 
 __all__ = ["Decision", "Decisions", "Inheritance", "Verdict", "digests", "encode", "label_key", "read", "resolve"]
@@ -54,7 +54,7 @@ class Decisions:
     could not be, the last one included if it is `cut`; `faults`: the first of these.
     """
 
-    def __init__(self, table: LineTable, labels: list[str]) -> None:
+    def __init__(self, table: LineColumns, labels: list[str]) -> None:
         self._table = table
         self.lines, self.skipped, self.cut, self.faults = table.lines, table.skipped, table.cut, table.faults
         self._columns = {label_key(label): column for column, label in enumerate(labels)}
@@ -173,7 +173,7 @@ class Decisions:
 
 
 def _resolved(read: Iterable[Block]) -> Decisions:
-    table = LineTable(read)
+    table = LineColumns(read)
     # spellings of one label become one column, which is spelled as the first of them
     columns: dict[str, int] = {}
     labels: list[str] = []

@@ -54,11 +54,11 @@ def id_and_vector(photo: Photo, index: IndexReader, embed: Embed | None) -> tupl
             raise UsageError("a vector must hold finite numbers")
         return None, photo
     location = os.fspath(photo)
-    id = _id_of(location, index)
+    id = id_of(location, index)
     return id, _embedding(location, index, embed) if id is None else index.vectors.get(id)
 
 
-def _id_of(location: str, index: IndexReader) -> int | None:
+def id_of(location: str, index: IndexReader) -> int | None:
     """Return the id of the image with a path or URL; None where the index does not hold it."""
     is_url, found = "://" in location, index.select("SELECT DISTINCT root FROM images")
     roots = {root: located(root, index.folder) for (root,) in found if ("://" in root) == is_url}

@@ -49,7 +49,7 @@ class _Codes:
         self.parts.append(np.array(list(map(codes.__getitem__, texts)), dtype=np.int32))
 
 
-class LineTable:
+class LineColumns:
     """The lines of a ledger in columns; a line a row in the order of the file."""
 
     def __init__(self, read: Iterable[Block]) -> None:
