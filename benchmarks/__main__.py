@@ -26,6 +26,7 @@ from benchmarks import (
     methods,
     own,
     prepare,
+    relabel,
     review,
     search,
     training,
@@ -45,6 +46,7 @@ SUITES = {
     "own": own,
     "prepare": prepare,
     "review": review,
+    "relabel": relabel,
     "search": search,
     "training": training,
 }

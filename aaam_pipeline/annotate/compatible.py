@@ -4,6 +4,7 @@ from aaam_pipeline.annotate.options import Options
 from aaam_pipeline.annotate.staging import ExistingAnnotations, StagingDir
 from aaam_pipeline.core.artifacts import foreign
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.formats.assignment import Assignment
 from aaam_pipeline.formats.model_ids import embedding_of
 from aaam_pipeline.formats.parts import (
     NAMES,
@@ -14,8 +15,13 @@ from aaam_pipeline.formats.parts import (
 )
 
 
-def existing(staging: StagingDir, manifest: AnnotationsManifest, options: Options) -> list[ExistingAnnotations]:
-    """Return the annotations to build on, newest first; refuse those of another model or other settings."""
+def existing(
+    staging: StagingDir, manifest: AnnotationsManifest, options: Options, relabelled: bool = False
+) -> list[ExistingAnnotations]:
+    """Return the annotations to build on, newest first; refuse those of another model or other settings.
+
+    `relabelled`: those that were published are looked at as if they had the same labels.
+    """
     out = staging.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a folder; choose another --out")
@@ -46,7 +52,7 @@ def existing(staging: StagingDir, manifest: AnnotationsManifest, options: Option
     if interrupted and published and difference(published.manifest, manifest):
         # it is being replaced
         return [interrupted]
-    if published and (differs := difference(published.manifest, manifest)):
+    if published and not relabelled and (differs := difference(published.manifest, manifest)):
         raise UsageError(f"{out} holds other work ({differs}); choose another --out or --on-existing overwrite")
     return [base for base in (interrupted, published) if base]
 
@@ -57,7 +63,7 @@ def difference(before: AnnotationsManifest, now: AnnotationsManifest) -> str:
         return f"model {before.model_id}, not {now.model_id}"
     if before.vocabulary != now.vocabulary:
         return f"{len(before.vocabulary)} labels of {before.model_id}, not the {len(now.vocabulary)} of {now.model_id}"
-    if before.thresholds != now.thresholds:
+    if _thresholds(before) and _thresholds(now) and before.thresholds != now.thresholds:
         return f"thresholds that the model had before, as {before.model_id}"
     if before.calibration != now.calibration:
         return f"a calibration that the model had before, as {before.model_id}"
@@ -67,3 +73,9 @@ def difference(before: AnnotationsManifest, now: AnnotationsManifest) -> str:
         names = [name for name in now.settings if now.settings[name] != before.settings.get(name)]
         return "; ".join(f"--{name} was {before.settings.get(name)}, not {now.settings[name]}" for name in names)
     return ""
+
+
+def _thresholds(manifest: AnnotationsManifest) -> bool:
+    """Return whether labels were assigned by the manifest's thresholds, and not by one for all or by their rank."""
+    rule = Assignment.of(manifest.settings, manifest.thresholds)
+    return rule.limits(manifest.thresholds) == manifest.thresholds

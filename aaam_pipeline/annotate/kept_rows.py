@@ -4,8 +4,6 @@ A picture may have changed when it is compared, and have vanished, or lie behind
 is read. Its earlier row is put in the place of a failure that may pass.
 """
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from aaam_pipeline.annotate import failures
 from aaam_pipeline.annotate.changes import ChangeDetector
 from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.older_parts import to_current
-from aaam_pipeline.formats.parts import is_current, part_path, read_stats, stats_path
+from aaam_pipeline.formats.parts import is_current, part_path, read_stats
 from aaam_pipeline.formats.roots import MovedRoot, apply_all
 
 # a row of these is the earlier one: what was annotated anew has another content
@@ -36,12 +34,10 @@ def keep(parts: Sequence[Path], detector: ChangeDetector, rows: Path, part_size:
     rewritten: list[int] = []
     for index, part in enumerate(parts):
         kept = detector.kept(index)
-        stats = stats_path(part)
         before = read_stats(part).count
         whole = len(kept) == before and all(kept[name].null_count == before for name in NEWS)
         if whole and 2 * before >= part_size and is_current(part) and index not in detector.renamed:
-            _link(part, part_path(rows, linked))
-            _link(stats, stats_path(part_path(rows, linked)))
+            part_files.link_part(part, part_path(rows, linked))
             linked += 1
         elif len(kept):
             rewritten.append(index)
@@ -67,14 +63,6 @@ def _revised(parts: Iterable[tuple[Path, pa.Table]], moved: Sequence[MovedRoot])
         for name, column in now.items():
             rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
         yield from rows.to_batches()
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the file system knows no links. Parts are never written in place."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def write_replaced(parts: Sequence[Path], detector: ChangeDetector, path: Path) -> None:

@@ -21,6 +21,7 @@ from aaam_pipeline.core.errors import ImageError
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.columns import fixed_size_list
 from aaam_pipeline.formats.familiarity import Familiarity
+from aaam_pipeline.formats.labelling import assign
 from aaam_pipeline.formats.parts import annotations_schema, round_embedding, round_scores
 from aaam_pipeline.imaging.resizing import DecodedImage
 
@@ -33,10 +34,7 @@ class Mapper:
         self.backend, self.info, self.assignment = backend, backend.info, assignment
         self.familiarity = familiarity
         self.schema = annotations_schema(len(self.info.vocabulary), backend.embedding_dim)
-        limits = self.info.thresholds if assignment.threshold is None else assignment.threshold
-        self._limits_L = np.broadcast_to(np.asarray(limits, dtype=np.float32), (len(self.info.vocabulary),))
-        if assignment.top is not None and assignment.threshold is None:
-            self._limits_L = np.zeros_like(self._limits_L)
+        self._limits_L = assignment.limits(self.info.thresholds)
 
     def start(self, images: Sequence[ReadImage]) -> Callable[[], pa.RecordBatch]:
         """Begin a batch; the function returned waits for the model and returns the rows, one for every image, in order.
@@ -67,10 +65,11 @@ class Mapper:
         pictures = [None if isinstance(image.picture, ImageError) else image.picture for image in images]
         errors = [image.picture if isinstance(image.picture, ImageError) else None for image in images]
         captured = [picture and picture.captured_at for picture in pictures]
-        failed = pa.array([error is not None for error in errors])
         # labels are assigned by the scores that the row holds: a reader can do it again
         scores_BL = round_scores(calibrate(predicted.scores_BL, self.info.calibration))
-        labels, label_scores = self._assign(scores_BL)
+        annotated_B = np.array([error is None for error in errors])
+        labels, label_scores = assign(scores_BL, self.info.vocabulary, self._limits_L, self.assignment.top, annotated_B)
+        failed = pa.array(~annotated_B)
         # by what the row holds, too
         embedding_BD = round_embedding(predicted.embedding_BD)
         facts: dict[str, list[Any]] = {
@@ -90,17 +89,12 @@ class Mapper:
             "error_message": [str(error) if error else None for error in errors],
             "unfamiliar": self._unfamiliar(embedding_BD, errors),
             "model_id": [self.info.model_id] * len(images),
-            "labels": [None if error else given for error, given in zip(errors, labels, strict=True)],
-            "label_scores": [None if error else given for error, given in zip(errors, label_scores, strict=True)],
         }
-        vectors = {"scores": scores_BL, "embedding": embedding_BD}
-        columns = [
-            pc.if_else(failed, pa.scalar(None, field.type), fixed_size_list(vectors[field.name]))
-            if field.name in vectors
-            else pa.array(facts[field.name], field.type)
-            for field in self.schema
-        ]
-        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        made = {"labels": labels, "label_scores": label_scores}
+        for name, vectors in {"scores": scores_BL, "embedding": embedding_BD}.items():
+            made[name] = pc.if_else(failed, pa.scalar(None, self.schema.field(name).type), fixed_size_list(vectors))
+        made |= {name: pa.array(values, self.schema.field(name).type) for name, values in facts.items()}
+        return pa.RecordBatch.from_arrays([made[name] for name in self.schema.names], schema=self.schema)
 
     def _unfamiliar(self, embedding_BD: NDArray[np.float32], errors: Sequence[ImageError | None]) -> list[bool | None]:
         """Return for each image whether it is unlike those of training; None where it failed, or nobody can tell."""
@@ -108,14 +102,3 @@ class Mapper:
             return [None] * len(errors)
         unfamiliar: list[bool] = self.familiarity.unfamiliar(embedding_BD).tolist()
         return [None if error else each for error, each in zip(errors, unfamiliar, strict=True)]
-
-    def _assign(self, scores_BL: NDArray[np.float32]) -> tuple[list[list[str]], list[list[float]]]:
-        """Return each image's labels and their scores, best first, ties by label order."""
-        vocabulary = self.info.vocabulary
-        order_BL = np.argsort(-scores_BL, axis=1, kind="stable")
-        labels, label_scores = [], []
-        for scores_L, order_L in zip(scores_BL, order_BL, strict=True):
-            chosen = [i for i in order_L if scores_L[i] >= self._limits_L[i]][: self.assignment.top]
-            labels.append([vocabulary[i] for i in chosen])
-            label_scores.append([float(scores_L[i]) for i in chosen])
-        return labels, label_scores

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from aaam_pipeline.formats.assignment import Assignment
 from aaam_pipeline.imaging import MAX_PIXELS
 
 BackendName = Literal["auto", "torch", "torch-bf16", "openvino"]
 EngineName = Literal["local", "ray"]
 OnExisting = Literal["resume", "overwrite", "error"]
+
+__all__ = ["Assignment", "BackendName", "EngineName", "OnExisting", "Options", "Selection"]
 
 
 class Selection(NamedTuple):
@@ -30,16 +33,6 @@ class Selection(NamedTuple):
     exclude: Sequence[str] = ()
     column: str | None = None
     limit: int | None = None
-
-
-class Assignment(NamedTuple):
-    """Which labels an image gets: those from `threshold` on (None: the bundle's own, one a label), `top` at most.
-
-    With `top` alone it gets its `top` best labels whatever their scores, as in the paper's protocol.
-    """
-
-    top: int | None = None
-    threshold: float | None = None
 
 
 class Options(NamedTuple):

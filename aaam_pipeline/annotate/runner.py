@@ -7,7 +7,6 @@ made, `parts` for the making, by this process or (`cluster`) by a Ray cluster.
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -107,10 +106,12 @@ def preview(
     options: Options,
     report: Reporter,
     scope: Scope | None = None,
+    relabelled: bool = False,
 ) -> tuple[ChangeCounts, str]:
     """Return what `annotate` would do, and which rows would stay although their files are not found; do nothing.
 
-    What another process is writing meanwhile is said, and counted as far as it has come.
+    What another process is writing meanwhile is said, and counted as far as it has come. `relabelled`: what is there
+    would be given the labels of this model and these options before.
 
     Raises:
         UsageError, IntegrityError, MissingFilesError: as `annotate`.
@@ -123,7 +124,7 @@ def preview(
         _record(detector, items, staging, options)
         try:
             with read_errors(out):
-                existing = compatible.existing(staging, _identity(info, model, out, options), options)
+                existing = compatible.existing(staging, _identity(info, model, out, options), options, relabelled)
                 return _compare(detector, existing, staging, options, scope, report), detector.held
         except IntegrityError:
             if writing:
@@ -152,14 +153,15 @@ def _record(detector: ChangeDetector, items: Iterable[InputItem], staging: Stagi
 
 def _identity(info: BundleInfo, model: Path, out: Path, options: Options) -> AnnotationsManifest:
     """Return the manifest as far as it is known before the work: two that are alike in it may be mixed."""
-    settings: dict[str, Any] = options.assignment._asdict()
+    rule = options.assignment
+    settings = rule.settings()
     return AnnotationsManifest(
         schema_version=VERSION,
         model_id=info.model_id,
         model_path=portable(model, out),
         vocabulary=info.vocabulary,
         vocabulary_hash=Vocabulary(info.vocabulary).hash,
-        thresholds=info.thresholds,
+        thresholds=list(rule.thresholds or info.thresholds),
         calibration=info.calibration,
         words=info.words,
         embedding_dim=0,

@@ -19,6 +19,7 @@ from aaam_pipeline.core.errors import AaamError, IntegrityError, VersionError
 from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats import part_files
+from aaam_pipeline.formats.assignment import Assignment
 from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.formats.database import explained
 from aaam_pipeline.formats.older_parts import schema_of, to_current
@@ -216,10 +217,8 @@ def _value_problems(rows: pa.Table, manifest: AnnotationsManifest) -> Iterator[s
         or (np.diff(given_A)[np.diff(row_A) == 0] > 0).any()
     ):
         yield "labels that come twice or are not in the order of their scores"
-    top, threshold = manifest.settings.get("top"), manifest.settings.get("threshold")
-    limits_L = np.asarray(manifest.thresholds if threshold is None else threshold, np.float32)
-    if top is not None and threshold is None:
-        limits_L = np.zeros_like(limits_L)
+    rule = Assignment.of(manifest.settings, manifest.thresholds)
+    top, limits_L = rule.top, np.asarray(rule.limits(manifest.thresholds), np.float32)
     largest = len(vocabulary) if top is None else top
     # scores on the limit may have been rounded to its other side
     fewest_N = (scores_NL >= limits_L + ROUNDING).sum(1).clip(max=largest)

@@ -12,7 +12,7 @@ import typer
 from typer import Option
 
 from aaam_pipeline.annotate.options import Assignment, BackendName, EngineName, OnExisting, Options, Selection
-from aaam_pipeline.cli import defaults
+from aaam_pipeline.cli import continued, defaults
 from aaam_pipeline.cli.render import reporter
 from aaam_pipeline.core.artifacts import real_path
 from aaam_pipeline.core.errors import MissingFilesError, UsageError
@@ -146,15 +146,15 @@ def annotate(
     found = inputs.find(images, selection, skipped, scope, partial(known_as, out=out))
     found = _naming_unreadable(found, skipped)
     with reporter(quiet) as report:
+        options, relabelled = continued.adapt(out, bundle, options, report, dry_run)
         if dry_run:
-            counts, held = runner.preview(found, bundle, out, options, report, scope)
+            counts, held = runner.preview(found, bundle, out, options, report, scope, relabelled)
             print(counts if counts.changes or counts.outside or counts.missing else "nothing to do")
             if held:
                 raise MissingFilesError(held)
             return
         adding.keep_starter(bundle)
-        finished = partial(_summarize, out, skipped, report)
-        runner.annotate(found, bundle, out, options, report, scope, finished)
+        runner.annotate(found, bundle, out, options, report, scope, partial(_summarize, out, skipped, report))
         report.info(f"next: aaam-pipe index {out}")
 
 

@@ -27,6 +27,7 @@ from aaam_pipeline.cli import (
     keywords,
     model,
     paper,
+    relabel,
     review,
     search,
     settings,
@@ -178,7 +179,8 @@ def _is_query(word: str, names: set[str]) -> bool:
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    annotate.annotate, index.verify, index.index, search.search, search.similar, search.dedup, search.labels,
+    annotate.annotate, relabel.relabel, index.verify, index.index, search.search, search.similar, search.dedup,
+    search.labels,
     review.review,
     export.export,
     train.train, decide.decide, paper.report, doctor.doctor, settings.config

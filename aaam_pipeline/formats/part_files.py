@@ -1,6 +1,8 @@
 """Parts of annotations on disk: rows -> a file and its stats. A part counts only once its stats stand beside it."""
 
 import hashlib
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -38,6 +40,20 @@ def write_part(path: Path, rows: pa.Table) -> PartStats:
         unfamiliar=pc.sum(rows["unfamiliar"], min_count=0).as_py(),
     )
     return write_checksummed(stats_path(path), stats)
+
+
+def link_part(part: Path, target: Path) -> None:
+    """Give a part of the current version and its stats a second name: parts are never written in place."""
+    for source, link in ((part, target), (stats_path(part), stats_path(target))):
+        link_file(source, link)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system knows no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def regroup(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from aaam_pipeline.core.artifacts import file_sha256, read_json
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError, from_system
 from aaam_pipeline.core.portable_paths import is_located, located
+from aaam_pipeline.formats.assignment import Assignment
 from aaam_pipeline.formats.model_ids import embedding_of
 from aaam_pipeline.formats.older_parts import schema_of, to_current
 from aaam_pipeline.formats.parts import (
@@ -110,10 +111,9 @@ def open_folders(paths: Sequence[Path]) -> list[AnnotationsFolder]:
 
 def _assignment(manifest: AnnotationsManifest) -> tuple[list[float] | None, int | None]:
     """Return by which thresholds (L,) labels were assigned, None: by none, and how many an image got at most."""
-    top, threshold = manifest.settings.get("top"), manifest.settings.get("threshold")
-    if threshold is not None:
-        return [threshold] * len(manifest.vocabulary), top
-    return (None if top is not None else manifest.thresholds), top
+    rule = Assignment.of(manifest.settings, manifest.thresholds)
+    best = rule.top is not None and rule.threshold is None and rule.thresholds is None
+    return None if best else rule.limits(manifest.thresholds), rule.top
 
 
 def _said(rule: tuple[list[float] | None, int | None]) -> str:

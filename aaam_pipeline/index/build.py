@@ -170,8 +170,9 @@ def _is_current(previous: PreviousIndex, folders: list[AnnotationsFolder], parts
     """Return whether the previous index was built from the very same parts of the same folders."""
     same_parts = [_content(part) for each in parts for part in each] == [_content(part) for part in previous.parts]
     named = [located(each, previous.folder) for each in previous.manifest.annotations]
-    same_words = previous.manifest.words == folders[0].manifest.words
-    return same_parts and same_words and named == [path_text(absolute(folder.path)) for folder in folders]
+    first = folders[0].manifest
+    same_facts = (previous.manifest.words, previous.manifest.thresholds) == (first.words, first.thresholds)
+    return same_parts and same_facts and named == [path_text(absolute(folder.path)) for folder in folders]
 
 
 def _reusable(

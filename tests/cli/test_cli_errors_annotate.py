@@ -202,5 +202,5 @@ def test_on_existing_decides_about_finished_work(photos: Path, tiny_bundle: Path
     assert invoke(*annotate).exit_code == 0
     assert "nothing to do" in invoke(*annotate).stderr
     failed(invoke(*annotate, "--on-existing", "error"), 2, "annotations exists")
-    failed(invoke(*annotate, "--threshold", 0.9), 2, "holds other work", "--on-existing overwrite")
+    failed(invoke(*annotate, "--threshold", 0.9, "--on-existing", "error"), 2, "annotations exists")
     assert invoke(*annotate, "--threshold", 0.9, "--on-existing", "overwrite").exit_code == 0

@@ -15,6 +15,7 @@ from aaam_pipeline.annotate.backends import Embedder
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.cli import settings
 from aaam_pipeline.cli.app import app
+from aaam_pipeline.curation.relabel import relabel, undo
 from aaam_pipeline.curation.review import review
 from aaam_pipeline.evaluation.inputs import Sources, read
 from aaam_pipeline.exchange.keywords.places import Finder
@@ -30,6 +31,7 @@ from aaam_pipeline.training.own_data import OwnData
 # what does the work of a command, and how many of its options have a default there
 LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "annotate": (12, [options.Options, options.Selection, options.Assignment, runner.annotate]),
+    "relabel": (2, [relabel, undo]),
     "verify": (0, [verify]),
     "index": (0, [build]),
     "search": (1, [search.open, search.Index.query]),
