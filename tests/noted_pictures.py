@@ -10,9 +10,39 @@ OLD = (
     b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/><?xpacket end="w"?>'
 )
+LISTS = {"dc:subject": "Bag", "lr:hierarchicalSubject": "Bag", "digiKam:TagsList": "Seq"}
+NAMESPACES = {
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "lr": "http://ns.adobe.com/lightroom/1.0/",
+    "digiKam": "http://www.digikam.org/ns/1.0/",
+    "MicrosoftPhoto": "http://ns.microsoft.com/photo/1.0/",
+    "aaam": "urn:aaam-pipe:keywords:1.0/",
+}
 IPTC = b"\x1c\x02\x19\x00\x04bird"
 RESOURCES = b"8BIM\x04\x25\0\0\0\0\0\x03abc\0" + b"8BIM\x04\x04\x03Pho" + struct.pack(">I", len(IPTC)) + IPTC + b"\0"
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def packet(fields: dict[str, list[str]], ours: dict[str, str] | None = None) -> bytes:
+    """Return a packet whose fields hold keywords; `ours`: those that aaam-pipe wrote, with the names of the fields."""
+    names = "".join(f' xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items())
+    lists = "".join(
+        f"<{field}><rdf:{LISTS.get(field, 'Bag')}>"
+        + "".join(f"<rdf:li>{text}</rdf:li>" for text in texts)
+        + f"</rdf:{LISTS.get(field, 'Bag')}></{field}>"
+        for field, texts in fields.items()
+    )
+    entries = "".join(
+        f'<rdf:li aaam:kind="keyword" aaam:value="{value}" aaam:fields="{written}"/>'
+        for value, written in (ours or {}).items()
+    )
+    record = f"<aaam:Written><rdf:Bag>{entries}</rdf:Bag></aaam:Written>" if ours else ""
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description rdf:about=""{names}>{lists}{record}</rdf:Description></rdf:RDF></x:xmpmeta>'
+        '<?xpacket end="w"?>'
+    ).encode()
 
 
 def segment(marker: int, data: bytes) -> bytes:
@@ -44,11 +74,19 @@ def exif() -> Image.Exif:
     return notes
 
 
-def jpeg(xmp: bytes | None = None, progressive: bool = False, after: bytes = b"", extra: bytes = b"") -> bytes:
+def resources(iptc: bytes) -> bytes:
+    """Return Photoshop's resources with IPTC's records among them."""
+    even = iptc + b"\0" * (len(iptc) % 2)
+    return b"8BIM\x04\x25\0\0\0\0\0\x03abc\0" + b"8BIM\x04\x04\x03Pho" + struct.pack(">I", len(iptc)) + even
+
+
+def jpeg(
+    xmp: bytes | None = None, progressive: bool = False, after: bytes = b"", extra: bytes = b"", iptc: bytes = IPTC
+) -> bytes:
     whole = saved("JPEG", exif=exif(), icc_profile=PROFILE, progressive=progressive, comment=b"a comment")
-    packet = b"" if xmp is None else segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)
+    note = b"" if xmp is None else segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)
     place = whole.index(b"\xff\xe2")
-    parts = packet + segment(0xED, b"Photoshop 3.0\0" + RESOURCES) + extra
+    parts = note + segment(0xED, b"Photoshop 3.0\0" + resources(iptc)) + extra
     return whole[:place] + parts + whole[place:] + after
 
 

@@ -23,6 +23,7 @@ from aaam_pipeline.cli import (
     decisions,
     doctor,
     export,
+    import_keywords,
     index,
     keywords,
     model,
@@ -183,7 +184,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     search.labels,
     review.review,
     export.export,
-    train.train, decide.decide, paper.report, doctor.doctor, settings.config
+    train.train, decide.decide, paper.report, doctor.doctor, settings.config,
+    import_keywords.import_keywords,
 )  # fmt: skip
 for function in COMMANDS:
     app.command(cls=QueryCommand if function is search.search else BaseCommand)(function)

@@ -17,7 +17,7 @@ from noted_pictures import EVERY, OLD, jpeg, tiff
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.curation.ledger import Ledger
 from aaam_pipeline.exchange import embedding
-from aaam_pipeline.exchange.embedding import Embedder, journal
+from aaam_pipeline.exchange.embedding import PacketWriter, journal
 from aaam_pipeline.formats import decisions, packets
 
 NEW = OLD.replace(b"/><", b' x:xmptk="a longer packet than before"/><')
@@ -49,7 +49,7 @@ def work(tmp_path: Path) -> Path:
 def write(photos: list[Path], work: Path, ledger: Ledger, xmp: bytes = NEW, **options: Any) -> dict[str, str]:
     """Embed a packet in each; return why some refused."""
     refused: dict[str, str] = {}
-    with Embedder(work, ledger.append, refused=lambda path, why: refused.update({path.name: why}), **options) as to:
+    with PacketWriter(work, ledger.append, refused=lambda path, why: refused.update({path.name: why}), **options) as to:
         for photo in photos:
             to.embed(photo, xmp)
     return refused
@@ -169,7 +169,7 @@ def test_what_is_never_changed(tmp_path: Path, photos: list[Path], work: Path, l
 
 def test_a_file_that_changes_meanwhile_stays_as_it_is(photos: list[Path], work: Path, ledger: Ledger) -> None:
     refused: list[str] = []
-    with Embedder(work, ledger.append, refused=lambda path, why: refused.append(why)) as to:
+    with PacketWriter(work, ledger.append, refused=lambda path, why: refused.append(why)) as to:
         to.embed(photos[0], NEW)
         photos[0].write_bytes(b"another program's")
     assert refused == ["another program has changed it meanwhile"]
@@ -178,7 +178,7 @@ def test_a_file_that_changes_meanwhile_stays_as_it_is(photos: list[Path], work: 
 
 
 def test_one_writer_at_a_time(photos: list[Path], work: Path, ledger: Ledger) -> None:
-    with Embedder(work, ledger.append), pytest.raises(UsageError, match="another process"):
+    with PacketWriter(work, ledger.append), pytest.raises(UsageError, match="another process"):
         write(photos, work, ledger)
 
 
@@ -226,11 +226,11 @@ KILLED = """
 import sys
 from pathlib import Path
 from aaam_pipeline.curation.ledger import Ledger
-from aaam_pipeline.exchange.embedding import Embedder, undo
+from aaam_pipeline.exchange.embedding import PacketWriter, undo
 folder, work, ledger = map(Path, sys.argv[1:4])
 print("ready", flush=True)
 for turn in range(1000):
-    with Embedder(work, Ledger(ledger).append) as to:
+    with PacketWriter(work, Ledger(ledger).append) as to:
         for photo in sorted(folder.iterdir()):
             if not photo.name.startswith("."):
                 to.embed(photo, b"<x>" + b"%d" % turn * 300 + b"</x>")

@@ -2,10 +2,10 @@
 
 - `replacing`: a new file beside the old one, checked, which takes its place in one step.
 - `journal`: what each file held before, on disk before the file changes.
-- `embedder`: both for many files, in groups, with the lines of the ledger that keep their rows and decisions.
+- `packet_writer`: both for many files, in groups, with the lines of the ledger that keep their rows and decisions.
 """
 
-from aaam_pipeline.exchange.embedding.embedder import Embedder, undo
+from aaam_pipeline.exchange.embedding.packet_writer import PacketWriter, undo
 from aaam_pipeline.exchange.embedding.replacing import FORCES, Force, check
 
-__all__ = ["FORCES", "Embedder", "Force", "check", "undo"]
+__all__ = ["FORCES", "Force", "PacketWriter", "check", "undo"]

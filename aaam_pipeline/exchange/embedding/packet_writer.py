@@ -31,7 +31,7 @@ def _ignore(path: Path, why: str) -> None:
     """Tell nobody."""
 
 
-class Embedder:
+class PacketWriter:
     """Writes packets into files; a context manager that holds the lock of its folder.
 
     A file is replaced in one step, after its earlier bytes are in the journal and the ledger says that both contents
