@@ -21,6 +21,7 @@ from aaam_pipeline.cli import (
     annotate,
     decide,
     decisions,
+    dedup,
     doctor,
     export,
     import_keywords,
@@ -180,7 +181,7 @@ def _is_query(word: str, names: set[str]) -> bool:
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    annotate.annotate, relabel.relabel, index.verify, index.index, search.search, search.similar, search.dedup,
+    annotate.annotate, relabel.relabel, index.verify, index.index, search.search, search.similar, dedup.dedup,
     search.labels,
     review.review,
     export.export,

@@ -4,7 +4,7 @@ import errno
 import io
 import string
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,8 +52,10 @@ def check(path: Path, force: bool) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def write(hits: "Sequence[Hit]", title: str, path: Path) -> None:
+def write(hits: "Sequence[Hit]", title: str, path: Path, heads: Mapping[int, str] | None = None) -> None:
     """Write the page atomically; an image that cannot be shown has its error instead.
+
+    `heads`: headings, by the number of the hit that they stand before.
 
     Raises:
         UsageError: the path cannot be written to.
@@ -71,7 +73,9 @@ def write(hits: "Sequence[Hit]", title: str, path: Path) -> None:
         keep_trailing_newline=True,
         finalize=printable_lines,
     )
-    page = templates.get_template("contact_sheet.html.j2").render(policy=POLICY, title=title, cards=cards)
+    page = templates.get_template("contact_sheet.html.j2").render(
+        policy=POLICY, title=title, cards=cards, heads=heads or {}
+    )
     try:
         write_bytes(path, page.encode())
     except OSError as error:
@@ -84,6 +88,7 @@ def _card(hit: "Hit") -> dict[str, str]:
     card = {
         "score": f"{hit.score:.3f}",
         "labels": render.labels(hit),
+        "mark": "unfamiliar" if hit.unfamiliar else "",
         "location": hit.location,
         "address": _address(hit),
         "jpeg": "",

@@ -24,6 +24,10 @@ Offset = Annotated[
 Existing = Annotated[
     bool, typer.Option("--existing", help="Leave out images whose files are gone, and show others instead.")
 ]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Show what each term of the query contributed to the score of a hit.")
+]
+MinScore = Annotated[float, typer.Option(min=0, max=1, help="Leave out images with a lower score than this, 0 to 1.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, nothing else on stdout.")]
 Csv = Annotated[bool, typer.Option("--csv", help="CSV with a header, and a column for the score of each label asked.")]
 Paths = Annotated[bool, typer.Option("--paths", help="Paths only, one a line.")]
@@ -81,13 +85,8 @@ class OutputOptions:
                 raise UsageError(f"{folder} is a file, not a folder")
             if folder.exists() and any(folder.iterdir()):
                 raise UsageError(f"{folder} is not empty; name a new folder, nothing is ever overwritten")
-        # a photograph named by mistake must not be replaced by a page
-        if self.html and self.html.suffix.lower() not in (".html", ".htm"):
-            raise UsageError(f"--html {self.html}: name a file that ends in .html")
         if self.html:
-            from aaam_pipeline.cli import contact_sheet
-
-            contact_sheet.check(self.html, self.force)
+            check_page(self.html, self.force)
 
     def write(
         self,
@@ -96,8 +95,11 @@ class OutputOptions:
         title: str,
         labels: Sequence[str] = (),
         explained: "Sequence[Explanation] | None" = None,
+        likely: float = 0.0,
     ) -> None:
         """Write files first, then the hits on stdout, best first; `labels`: those that the query names.
+
+        `likely`: the score below which hits are unlikely to fit, where that is known.
 
         Raises:
             typer.Exit: with 1, after all else, when images could not be copied or linked.
@@ -110,7 +112,7 @@ class OutputOptions:
         if self.html:
             from aaam_pipeline.cli import contact_sheet
 
-            contact_sheet.write(hits, title, self.html)
+            contact_sheet.write(hits, title, self.html, _unlikely(hits, likely))
             render.PlainReporter(self.quiet).info(f"wrote {self.html}")
         if explained is not None:
             render.explanations(explained, as_json=self.as_json, first=self.offset + 1)
@@ -124,6 +126,27 @@ class OutputOptions:
             # a reader of stdout that has gone is noticed here, not while Python shuts down
             sys.stdout.flush()
             raise typer.Exit(1)
+
+
+def check_page(path: Path, force: bool) -> None:
+    """Check that a contact sheet may be written.
+
+    Raises:
+        UsageError: it may not; says why.
+    """
+    # a photograph named by mistake must not be replaced by a page
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--html {path}: name a file that ends in .html")
+    from aaam_pipeline.cli import contact_sheet
+
+    contact_sheet.check(path, force)
+
+
+def _unlikely(hits: "Sequence[Hit]", likely: float) -> dict[int, str]:
+    """Return the line that a contact sheet has before the first hit that is unlikely, by the number of this hit."""
+    first = next((number for number, hit in enumerate(hits) if hit.score < likely), None)
+    text = f"less likely from here on: scores below {likely:.2g}, at which an image gets the labels"
+    return {} if first is None else {first: text}
 
 
 def _previewed(hits: "Sequence[Hit]", quiet: bool) -> bool:

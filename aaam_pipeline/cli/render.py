@@ -113,12 +113,13 @@ def described(hit: "Hit", rank: int) -> dict[str, Any]:
 
 def line(hit: "Hit") -> list[str]:
     """Return what people see of a hit: score, path, labels, and whether it is gone or unfamiliar."""
-    return [f"{hit.score:.3f}", _near(hit), labels(hit), *_marks(hit)]
+    return [f"{hit.score:.3f}", _near(hit), labels(hit), *marks(hit)]
 
 
-def _marks(hit: "Hit") -> list[str]:
-    marks = ["gone"] * (hit.exists is False) + ["unfamiliar"] * bool(hit.unfamiliar)
-    return [", ".join(marks)] if marks else []
+def marks(hit: "Hit") -> list[str]:
+    """Return what is to be known of a hit, as one text or none: whether its file is gone, whether it is unfamiliar."""
+    said = ["gone"] * (hit.exists is False) + ["unfamiliar"] * bool(hit.unfamiliar)
+    return [", ".join(said)] if said else []
 
 
 def paths(found: "Sequence[Hit]", *, nul: bool) -> None:
@@ -146,10 +147,10 @@ def explanations(found: "Sequence[Explanation]", *, as_json: bool, first: int = 
     cells: list[list[str]] = []
     for hit, terms in found:
         # on a terminal, what is said of a hit is said once
-        own, marks = [f"{hit.score:.3f}", _near(hit)], _marks(hit)
+        own = [f"{hit.score:.3f}", _near(hit)]
         for number, term in enumerate(terms):
             shown = ["", ""] if number and sys.stdout.isatty() else own
-            cells.append([*shown, term.query, f"{term.score:.3f}", _scores(term.label_scores), *marks])
+            cells.append([*shown, term.query, f"{term.score:.3f}", _scores(term.label_scores), *marks(hit)])
     rows(["score", "image", "term", "contributed", "labels", ""], cells)
 
 
@@ -164,16 +165,16 @@ def groups(found: "Sequence[DuplicateGroup]", *, as_json: bool) -> None:
             json_line({"images": images})
         return
     cells = [
-        [
-            str(number),
-            f"{image.hit.score:.3f}",
-            "first" if rank == 0 else "identical" if same else "near",
-            _near(image.hit),
-        ]
+        [str(number), f"{image.hit.score:.3f}", kind, _near(image.hit)]
         for number, group in enumerate(found, 1)
-        for rank, (image, same) in enumerate(zip(group.images, group.identical(), strict=True))
+        for image, kind in zip(group.images, kinds(group), strict=True)
     ]
     rows(["group", "score", "", "image"], cells)
+
+
+def kinds(group: "DuplicateGroup") -> list[str]:
+    """Return how each image of a group is like the first: `first`, `identical` or `near`."""
+    return ["first", *("identical" if same else "near" for same in group.identical()[1:])]
 
 
 def json_line(content: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ import typer
 
 from aaam_pipeline.cli import defaults, output, render
 from aaam_pipeline.core.artifacts import path_text
-from aaam_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
     from aaam_pipeline.cli.library import IndexedLibrary
@@ -33,12 +32,8 @@ def review(
 ) -> None:
     """List photographs and labels that are most worth a decision, best first; what is decided is not asked again."""
     given = output.exclusive(context, ("as_json", "paths", "print0"))
-    if html and html.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--html {html}: name a file that ends in .html")
     if html:
-        from aaam_pipeline.cli import contact_sheet
-
-        contact_sheet.check(html, force)
+        output.check_page(html, force)
     import aaam_pipeline.search as engine
     from aaam_pipeline.cli.library import IndexedLibrary
     from aaam_pipeline.curation.review import review as find
@@ -55,6 +50,8 @@ def review(
         items = find(library, decided, report, labels=names, top=top)
         hits = _hits(library, items)
     if html:
+        from aaam_pipeline.cli import contact_sheet
+
         contact_sheet.write([_card(*each) for each in zip(hits, items, strict=True)], "review", html)
         render.PlainReporter(quiet).info(f"wrote {html}")
     if given["paths"] or given["print0"]:

@@ -1,4 +1,4 @@
-"""`aaam-pipe search`, `similar`, `dedup` and `labels`: what is answered from an index."""
+"""`aaam-pipe search`, `similar` and `labels`: what is answered from an index."""
 
 import os
 from collections.abc import Iterator
@@ -17,27 +17,28 @@ from aaam_pipeline.core.text import counted, unaccented
 
 if TYPE_CHECKING:
     from aaam_pipeline.search import Embed
-    from aaam_pipeline.search.duplicates import Duplicates
     from aaam_pipeline.search.hits import Hit
     from aaam_pipeline.search.parser import ParsedQuery
     from aaam_pipeline.search.reader import IndexReader
 
 # scores are calibrated, so of best hits below it nine in ten would be wrong
 UNLIKELY = 0.1
+Query = Annotated[
+    list[str],
+    typer.Argument(
+        help='A query: "football dog|cat -crowd width>1000"; see docs/search.md.',
+        autocompletion=defaults.complete_labels,
+    ),
+]
 
 
 def search(
     context: typer.Context,
-    query: Annotated[
-        list[str],
-        typer.Argument(
-            help='A query: "football dog|cat -crowd width>1000"; see docs/search.md.',
-            autocompletion=defaults.complete_labels,
-        ),
-    ],
+    query: Query,
     top: output.Top = 20,
     offset: output.Offset = 0,
     existing: output.Existing = False,
+    min_score: output.MinScore = 0.0,
     as_json: output.Json = False,
     csv: output.Csv = False,
     paths: output.Paths = False,
@@ -47,9 +48,7 @@ def search(
     link_to: output.LinkTo = None,
     html: output.Html = None,
     force: output.Force = False,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Show what each term of the query contributed to the score of a hit.")
-    ] = False,
+    explain: output.Explain = False,
     words: defaults.Words = None,
     index: defaults.Index = None,
     quiet: defaults.Quiet = False,
@@ -57,6 +56,7 @@ def search(
     """Find images by keywords, best first."""
     out = output.OutputOptions.of(context)
     import aaam_pipeline.search as engine
+    from aaam_pipeline.search.assigned import likely_score
     from aaam_pipeline.search.thesaurus import load
 
     own = load(words) if words else None
@@ -75,8 +75,14 @@ def search(
             if explained is None
             else [each.hit for each in explained]
         )
-        out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained)
-        for note in _notes(found, asked, opened.manifest.images, offset, existing):
+        best = found[0].score if found else 0.0
+        found = [hit for hit in found if hit.score >= min_score]
+        explained = explained and explained[: len(found)]
+        likely = likely_score(opened, asked.node) if html else 0.0
+        out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained, likely=likely)
+        if not found and best:
+            info(f"no image has a score of {min_score:g}: the best here has {best:.2g}")
+        for note in () if best and not found else _notes(found, asked, opened.manifest.images, offset, existing):
             info(note)
 
 
@@ -156,65 +162,6 @@ def similar(
         names = opened.labels(asked) if asked else []
         title = " ".join(["similar to", *photos, *(f"not {each}" for each in unlike or ()), query or ""]).strip()
         out.write(hits, title=title, labels=names)
-
-
-def dedup(
-    context: typer.Context,
-    similarity: Annotated[
-        float, typer.Option(help="The least share of equal bits in the perceptual hashes of near-duplicates, 0 to 1.")
-    ] = 0.765,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a group, nothing else on stdout.")] = False,
-    paths: Annotated[
-        bool, typer.Option("--paths", help="Only files that can go, one a line: of each, one of the same bytes stays.")
-    ] = False,
-    print0: Annotated[
-        bool, typer.Option("--print0", "-0", help="Likewise, each ended by a NUL character: for `xargs -0`.")
-    ] = False,
-    near: Annotated[
-        bool, typer.Option("--near", help="With --paths or -0: also near-duplicates of the first of their group.")
-    ] = False,
-    index: defaults.Index = None,
-    quiet: defaults.Quiet = False,
-) -> None:
-    """Group copies and near-duplicates, the best image of a group first; nothing is deleted."""
-    given = output.exclusive(context, ("as_json", "paths", "print0"))
-    if not 0 < similarity <= 1:
-        raise UsageError(f"--similarity must be above 0 and at most 1, not {similarity}")
-    if output.is_typed(context, "near") and not (given["paths"] or given["print0"]):
-        raise UsageError("--near is for --paths and -0: without them, near-duplicates are shown in any case")
-    import aaam_pipeline.search as engine
-    from aaam_pipeline.search.duplicates import find_duplicates, surplus
-
-    with engine.open(defaults.index(index, quiet)) as opened, render.reporter(quiet) as report:
-        found = find_duplicates(opened, report, similarity)
-        images = opened.manifest.images
-    info = render.PlainReporter(quiet).info
-    can_go = surplus(found.groups, near=near) if given["paths"] or given["print0"] else None
-    if can_go is not None:
-        render.paths(can_go, nul=bool(given["print0"]))
-    else:
-        render.groups(found.groups, as_json=bool(given["as_json"]))
-    for line in _summary(found, images):
-        info(line)
-    if can_go is not None and found.groups:
-        stays = "the first of its group" if near else "a file of the same bytes"
-        info(f"{len(can_go)} of them {'is' if len(can_go) == 1 else 'are'} listed: of each, {stays} stays")
-
-
-def _summary(found: "Duplicates", images: int) -> Iterator[str]:
-    """Yield what is said about duplicates on stderr."""
-    same, alike = found.counts()
-    exact = f"; {same} byte for byte" if same else ""
-    duplicate = "duplicates" if same + alike == 1 else "duplicate"
-    groups = counted(len(found.groups), "group")
-    yield f"{same + alike} of {counted(images, 'image')} {duplicate} another, in {groups}{exact}"
-    if found.gone:
-        yield f"{found.gone} left out: gone or changed since they were annotated"
-    if found.unhashed:
-        yield (
-            f"{found.unhashed} without a perceptual hash, compared byte for byte only: flat pictures, and those of an "
-            "earlier version (annotate --on-existing overwrite)"
-        )
 
 
 def labels(

@@ -59,6 +59,7 @@ def test_the_commands_are_those_that_the_issues_name() -> None:
         *(f"decisions {each}" for each in ("list", "undo", "import", "export", "merge", "verify")),
     }
     named |= {"export", "relabel", "review"}
+    named |= {"export", "review", "keywords", "keywords undo", "keywords write"}
     named |= {"train", "report", "config", "figures", "figures paths", "figures bars", "figures maps"}
     assert {name for name, _ in commands()} == {"", *named}
 
