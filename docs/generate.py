@@ -39,7 +39,7 @@ Every option with an environment variable names it. A flag wins over the variabl
 project file and of a user file: [configuration.md](configuration.md).
 
 Exit codes: 0 ok, 1 failed, 2 usage or unknown word, 3 finished with more failures than `--max-failure-rate`,
-or with pictures that are missing,
+with pictures that are missing, or with a library beyond a limit of `health --fail-on`,
 4 integrity (a file is damaged, or not what it is taken for), 130 interrupted. A file that is busy, or was made by
 another version of this program or of DuckDB, and a disk that is full are 1: nothing is damaged. A folder that another
 process writes, and one that cannot be written or read, are 2: name another one.

@@ -24,6 +24,7 @@ from aaam_pipeline.cli import (
     dedup,
     doctor,
     export,
+    health,
     import_keywords,
     index,
     keywords,
@@ -44,8 +45,8 @@ ANYWHERE = ("debug", "verbose", "log_file")
 app = typer.Typer(
     name="aaam-pipe",
     help="Annotate folders of photographs with keywords, and search them.",
-    epilog="Exit codes: 0 ok, 1 failed, 2 usage or unknown word, 3 more failures than --max-failure-rate or missing "
-    "pictures, 4 integrity, 130 interrupted.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage or unknown word, 3 more failures than --max-failure-rate, missing "
+    "pictures or a limit of health, 4 integrity, 130 interrupted.",
     no_args_is_help=True,
     # plain help: rich would cost half of the time that --help takes
     rich_markup_mode=None,
@@ -183,7 +184,7 @@ def _is_query(word: str, names: set[str]) -> bool:
 COMMANDS: tuple[Callable[..., None], ...] = (
     annotate.annotate, relabel.relabel, index.verify, index.index, search.search, search.similar, dedup.dedup,
     search.labels,
-    review.review,
+    review.review, health.health,
     export.export,
     train.train, decide.decide, paper.report, doctor.doctor, settings.config,
     import_keywords.import_keywords,

@@ -23,7 +23,8 @@ class IndexedLibrary:
     def __init__(self, reader: "IndexReader") -> None:
         """Read digests and assigned labels: 32 bytes a photograph, and 8 for each label that one has."""
         self._reader = reader
-        self.labels = reader.manifest.vocabulary
+        # the model's words, then those that were taught
+        self.labels, self._known = reader.manifest.labels, len(reader.manifest.vocabulary)
         found = reader.select_columns("SELECT coalesce(sha256, '') AS sha256 FROM images ORDER BY id")
         hashes = found["sha256"].tolist()
         known = [each if len(each) == 64 else NONE.hex() for each in hashes]
@@ -32,13 +33,16 @@ class IndexedLibrary:
             "SELECT given.id, known.label FROM (SELECT id, unnest(labels) AS name FROM images) AS given "
             "JOIN (SELECT unnest($1::VARCHAR[]) AS name, unnest($2::INTEGER[]) AS label) AS known USING (name) "
             "ORDER BY label",
-            [self.labels, list(range(len(self.labels)))],
+            [self.labels[: self._known], list(range(self._known))],
         )
         self._assigned = np.asarray(pairs["id"], np.int64)
-        self._bounds = np.searchsorted(np.asarray(pairs["label"]), np.arange(len(self.labels) + 1))
+        self._bounds = np.searchsorted(np.asarray(pairs["label"]), np.arange(self._known + 1))
 
     def scores(self, label: int) -> NDArray[np.float64]:
         """Return the model's calibrated scores of a label, (N,)."""
+        taught_N = self._reader.taught.codes_of(label)
+        if taught_N is not None:
+            return ranking.decode(np.asarray(taught_N, np.uint16))
         codes_N = self._reader.select_columns(f"SELECT s{label} AS codes FROM scores")["codes"]
         # an index of version 4 has bytes
         codes_N = ranking.FROM_BYTES.take(codes_N) if codes_N.dtype == np.uint8 else codes_N
@@ -46,6 +50,10 @@ class IndexedLibrary:
 
     def assigned(self, label: int) -> NDArray[np.bool_]:
         """Return which photographs were assigned a label, (N,)."""
+        if label >= self._known:
+            threshold = np.array(self._reader.manifest.taught[label - self._known].threshold)
+            reached_N: NDArray[np.bool_] = self.scores(label) >= ranking.decode(ranking.encode(threshold))
+            return reached_N
         assigned_N = np.zeros(len(self.digest_N), np.bool_)
         assigned_N[self._assigned[self._bounds[label] : self._bounds[label + 1]]] = True
         return assigned_N

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from aaam_pipeline.formats.decision_lines import By
 from aaam_pipeline.formats.decisions import Decisions
 
 NONE = b"\0" * 32
@@ -41,18 +42,18 @@ class GivenLabels:
         self._decisions = decisions
         self._known_I, self._content_N = np.unique(library.digest_N, return_inverse=True)
 
-    def column(self, label: str) -> NDArray[np.int8]:
-        """Return what was decided of a label, int8 (N,): 1 yes, 0 no, -1 undecided."""
+    def column(self, label: str, by: By | None = None) -> NDArray[np.int8]:
+        """Return what was decided of a label, int8 (N,): 1 yes, 0 no, -1 undecided. `by`: only what these said."""
         value_I = np.full(len(self._known_I), -1, np.int8)
-        for digests, value in zip(self._decisions.of_label(label), (1, 0), strict=True):
+        for digests, value in zip(self._decisions.of_label(label, by), (1, 0), strict=True):
             value_I[self._found(digests)] = value
         return value_I[self._content_N]
 
     def tagged(self) -> NDArray[np.bool_]:
-        """Return of which photographs any label was decided to be there, (N,)."""
+        """Return which photographs have keywords that files gave them, (N,)."""
         tagged_I = np.zeros(len(self._known_I), np.bool_)
         for label in self._decisions.labels:
-            tagged_I[self._found(self._decisions.of_label(label)[0])] = True
+            tagged_I[self._found(self._decisions.of_label(label, "file")[0])] = True
         return tagged_I[self._content_N]
 
     def _found(self, digests: NDArray[np.bytes_]) -> NDArray[np.intp]:

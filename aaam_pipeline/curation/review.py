@@ -22,7 +22,7 @@ from aaam_pipeline.curation.expected_gain import gains
 from aaam_pipeline.curation.label_errors import label_errors
 from aaam_pipeline.curation.library import GivenLabels, Library
 from aaam_pipeline.formats.calibration import logit, sigmoid
-from aaam_pipeline.formats.decisions import Decisions, label_key
+from aaam_pipeline.formats.decisions import Decisions
 
 Why = Literal["uncertain", "neighbours differ", "given, but unlikely", "not given, but likely"]
 
@@ -93,7 +93,7 @@ def review(
         tagged_N = given.tagged() if len(decisions) else np.zeros(count, np.bool_)
         found: list[ReviewItem] = []
         for column in columns:
-            found += _of_label(library, given, decisions, near, tagged_N, column, top)
+            found += _of_label(library, given, near, tagged_N, column, top)
             found = sorted(found, key=lambda item: (-item.worth, item.label, item.row))[:top]
             advance(1)
     return found
@@ -117,7 +117,6 @@ def _worth(library: Library, given: GivenLabels, column: int) -> Floats:
 def _of_label(
     library: Library,
     given: GivenLabels,
-    decisions: Decisions,
     near: _Near,
     tagged_N: NDArray[np.bool_],
     column: int,
@@ -134,19 +133,18 @@ def _of_label(
     wrong_B = np.where(assigned_B, 1 - chance_B, chance_B)
     expected_B = chance_B * gained.yes_N[near.row_B] + (1 - chance_B) * gained.no_N[near.row_B]
     worth_B = np.where(given_N[near.row_B] < 0, expected_B * wrong_B, -1.0)
-    errors = dict.fromkeys(_errors(score_N, given_N, tagged_N).tolist())
+    errors = dict.fromkeys(given_errors(score_N, given_N, tagged_N).tolist())
     for place in _best(worth_B, top):
         row = int(near.row_B[place])
         why: Why = "neighbours differ" if abs(2 * score_B[place] - 1) > 2 * SURE - 1 else "uncertain"
-        if row in errors:
+        if row in errors and given_N[row] < 0:
             why = "not given, but likely"
         values = (score_B[place], neighbour_B[place], wrong_B[place], worth_B[place])
         yield ReviewItem(row, label, bool(assigned_B[place]), why, *map(float, values))
     # as if it were ranked behind all that were given the label: there a wrong one costs most
-    for row in [row for row in errors if given_N[row] == 1][:top]:
+    by_person_N = given.column(label, "person")
+    for row in [row for row in errors if given_N[row] == 1 and by_person_N[row] < 0][:top]:
         wrong = 1 - float(score_N[row])
-        if _by(library, decisions, row, label) == "person":
-            continue
         worth = wrong**2 * float(gained.no_N.max(initial=0.0))
         yield ReviewItem(row, label, True, "given, but unlikely", float(score_N[row]), None, wrong, worth)
 
@@ -162,7 +160,7 @@ def _best(value_B: Floats, top: int) -> list[int]:
     return best
 
 
-def _errors(score_N: Floats, given_N: NDArray[np.int8], tagged_N: NDArray[np.bool_]) -> NDArray[np.intp]:
+def given_errors(score_N: Floats, given_N: NDArray[np.int8], tagged_N: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Return rows whose given label is probably wrong, or that were tagged without it and probably show it.
 
     A photograph that somebody tagged counts as given the rest where this label is not among its tags.
@@ -170,10 +168,3 @@ def _errors(score_N: Floats, given_N: NDArray[np.int8], tagged_N: NDArray[np.boo
     rows = np.flatnonzero((given_N >= 0) | tagged_N)
     errors: NDArray[np.intp] = rows[label_errors(score_N[rows], given_N[rows] == 1)] if len(rows) else rows
     return errors
-
-
-def _by(library: Library, decisions: Decisions, row: int, label: str) -> str:
-    """Return who decided a pair: a person, a file, or a model."""
-    said = decisions.of_image(library.digest_N[row : row + 1].tobytes().hex())
-    found = [verdict.by for name, verdict in said.items() if label_key(name) == label_key(label)]
-    return found[0] if found else ""

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.text import counted
-from aaam_pipeline.formats.decision_columns import VALUES, Digests, Ints, LineColumns, Verdict
-from aaam_pipeline.formats.decision_lines import Block, Decision, Inheritance, Line, blocks, encode, label_key
+from aaam_pipeline.formats.decision_columns import BY, VALUES, Digests, Ints, LineColumns, Verdict
+from aaam_pipeline.formats.decision_lines import Block, By, Decision, Inheritance, Line, blocks, encode, label_key
 from aaam_pipeline.formats.targets import UNKNOWN
 
 __all__ = ["Decision", "Decisions", "Inheritance", "Verdict", "digests", "encode", "label_key", "read", "resolve"]
@@ -66,6 +66,7 @@ class Decisions:
         by_label = np.argsort(self._pair_P % max(1, len(labels)), kind="stable")
         self._root_P, label_P = np.divmod(self._pair_P[by_label], max(1, len(labels)))
         self._yes_P = table.value_N[self._line_P[by_label]] == VALUES["yes"]
+        self._by_P = table.by_N[self._line_P[by_label]]
         self._bounds_L = np.searchsorted(label_P, np.arange(len(labels) + 1))
         self.labels = [label for label, count in zip(labels, np.diff(self._bounds_L), strict=True) if count]
 
@@ -73,9 +74,9 @@ class Decisions:
         """Return how many pairs of a photograph and a label are decided."""
         return len(self._pair_P)
 
-    def of_label(self, label: str) -> tuple[Digests, Digests]:
-        """Return the contents that show a label, and those that do not; sorted, S32."""
-        roots, yes = self._of_label(label)
+    def of_label(self, label: str, by: By | None = None) -> tuple[Digests, Digests]:
+        """Return the contents that show a label, and those that do not; sorted, S32. `by`: only where these say so."""
+        roots, yes = self._of_label(label, by)
         return self._contents(roots[yes]), self._contents(roots[~yes])
 
     def of_image(self, sha256: str) -> dict[str, Verdict]:
@@ -150,12 +151,16 @@ class Decisions:
             f"({first.why}){more}; aaam-pipe decisions verify lists them"
         ]
 
-    def _of_label(self, label: str) -> tuple[Ints, NDArray[np.bool_]]:
+    def _of_label(self, label: str, by: By | None = None) -> tuple[Ints, NDArray[np.bool_]]:
         column = self._columns.get(label_key(label))
         if column is None:
             return np.empty(0, np.int64), np.empty(0, np.bool_)
         chosen = slice(self._bounds_L[column], self._bounds_L[column + 1])
-        return self._root_P[chosen], self._yes_P[chosen]
+        roots, yes = self._root_P[chosen], self._yes_P[chosen]
+        if by is None:
+            return roots, yes
+        said = self._by_P[chosen] == BY[by]
+        return roots[said], yes[said]
 
     def _contents(self, roots: Ints) -> Digests:
         """Return the contents of photographs, sorted."""

@@ -39,6 +39,7 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "dedup": (1, [find_duplicates]),
     "labels": (0, []),
     "review": (1, [review]),
+    "health": (0, []),
     "decide": (0, []),
     "decisions list": (0, []),
     "decisions undo": (0, []),

@@ -220,3 +220,19 @@ def test_lines_of_many_blocks_are_numbered_through(tmp_path: Path, monkeypatch: 
         assert [fault.line for fault in found.faults] == [21, 34]
         assert (found.lines, len(found), found.skipped) == (48, 48, 2)
         assert found.labels == ["dog", "hair"]
+
+
+def test_of_a_label_by_those_who_said_it() -> None:
+    said = [(1, "yes", "file"), (2, "yes", "person"), (3, "no", "person"), (4, "yes", "file"), (4, "no", "person")]
+    found = resolve(
+        Decision(sha256=f"{row:064x}", label="dog", value=value, by=by)  # type: ignore[arg-type]
+        for row, value, by in said
+    )
+
+    def rows(by: str | None) -> list[list[int]]:
+        return [[int.from_bytes(each.ljust(32, b"\0")) for each in part] for part in found.of_label("dog", by)]  # type: ignore[arg-type]
+
+    assert rows(None) == [[1, 2], [3, 4]]
+    assert rows("file") == [[1], []]
+    assert rows("person") == [[2], [3, 4]]
+    assert rows("model") == [[], []]
