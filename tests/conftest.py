@@ -240,6 +240,7 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
         "AAAM_MODEL",
         "AAAM_INDEX",
         "AAAM_DECISIONS",
+        "AAAM_TAUGHT",
         "AAAM_DEVICE",
         "AAAM_WORDS",
         "AAAM_BACKEND",

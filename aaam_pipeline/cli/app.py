@@ -34,6 +34,7 @@ from aaam_pipeline.cli import (
     review,
     search,
     settings,
+    teach,
     train,
 )
 from aaam_pipeline.cli.errors import cli_errors
@@ -181,16 +182,34 @@ def _is_query(word: str, names: set[str]) -> bool:
     return word[:1] == "-" and word[1:2] not in ("", "-") and not option
 
 
+class TeachCommand(BaseCommand):
+    """A command whose --yes and --no take all words up to the next option: `--yes dogs/*.jpg`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; the option is repeated before each of its words."""
+        words: list[str] = []
+        option = ""
+        for before, word in pairwise(["", *args]):
+            if word.startswith("-") and word != "-":
+                option = word if word in ("--yes", "--no") else ""
+                words.append(word)
+            else:
+                words += [option, word] if option and before != option else [word]
+        return super().parse_args(ctx, words)
+
+
 COMMANDS: tuple[Callable[..., None], ...] = (
     annotate.annotate, relabel.relabel, index.verify, index.index, search.search, search.similar, dedup.dedup,
     search.labels,
     review.review, health.health,
+    teach.teach,
     export.export,
     train.train, decide.decide, paper.report, doctor.doctor, settings.config,
     import_keywords.import_keywords,
 )  # fmt: skip
+CLASSES: dict[Callable[..., None], type[BaseCommand]] = {search.search: QueryCommand, teach.teach: TeachCommand}
 for function in COMMANDS:
-    app.command(cls=QueryCommand if function is search.search else BaseCommand)(function)
+    app.command(cls=CLASSES.get(function, BaseCommand))(function)
 GROUPS = {
     "decisions": decisions.app,
     "figures": paper.app,

@@ -15,6 +15,7 @@ from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.extras import EXTRAS, how_to_install, installed, need
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.machine import available_cores
+from aaam_pipeline.core.project import HERE
 from aaam_pipeline.core.text import counted
 
 PACKAGES = (
@@ -39,8 +40,9 @@ def doctor(
     model: defaults.Model = None,
     index: defaults.Index = None,
     decisions: defaults.Decisions = None,
+    taught: defaults.Taught = None,
 ) -> None:
-    """Say which device, versions, settings files, model, index and ledger of decisions would be used."""
+    """Say which device, versions, settings files, model, index, ledger of decisions and taught words would be used."""
     from importlib.metadata import PackageNotFoundError, version
 
     facts = {"device": _device(device), "cores": str(available_cores()), "python": platform.python_version()}
@@ -57,6 +59,7 @@ def doctor(
     facts["model"] = _usable(folder, partial(_model, device), "dvc repro")
     folder = index or defaults.newest_index()
     facts["index"] = _usable(folder, _index, "aaam-pipe index annotations")
+    facts["taught"] = _usable(defaults.taught(taught, folder or HERE.index), _taught, "aaam-pipe teach")
     facts["decisions"] = _decisions(defaults.decisions(decisions, folder))
     if as_json:
         render.json_line(facts)
@@ -111,6 +114,12 @@ def _model(device: str, folder: Path) -> str:
     # with the id that its annotations have: the bundle's own is that of fp32
     info = backends.model_info("auto", folder, device)
     return f"{info.model_id}: {info.architecture.backbone}, {counted(len(info.vocabulary), 'label')}"
+
+
+def _taught(file: Path) -> str:
+    from aaam_pipeline.formats.taught import read
+
+    return f"{counted(len(read(file)), 'word')} of your own"
 
 
 def _index(folder: Path) -> str:

@@ -154,7 +154,7 @@ def similar(
     from aaam_pipeline.search.thesaurus import load
 
     with engine.open(defaults.index(index, quiet), thesaurus=load(words) if words else None) as opened:
-        opened.embed = _embedder(model, device, opened)
+        opened.embed = embedder(model, device, opened)
         asked = None if query is None else opened.parse(query)
         for note in asked.notes if asked else ():
             render.PlainReporter(quiet).info(note)
@@ -214,7 +214,7 @@ def labels(
             print(f"{count:8d}  {printable(label)}{remark}")
 
 
-def _embedder(named: Path | None, device: str, index: "IndexReader") -> "Embed":
+def embedder(named: Path | None, device: str, index: "IndexReader") -> "Embed":
     """Return a function that loads the model named, or the index's own, only when a photograph needs it, and once."""
     model_id, before = index.manifest.model_id, real_path(Path(located(index.manifest.model_path, index.folder)))
 

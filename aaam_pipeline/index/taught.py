@@ -47,7 +47,9 @@ def left_out(lines: Sequence[TaughtLine], model_id: str, vocabulary: Sequence[st
     others = [line.word.label for line in lines if line.word.embedding != embedding and line.word.label not in known]
     if others:
         names = ", ".join(map(repr, others))
-        said.append(f"left out, since taught with another model: {names}; aaam-pipe teach --renew teaches them again")
+        said.append(
+            f"left out, since taught with another model: {names}; aaam-pipe teach --from-decisions teaches them again"
+        )
     return said
 
 
@@ -66,12 +68,13 @@ def renew(index: Path, lines: Sequence[TaughtLine]) -> IndexManifest:
         AaamError: there is no room.
     """
     with exclusive(index):
-        before = manifests.read(index)
-        return before if is_current(before, lines) else replace_columns(index, before, lines)
+        return replace_columns(index, manifests.read(index), lines)
 
 
 def replace_columns(index: Path, before: IndexManifest, lines: Sequence[TaughtLine]) -> IndexManifest:
-    """Do what `renew` does, for who holds the index, and knows that its columns are others."""
+    """Do what `renew` does, for who holds the index, and has read its manifest."""
+    if is_current(before, lines):
+        return before
     work = work_folder(index)
     try:
         for name in FILES:

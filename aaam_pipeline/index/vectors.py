@@ -80,11 +80,15 @@ class Vectors:
 
     def cosines(self, ids: Sequence[int], vector_D: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the cosine of each image's vector with a vector."""
+        return np.asarray(self.some(ids) @ unit(vector_D[None])[0], dtype=np.float32)
+
+    def some(self, ids: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the stored vectors (B, D) of some images."""
         if not len(ids):
-            return np.zeros(0, dtype=np.float32)
+            return np.zeros((0, self.faiss_index.d), np.float32)
         with _one_thread():
-            stored_ND = self._fetching().reconstruct_batch(np.asarray(ids, dtype=np.int64))
-        return np.asarray(stored_ND @ unit(vector_D[None])[0], dtype=np.float32)
+            stored_BD = self._fetching().reconstruct_batch(np.asarray(ids, dtype=np.int64))
+        return np.asarray(stored_BD, np.float32)
 
     def products(self, weight_WD: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the inner product of every image's vector with some weights, (N, W), in the order of their ids."""

@@ -40,6 +40,7 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "labels": (0, []),
     "review": (1, [review]),
     "health": (0, []),
+    "teach": (0, []),
     "decide": (0, []),
     "decisions list": (0, []),
     "decisions undo": (0, []),
