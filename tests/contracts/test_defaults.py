@@ -18,6 +18,8 @@ from aaam_pipeline.cli.app import app
 from aaam_pipeline.curation.relabel import relabel, undo
 from aaam_pipeline.curation.review import review
 from aaam_pipeline.evaluation.inputs import Sources, read
+from aaam_pipeline.exchange.embedding import PacketWriter
+from aaam_pipeline.exchange.importing import Importer
 from aaam_pipeline.exchange.keywords.places import Finder
 from aaam_pipeline.figures import build as figures
 from aaam_pipeline.index.build import build
@@ -48,6 +50,7 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "decisions export": (0, []),
     "decisions merge": (0, []),
     "decisions verify": (0, []),
+    "import-keywords": (2, [Importer]),
     "report": (3, [Sources, read]),
     "doctor": (0, [choose_device]),
     "config": (0, []),
@@ -55,7 +58,7 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "figures paths": (3, [figures.FigureRequest, figures.draw_paths]),
     "figures bars": (2, [figures.FigureRequest, figures.draw_bars]),
     "figures maps": (4, [figures.FigureRequest, figures.draw_maps]),
-    "keywords write": (1, [Finder]),
+    "keywords write": (2, [Finder, PacketWriter]),
     "keywords undo": (0, [Finder]),
     "model list": (0, [library.known]),
     "model show": (0, [library.find]),

@@ -17,8 +17,9 @@ from noted_pictures import EVERY, OLD, jpeg, tiff
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.curation.ledger import Ledger
 from aaam_pipeline.exchange import embedding
-from aaam_pipeline.exchange.embedding import PacketWriter, journal
+from aaam_pipeline.exchange.embedding import PacketWriter, journal, packet_writer
 from aaam_pipeline.formats import decisions, packets
+from aaam_pipeline.formats.packets import PacketError
 
 NEW = OLD.replace(b"/><", b' x:xmptk="a longer packet than before"/><')
 LONG_AGO = 1_000_000_000_000_000_000
@@ -51,7 +52,12 @@ def write(photos: list[Path], work: Path, ledger: Ledger, xmp: bytes = NEW, **op
     refused: dict[str, str] = {}
     with PacketWriter(work, ledger.append, refused=lambda path, why: refused.update({path.name: why}), **options) as to:
         for photo in photos:
-            to.embed(photo, xmp)
+            try:
+                to.embed(photo, xmp)
+            except (PacketError, OSError) as error:
+                if getattr(error, "errno", None) in packet_writer.FULL:
+                    raise
+                refused[photo.name] = packet_writer.said(error)
     return refused
 
 

@@ -5,7 +5,7 @@
 - `packet_writer`: both for many files, in groups, with the lines of the ledger that keep their rows and decisions.
 """
 
-from aaam_pipeline.exchange.embedding.packet_writer import PacketWriter, undo
-from aaam_pipeline.exchange.embedding.replacing import FORCES, Force, check
+from aaam_pipeline.exchange.embedding.packet_writer import PacketWriter, count, undo
+from aaam_pipeline.exchange.embedding.replacing import FORCES, Force, check, would_embed
 
-__all__ = ["FORCES", "Force", "PacketWriter", "check", "undo"]
+__all__ = ["FORCES", "Force", "PacketWriter", "check", "count", "undo", "would_embed"]

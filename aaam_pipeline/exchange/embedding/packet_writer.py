@@ -2,7 +2,6 @@
 
 import errno
 import os
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -21,7 +20,6 @@ SOURCE = "keywords"
 GROUP, GROUP_BYTES = 16, 256 << 20
 JOURNAL, LEFT, PENDING = "embedded.jsonl", "embedded.left.jsonl", "embedded.pending"
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-LOCKED = (errno.EACCES, errno.EPERM, errno.EROFS)
 # adds lines to the ledger, and waits until they are on disk
 Append = Callable[[Sequence[Inheritance]], object]
 Told = Callable[[Path, str], None]
@@ -44,10 +42,11 @@ class PacketWriter:
     ) -> None:  # fmt: skip
         """Keep the journal in `folder`. `keep_times`: files keep the time of their last change.
 
-        `refused` is told of each file that is left as it was, and why.
+        `force`: kinds of files that are changed nevertheless. `refused` is told of each file that another program
+        changed before a new one could take its place, or that cannot be replaced.
         """
-        self.folder, self.written, self.failures = folder, 0, Counter[str]()
-        self._ledger, self._force, self._keep_times, self._refused = ledger, force, keep_times, refused
+        self.folder, self.force, self.written = folder, frozenset(force), 0
+        self._ledger, self._keep_times, self._refused = ledger, keep_times, refused
         self._group: list[NewFile] = []
         self._stack = ExitStack()
 
@@ -67,23 +66,21 @@ class PacketWriter:
             clean(self.folder)
             self._stack.close()
 
-    def embed(self, path: Path, xmp: bytes) -> bool:
-        """Put a packet into a file, at the latest with `flush`; return whether that can be.
+    def embed(self, path: Path, xmp: bytes) -> None:
+        """Put a packet into a file, at the latest with `flush`.
 
         Raises:
-            OSError: there is no room on the disk.
+            PacketError, OSError: it cannot be, and stays as it was; or there is no room on the disk.
         """
-        try:
-            target = replacing.check(path, self._force)
-            with (self.folder / PENDING).open("a") as stream:
-                stream.write(path_text(replacing.partial_of(target)) + "\n")
-            self._group.append(replacing.with_packet(target, xmp, self._force))
-        except (PacketError, OSError) as error:
-            self._refuse(path, error)
-            return False
+        target = replacing.check(path, self.force)
+        # one that waits has the name that the next one would be made under
+        if any(new.target == target for new in self._group):
+            self.flush()
+        with (self.folder / PENDING).open("a") as stream:
+            stream.write(path_text(replacing.partial_of(target)) + "\n")
+        self._group.append(replacing.with_packet(target, xmp, self.force))
         if len(self._group) >= GROUP or sum(new.status.st_size for new in self._group) >= GROUP_BYTES:
             self.flush()
-        return True
 
     def flush(self) -> None:
         """Put the files that are ready in their places.
@@ -94,37 +91,30 @@ class PacketWriter:
         if not self._group:
             return
         journal.append(self.folder / JOURNAL, map(Replacement.of, self._group))
-        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._ledger(
-            [
-                Inheritance(sha256=new.after, same_as=new.before, by="file", source=SOURCE, at=at)
-                for new in self._group
-                if new.after != new.before
-            ]
-        )
+        self._ledger([inheritance(new) for new in self._group if new.after != new.before])
         while self._group:
             new = self._group.pop()
             try:
                 replacing.put_in_place(new, new.status.st_mtime_ns if self._keep_times else None)
                 self.written += 1
             except (PacketError, OSError) as error:
-                self._refuse(new.target, error)
+                if isinstance(error, OSError) and error.errno in FULL:
+                    raise
+                self._refused(new.target, said(error))
             replacing.sync_folder(new.target.parent)
         with suppress(OSError):
             (self.folder / PENDING).unlink()
 
-    def _refuse(self, path: Path, error: PacketError | OSError) -> None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            raise error
-        kind, why = _said(error)
-        self.failures[kind] += 1
-        self._refused(path, why)
+
+def inheritance(new: NewFile) -> Inheritance:
+    """Return the line of the ledger that keeps row and decisions of a file that is replaced."""
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Inheritance(sha256=new.after, same_as=new.before, by="file", source=SOURCE, at=at)
 
 
-def _said(error: PacketError | OSError) -> tuple[str, str]:
-    if isinstance(error, PacketError):
-        return error.kind, str(error)
-    return "read_only" if error.errno in LOCKED else "unreadable", error.strerror or str(error)
+def said(error: PacketError | OSError) -> str:
+    """Return why a file could not be changed."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def clean(folder: Path) -> None:
@@ -133,6 +123,12 @@ def clean(folder: Path) -> None:
         for line in (folder / PENDING).read_text(encoding="utf8").splitlines():
             real_path(Path(line)).unlink(missing_ok=True)
         (folder / PENDING).unlink()
+
+
+def count(folder: Path, only: Callable[[Path], bool] = lambda path: True) -> int:
+    """Return how many changes `undo` would take back."""
+    every = (entry for name in (JOURNAL, LEFT) for _, entry in journal.latest_first(folder / name))
+    return sum(only(entry.file) for entry in every)
 
 
 def undo(
@@ -183,7 +179,7 @@ def _restored(entry: Replacement, otherwise: Callable[[Path], bool]) -> str:
         replacing.put_in_place(new, entry.mtime_ns)
         replacing.sync_folder(file.parent)
     except (PacketError, OSError) as error:
-        return _said(error)[1]
+        return said(error)
     return ""
 
 

@@ -94,6 +94,16 @@ def with_packet(target: Path, xmp: bytes, force: Collection[Force] = ()) -> NewF
         return _made(target, status, content, packets.replaced(content, xmp, force), xmp)
 
 
+def would_embed(path: Path, xmp: bytes, force: Collection[Force] = ()) -> None:
+    """Do nothing, and raise what putting a packet into a file would raise.
+
+    Raises:
+        PacketError, OSError: see `check` and `with_packet`.
+    """
+    with check(path, force).open("rb", buffering=0) as stream:
+        packets.replaced(FileContent(stream), xmp, force)
+
+
 def spliced(target: Path, splices: Sequence[Splice]) -> NewFile:
     """Make a file beside `target` with changes, and check it; raises what `with_packet` raises."""
     with target.open("rb", buffering=0) as stream:

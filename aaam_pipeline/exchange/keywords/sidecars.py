@@ -13,7 +13,7 @@ from aaam_pipeline.formats.decisions import Decision, label_key
 from aaam_pipeline.formats.packets import PacketError
 from aaam_pipeline.formats.xmp import Keyword, Merged, OwnEntry, Packet, XmpError
 
-Action = Literal["create", "update", "remove"]
+Action = Literal["create", "update", "remove", "embed"]
 SOURCE = "xmp"
 TRIES = 5
 
@@ -23,7 +23,7 @@ class LeftOutError(Exception):
 
 
 class Change(NamedTuple):
-    """What happens to a sidecar, and to the keywords that are ours in it.
+    """What happens to a sidecar, or (`embed`) to a photograph itself, and to the keywords that are ours in it.
 
     `deleted`: those that somebody has removed, and that stay so; `unwritable`: labels that XML cannot hold.
     """

@@ -4,18 +4,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from aaam_pipeline.core.artifacts import path_text
+from aaam_pipeline.core.artifacts import path_text, real_path
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.exchange.keywords import Note, files
 from aaam_pipeline.exchange.keywords.photographs import photographs, rows_of
-from aaam_pipeline.exchange.keywords.places import SUFFIX, Finder, below, is_litter, mirrored
+from aaam_pipeline.exchange.keywords.places import Finder, below, is_litter, mirrored
 from aaam_pipeline.exchange.keywords.sidecars import TRIES, Change, deletions, is_left_empty, parsed
 from aaam_pipeline.exchange.keywords.writing import FULL, Failed, Summary, Told
 from aaam_pipeline.formats import xmp
 from aaam_pipeline.formats.decisions import resolve
 from aaam_pipeline.formats.parts import find_manifest, is_without_manifest, read_annotations_manifest
 from aaam_pipeline.formats.xmp import XmpError
+from aaam_pipeline.imaging.sidecar_names import SUFFIX
 
 
 class Target(NamedTuple):
@@ -67,6 +69,23 @@ def undo(
                     told(target.name, change)
                 advance(1)
     return summary
+
+
+def roots_of(paths: Sequence[Path]) -> list[Path]:
+    """Return the folders below which photographs lie: of annotations those of their rows, else the paths themselves.
+
+    Raises:
+        IntegrityError: annotations are damaged.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if find_manifest(path).is_file() or is_without_manifest(path):
+            roots = read_annotations_manifest(path).roots
+            found += [real_path(Path(located(root, path))) for root in roots if "://" not in root]
+        else:
+            found.append(path.absolute())
+    # files are known by where they are, whatever links lead to them
+    return [*found, *(root.resolve() for root in found)]
 
 
 def _targets(path: Path, finder: Finder) -> tuple[int, Iterator[Target]]:

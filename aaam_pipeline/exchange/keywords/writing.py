@@ -9,12 +9,15 @@ from typing import NamedTuple
 
 from aaam_pipeline.core.errors import UnknownLabelError
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.exchange.embedding import PacketWriter
 from aaam_pipeline.exchange.keywords import Note
+from aaam_pipeline.exchange.keywords.in_place import InPlace
 from aaam_pipeline.exchange.keywords.photographs import Photograph, photographs, rows_of
 from aaam_pipeline.exchange.keywords.places import Finder
 from aaam_pipeline.exchange.keywords.precision import limits
 from aaam_pipeline.exchange.keywords.sidecars import Change, LeftOutError, Sidecars
 from aaam_pipeline.formats.decisions import Decisions, label_key
+from aaam_pipeline.formats.packets import PacketError
 from aaam_pipeline.formats.parts import AnnotationsManifest, read_annotations_manifest
 from aaam_pipeline.formats.vocabulary import unknown
 from aaam_pipeline.formats.xmp import XmpError
@@ -74,8 +77,9 @@ def write(
     report: Reporter,
     told: Told,
     failed: Failed,
+    into: PacketWriter | None = None,
 ) -> Summary:
-    """Write keywords for all photographs of annotations.
+    """Write keywords for all photographs of annotations, into sidecars, or by `into` into the photographs themselves.
 
     `told` is told of every change of a sidecar, `failed` of every photograph that failed, and why.
 
@@ -97,10 +101,11 @@ def write(
             concerned=lambda label: not wanted or label_key(label) in wanted,
             dry_run=options.dry_run,
         )
+        writer = sidecars if into is None else InPlace(sidecars, into, decisions)
         with report.task("keywords", manifest.successes) as advance:
             for rows in rows_of(folder, manifest):
                 for photograph in photographs(folder, rows, decisions, least):
-                    advance(1, _written(sidecars, photograph, summary, told, failed))
+                    advance(1, _written(writer, photograph, summary, told, failed))
     return summary
 
 
@@ -139,15 +144,15 @@ def _limits(
     return found.of
 
 
-def _written(sidecars: Sidecars, photograph: Photograph, summary: Summary, told: Told, failed: Failed) -> int:
+def _written(writer: Sidecars | InPlace, photograph: Photograph, summary: Summary, told: Told, failed: Failed) -> int:
     """Write the keywords of a photograph; return 1 if it failed."""
     summary.photographs += 1
     try:
-        plan = sidecars.write(photograph)
+        plan = writer.write(photograph)
     except LeftOutError as error:
         summary.left_out[str(error)] += 1
         return 0
-    except (XmpError, OSError) as error:
+    except (XmpError, PacketError, OSError) as error:
         if isinstance(error, OSError) and error.errno in FULL:
             raise
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
