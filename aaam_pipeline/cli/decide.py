@@ -215,7 +215,7 @@ def write(
     photos = counted(len({each.sha256 for each in made}), "photograph", ",")
     count = counted(len(made), "decision", ",")
     if not made:
-        report.info("no photographs: nothing is decided")
+        report.info("nothing to decide, and nothing is written")
     elif dry_run:
         report.info(f"{count} on {photos} would be written to {path}; nothing was")
     else:

@@ -146,16 +146,17 @@ def remarks_on_words(words: Sequence[str], index: "IndexReader | None", ledger: 
     new = [word for word in words if known.find(word) is None]
     decided = decisions.read(ledger).labels if new else []
     keys = set(map(label_key, decided))
+    unheard = [word for word in new if label_key(word) not in keys]
     resolver = LabelResolver(known)
-    for word in new:
-        if label_key(word) in keys:
-            continue
+    for word in unheard[:NAMED]:
         hint = ""
         if meant := [known.labels[id] for id in resolver.find(word)]:
             hint = f"; a search for it is one for {'|'.join(meant)}"
         elif near := suggestions(word, [*known.labels, *decided]):
             hint = f"; did you mean {' or '.join(near)}?"
         yield f"{word!r} is no word of the model: it is kept as a word of your own{hint}"
+    if more := len(unheard[NAMED:]):
+        yield f"{'one more word is' if more == 1 else f'{more} more words are'} not, either"
 
 
 def checked_words(yes: Sequence[str], no: Sequence[str], clear: Sequence[str]) -> dict[str, Value]:

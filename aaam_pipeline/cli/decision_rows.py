@@ -80,7 +80,7 @@ def _time(since: str | None) -> str | None:
 def in_force(read: "Decisions", chosen: Filter) -> Iterator[Row]:
     """Yield what holds, in the order in which it was said."""
     same = read.same_photograph(chosen.sha256) if chosen.sha256 else ()
-    for sha256, label, verdict in read.verdicts():
+    for sha256, label, verdict in read.verdicts(chosen.label):
         row = {"sha256": sha256, "label": label, **msgspec.structs.asdict(verdict)}
         if chosen.takes(row, same):
             # of a photograph whose file was changed by us, the content that an index may have

@@ -11,14 +11,31 @@ import msgspec
 
 from aaam_pipeline.formats.decision_lines import BOM, CONFLICT_MARK, DECODER
 
+BLOCK = 1 << 16
+
 
 def merged(ledgers: Sequence[bytes]) -> bytes:
     """Return the lines of several ledgers as one; git's conflicts in them are resolved."""
-    sides = [side for ledger in ledgers for side in versions(ledger)]
+    # most have a past in common, which needs no look at its lines
+    start = 0 if any(map(has_conflict, ledgers)) else _common(ledgers)
     lines: list[bytes] = []
-    for side in sides:
-        lines = _interleaved(lines, side) if lines else side
-    return b"".join(line + b"\n" for line in lines)
+    for ledger in ledgers:
+        for side in versions(ledger[start:]):
+            lines = _interleaved(lines, side) if lines else side
+    past = ledgers[0][:start] if ledgers else b""
+    return past + b"".join(line + b"\n" for line in lines)
+
+
+def _common(ledgers: Sequence[bytes]) -> int:
+    """Return how many bytes at their beginnings all ledgers have in common, up to the end of a line."""
+    start = 0
+    while ledgers and (block := ledgers[0][start : start + BLOCK]):
+        if b"\r" in block or not all(ledger.startswith(block, start) for ledger in ledgers[1:]):
+            # the last few lines of it are looked at one by one
+            break
+        start += len(block)
+    end = ledgers[0].rfind(b"\n", 0, start) + 1 if ledgers else 0
+    return 0 if ledgers and ledgers[0].startswith(BOM) else end
 
 
 def has_conflict(content: bytes) -> bool:

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from aaam_pipeline.formats.decision_columns import BY
-from aaam_pipeline.formats.decision_lines import By, Decision, Line, blocks, label_key
+from aaam_pipeline.formats.decision_columns import BY, RANKS
+from aaam_pipeline.formats.decision_lines import Decision, Line, blocks, label_key
 
 UNDO = "undo-"
-RANKS: tuple[By, ...] = ("model", "file", "person")
 Pair = tuple[str, str]
 # by rank, the line that holds
 State = dict[int, Line]

@@ -3,6 +3,7 @@
 Shapes: N lines that decide, I contents (SHA-256) that the ledger names, P decided pairs of photograph and label.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Literal
@@ -12,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.text import nfc
-from aaam_pipeline.formats.decision_lines import Block, Fault
+from aaam_pipeline.formats.decision_lines import Block, By, Fault
 
 # ranks, the highest last; values as targets have them
-BY: dict[str, int] = {"model": 0, "file": 1, "person": 2}
+RANKS: tuple[By, ...] = ("model", "file", "person")
+BY: dict[str, int] = {by: rank for rank, by in enumerate(RANKS)}
 VALUES: dict[str, int] = {"no": 0, "yes": 1, "clear": 2}
 CLEAR = VALUES["clear"]
 # faults that are kept; of more the number is known
@@ -86,23 +88,26 @@ class LineColumns:
         )
         self.sources, self.times, self.models = (list(codes.codes) for codes in (source, at, model))
 
-    def verdict(self, line: int) -> Verdict:
-        """Return what a line says, which is no `clear`."""
-        score = float(self.score_N[line])
-        return Verdict(
-            value="yes" if self.value_N[line] == VALUES["yes"] else "no",
-            by=("model", "file", "person")[self.by_N[line]],
-            source=self.sources[self.source_N[line]] or "",
-            at=self.times[self.at_N[line]] or "",
-            model=self.models[self.model_N[line]],
-            score=None if np.isnan(score) else score,
-        )
+    def verdicts(self, lines: Ints) -> list[Verdict]:
+        """Return what lines say, none of which is a `clear`."""
+        columns = (self.value_N, self.by_N, self.source_N, self.at_N, self.model_N, self.score_N)
+        return [
+            Verdict(
+                value="yes" if value == VALUES["yes"] else "no",
+                by=RANKS[by],
+                source=self.sources[source] or "",
+                at=self.times[at] or "",
+                model=self.models[model],
+                score=None if score != score else score,
+            )
+            for value, by, source, at, model, score in zip(*(each[lines].tolist() for each in columns), strict=True)
+        ]
 
     def resolved(self, size: int) -> tuple[Digests, Ints, Ints, Ints]:
         """Return contents (I, sorted), the photograph of each (I), decided pairs (P: photograph x `size` + label,
         sorted) and the line of each (P); `label_N` are columns of `size` labels by then.
         """
-        digest_I, place = np.unique(np.concatenate([self.digest_N, self.same]), return_inverse=True)
+        digest_I, place = _distinct(np.concatenate([self.digest_N, self.same]))
         count = len(self.digest_N)
         root_I = _photographs(len(digest_I), place[count::2], place[count + 1 :: 2])
         pair_N = root_I[place[:count]] * max(1, size) + self.label_N
@@ -115,6 +120,23 @@ class LineColumns:
             cleared = np.maximum.reduceat(np.where((by_N >= rank) & (value_N == CLEAR), order, -1), starts)
             winner = np.where(said > cleared, said, winner)
         return digest_I, root_I, pair_N[starts][winner >= 0], winner[winner >= 0]
+
+
+def _distinct(digest_N: Digests) -> tuple[Digests, Ints]:
+    """Return what `np.unique` returns, and the place of each: in half the time, by the first 8 of 32 bytes."""
+    words_N4 = digest_N.view(np.uint64).reshape(-1, 4)
+    first_N = words_N4[:, 0].byteswap() if sys.byteorder == "little" else words_N4[:, 0]
+    order = np.argsort(first_N, kind="stable")
+    sorted_N4 = words_N4[order]
+    new_N = np.ones(len(order), np.bool_)
+    new_N[1:] = (sorted_N4[1:] != sorted_N4[:-1]).any(axis=1)
+    if (first_N[order][1:] == first_N[order][:-1])[new_N[1:]].any():
+        # two of equal beginnings: they may be in any order
+        distinct, place = np.unique(digest_N, return_inverse=True)
+        return distinct, place
+    place_N = np.empty(len(order), np.int64)
+    place_N[order] = new_N.cumsum() - 1
+    return digest_N[order[new_N]], place_N
 
 
 def _photographs(count: int, one: Ints, other: Ints) -> Ints:

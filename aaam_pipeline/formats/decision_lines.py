@@ -109,7 +109,13 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def encode(entry: Decision | Inheritance) -> bytes:
-    """Return the line of an entry, its end included; the label in Unicode's composed form."""
+    """Return the line of an entry, its end included; the label in Unicode's composed form.
+
+    Raises:
+        ValueError: it could not be read.
+    """
+    if why := fault_of(msgspec.convert(entry, Line, from_attributes=True)):
+        raise ValueError(f"no decision: {why}: {entry}")
     if isinstance(entry, Decision) and entry.label != (label := nfc(entry.label)):
         entry = msgspec.structs.replace(entry, label=label)
     return _ENCODER.encode(entry) + b"\n"

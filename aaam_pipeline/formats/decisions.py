@@ -23,6 +23,9 @@ from aaam_pipeline.formats.targets import UNKNOWN
 
 __all__ = ["Decision", "Decisions", "Inheritance", "Verdict", "digests", "encode", "label_key", "read", "resolve"]
 
+# rows that are made at a time
+ROWS = 10_000
+
 
 def digests(sha256_N: Sequence[str]) -> Digests:
     """Return SHA-256 hashes, 64 hexadecimal digits each, as an array of S32.
@@ -87,8 +90,10 @@ class Decisions:
         size, root = len(self._labels), self._root_I[found]
         first, last = np.searchsorted(self._pair_P, [root * size, (root + 1) * size])
         return {
-            self._labels[self._pair_P[pair] % size]: self._table.verdict(self._line_P[pair])
-            for pair in range(first, last)
+            self._labels[column]: verdict
+            for column, verdict in zip(
+                self._pair_P[first:last] % size, self._table.verdicts(self._line_P[first:last]), strict=True
+            )
         }
 
     def matrix(self, sha256_N: Sequence[str], labels: Sequence[str]) -> NDArray[np.int8]:
@@ -108,20 +113,28 @@ class Decisions:
                 out_NL[known_N, column] = value_R[root_K]
         return out_NL
 
-    def verdicts(self) -> Iterator[tuple[str, str, Verdict]]:
-        """Yield SHA-256, label and verdict of each decided pair, in the order of the lines that decide them.
+    def verdicts(self, label: str | None = None) -> Iterator[tuple[str, str, Verdict]]:
+        """Yield SHA-256, label and verdict of each decided pair, or of those of a label, in the order of their lines.
 
         The content is the one that the line names: `same_photograph` has the others.
         """
-        order = np.argsort(self._line_P, kind="stable")
-        labels = (self._pair_P[order] % max(1, len(self._labels))).tolist()
-        for line, label in zip(self._line_P[order].tolist(), labels, strict=True):
-            sha256 = self._table.digest_N[line : line + 1].tobytes().hex()
-            yield sha256, self._labels[label], self._table.verdict(line)
+        label_P = self._pair_P % max(1, len(self._labels))
+        chosen_P = np.arange(len(self)) if label is None else self._chosen(label_P, label)
+        chosen_P = chosen_P[np.argsort(self._line_P[chosen_P], kind="stable")]
+        for start in range(0, len(chosen_P), ROWS):
+            block = chosen_P[start : start + ROWS]
+            content = self._table.digest_N[self._line_P[block]].tobytes().hex()
+            verdicts = self._table.verdicts(self._line_P[block])
+            for row, (column, verdict) in enumerate(zip(label_P[block].tolist(), verdicts, strict=True)):
+                yield content[64 * row : 64 * row + 64], self._labels[column], verdict
+
+    def _chosen(self, label_P: Ints, label: str) -> Ints:
+        column = self._columns.get(label_key(label), -1)
+        return np.flatnonzero(label_P == column)
 
     def same_photograph(self, sha256: str) -> list[str]:
         """Return all contents that are the same photograph as one, that one included."""
-        found = self._find(digests([sha256]))[0]
+        found = self._find(digests([sha256]))[0] if len(self._table.same) else -1
         if found < 0:
             return [sha256]
         content = self._contents(self._root_I[found : found + 1]).tobytes().hex()

@@ -77,7 +77,7 @@ def test_names_come_from_standard_input(decide: Decide, invoke: Invoke) -> None:
     )
     assert [each[0] for each in values()[3:]] == [sha("005.jpg"), sha("004.jpg")]
     done = run.invoke(app, ["decide", "-", "--yes", "dog"], input="")
-    assert (done.exit_code, done.stderr) == (0, "no photographs: nothing is decided\n")
+    assert (done.exit_code, done.stderr) == (0, "nothing to decide, and nothing is written\n")
 
 
 def test_a_photograph_that_is_away_is_taken_from_the_index(

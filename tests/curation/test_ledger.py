@@ -152,7 +152,7 @@ def test_the_file_and_a_new_name_are_synced(tmp_path: Path, monkeypatch: pytest.
 def test_a_cut_last_line_is_kept_aside_and_costs_no_other(tmp_path: Path) -> None:
     path = tmp_path / "decisions.jsonl"
     whole, last = encode(said(1)), encode(said(2))
-    for cut in range(1, len(last) - 1):
+    for cut in range(1, len(last) - 1, 7):
         path.write_bytes(whole + last[:cut])
         Ledger(path).append([said(3)])
         assert decided(path) == [1, 3]
@@ -191,6 +191,26 @@ def test_a_second_writer_waits_and_in_the_end_is_told(tmp_path: Path) -> None:
     Ledger(path).append([said(1)])
     thread.join()
     assert decided(path) == [1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="writers are forked")
+def test_several_writers_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    children = []
+    for writer in range(4):
+        if (child := os.fork()) == 0:
+            try:
+                for number in range(15):
+                    Ledger(path).append([said(100 * writer + number)] * 3)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert decided(path) == [100 * writer + number for writer in range(4) for number in range(15)]
+    assert read(path).lines == 4 * 15 * 3
+    # the lines of one command stand together
+    assert len({path.read_bytes().splitlines()[start : start + 3][0] for start in range(0, 180, 3)}) == 60
 
 
 def test_a_ledger_is_written_where_its_link_leads(tmp_path: Path) -> None:

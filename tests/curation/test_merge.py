@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aaam_pipeline.curation import merge
 from aaam_pipeline.curation.merge import has_conflict, merged
 from aaam_pipeline.formats.decision_lines import decode
 from aaam_pipeline.formats.decisions import Decision, encode, read
@@ -33,11 +34,14 @@ def test_each_ledger_keeps_its_order_whatever_its_clock_says() -> None:
     assert [each.value for each in decode(found).lines if each.sha256.endswith("1")] == ["yes", "clear", "no"]
 
 
-def test_merging_again_changes_nothing_and_loses_nothing() -> None:
-    for seed in range(200):
+@pytest.mark.parametrize("block", [3, 200, 1 << 16])
+def test_merging_again_changes_nothing_and_loses_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "BLOCK", block)
+    for seed in range(100):
         chance = random.Random(seed)
         lines = [line(number % 7, chance.choice(["yes", "no"]), str(chance.randint(1000, 1020))) for number in range(9)]
-        one, other, third = ([chance.choice(lines) for _ in range(chance.randint(0, 12))] for _ in range(3))
+        past = [chance.choice(lines) for _ in range(chance.randint(0, 5))]
+        one, other, third = (past + [chance.choice(lines) for _ in range(chance.randint(0, 9))] for _ in range(3))
         ledgers = [b"".join(each) for each in (one, other, third)]
         both = merged(ledgers[:2])
         for each in ledgers[:2]:

@@ -139,6 +139,31 @@ def test_hashes_that_end_in_zero_bytes_are_whole() -> None:
     assert digests([zero.upper()]).tobytes().hex() == zero
 
 
+def test_hashes_that_begin_alike_are_told_apart() -> None:
+    chance = np.random.default_rng(1)
+    hashes = ["ab" * 8 + chance.bytes(24).hex() for _ in range(20)] + [chance.bytes(32).hex() for _ in range(20)]
+    values = ["yes", "no"] * 20
+    found = resolve(
+        Decision(sha256=hashes[number], label="dog", value=values[number], by="person")  # type: ignore[arg-type]
+        for number in chance.permutation(40)
+    )
+    np.testing.assert_array_equal(found.matrix(hashes, ["dog"])[:, 0], [1, 0] * 20)
+    assert found.contents().tobytes().hex() == "".join(sorted(hashes))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Decision(sha256="ab", label="dog", value="yes", by="person"),
+        Decision(sha256=sha(1), label=" ", value="yes", by="person"),
+        Inheritance(sha256=sha(1), same_as="ab"),
+    ],
+)
+def test_what_could_not_be_read_is_not_written(entry: Decision | Inheritance) -> None:
+    with pytest.raises(ValueError, match=r"its label is empty|64 hexadecimal digits"):
+        encode(entry)
+
+
 def test_what_is_not_there_or_empty_decides_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     for found in (read(tmp_path / "none"), read(tmp_path / "empty"), resolve([])):
