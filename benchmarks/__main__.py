@@ -29,6 +29,7 @@ from benchmarks import (
     relabel,
     review,
     search,
+    teach,
     training,
 )
 from benchmarks.table import Report
@@ -48,6 +49,7 @@ SUITES = {
     "review": review,
     "relabel": relabel,
     "search": search,
+    "teach": teach,
     "training": training,
 }
 # what runs without names: less than 15 minutes in all

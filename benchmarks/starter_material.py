@@ -4,7 +4,7 @@ Shapes: N photographs, L labels, W words.
 """
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,15 +62,20 @@ class Scored(NamedTuple):
 
 def everyday_val(root: Path, labels: list[str]) -> tuple[list[Path], Targets, slice]:
     """Return the photographs of `everyday` that were not trained on, and their targets."""
+    return *everyday_labels(root, labels, ("val",)), slice(None)
+
+
+def everyday_labels(root: Path, labels: list[str], splits: Collection[str]) -> tuple[list[Path], Targets]:
+    """Return the photographs of some splits of `everyday`, and their targets."""
     with (root / "splits.csv").open(encoding="utf8") as file:
-        names = [row["image"] for row in csv.DictReader(file) if row["split"] == "val"]
+        names = [row["image"] for row in csv.DictReader(file) if row["split"] in splits]
     table = pyarrow.csv.read_csv(root / "labels.csv.gz", read_options=pyarrow.csv.ReadOptions(block_size=2**24))
     table = table.filter(pc.is_in(table["image"], pyarrow.array(names)))
     rows, columns = ({name: number for number, name in enumerate(each)} for each in (names, labels))
     targets_NL = np.full((len(names), len(labels)), -1, np.int8)
     for image, label, value in zip(*(table[name].to_pylist() for name in ("image", "label", "value")), strict=True):
         targets_NL[rows[image], columns[label]] = value
-    return [root / "images" / name for name in names], targets_NL, slice(None)
+    return [root / "images" / name for name in names], targets_NL
 
 
 def corel_dev(root: Path, labels: list[str]) -> tuple[tuple[list[Path], Targets, list[int]], dict[str, list[str]]]:

@@ -1,0 +1,272 @@
+"""Words that a person teaches: average precision by the number of examples, beside other ways to learn them.
+
+A word is one that the starter has not (Corel-5k, its own labels), or has, but whose row is withheld (`everyday`; the
+embedding was trained with it, the way that is compared was not told). Photographs are divided in halves: examples and
+unlabelled photographs come from one, among which others that show the word are unlabelled, too; AP is measured on the
+other. Half of the words chose the constants of `curation.teach`; those of the tables are the others. Last: words of
+random photographs, which are to be refused; and the column of one word over a million images.
+
+Shapes: N photographs, L labels, D embedding, U unlabelled, E examples.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from aaam_pipeline.annotate import backends
+from aaam_pipeline.curation import teach
+from aaam_pipeline.curation.teach import Background, UnlearnableError
+from aaam_pipeline.formats.taught import TaughtLine
+from aaam_pipeline.index.manifest import VectorsInfo
+from aaam_pipeline.index.vectors import Vectors, unit, write_faiss
+from benchmarks.material import SHARED
+from benchmarks.starter_material import COREL_NAMES, everyday_labels, pixels_of
+from benchmarks.table import Report
+
+MINUTES = (8.0, 30.0)
+STARTER = Path(teach.__file__).parents[1] / "models" / "starter"
+COREL, EVERYDAY = SHARED / "data" / "corel5k", SHARED / "data" / "everyday"
+EXAMPLES = (5, 10, 20, 50)
+UNLABELLED = 4000
+LEAST_SHOWN = 40
+
+Floats = NDArray[np.float32]
+Learn = Callable[[Floats, Floats, "Half"], Callable[[Floats], NDArray[Any]]]
+"""Returns what scores photographs, from examples (E, D) and unlabelled photographs (U, D)."""
+
+
+class Material(NamedTuple):
+    """Photographs: unit embeddings (N, D), and what is known of words (N, L): 1, 0 or -1."""
+
+    name: str
+    unit_ND: Floats
+    targets_NL: NDArray[np.int8]
+    words: list[str]
+    measured: list[int]
+
+
+class Half(NamedTuple):
+    """The half that examples come from, its known photographs of the word for full training, and the background."""
+
+    background: Background
+    shown_ND: Floats
+    others_ND: Floats
+
+
+def mean(yes_ED: Floats, unlabelled_UD: Floats, half: Half) -> Callable[[Floats], NDArray[Any]]:
+    return lambda unit_ND: unit_ND @ yes_ED.mean(0)
+
+
+def nearest(yes_ED: Floats, unlabelled_UD: Floats, half: Half) -> Callable[[Floats], NDArray[Any]]:
+    return lambda unit_ND: (unit_ND @ yes_ED.T).max(1)
+
+
+def logistic(
+    yes_ED: Floats, unlabelled_UD: Floats, half: Half, *, balanced: bool = False
+) -> Callable[[Floats], NDArray[Any]]:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=10, max_iter=300, class_weight="balanced" if balanced else None)
+    fitted = model.fit(
+        np.concatenate([yes_ED, unlabelled_UD]), np.arange(len(yes_ED) + len(unlabelled_UD)) < len(yes_ED)
+    )
+    return lambda unit_ND: unit_ND @ fitted.coef_[0]
+
+
+def taught(yes_ED: Floats, unlabelled_UD: Floats, half: Half) -> Callable[[Floats], NDArray[Any]]:
+    inside_ED = half.background.inside(yes_ED)
+    direction_D = teach._direction(half.background, inside_ED, inside_ED[:0])
+    weight_D, _ = half.background.outside(direction_D)
+    return lambda unit_ND: unit_ND @ weight_D
+
+
+WAYS: dict[str, Learn] = {
+    "**teach**": taught,
+    "logistic regression": logistic,
+    "logistic regression, classes balanced": partial(logistic, balanced=True),
+    "mean vector": mean,
+    "nearest example": nearest,
+}
+TRAINED = "all known labels (full training)"
+FULL: Learn = logistic
+
+
+def run(report: Report, full: bool) -> None:
+    """Measure; `full`: also `everyday`, and two draws instead of one."""
+    for folder, read in ((COREL, corel), *(((EVERYDAY, everyday),) if full else ())):
+        if not folder.is_dir():
+            report.note(f"No photographs in {folder}: left out.")
+            continue
+        material = read()
+        measure(report, material, 2 if full else 1)
+        refusals(report, material, 200 if full else 50)
+    million(report, 1_000_000 if full else 100_000)
+
+
+def measure(report: Report, material: Material, draws: int) -> None:
+    words = len(material.measured)
+    add = report.table(
+        f"{material.name}, {words} words: AP, % (standard deviation over words)",
+        ["learned by", *(f"{count} examples" for count in EXAMPLES)],
+    )
+    ways = (*WAYS, TRAINED)
+    found: dict[str, dict[int, list[float]]] = {way: {count: [] for count in EXAMPLES} for way in ways}
+    for draw in range(draws):
+        halves = np.random.default_rng(draw).permutation(len(material.unit_ND))
+        here, there = np.array_split(halves, 2)
+        background = Background(material.unit_ND[here[:UNLABELLED]])
+        for word in material.measured:
+            target_N = material.targets_NL[:, word]
+            shown, others = (here[target_N[here] == value] for value in (1, 0))
+            half = Half(background, material.unit_ND[shown], material.unit_ND[others[:UNLABELLED]])
+            known = there[target_N[there] >= 0]
+            trained = FULL(half.shown_ND, half.others_ND, half)(material.unit_ND[known])
+            for count in EXAMPLES:
+                if len(shown) < count + 2:
+                    continue
+                found[TRAINED][count].append(average_precision(trained, target_N[known] == 1))
+                # of two words and of two draws the examples are others
+                yes = np.random.default_rng([draw, word]).permutation(shown)[:count]
+                unlabelled_UD = material.unit_ND[np.setdiff1d(here[:UNLABELLED], yes)]
+                for way, learn in WAYS.items():
+                    score_N = learn(material.unit_ND[yes], unlabelled_UD, half)(material.unit_ND[known])
+                    found[way][count].append(average_precision(score_N, target_N[known] == 1))
+            report.info(f"{material.name}, draw {draw + 1}: {material.words[word]}")
+    for way, values in found.items():
+        add([way, *(f"{100 * np.mean(each):.1f} ({100 * np.std(each):.0f})" for each in values.values())])
+    add(["words and draws", *(str(len(values)) for values in found["**teach**"].values())])
+
+
+def refusals(report: Report, material: Material, draws: int) -> None:
+    """Say how often examples are refused: random photographs, and those of words."""
+    add = report.table(
+        f"{material.name}: refused as what cannot be learned, %", ["examples", "3", *(str(each) for each in EXAMPLES)]
+    )
+    random = np.random.default_rng(0)
+    sample = random.choice(len(material.unit_ND), UNLABELLED, replace=False)
+    background = Background(material.unit_ND[sample])
+
+    def refused(chosen: NDArray[np.intp]) -> bool:
+        try:
+            teach.fit(background, material.unit_ND[chosen], material.unit_ND[:0], ~np.isin(sample, chosen))
+        except UnlearnableError:
+            return True
+        return False
+
+    rows: dict[str, list[str]] = {"random photographs": [], "photographs of a word": []}
+    for count in (3, *EXAMPLES):
+        chance = [refused(random.choice(len(material.unit_ND), count, replace=False)) for _ in range(draws)]
+        rows["random photographs"].append(f"{100 * np.mean(chance):.1f}")
+        real = []
+        for word in material.measured:
+            shown = np.flatnonzero(material.targets_NL[:, word] == 1)
+            real += [refused(random.choice(shown, count, replace=False)) for _ in range(3) if len(shown) >= count]
+        rows["photographs of a word"].append(f"{100 * np.mean(real):.1f}")
+    for name, cells in rows.items():
+        add([name, *cells])
+
+
+def million(report: Report, images: int, dim: int = 1280) -> None:
+    """Time a word and its column over made-up vectors, in the kind of index that so many images have."""
+    from aaam_pipeline.index import taught as columns
+
+    lists, random = 1024, np.random.default_rng(0)
+    block = unit(random.normal(size=(16384, dim)).astype(np.float32))
+    quantizer = faiss.IndexFlatIP(dim)
+    quantizer.add(block[:lists])
+    index = faiss.IndexIVFScalarQuantizer(
+        quantizer, dim, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
+    )
+    index.is_trained = True
+    for first in range(0, images, len(block)):
+        rows = min(len(block), images - first)
+        ids, nearest_B = np.arange(first, first + rows), random.integers(lists, size=rows)
+        index.add_core(rows, *map(faiss.swig_ptr, (block[:rows], ids, nearest_B)))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "vectors.faiss"
+        write_faiss(index, path)
+        del index
+        _time(report, path, images, dim, block, columns)
+
+
+def _time(report: Report, path: Path, images: int, dim: int, block: Floats, columns: Any) -> None:
+    manifest = columns.IndexManifest(
+        schema_version=7, model_id="toy", model_path="", vocabulary=["a"], thresholds=[0.5], label_counts=[0],
+        embedding_dim=dim, images=images, failed=0, annotations=[], vectors=VectorsInfo("ivf", "fp16"),
+    )  # fmt: skip
+    word = columns.taught.TaughtWord("b", "toy", [], [], 0.5, 0.5, 0.5, 0.5, 0, "", "")
+    steps: dict[str, float] = {}
+    started, cpu = time.perf_counter(), time.process_time()
+    with path.open("rb") as file:
+        vectors = Vectors(file, manifest, just_written=True)
+    sample_UD = vectors.some(np.sort(np.random.default_rng(0).choice(images, 10_000, replace=False)))
+    background = Background(sample_UD)
+    steps["what photographs of the library look like"] = time.perf_counter() - started
+    started = time.perf_counter()
+    yes_ED = unit(block[:20] * 0.1 + block[0])
+    fit = teach.fit(background, yes_ED, yes_ED[:0])
+    steps["the word, cross-validated"] = time.perf_counter() - started
+    started = time.perf_counter()
+    columns.with_columns(path.parent, manifest, [TaughtLine(word, fit.weight_D, fit.bias)])
+    steps["its column"] = time.perf_counter() - started
+    add = report.table(f"seconds for a word, {images:,} images of {dim} numbers, 16 bits each", ["step", "s"])
+    for name, seconds in steps.items():
+        add([name, f"{seconds:.1f}"])
+    add(["all", f"{sum(steps.values()):.1f}"])
+    add(["CPU seconds of all", f"{time.process_time() - cpu:.1f}"])
+
+
+def average_precision(score_N: NDArray[Any], shown_N: NDArray[np.bool_]) -> float:
+    hit_N = shown_N[np.argsort(-score_N, kind="stable")]
+    return float((hit_N.cumsum() / np.arange(1, len(hit_N) + 1))[hit_N].mean())
+
+
+def corel() -> Material:
+    """Return Corel-5k and words that the starter has not, under any name: half of those with enough photographs.
+
+    The other half chose the constants.
+    """
+    backend = backends.create("openvino", STARTER, "cpu")
+    names = (COREL / "labels" / "words").read_text().split()
+    lines = [
+        line.split()
+        for file in ("training_label", "test_label")
+        for line in (COREL / "labels" / file).read_text().splitlines()
+    ]
+    files = {path.stem: path for path in (COREL / "images").glob("*/*.jp*g")}
+    targets_NL = np.zeros((len(lines), len(names)), np.int8)
+    for row, (_, *words) in enumerate(lines):
+        targets_NL[row, [int(word) - 1 for word in words]] = 1
+    known = {*backend.info.vocabulary, *(name for others in COREL_NAMES.values() for name in others)}
+    enough = [
+        word for word in range(len(names)) if names[word] not in known and targets_NL[:, word].sum() >= LEAST_SHOWN
+    ]
+    unit_ND = embedded(backend, [files[line[0]] for line in lines])
+    random = np.random.default_rng(7)
+    random.shuffle(enough)
+    return Material("Corel-5k", unit_ND, targets_NL, names, enough[len(enough) // 2 :])
+
+
+def everyday() -> Material:
+    """Return `everyday` and 30 of the starter's words; 20 others chose the constants."""
+    backend = backends.create("openvino", STARTER, "cpu")
+    labels = list(backend.info.vocabulary)
+    paths, targets_NL = everyday_labels(EVERYDAY, labels, ("train", "val"))
+    enough = [word for word in range(len(labels)) if (targets_NL[:, word] == 1).sum() >= 150]
+    enough = [word for word in enough if (targets_NL[:, word] == 0).sum() >= 1000]
+    random = np.random.default_rng(3)
+    random.shuffle(enough)
+    return Material("everyday, rows withheld", embedded(backend, paths), targets_NL, labels, enough[20:50])
+
+
+def embedded(backend: Any, paths: list[Path]) -> Floats:
+    """Return unit embeddings (N, D)."""
+    found = [backend.start(pixels)().embedding_BD for pixels in pixels_of(paths, backend.info)]
+    return unit(np.concatenate(found))
