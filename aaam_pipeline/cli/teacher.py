@@ -140,7 +140,12 @@ class Teacher:
             for each in found:
                 lines = taught.replaced(lines, each.line)
             taught.write(self._path, lines)
-            return renew_index(self._index.folder, lines)
+            try:
+                return renew_index(self._index.folder, lines)
+            except UsageError as error:
+                # what was learned is not lost
+                kept = f"it is kept in {self._path}, and aaam-pipe index gives it to the index"
+                raise UsageError(f"the index has the new word not yet: {error}; {kept}") from None
 
     def _is_current(self, old: TaughtLine) -> bool:
         """Return whether a word was taught with this model, from all that is decided."""

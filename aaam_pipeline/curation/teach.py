@@ -153,8 +153,13 @@ def _direction(background: Background, yes_YD: Floats, no_MD: Floats) -> Floats:
         return np.asarray(prior_D * yes_YD.mean(0), np.float32)
     examples_ED = np.concatenate([yes_YD, no_MD])
     targets_E = np.repeat([1.0, 0.0], [len(yes_YD), len(no_MD)])
+    noise = NOISE * float((examples_ED**2 @ prior_D).mean())
+    if len(examples_ED) > len(prior_D):
+        # the same by the smaller of two systems
+        squares_DD = (examples_ED.T @ examples_ED).astype(np.float64)
+        right_D = targets_E.astype(np.float32) @ examples_ED
+        return np.linalg.solve(squares_DD + noise * np.diag(1.0 / prior_D), right_D).astype(np.float32)
     kernel_EE = ((examples_ED * prior_D) @ examples_ED.T).astype(np.float64)
-    noise = NOISE * kernel_EE.trace() / len(kernel_EE)
     dual_E = np.linalg.solve(kernel_EE + noise * np.eye(len(kernel_EE)), targets_E)
     return np.asarray(prior_D * (dual_E.astype(np.float32) @ examples_ED), np.float32)
 

@@ -159,7 +159,9 @@ def read(path: Path) -> list[TaughtLine]:
     except (SafetensorError, KeyError, ValueError, msgspec.DecodeError) as error:
         raise IntegrityError(f"{path} holds no taught words: {' '.join(str(error).split())}") from None
     if said != _hash(text, tensors):
-        raise IntegrityError(f"{path} is damaged: its hash is not that of what it holds; restore a copy of it")
+        raise IntegrityError(
+            f"{path} is damaged: its hash is another; restore a copy of it, or move it away and teach again"
+        )
     return [TaughtLine(word, line_D[:-1], float(line_D[-1])) for word, line_D in lines]
 
 

@@ -176,7 +176,11 @@ def test_a_damaged_file_and_another_writer_are_said(project: Path, monkeypatch: 
     with exclusive(project / "taught.safetensors"):
         done = attempt("teach", "my dog", "--yes", *dogs(*range(8)))
         assert (done.exit_code, "another process" in done.stderr) == (2, True)
-    run("teach", "my dog", "--yes", *dogs(*range(8)))
+    with exclusive(project / "index"):
+        done = attempt("teach", "my dog", "--yes", *dogs(*range(8)))
+        assert (done.exit_code, "it is kept in taught.safetensors" in done.stderr) == (2, True), done.output
+    run("index", "annotations", "-q")
+    assert found("my dog")
     path = project / "taught.safetensors"
     content = bytearray(path.read_bytes())
     content[-3] ^= 1

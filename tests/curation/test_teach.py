@@ -76,6 +76,25 @@ def test_photographs_that_do_not_show_it_push_what_is_like_them_down(background:
     assert better > before + 0.02
 
 
+def test_many_examples_are_solved_by_the_other_system_with_the_same_result(background: Background) -> None:
+    yes_ND, no_ND = background.inside(photographs(3, 30, 8)), background.inside(photographs(4, 30))
+    few = teach._direction(background, yes_ND[:14], no_ND[:14])
+    prior_D = 1 / (background.variance_D + teach.RIDGE / 14)
+    examples_ED = np.concatenate([yes_ND[:14], no_ND[:14]])
+    noise = teach.NOISE * (examples_ED**2 @ prior_D).mean()
+    primal = np.linalg.solve(
+        examples_ED.T @ examples_ED + noise * np.diag(1 / prior_D), examples_ED.T @ np.repeat([1.0, 0.0], 14)
+    )
+    np.testing.assert_allclose(few, primal, rtol=1e-3, atol=1e-6)
+    many = teach._direction(background, yes_ND, no_ND)
+    prior_D = 1 / (background.variance_D + teach.RIDGE / 30)
+    examples_ED = np.concatenate([yes_ND, no_ND])
+    kernel_EE = (examples_ED * prior_D) @ examples_ED.T
+    noise = teach.NOISE * kernel_EE.trace() / 60
+    dual = prior_D * (np.linalg.solve(kernel_EE + noise * np.eye(60), np.repeat([1.0, 0.0], 30)) @ examples_ED)
+    np.testing.assert_allclose(many, dual, rtol=1e-3, atol=1e-6)
+
+
 def test_random_photographs_are_refused_nearly_always() -> None:
     background = Background(photographs(1, 1000))
     learned = 0
