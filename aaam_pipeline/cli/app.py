@@ -22,6 +22,7 @@ from aaam_pipeline.cli import (
     decide,
     decisions,
     dedup,
+    diff,
     doctor,
     export,
     health,
@@ -201,7 +202,7 @@ class TeachCommand(BaseCommand):
 COMMANDS: tuple[Callable[..., None], ...] = (
     annotate.annotate, relabel.relabel, index.verify, index.index, search.search, search.similar, dedup.dedup,
     search.labels,
-    review.review, health.health,
+    review.review, health.health, diff.diff,
     teach.teach,
     export.export,
     train.train, decide.decide, paper.report, doctor.doctor, settings.config,

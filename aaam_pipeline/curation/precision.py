@@ -1,6 +1,6 @@
 """How many of some labels are right: estimated from decisions, stratum by stratum of the score, else from the scores.
 
-Shapes: H strata, score intervals of equal width.
+Shapes: L labels, H strata (score intervals of equal width), P pairs of photograph and label.
 
 Decisions are no random sample: what is uncertain is decided first. Within a stratum they are taken for one. What is
 decided counts as decided. Of the rest, scores say how many are right, but they were calibrated elsewhere: in this
@@ -36,40 +36,42 @@ class ExpectedPrecision(NamedTuple):
 
 
 class Strata(NamedTuple):
-    """Pairs of photograph and label by their score: how many, the sum of their scores, decided yes and no; all (H,)."""
+    """Pairs of photograph and label by the label and the score: how many, their scores, decided yes and no; (L, H)."""
 
-    pairs_H: Floats
-    score_H: Floats
-    yes_H: Floats
-    no_H: Floats
+    pairs_LH: Floats
+    score_LH: Floats
+    yes_LH: Floats
+    no_LH: Floats
 
     @classmethod
-    def none(cls) -> "Strata":
-        """Return strata without any pair."""
-        return cls(*np.zeros((4, STRATA)))
+    def none(cls, labels: int) -> "Strata":
+        """Return strata of so many labels without any pair."""
+        return cls(*np.zeros((4, labels, STRATA)))
 
-    def add(self, score_N: Floats, given_N: NDArray[np.int8]) -> None:
-        """Count pairs with these calibrated scores, (N,); `given_N`: 1 decided yes, 0 no, -1 undecided."""
-        stratum_N = np.minimum((score_N * STRATA).astype(np.intp), STRATA - 1)
-        weights = (None, score_N, given_N == 1, given_N == 0)
-        for sums_H, weight_N in zip(self, weights, strict=True):
-            sums_H += np.bincount(stratum_N, weight_N, STRATA)
+    def add(self, label_P: NDArray[np.intp], score_P: Floats, given_P: NDArray[np.int8]) -> None:
+        """Count pairs (P,): labels, calibrated scores, and what was decided (1 yes, 0 no, -1 nothing)."""
+        place_P = label_P * STRATA + np.minimum((score_P * STRATA).astype(np.intp), STRATA - 1)
+        for sums_LH, weight_P in zip(self, (None, score_P, given_P == 1, given_P == 0), strict=True):
+            sums_LH += np.bincount(place_P, weight_P, sums_LH.size).reshape(sums_LH.shape)
 
-    def precision(self) -> ExpectedPrecision | None:
-        """Return which share of the pairs is right; None where there are none."""
-        total, decided_H = float(self.pairs_H.sum()), self.yes_H + self.no_H
+    def precision(self, label: int) -> ExpectedPrecision | None:
+        """Return which share of the pairs of a label is right; None where there are none."""
+        pairs_H, score_H, yes_H, no_H = (each[label] for each in self)
+        total, decided_H = float(pairs_H.sum()), yes_H + no_H
         if not total:
             return None
-        mean_H, shift_variance = _shifted(self.score_H / np.maximum(self.pairs_H, 1), self.yes_H, decided_H)
+        mean_H, shift_variance = _shifted(score_H / np.maximum(pairs_H, 1), yes_H, decided_H)
         seen_H = PRIOR + decided_H
-        chance_H = (PRIOR * mean_H + self.yes_H) / seen_H
-        rest_H = self.pairs_H - decided_H
-        share = float((self.yes_H + rest_H * chance_H).sum() / total)
+        chance_H = (PRIOR * mean_H + yes_H) / seen_H
+        rest_H = pairs_H - decided_H
+        share = float((yes_H + rest_H * chance_H).sum() / total)
         # of a beta-binomial distribution
         variance_H = rest_H * chance_H * (1 - chance_H) * (seen_H + rest_H) / (seen_H + 1)
         # all strata are off together, as far as their own decisions do not say otherwise
         off_H = rest_H * PRIOR / seen_H * mean_H * (1 - mean_H)
-        low, high = _wilson(share, (float(variance_H.sum()) + float(off_H.sum()) ** 2 * shift_variance) / total**2)
+        # both errors come of the same decisions, so they do not make up for each other
+        spread = math.sqrt(float(variance_H.sum())) + float(off_H.sum()) * math.sqrt(shift_variance)
+        low, high = _wilson(share, (spread / total) ** 2)
         decided = int(decided_H.sum())
         return ExpectedPrecision(share, low, high, "decisions" if decided else "scores", decided)
 

@@ -61,14 +61,14 @@ def relabel(
         before = read_annotations_manifest(folder)
         return _revise(folder, None, before, described(before, folder, rule, head), head, report)
     with exclusive(folder):
-        _check(folder)
+        check_replaceable(folder)
         kept_labels.settle(folder)
         before = read_annotations_manifest(folder)
         now = described(before, folder, rule, head)
         if now == before:
             return LabelChanges.none(now.vocabulary)
-        work = work_folder(_beside(folder))
-        with _removed_on_error(work, folder):
+        work = work_folder(work_beside(folder))
+        with removed_on_error(work, folder):
             changes = _revise(folder, work, before, now, head, report)
             now = write_checksummed(manifest_path(work), _counted(now, work))
             if keep:
@@ -124,19 +124,19 @@ def undo(folder: Path, *, dry_run: bool = False) -> AnnotationsManifest:
     if dry_run:
         return kept_labels.check(folder)
     with exclusive(folder):
-        _check(folder)
+        check_replaceable(folder)
         kept_labels.check(folder)
-        work = work_folder(_beside(folder))
-        with _removed_on_error(work, folder):
+        work = work_folder(work_beside(folder))
+        with removed_on_error(work, folder):
             return kept_labels.restore(folder, work)
 
 
-def _beside(folder: Path) -> Path:
+def work_beside(folder: Path) -> Path:
     target = folder.resolve()
     return target.with_name(f"{target.name}.relabel")
 
 
-def _check(folder: Path) -> None:
+def check_replaceable(folder: Path) -> None:
     """Check that the folder may be replaced."""
     if folder.is_dir() and (others := foreign(folder, *NAMES)):
         raise UsageError(
@@ -152,7 +152,7 @@ def _check(folder: Path) -> None:
 
 
 @contextmanager
-def _removed_on_error(work: Path, folder: Path) -> Iterator[None]:
+def removed_on_error(work: Path, folder: Path) -> Iterator[None]:
     """Leave nothing behind; say where the disk was full, since the error of a write itself names no file."""
     try:
         yield

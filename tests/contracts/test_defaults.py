@@ -42,6 +42,7 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "labels": (0, []),
     "review": (1, [review]),
     "health": (0, []),
+    "diff": (0, []),
     "teach": (0, []),
     "decide": (0, []),
     "decisions list": (0, []),
