@@ -169,6 +169,7 @@ class ChangeDetector:
         absent = AbsentRows(self._database, scope)
         absent.look(report)
         moves.find_moves(self._database, absent, report)
+        moves.release_failed(self._database)
         if len(existing) > 1:
             moves.find_taken_over(self._database, absent)
         gone, outside, missing = absent.decide(options.forget)

@@ -61,6 +61,20 @@ CREATE TABLE moves (
     moved BOOLEAN
 )
 """
+# one row for one input: of two rows and one input, one row stays
+RELEASED = r"""
+UPDATE absent SET state = 'moved' FROM (
+    SELECT part, row, name, bytes, row_number() OVER (PARTITION BY name, bytes ORDER BY part, row) AS place
+    FROM (SELECT part, row, rows.bytes, regexp_extract(absent.path, '[^/]*$') AS name
+          FROM absent JOIN rows USING (part, row) WHERE state = 'missing' AND absent.status = 'failed')
+) AS failed JOIN (
+    SELECT name, bytes, count(*) AS inputs
+    FROM (SELECT listed.bytes, regexp_extract(listed.path, '[^/]*$') AS name
+          FROM listed JOIN matched USING (input) WHERE state = 'new')
+    GROUP BY ALL
+) AS twins ON twins.name = failed.name AND twins.bytes IS NOT DISTINCT FROM failed.bytes
+WHERE absent.part = failed.part AND absent.row = failed.row AND failed.place <= twins.inputs
+"""
 # An interrupted run has moved rows already, which the finished annotations hold under their old names.
 TAKEN_OVER = """
 SELECT part, row, root, path, state FROM absent WHERE base > 0 AND sha256 IN (
@@ -95,6 +109,15 @@ def find_moves(database: duckdb.DuckDBPyConnection, absent: AbsentRows, report: 
         "UPDATE absent SET state = 'moved' FROM moves "
         "WHERE moves.part = absent.part AND moves.row = absent.row AND moved AND absent.state IN ('gone', 'missing')"
     )
+
+
+def release_failed(database: duckdb.DuckDBPyConnection) -> None:
+    """Mark rows of files as `moved` that failed without a content (empty ones, for instance), and whose folder moved.
+
+    A new input of the same name and size takes the place of each: it fails alike, with a row of its own. A row that
+    failed holds nothing that could be lost.
+    """
+    database.execute(RELEASED)
 
 
 def find_taken_over(database: duckdb.DuckDBPyConnection, absent: AbsentRows) -> None:

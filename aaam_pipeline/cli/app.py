@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,9 +40,12 @@ from aaam_pipeline.cli import (
     train,
 )
 from aaam_pipeline.cli.errors import cli_errors
+from aaam_pipeline.core.artifacts import PARTIAL
 from aaam_pipeline.core.logging import DEBUG, LOG_FILE, VERBOSE
 
 log = logging.getLogger(__name__)
+# where commands that resume keep what is unfinished, beside their output
+UNFINISHED = {"annotate": f"{{}}{PARTIAL}", "train": ".{}.training"}
 ANYWHERE = ("debug", "verbose", "log_file")
 
 app = typer.Typer(
@@ -157,11 +161,17 @@ class BaseCommand(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, unless a file with settings is wrong."""
-        with cli_errors():
+        with cli_errors(partial(_keeps_work, ctx.info_name, ctx.params.get("out"))):
             found = settings.current(ctx)
             for file in filter(None, (found.project, found.user)):
                 log.info("settings from %s", file.path)
             return super().invoke(ctx)
+
+
+def _keeps_work(command: str, out: Path | None) -> bool:
+    """Return whether a command has unfinished work that it goes on with when it is given again."""
+    place = UNFINISHED.get(command)
+    return bool(place and out and out.resolve().with_name(place.format(out.resolve().name)).exists())
 
 
 class QueryCommand(BaseCommand):

@@ -15,7 +15,7 @@ from aaam_pipeline.core.artifacts import newest
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.portable_paths import located
-from aaam_pipeline.core.project import BUNDLES, INDEXES
+from aaam_pipeline.core.project import BUNDLES, HERE, INDEXES
 
 if TYPE_CHECKING:
     from aaam_pipeline.index.manifest import IndexManifest
@@ -150,8 +150,9 @@ def no_model() -> str:
     if others:
         return f"no model to annotate with unless it is named: --model {others[0]} takes one of generated pictures"
     return (
-        "no model: no starter comes with this installation, and there is none below ./models; make one with `dvc "
-        "repro`, add one with `aaam-pipe model add`, or name one with --model"
+        "no model: no starter comes with this installation, and there is none below ./models; "
+        f"{'make one with `dvc repro`, ' if HERE.pipeline.is_file() else ''}add one with `aaam-pipe model add`, or "
+        "name one with --model"
     )
 
 

@@ -56,7 +56,7 @@ def doctor(
     facts["user-file"] = str(found.user.path) if found.user else f"none ({config.user_path()})"
     chosen = None if model else defaults.default_model()
     folder = defaults.model(model) if model else chosen and chosen.folder
-    facts["model"] = _usable(folder, partial(_model, device), "dvc repro")
+    facts["model"] = _usable(folder, partial(_model, device), _model_maker())
     folder = index or defaults.newest_index()
     facts["index"] = _usable(folder, _index, "aaam-pipe index annotations")
     facts["taught"] = _usable(defaults.taught(taught, folder or HERE.index), _taught, "aaam-pipe teach")
@@ -106,6 +106,11 @@ def _usable(folder: Path | None, describe: Callable[[Path], str], maker: str) ->
         return f"{folder} ({describe(folder)})"
     except AaamError as error:
         return f"unusable: {error}"
+
+
+def _model_maker() -> str:
+    """Return what brings a model: a pipeline where there is one."""
+    return "dvc repro" if HERE.pipeline.is_file() else "aaam-pipe model add FILE"
 
 
 def _model(device: str, folder: Path) -> str:

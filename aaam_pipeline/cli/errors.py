@@ -9,7 +9,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -24,8 +24,11 @@ MAKE_ROOM = "make room, then run the same command again"
 
 
 @contextmanager
-def cli_errors() -> Iterator[None]:
-    """Run a command, with its logs: what a user can cause ends in one line on stderr; AAAM_DEBUG adds the traceback."""
+def cli_errors(keeps: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Run a command, with its logs: what a user can cause ends in one line on stderr; AAAM_DEBUG adds the traceback.
+
+    `keeps`: tells, when it is interrupted, whether work is kept that the same command goes on with.
+    """
     try:
         with logging_configured():
             yield
@@ -33,7 +36,8 @@ def cli_errors() -> Iterator[None]:
     except (typer.Exit, SystemExit):
         raise
     except KeyboardInterrupt:
-        _fail(INTERRUPTED, "interrupted; what was finished is kept, run the same command again to resume")
+        kept = "; what was finished is kept, run the same command again to resume"
+        _fail(INTERRUPTED, f"interrupted{kept if keeps() else ''}")
     except BrokenPipeError:
         # the reader went away (`| head`): not an error, and Python must not complain about it while it shuts down
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

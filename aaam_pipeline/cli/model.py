@@ -80,11 +80,13 @@ def add(
         str | None, typer.Option("--sha256", help="Refuse a file that has another SHA-256 than this.")
     ] = None,
     as_json: Json = False,
+    quiet: defaults.Quiet = False,
 ) -> None:
     """Add a model to your own: it is checked, copied, and never executed."""
     from aaam_pipeline.models import adding
 
-    added = adding.add(source, name, sha256)
+    with render.reporter(quiet) as report:
+        added = adding.add(source, name, sha256, report)
     model_id = model_facts.annotating(added.info).model_id
     if as_json:
         render.json_line(

@@ -96,26 +96,31 @@ def print_model(facts: dict[str, Any]) -> None:
     val, test = (facts["metrics"].get(split, {}) for split in ("val", "test"))
     source = f"{facts['dataset']}, phase {facts['phase']}" + (": generated pictures" if facts["generated"] else "")
     lines = {
+        "name": facts["name"],
         "model": facts["model_id"],
-        "from": f"{facts['from']}, {facts['folder']}",
-        "trained on": source,
-        "network": f"{facts['backbone']}, {facts['size_px']} px",
+        "words": str(len(facts["words"])),
         "size": f"{_megabytes(facts)} MB",
-        "runs": runs,
-        "speed": f"{facts['images_per_second']} images/s here" if "images_per_second" in facts else "see --speed",
         "validation": ", ".join(f"{name} {val[name]:{form}}" for name, form in VALIDATED if name in val)
         or "not measured",
         **({"test": f"map {test['map']:.3f} on photographs that it never saw"} if test else {}),
-        "licences": " ".join(facts["licences"].split()) or "it has no model card that says so",
+        "runs": runs,
+        "speed": f"{facts['images_per_second']} images/s here" if "images_per_second" in facts else "see --speed",
+        "trained on": source,
+        "network": f"{facts['backbone']}, {facts['size_px']} px",
+        "from": f"{facts['from']}, {facts['folder']}",
     }
     for name, text in lines.items():
         print(printable(f"{name:12s}{text}"))
+    print()
     _print_words(facts["words"])
+    licences = " ".join(facts["licences"].split()) or "it has no model card that says so"
+    print()
+    print(printable(f"licences    {licences}"))
 
 
 def _print_words(words: list[dict[str, Any]]) -> None:
     if not any("ap" in word for word in words):
-        print(printable(f"{len(words)} words: " + ", ".join(word["label"] for word in words)))
+        print(printable(", ".join(word["label"] for word in words)))
         return
     known = sorted(words, key=lambda word: -1 if word["ap"] is None else word["ap"], reverse=True)
     cells = [
@@ -123,8 +128,7 @@ def _print_words(words: list[dict[str, Any]]) -> None:
         + [str(word[name]) for name in ("train_yes", "train_no", "val_yes", "val_no")]
         for word in known
     ]
-    print(f"{len(words)} words")
-    render.rows(["word", "AP", "train: yes", "no", "val: yes", "no"], cells)
+    render.rows(["word", "AP", "train: yes", "no", "val: yes", "no"], cells, headed=True)
     badly = [f"{word['label']} ({word['known_badly']})" for word in known if word["known_badly"]]
     if badly:
         print(printable(f"known badly: {', '.join(badly)}"))

@@ -183,14 +183,17 @@ def json_line(content: dict[str, Any]) -> None:
     print(json.dumps(content, ensure_ascii=not everything, default=str))
 
 
-def rows(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print a table on a terminal, and elsewhere lines of what stands between tabs; last columns may be missing."""
+def rows(names: Sequence[str], cells: Sequence[Sequence[str]], *, headed: bool = False) -> None:
+    """Print a table on a terminal, and elsewhere lines of what stands between tabs; last columns may be missing.
+
+    `headed`: these lines begin with the names of the columns, too.
+    """
     shown = [[printable(cell) for cell in row] for row in cells]
     if sys.stdout.isatty():
         if shown:
             table(names[: max(map(len, shown))], shown)
     else:
-        for row in shown:
+        for row in [names, *shown] if headed else shown:
             print(*row, sep="\t")
 
 

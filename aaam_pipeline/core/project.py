@@ -43,6 +43,7 @@ class Project:
     def __init__(self, root: Path = Path()) -> None:
         self.root = root
         self.params = root / "params.yaml"
+        self.pipeline = root / "dvc.yaml"
         self.models_root = root / "models"
         self.prepared_root = root / "data" / "prepared"
         self.scores_root = root / "scores"

@@ -3,6 +3,7 @@
 It carries a hash of itself, so that a change in it, of a label for instance, is detected.
 """
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -107,15 +108,20 @@ def read(folder: Path) -> IndexManifest:
         if manifest.schema_version in READABLE:
             return ""
         if manifest.schema_version < VERSION:
-            return f"{folder} was built by an older version of aaam-pipe; build the index again with aaam-pipe index"
+            return f"{folder} was built by an older version of aaam-pipe; {rebuilding(folder)}"
         return f"{folder} was built by a newer version of aaam-pipe: use that, or build an index with another --out"
 
     manifest = read_checksummed(folder / "manifest.json", IndexManifest, "an index", outdated)
     for name, size in manifest.files.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != size:
-            raise IntegrityError(f"{path} is missing or damaged; build the index again with aaam-pipe index")
+            raise IntegrityError(f"{path} is missing or damaged; {rebuilding(folder)}")
     return manifest
+
+
+def rebuilding(folder: Path) -> str:
+    """Return how a damaged index is built again, in words."""
+    return f"build the index again with aaam-pipe index --out {shlex.quote(str(folder))}"
 
 
 def refuse_newer(folder: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats import ranking
-from aaam_pipeline.index.manifest import TAUGHT, IndexManifest
+from aaam_pipeline.index.manifest import TAUGHT, IndexManifest, rebuilding
 
 
 class TaughtCodes:
@@ -38,7 +38,7 @@ class TaughtCodes:
             return None
         if not self._checked:
             if hashlib.sha256(self._codes_WN.data).hexdigest() != self._manifest.sha256[TAUGHT]:
-                raise IntegrityError(f"{self._path} is damaged; build the index again with aaam-pipe index")
+                raise IntegrityError(f"{self._path} is damaged; {rebuilding(self._path.parent)}")
             self._checked = True
         return np.asarray(self._codes_WN[word])
 

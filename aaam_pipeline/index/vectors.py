@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.errors import IntegrityError, VersionError
-from aaam_pipeline.index.manifest import VECTORS, IndexManifest
+from aaam_pipeline.index.manifest import VECTORS, IndexManifest, rebuilding
 
 BLOCK = 16384
 HEAD = 100
@@ -49,7 +49,9 @@ class Vectors:
         self.info = manifest.vectors
         # FAISS keeps no checksums: a flipped bit would give other neighbours
         if not just_written and _sha256(file) != manifest.sha256[VECTORS]:
-            raise IntegrityError(f"{path} is damaged: not the file that its manifest names; build the index again")
+            raise IntegrityError(
+                f"{path} is damaged: not the file that its manifest names; {rebuilding(Path(path).parent)}"
+            )
         try:
             self.faiss_index = _read(file, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as error:

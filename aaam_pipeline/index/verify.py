@@ -12,7 +12,7 @@ from aaam_pipeline.core.machine import available_cores
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.formats.database import OTHER_TABLES, attach, explained
 from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.index.manifest import SCORES, IndexManifest
+from aaam_pipeline.index.manifest import SCORES, IndexManifest, rebuilding
 from aaam_pipeline.index.scores import count_labels, count_unfamiliar
 from aaam_pipeline.index.vectors import open_vectors
 
@@ -37,7 +37,7 @@ def verify(folder: Path, report: Reporter) -> IndexManifest:
         problems += _vector_problems(folder, manifest)
         advance(1)
     if problems:
-        raise IntegrityError(f"{folder} is damaged: {'; '.join(problems)}; build the index again")
+        raise IntegrityError(f"{folder} is damaged: {'; '.join(problems)}; {rebuilding(folder)}")
     return manifest
 
 
@@ -61,7 +61,7 @@ def _score_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:
         yield str(error).splitlines()[0]
     except duckdb.Error as error:
         # the file is as it was written: its hash was compared
-        raise explained(error, folder / SCORES, "build the index again") from None
+        raise explained(error, folder / SCORES, rebuilding(folder)) from None
 
 
 def _vector_problems(folder: Path, manifest: IndexManifest) -> Iterator[str]:

@@ -15,10 +15,13 @@ from aaam_pipeline.core import http
 from aaam_pipeline.core.artifacts import PARTIAL, publish
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.locks import exclusive, held_by_another
+from aaam_pipeline.core.logging import CREDENTIALS
+from aaam_pipeline.core.progress import NullReporter, Reporter
 from aaam_pipeline.models import library, packed
 from aaam_pipeline.models.info import BundleInfo, read_info
 from aaam_pipeline.models.library import STARTER, KnownModel, kept_starters, known, user_models
 
+MEGABYTE = 10**6
 log = logging.getLogger(__name__)
 
 
@@ -30,7 +33,7 @@ class AddedModel(NamedTuple):
     sha256: str
 
 
-def add(source: str, name: str | None = None, sha256: str | None = None) -> AddedModel:
+def add(source: str, name: str | None = None, sha256: str | None = None, report: Reporter | None = None) -> AddedModel:
     """Put the bundle in one file, on this machine or on the web, among the user's own models; all of it or nothing.
 
     Without `name` it is called as its file, and where that makes no name, as the bundle calls itself.
@@ -49,7 +52,7 @@ def add(source: str, name: str | None = None, sha256: str | None = None) -> Adde
         try:
             if "://" in source:
                 file = work / f"download{packed.SUFFIX}"
-                fetch(source, file)
+                fetch(source, file, report or NullReporter())
             elif not file.is_file():
                 packed_first = f"{source} is a folder, not a file: `aaam-pipe model pack` makes one of it"
                 raise UsageError(packed_first if file.is_dir() else f"no file {source}")
@@ -59,7 +62,8 @@ def add(source: str, name: str | None = None, sha256: str | None = None) -> Adde
         except AaamError as error:
             # nobody will see the work folder
             said = str(error).replace(str(unpacked), source).replace(str(file), source).replace(str(work), str(base))
-            raise type(error)(said) from None
+            # a URL may hold a password
+            raise type(error)(CREDENTIALS.sub("", said)) from None
         called = name or name_of(source) or info.name
         # it may come from the file: it must not lead out of the folder
         _check_name(called)
@@ -177,8 +181,8 @@ def remove(name: str, root: Path) -> Path:
     return found.folder
 
 
-def fetch(url: str, target: Path) -> None:
-    """Download a bundle in one file.
+def fetch(url: str, target: Path, report: Reporter) -> None:
+    """Download a bundle in one file; progress is in megabytes.
 
     Raises:
         UsageError: it is no web address.
@@ -189,12 +193,14 @@ def fetch(url: str, target: Path) -> None:
 
     def load() -> None:
         with http.request(url) as response, target.open("wb") as out:
-            size = 0
-            for block in response.stream(packed.BLOCK):
-                size += len(block)
-                if size > packed.MOST_BYTES:
-                    raise AaamError(f"{url} is larger than any bundle: it is not added")
-                out.write(block)
+            size, total = 0, int(response.headers.get("Content-Length") or 0) // MEGABYTE
+            with report.task(f"MB of {name_of(url)}", total) as advance:
+                for block in response.stream(packed.BLOCK):
+                    before, size = size, size + len(block)
+                    if size > packed.MOST_BYTES:
+                        raise AaamError(f"{url} is larger than any bundle: it is not added")
+                    out.write(block)
+                    advance(size // MEGABYTE - before // MEGABYTE)
 
     try:
         http.with_retries(load)

@@ -141,7 +141,7 @@ class IndexReader:
             def changed() -> bool:
                 return file_sha256(path) != self.manifest.sha256[manifests.SCORES]
 
-            raise explained(error, path, "build the index again", changed) from None
+            raise explained(error, path, manifests.rebuilding(self.folder), changed) from None
 
 
 OPEN: WeakSet[IndexReader] = WeakSet()

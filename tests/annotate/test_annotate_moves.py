@@ -76,6 +76,20 @@ def test_renamed_and_moved_images_keep_their_rows(
     assert "nothing to do" in watched.text
 
 
+def test_an_empty_file_of_a_moved_folder_has_one_row(folder: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    for name in ("empty.jpg", "other.jpg"):
+        (folder / "a" / name).touch()
+    out = tmp_path / "annotations"
+    annotate(folder, tiny_bundle, out)
+    (folder / "a" / "other.jpg").unlink()
+    (folder / "a").rename(folder / "c")
+    # the other one is nowhere: its row stays until it is forgotten, as its folder is not there
+    with pytest.raises(MissingFilesError, match=r"^1 row stays whose picture is not found: looked for in .*/photos/a;"):
+        annotate(folder, tiny_bundle, out)
+    empty = [path for path in by_name(out)["path"].to_pylist() if not path.endswith(("0.jpg", "1.jpg")) and "e" in path]
+    assert sorted(path for path in empty if "bad" not in path) == ["a/other.jpg", "c/empty.jpg"]
+
+
 @pytest.mark.parametrize("target", ["photos/c", "elsewhere"])
 def test_a_moved_folder_is_not_decoded(
     target: str, folder: Path, tiny_bundle: Path, out: Path, decoded: list[str], tmp_path: Path

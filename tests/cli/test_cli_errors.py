@@ -86,6 +86,24 @@ def test_an_interruption_exits_130_and_the_same_command_goes_on(
     assert "resuming" in invoke("annotate", photos, "--model", tiny_bundle).stderr
 
 
+@pytest.mark.parametrize("command", [("index",), ("search", "grass"), ("dedup",), ("annotate", "photos")])
+def test_an_interruption_before_anything_is_kept_says_no_more(
+    command: tuple[str, ...], indexed: Path, tiny_bundle: Path, invoke: Invoke,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aaam_pipeline.index.build.build", stop)
+    monkeypatch.setattr("aaam_pipeline.search.open", stop)
+    monkeypatch.setattr("aaam_pipeline.annotate.inputs.find", stop)
+    options = (
+        ("--model", tiny_bundle) if command[0] == "annotate" else () if command[0] == "index" else ("--index", indexed)
+    )
+    result = invoke(*command, *options, "-q")
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
+
+
 def test_a_limit_of_memory_that_is_no_size_is_a_usage_error(annotated: Path, invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("index", annotated, "--out", tmp_path / "index", "--max-memory", "much")
     assert result.exit_code == 2

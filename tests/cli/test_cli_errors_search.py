@@ -13,7 +13,7 @@ from aaam_pipeline.core.progress import NullReporter
 
 @pytest.mark.parametrize("command", [("annotate", "photos"), ("annotate", "."), ("similar", "a.jpg"), ("search", "x")])
 def test_with_neither_model_nor_index_the_error_says_what_to_do(command: tuple[str, ...], invoke: Invoke) -> None:
-    words = ("no model", "dvc repro", "--model") if command[0] == "annotate" else ("no index", "aaam-pipe index")
+    words = ("no model", "model add", "--model") if command[0] == "annotate" else ("no index", "aaam-pipe index")
     failed(invoke(*command), 2, *words)
 
 
@@ -27,7 +27,7 @@ def test_a_folder_of_another_kind_is_a_usage_error(command: tuple[str, ...], pho
 def test_a_damaged_index_exits_4(command: tuple[str, ...], indexed: Path, tmp_path: Path, invoke: Invoke) -> None:
     shutil.copytree(indexed, tmp_path / "index")
     (tmp_path / "index" / "scores.duckdb").write_bytes(b"short")
-    failed(invoke(*command, "--index", "index", "--quiet"), 4, "build the index again")
+    failed(invoke(*command, "--index", "index", "--quiet"), 4, "build the index again with aaam-pipe index --out index")
 
 
 def test_damaged_annotations_exit_4(annotated: Path, tmp_path: Path, invoke: Invoke) -> None:

@@ -1,14 +1,17 @@
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from conftest import LABELS, Invoke, Result, make_bundle, rewrite_json
 from local_server import Handler, Site, serving
 
 from aaam_pipeline.core.artifacts import file_sha256
-from aaam_pipeline.models import library, packed
+from aaam_pipeline.core.progress import Advance, NullReporter
+from aaam_pipeline.models import adding, library, packed
 from aaam_pipeline.models.info import read_info
 
 
@@ -96,7 +99,10 @@ def test_words_are_shown_with_ap_and_support_the_bad_ones_named(invoke: Invoke, 
     assert shown.exit_code == 0, shown.output
     lines = shown.stdout.splitlines()
     assert [line.split("\t")[0] for line in lines if "90.0" in line] == ["grass"]
-    assert lines[-1] == (
+    assert lines[:4] == ["name        toy/bce", *(line for line in lines if line[:5] in ("model", "words", "size "))]
+    assert "word\tAP\ttrain: yes\tno\tval: yes\tno" in lines
+    assert lines[-1].startswith("licences    ")
+    assert lines[-3] == (
         "known badly: traffic light (learned from 3 photographs), football (AP 0.10 on 5 validation photographs), "
         "dog (judged by no validation photographs)"
     )
@@ -252,6 +258,41 @@ def test_a_model_comes_from_the_web_whole_or_not_at_all(
     assert said.startswith(f"error: {server.url}/half.aaam is cut off")
     assert "no connection" in failed(invoke("model", "add", "http://127.0.0.1:9/x.aaam", "--name", "x"), 1)
     assert names(own) == ["toy"]
+
+
+def test_a_password_of_a_url_is_never_printed(
+    invoke: Invoke, file: Path, own: Path, server: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aaam_pipeline.core.http.BACKOFF", 0.001)
+    server.files["/toy.aaam"] = file.read_bytes()
+    server.files["/half.aaam"] = file.read_bytes()[:-9]
+    secret = server.url.replace("://", "://anna:s3cret@")
+    for url in (f"{secret}/none.aaam", f"{secret}/half.aaam", "ftp://anna:s3cret@host/x.aaam"):
+        result = invoke("model", "add", url, "--name", "x")
+        assert result.exit_code
+        assert "s3cret" not in result.output + result.stderr
+        assert url.rpartition("@")[2] in result.stderr
+    result = invoke("model", "add", f"{secret}/toy.aaam")
+    assert result.exit_code == 0, result.output
+    assert "s3cret" not in result.output + result.stderr
+
+
+def test_progress_of_a_download_is_in_megabytes(file: Path, own: Path, server: Site) -> None:
+    class Counting(NullReporter):
+        told: ClassVar[list[int]] = []
+
+        @contextmanager
+        def task(self, title: str, total: int, done: int = 0) -> Iterator[Advance]:
+            assert title == "MB of toy"
+            self.told.append(total)
+            yield lambda count, failed=0: self.told.append(count)
+
+    server.files["/toy.aaam"] = file.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adding, "MEGABYTE", 1000)
+        adding.add(f"{server.url}/toy.aaam", report=Counting())
+    total, *counts = Counting.told
+    assert total == sum(counts) == file.stat().st_size // 1000 > 0
 
 
 def test_only_ones_own_models_are_removed(invoke: Invoke, starter: Path, own: Path) -> None:

@@ -12,9 +12,10 @@ from conftest import make_bundle, noise
 from aaam_pipeline import metrics
 from aaam_pipeline.annotate import backends
 from aaam_pipeline.core import extras
-from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.errors import IntegrityError, UsageError
 from aaam_pipeline.formats import familiarity
 from aaam_pipeline.models import bundle, create
+from aaam_pipeline.models.inference.openvino_backend import read_form
 from aaam_pipeline.models.info import familiarity_of, read_info
 from aaam_pipeline.models.preprocess import Preprocess
 from aaam_pipeline.models.runtime_form import (
@@ -153,3 +154,13 @@ def test_an_exported_bundle_still_tells_unfamiliar_pictures(tiny_bundle: Path, t
     assert kept
     assert kept.threshold == fitted.threshold
     assert np.array_equal(kept.centroids_KD, fitted.centroids_KD)
+
+
+@pytest.mark.parametrize("content", [b"junk" * 1000, b"", bytes(range(256)) * 9, b"\x08\x07\x12"])
+def test_what_is_no_onnx_is_one_line_and_no_noise(
+    content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"^\S*model\.onnx cannot be read: \S"):
+        read_form(tmp_path / "model.onnx")
+    assert capfd.readouterr() == ("", "")

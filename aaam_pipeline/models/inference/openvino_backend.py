@@ -67,10 +67,17 @@ def read_form(path: Path) -> Any:
     Raises:
         IntegrityError: it is none.
     """
+    openvino = load_openvino()
+    from openvino.frontend import FrontEndManager
+
     try:
-        return load_openvino().Core().read_model(path)
-    except RuntimeError as error:
-        raise IntegrityError(f"{path} cannot be read: {str(error).splitlines()[-1]}") from None
+        # what is no ONNX at all is given to the readers of all other formats, which print what they think of it
+        FrontEndManager().load_by_framework("onnx").load(str(path))
+        return openvino.Core().read_model(path)
+    # of several kinds, that have nothing but this in common
+    except Exception as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise IntegrityError(f"{path} cannot be read: {lines[-1] if lines else 'it is no ONNX'}") from None
 
 
 def load_form(folder: Path, info: BundleInfo) -> OpenVinoBackend:
