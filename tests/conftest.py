@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import IFD, Base
+from search.deciding import DIGESTS
 from search.toy_index import EMBEDDING_ND, SCORES_NL, write_annotations
 from training import toy_blocks
 from typer.testing import CliRunner
@@ -192,6 +193,18 @@ def toy_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index of the made-up images of search.toy_index. Read only: copy it to change it."""
     place = tmp_path_factory.mktemp("synthetic")
     build(write_annotations(place / "annotations", SCORES_NL, EMBEDDING_ND), place / "index", NullReporter())
+    return place / "index"
+
+
+@pytest.fixture(scope="session")
+def contents_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy images, each with a digest. Read only."""
+    place = tmp_path_factory.mktemp("contents")
+    build(
+        write_annotations(place / "annotations", SCORES_NL, EMBEDDING_ND, sha256=DIGESTS),
+        place / "index",
+        NullReporter(),
+    )
     return place / "index"
 
 

@@ -30,6 +30,7 @@ from aaam_pipeline.cli import (
     import_keywords,
     index,
     keywords,
+    labels,
     model,
     paper,
     relabel,
@@ -211,7 +212,7 @@ class TeachCommand(BaseCommand):
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     annotate.annotate, relabel.relabel, index.verify, index.index, search.search, search.similar, dedup.dedup,
-    search.labels,
+    labels.labels,
     review.review, health.health, diff.diff,
     teach.teach,
     export.export,

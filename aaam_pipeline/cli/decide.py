@@ -1,6 +1,5 @@
 """`aaam-pipe decide`: what a person says of photographs, written into the ledger."""
 
-import getpass
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -55,7 +54,7 @@ def decide(
     """Say which words photographs show and which they do not; no model and no run ever changes that."""
     with opened(index, quiet) as reader, render.reporter(quiet) as report:
         ledger = defaults.decisions(decisions, index or defaults.newest_index())
-        who = user() if source is None else source
+        who = render.user() if source is None else source
         names: dict[str, str] = {}
         if table:
             if photos or yes or no or clear:
@@ -92,14 +91,6 @@ def opened(named: Path | None, quiet: bool) -> "AbstractContextManager[IndexRead
             raise
         render.PlainReporter(quiet).info(f"without the index, which is only of use here: {error}")
         return nullcontext()
-
-
-def user() -> str:
-    """Return the name of who runs this program; "" where the system has none, as in some containers."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return ""
 
 
 def _names(photos: Sequence[str], nul: bool) -> Iterator[str]:

@@ -10,6 +10,7 @@ import typer
 from aaam_pipeline.cli import decide, decision_rows, defaults, render
 from aaam_pipeline.cli.decide import By, DryRun
 from aaam_pipeline.core.errors import IntegrityError, UsageError
+from aaam_pipeline.core.project import DECISIONS
 from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def merge(
     path = defaults.decisions(decisions, index or defaults.newest_index())
     for other in others or ():
         if not other.is_file():
-            raise UsageError(f"{other}: no such file; name a ledger, such as {defaults.DECISIONS}")
+            raise UsageError(f"{other}: no such file; name a ledger, such as {DECISIONS}")
     own = path.read_bytes() if path.exists() else b""
     if not others and not has_conflict(own):
         raise UsageError(f"{path} has no marks of a conflict of git; name other ledgers to merge")

@@ -3,36 +3,47 @@
 import logging
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from glob import escape
 from pathlib import Path
 from shlex import join
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from aaam_pipeline.cli import output
 from aaam_pipeline.cli.render import near
 from aaam_pipeline.core.artifacts import newest
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.portable_paths import located
-from aaam_pipeline.core.project import BUNDLES, HERE, INDEXES
+from aaam_pipeline.core.project import BUNDLES, DECISIONS, HERE, INDEXES
 
 if TYPE_CHECKING:
     from aaam_pipeline.index.manifest import IndexManifest
     from aaam_pipeline.models.library import KnownModel
 
 log = logging.getLogger(__name__)
+COMPLETED = 30_000_000
+"""Bytes of a ledger whose words the shell completes: a larger one takes longer to read than a person waits."""
 
 
 def complete_labels(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the labels of the index that the command would use, as far as it can be read."""
+    """Return the labels of the index that the command would use, and words that were decided, as far as can be read."""
+    from aaam_pipeline.formats.vocabulary import Vocabulary
     from aaam_pipeline.index import manifest
 
     folder = context.params.get("index") or newest_index()
-    try:
-        return manifest.read(folder).labels if folder else []
-    except (AaamError, OSError):
-        return []
+    found: list[str] = []
+    with suppress(AaamError, OSError):
+        found += manifest.read(folder).labels if folder else []
+        path = decisions(context.params.get("decisions"), folder)
+        if found and not context.params.get("no_decisions") and path.is_file() and path.stat().st_size < COMPLETED:
+            from aaam_pipeline.formats import decisions as decided
+
+            known = Vocabulary(found)
+            found += [label for label in decided.read(path).labels if label not in known]
+    return found
 
 
 def _folders(patterns: Iterable[str]) -> list[str]:
@@ -87,8 +98,6 @@ Index = Annotated[
         autocompletion=lambda: _folders(_indexes()),
     ),
 ]
-# beside an index
-DECISIONS = "decisions.jsonl"
 Decisions = Annotated[
     Path | None,
     typer.Option(
@@ -104,6 +113,9 @@ Taught = Annotated[
         help="File of the words that you taught. Default: taught.safetensors in the folder that the index lies in.",
         envvar="AAAM_TAUGHT",
     ),
+]
+NoDecisions = Annotated[
+    bool, typer.Option("--no-decisions", help="Take the model's word alone: nothing that was decided counts.")
 ]
 WORDS = "AAAM_WORDS"
 Words = Annotated[
@@ -192,3 +204,18 @@ def taught(named: Path | None, index_folder: Path) -> Path:
     from aaam_pipeline.formats.taught import path_beside
 
     return named or near(path_beside(index_folder))
+
+
+def ledger(context: typer.Context, index_folder: Path) -> Path | Literal[False]:
+    """Return the ledger that the options of a command name, or the one beside its index; False for --no-decisions.
+
+    Raises:
+        UsageError: what is typed is not there, or what is named is a folder; both options are given.
+    """
+    given = output.exclusive(context, ("decisions", "no_decisions"))
+    if given["no_decisions"]:
+        return False
+    named = given["decisions"]
+    if named and not named.exists() and output.is_typed(context, "decisions"):
+        raise UsageError(f"there are no decisions at {named}")
+    return decisions(named, index_folder)

@@ -3,15 +3,17 @@
 On a terminal there are bars, colours and tables; elsewhere plain lines, one a fact, and no bars.
 """
 
+import getpass
 import json
 import logging
 import os
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aaam_pipeline.core.artifacts import path_text
@@ -23,6 +25,7 @@ from aaam_pipeline.core.text import counted
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from aaam_pipeline.formats.decisions import Verdict
     from aaam_pipeline.search import Explanation, Hit
     from aaam_pipeline.search.duplicates import DuplicateGroup
 
@@ -108,7 +111,9 @@ def hits(found: "Sequence[Hit]", *, as_json: bool, first: int = 1) -> None:
 
 def described(hit: "Hit", rank: int) -> dict[str, Any]:
     """Return what JSON says of a hit."""
-    return {"rank": rank, **hit._asdict(), "exists": hit.exists}
+    from msgspec import to_builtins
+
+    return {"rank": rank, **hit._asdict(), "decided": to_builtins(hit.decided), "exists": hit.exists}
 
 
 def line(hit: "Hit") -> list[str]:
@@ -150,7 +155,8 @@ def explanations(found: "Sequence[Explanation]", *, as_json: bool, first: int = 
         own = [f"{hit.score:.3f}", _near(hit)]
         for number, term in enumerate(terms):
             shown = ["", ""] if number and sys.stdout.isatty() else own
-            cells.append([*shown, term.query, f"{term.score:.3f}", _scores(term.label_scores), *marks(hit)])
+            why = {label: decided(hit.decided[label]) for label in term.label_scores if label in hit.decided}
+            cells.append([*shown, term.query, f"{term.score:.3f}", _scores(term.label_scores, why), *marks(hit)])
     rows(["score", "image", "term", "contributed", "labels", ""], cells)
 
 
@@ -248,9 +254,28 @@ def labels(hit: "Hit") -> str:
     return ", ".join([*filter(None, [_scores(hit.label_scores)]), *others])
 
 
-def _scores(label_scores: dict[str, float]) -> str:
-    """Return labels with their scores; of many, those that the image has nothing of are left out."""
+def decided(verdict: "Verdict") -> str:
+    """Say who decided, and when."""
+    by = {"person": verdict.source or "a person", "file": f"a file ({verdict.source})", "model": "a model"}[verdict.by]
+    by = "you" if verdict.by == "person" and verdict.source in ("", user()) else by
+    return f"decided by {by}" + (f" on {verdict.at[:10]}" if verdict.at else "")
+
+
+def user() -> str:
+    """Return the name of who runs this program; "" where the system has none, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
+
+
+def _scores(label_scores: dict[str, float], why: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return labels with their scores, and why; of many, those that the image has nothing of are left out."""
     shown = {
-        label: score for label, score in label_scores.items() if score >= 0.005 or len(label_scores) <= ALWAYS_SHOWN
+        label: score
+        for label, score in label_scores.items()
+        if score >= 0.005 or len(label_scores) <= ALWAYS_SHOWN or label in why
     }
-    return ", ".join(f"{label} {score:.2f}" for label, score in shown.items())
+    return ", ".join(
+        f"{label} {score:.2f}" + (f" ({why[label]})" if label in why else "") for label, score in shown.items()
+    )

@@ -1,6 +1,5 @@
-"""`aaam-pipe search`, `similar` and `labels`: what is answered from an index."""
+"""`aaam-pipe search` and `similar`: what is answered from an index."""
 
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -8,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aaam_pipeline.cli import defaults, output, render, settings
+from aaam_pipeline.cli import defaults, output, render
 from aaam_pipeline.core.artifacts import real_path
 from aaam_pipeline.core.errors import UnknownLabelError, UsageError
-from aaam_pipeline.core.logging import printable
 from aaam_pipeline.core.portable_paths import located
-from aaam_pipeline.core.text import counted, unaccented
+from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
     from aaam_pipeline.search import Embed
@@ -51,6 +49,8 @@ def search(
     explain: output.Explain = False,
     words: defaults.Words = None,
     index: defaults.Index = None,
+    decisions: defaults.Decisions = None,
+    no_decisions: defaults.NoDecisions = False,
     quiet: defaults.Quiet = False,
 ) -> None:
     """Find images by keywords, best first."""
@@ -59,15 +59,16 @@ def search(
     from aaam_pipeline.search.assigned import likely_score
     from aaam_pipeline.search.thesaurus import load
 
-    own = load(words) if words else None
-    with engine.open(defaults.index(index, quiet), thesaurus=own) as opened:
+    own, folder = load(words) if words else None, defaults.index(index, quiet)
+    ledger = defaults.ledger(context, folder)
+    with engine.open(folder, thesaurus=own, decisions=ledger) as opened:
         try:
             asked = opened.parse(" ".join(query))
         except UnknownLabelError as error:
             newer = defaults.newer_annotations(opened.folder, opened.manifest)
             raise UnknownLabelError("; ".join(filter(None, [str(error), newer]))) from None
         info = render.PlainReporter(quiet).info
-        for note in asked.notes:
+        for note in (*opened.decisions.remarks(), *asked.notes):
             info(note)
         explained = opened.explain(asked, top, offset=offset, existing=existing) if out.explain else None
         found = (
@@ -139,6 +140,8 @@ def similar(
     force: output.Force = False,
     words: defaults.Words = None,
     index: defaults.Index = None,
+    decisions: defaults.Decisions = None,
+    no_decisions: defaults.NoDecisions = False,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -153,65 +156,17 @@ def similar(
     import aaam_pipeline.search as engine
     from aaam_pipeline.search.thesaurus import load
 
-    with engine.open(defaults.index(index, quiet), thesaurus=load(words) if words else None) as opened:
+    own, folder = load(words) if words else None, defaults.index(index, quiet)
+    ledger = defaults.ledger(context, folder)
+    with engine.open(folder, thesaurus=own, decisions=ledger) as opened:
         opened.embed = embedder(model, device, opened)
         asked = None if query is None else opened.parse(query)
-        for note in asked.notes if asked else ():
+        for note in (*opened.decisions.remarks(), *(asked.notes if asked else ())):
             render.PlainReporter(quiet).info(note)
         hits = opened.similar(photos, top, unlike=unlike or (), query=asked, offset=offset, existing=existing)
         names = opened.labels(asked) if asked else []
         title = " ".join(["similar to", *photos, *(f"not {each}" for each in unlike or ()), query or ""]).strip()
         out.write(hits, title=title, labels=names)
-
-
-def labels(
-    context: typer.Context,
-    text: Annotated[
-        str | None, typer.Argument(help="List only labels that hold this text; case and accents do not count.")
-    ] = None,
-    index: defaults.Index = None,
-    as_json: output.Json = False,
-    words: Annotated[
-        bool, typer.Option("--words", help="Print the words file in effect (synonyms and parents), to be edited.")
-    ] = False,
-    quiet: defaults.Quiet = False,
-) -> None:
-    """List the labels one can search for, with how many images were assigned each; those known badly are marked."""
-    if words:
-        if as_json or text is not None:
-            raise UsageError(f"{'--json' if as_json else 'a text'} and --words exclude each other")
-        _print_words(settings.current(context).values.get(("search", "words")))
-        return
-    from msgspec import to_builtins
-
-    from aaam_pipeline.formats.vocabulary import Vocabulary
-    from aaam_pipeline.index import manifest
-    from aaam_pipeline.search.thesaurus import LabelResolver
-
-    read = manifest.read(defaults.index(index, quiet))
-    labelled = [
-        *zip(read.vocabulary, read.label_counts, strict=True),
-        *((one.label, one.images) for one in read.taught),
-    ]
-    found = [(label, count) for label, count in labelled if unaccented(text or "") in unaccented(label)]
-    if not found:
-        meant = LabelResolver(Vocabulary(read.labels)).find(text or "")
-        names = "|".join(read.labels[id] for id in meant)
-        searched = f"; a search for it is one for {names}" if meant else ""
-        render.PlainReporter(quiet).info(f"none of {counted(len(labelled), 'label')} holds {text!r}{searched}")
-    supports = dict(zip(read.vocabulary, read.words, strict=False))
-    taught, weak = {column.label: column for column in read.taught}, read.weak
-    for label, count in found:
-        support = supports.get(label)
-        if as_json:
-            known = {} if support is None else {"known_badly": weak.get(label), **to_builtins(support)}
-            if label in taught:
-                known = {"known_badly": weak.get(label), "ap": taught[label].ap, "taught": taught[label].origin}
-            render.json_line({"label": label, "images": count, **known})
-        else:
-            remark = f"  ({taught[label].origin})" if label in taught else ""
-            remark = f"  (known badly: {weak[label]})" if label in weak else remark
-            print(f"{count:8d}  {printable(label)}{remark}")
 
 
 def embedder(named: Path | None, device: str, index: "IndexReader") -> "Embed":
@@ -235,12 +190,3 @@ def embedder(named: Path | None, device: str, index: "IndexReader") -> "Embed":
         )
 
     return lambda photo: load()(photo)
-
-
-def _print_words(setting: settings.Setting | None) -> None:
-    from aaam_pipeline.search.thesaurus import SHIPPED, load
-
-    own = os.environ.get(defaults.WORDS) or (setting and setting.value)
-    path = Path(own) if own else SHIPPED
-    load(path)
-    print(path.read_text(encoding="utf8"), end="")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from aaam_pipeline.core.artifacts import newest
 
+DECISIONS = "decisions.jsonl"
+"""The ledger of decisions, in the folder that an index lies in."""
 BUNDLES = ("models/*/*/bundle.json", "models/*/bundle.json")
 INDEXES = ("index/manifest.json", "*/index/manifest.json", "retrieval/*/index/manifest.json")
 

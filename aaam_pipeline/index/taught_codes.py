@@ -42,6 +42,16 @@ class TaughtCodes:
             self._checked = True
         return np.asarray(self._codes_WN[word])
 
+    def assigned_to(self, label: int) -> NDArray[np.int64]:
+        """Return which images get a word, by its id.
+
+        Raises:
+            IntegrityError: the file is damaged.
+        """
+        codes_N = self.codes_of(label)
+        word = label - len(self._manifest.vocabulary)
+        return np.empty(0, np.int64) if codes_N is None else np.flatnonzero(codes_N >= self._threshold_W[word])
+
     def assigned(self, ids: list[int]) -> list[list[str]]:
         """Return for each of some images which taught words it gets."""
         labels = [column.label for column in self._manifest.taught]

@@ -8,13 +8,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 from aaam_pipeline.core.artifacts import real_path
+from aaam_pipeline.formats.decisions import Verdict
 
 
 class Hit(NamedTuple):
     """One image found. `score`: of the query in [0, 1], or the cosine for similar images; `labels`: those assigned.
 
     `unfamiliar`: whether it is unlike all that the model was trained with, so that its labels mean little; None: the
-    model does not say.
+    model does not say. `decided`: what somebody decided of the image, by label; `labels` and scores are as decided.
     """
 
     path: str
@@ -23,6 +24,15 @@ class Hit(NamedTuple):
     labels: list[str]
     label_scores: dict[str, float]
     unfamiliar: bool | None = None
+    decided: dict[str, Verdict] = {}  # noqa: RUF012
+
+    def decided_as(self, verdicts: dict[str, Verdict]) -> "Hit":
+        """Return the hit with decisions: without the labels that are a no, and with those that are a yes."""
+        if not verdicts:
+            return self
+        added = [label for label, verdict in verdicts.items() if verdict.value == "yes" and label not in self.labels]
+        kept = [label for label in self.labels if label not in verdicts or verdicts[label].value == "yes"]
+        return self._replace(labels=[*kept, *added], decided=verdicts)
 
     @property
     def location(self) -> str:

@@ -17,7 +17,7 @@ from aaam_pipeline.core.artifacts import argument_text
 from aaam_pipeline.core.errors import UnknownLabelError, UsageError
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.search import filters, names, query, tokens
-from aaam_pipeline.search.query import And, Label, MetadataFilter, Node, Or, ScoreFilter
+from aaam_pipeline.search.query import And, Label, MetadataFilter, Node, Or
 from aaam_pipeline.search.thesaurus import LabelResolver
 from aaam_pipeline.search.tokens import END, Token
 
@@ -155,8 +155,7 @@ class _Parser:
         if self.token.kind != "compare":
             return query.joined(Or, [Label(id) for id in ids])
         operator, value = self._comparison("")
-        # of a parent: one of its children is at least, all of them are at most
-        return query.joined(And if "<" in operator else Or, [ScoreFilter(id, operator, value) for id in ids])
+        return query.filters_of(ids, operator, value)
 
     def _comparison(self, field: str) -> tuple[str, Decimal]:
         operator = self.token.text

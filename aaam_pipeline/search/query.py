@@ -62,7 +62,13 @@ class Or(msgspec.Struct, frozen=True):
     items: tuple["Node", ...]
 
 
-Node = Label | ScoreFilter | MetadataFilter | Not | And | Or
+class Constant(msgspec.Struct, frozen=True):
+    """A score that all images have: what a word is for which nothing is known of them."""
+
+    value: float
+
+
+Node = Label | ScoreFilter | MetadataFilter | Not | And | Or | Constant
 
 
 def joined(kind: type[And] | type[Or], items: Iterable[Node]) -> Node:
@@ -71,6 +77,11 @@ def joined(kind: type[And] | type[Or], items: Iterable[Node]) -> Node:
     for item in items:
         flat |= dict.fromkeys(item.items if isinstance(item, And | Or) and type(item) is kind else (item,))
     return kind(tuple(flat)) if len(flat) > 1 else next(iter(flat))
+
+
+def filters_of(labels: Iterable[int], operator: str, value: Decimal) -> Node:
+    """Return a filter on the score of what stands for several labels: one is at least, all of them are at most."""
+    return joined(And if "<" in operator else Or, [ScoreFilter(label, operator, value) for label in labels])
 
 
 def negated(item: Node) -> Node:
@@ -102,6 +113,8 @@ def leaves(node: Node) -> list[Label | ScoreFilter | MetadataFilter]:
             return [leaf for item in items for leaf in leaves(item)]
         case Label() | ScoreFilter() | MetadataFilter():
             return [node]
+        case Constant():
+            return []
 
 
 def labels(node: Node) -> list[int]:
@@ -131,6 +144,8 @@ def text(node: Node, vocabulary: Vocabulary, in_quotes: bool = False) -> str:
             return f'{field}:"{value}"' if isinstance(value, str) else f"{field}:{value}"
         case MetadataFilter(field, operator, value):
             return f"{field}{operator}{value:f}"
+        case Constant(value):
+            return f"{value:g}"
         case Not(item):
             return f"-{_inner(item, vocabulary, in_quotes)}"
         case And(items):

@@ -12,6 +12,7 @@ time that the scores take.
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -21,7 +22,18 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.errors import IntegrityError
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.search import filters
-from aaam_pipeline.search.query import And, Label, MetadataFilter, Node, Not, Or, ScoreFilter, canonical, degree
+from aaam_pipeline.search.query import (
+    And,
+    Constant,
+    Label,
+    MetadataFilter,
+    Node,
+    Not,
+    Or,
+    ScoreFilter,
+    canonical,
+    degree,
+)
 from aaam_pipeline.search.shared_cache import SharedCache
 
 BLOCK = 65536
@@ -34,11 +46,27 @@ Select = Callable[[str, list[Any]], dict[str, NDArray[Any]]]
 Elsewhere = Callable[[int], NDArray[np.uint16] | None]
 
 
-class LeafValues(NamedTuple):
+@dataclass
+class LeafValues:
     """What an expression is computed from: the codes of a label by its id (N,), the mask of a filter (N,)."""
 
     codes: Callable[[int], NDArray[np.uint16]]
     mask: Callable[[MetadataFilter], NDArray[np.bool_]]
+
+    def scores(self, label: int, rows: Rows) -> NDArray[np.float64]:
+        """Return the scores of a label for some images."""
+        return ranking.decode(self.codes(label)[rows])
+
+    def complements(self, label: int, rows: Rows) -> NDArray[np.float64]:
+        """Return the scores of the opposite of a label for some images."""
+        return ranking.decode(ranking.LEVELS - self.codes(label)[rows])
+
+    def held(self, node: ScoreFilter, rows: Rows) -> NDArray[np.bool_]:
+        """Return for which images a filter on a label's score holds."""
+        # a number is taken for the code that is stored for it: what was stored as 0.8 is not below 0.8
+        code = ranking.encode(np.array(float(node.value)))
+        held: NDArray[np.bool_] = COMPARISONS[node.operator](self.codes(node.label)[rows], code)
+        return held
 
 
 class ScoreColumns:
@@ -112,21 +140,26 @@ class RankedImage(NamedTuple):
 
 
 def best(
-    node: Node, values: LeafValues, path_rank_N: NDArray[np.int32], top: int, among: NDArray[np.int64] | None = None
+    node: Node,
+    values: LeafValues,
+    path_rank_N: NDArray[np.int32],
+    top: int,
+    least: float | None = None,
+    left_out_N: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return ids and scores of the `top` best hits, best first, ties by path.
 
-    `among`: rank only the images with these ids.
+    `least`: the least score of a hit, where it is not that of the expression; `left_out_N`: images that are not ranked.
     """
+    least = least_of(node) if least is None else least
     node = canonical(node)
-    least = max(_least(node), ranking.SMALLEST)
-    if among is not None:
-        score = scores(node, values, among)
-        return _best([(among[score >= least], score[score >= least])], path_rank_N, top)
     found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
     count, last = 0, np.iinfo(np.int32).max
     for start, end in _blocks(len(path_rank_N)):
         rows, score = _at_least(node, values, start, end, least)
+        if left_out_N is not None:
+            ranked = ~left_out_N[rows]
+            rows, score = rows[ranked], score[ranked]
         # of images as good as the worst of the best so far, those whose path comes before
         better = (score > least) | (path_rank_N[rows] < last)
         found.append((rows[better], score[better]))
@@ -139,8 +172,12 @@ def best(
     return _best(found, path_rank_N, top)
 
 
-def _least(node: Node) -> float:
+def least_of(node: Node) -> float:
     """Return the least score of a hit."""
+    return max(_least(node), ranking.SMALLEST)
+
+
+def _least(node: Node) -> float:
     match node:
         case And(items):
             return math.prod(map(_least, items))
@@ -182,6 +219,8 @@ def _possible(node: Node, values: LeafValues, rows: slice, least: float) -> NDAr
             return values.codes(id)[rows] >= _first_code(least)
         case Not(Label(id)):
             return values.codes(id)[rows] <= ranking.LEVELS - _first_code(least)
+        case Constant(value):
+            return None if value >= least else np.zeros(_count(rows), np.bool_)
         case ScoreFilter() | MetadataFilter():
             return _held(node, values, rows)
         case And(items):
@@ -207,7 +246,9 @@ def scores(node: Node, values: LeafValues, rows: Rows) -> NDArray[np.float64]:
     """Return the scores of an expression, its operands multiplied in their order, for some images."""
     match node:
         case Label(id):
-            return ranking.decode(values.codes(id)[rows])
+            return values.scores(id, rows)
+        case Constant(value):
+            return np.full(_count(rows), value, np.float64)
         case ScoreFilter() | MetadataFilter():
             return _held(node, values, rows).astype(np.float64)
         case Not(item):
@@ -222,7 +263,7 @@ def _complements(node: Node, values: LeafValues, rows: Rows) -> NDArray[np.float
     """Return the scores of the opposite of an expression."""
     match node:
         case Label(id):
-            return ranking.decode(ranking.LEVELS - values.codes(id)[rows])
+            return values.complements(id, rows)
         case Not(item):
             return scores(item, values, rows)
         case Or(items):
@@ -240,12 +281,11 @@ def _product(factors: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 def _held(node: ScoreFilter | MetadataFilter, values: LeafValues, rows: Rows) -> NDArray[np.bool_]:
     """Return for which images a filter holds."""
-    if isinstance(node, MetadataFilter):
-        return values.mask(node)[rows]
-    # a number is taken for the code that is stored for it: what was stored as 0.8 is not below 0.8
-    code = ranking.encode(np.array(float(node.value)))
-    held: NDArray[np.bool_] = COMPARISONS[node.operator](values.codes(node.label)[rows], code)
-    return held
+    return values.mask(node)[rows] if isinstance(node, MetadataFilter) else values.held(node, rows)
+
+
+def _count(rows: Rows) -> int:
+    return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
 
 
 def _best(

@@ -128,7 +128,17 @@ def test_json_is_one_object_a_line_and_nothing_else(
     assert len(hits) == 7
     assert result.stderr == "index: index\n"
     for hit in hits:
-        assert set(hit) == {"rank", "path", "root", "score", "labels", "label_scores", "exists", "unfamiliar"}
+        assert set(hit) == {
+            "rank",
+            "path",
+            "root",
+            "score",
+            "labels",
+            "label_scores",
+            "exists",
+            "unfamiliar",
+            "decided",
+        }
         assert Path(hit["root"], hit["path"]).is_file()
         assert set(hit["label_scores"]) == ({"grass", "person"} if command == "search" else set())
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
