@@ -19,6 +19,7 @@ class Edit(NamedTuple):
 
 def with_keywords(
     text: bytes,
+    root: Element,
     rdf: Element,
     add: Mapping[str, Sequence[str]],
     remove: Mapping[str, Collection[str]],
@@ -29,12 +30,12 @@ def with_keywords(
     Raises:
         XmpError: a field is written in a way that is not understood.
     """
-    return _Editor(text, rdf, entries).run(add, remove)
+    return _Editor(text, root, rdf, entries).run(add, remove)
 
 
 class _Editor:
-    def __init__(self, text: bytes, rdf: Element, entries: Sequence[record.OwnEntry]) -> None:
-        self.text, self.rdf = text, rdf
+    def __init__(self, text: bytes, root: Element, rdf: Element, entries: Sequence[record.OwnEntry]) -> None:
+        self.text, self.root, self.rdf = text, root, rdf
         self.replaced = {entry.fields[0]: entry for entry in entries if entry.kind == "replaced" and entry.fields}
         self.entries = [entry for entry in entries if entry.kind != "replaced"]
         self.edits: list[Edit] = []
@@ -123,11 +124,8 @@ class _Editor:
     def add_description(self, entries: Sequence[record.OwnEntry]) -> None:
         scope = dict(self.rdf.scope)
         declared = ""
-        for prefix, uri in [
-            ("rdf", RDF),
-            (record.PREFIX, record.URI),
-            *((each.prefix, each.uri) for each in self.fresh),
-        ]:
+        own = [(record.PREFIX, record.URI)] if entries else []
+        for prefix, uri in [("rdf", RDF), *own, *((each.prefix, each.uri) for each in self.fresh)]:
             if scope.get(prefix) != uri:
                 scope[prefix] = uri
                 declared += f' xmlns:{prefix}="{escaped(uri)}"'
@@ -155,8 +153,14 @@ class _Editor:
             for child in description.children:
                 if id(child) in kept:
                     self.take_out(child)
-            if not self.keeps_record and any(child.name[0] == record.URI for child in description.children):
-                span = values.declaration_span(self.text, description, record.URI)
+        if not self.keeps_record and self.cut:
+            self.drop_declarations()
+
+    def drop_declarations(self) -> None:
+        """Cut the declarations of our namespace, wherever another program has moved them."""
+        for element in [self.root, self.rdf, *self.rdf.children]:
+            if not any(edit.start < element.inner and edit.end > element.start for edit in self.edits):
+                span = values.declaration_span(self.text, element, record.URI)
                 self.edits.extend([Edit(*span)] if span else [])
 
     def take_out(self, element: Element) -> None:

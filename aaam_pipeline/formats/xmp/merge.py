@@ -21,7 +21,7 @@ from aaam_pipeline.formats.xmp.fields import (
     spelling,
 )
 from aaam_pipeline.formats.xmp.packet import Packet
-from aaam_pipeline.formats.xmp.record import OwnEntry, written
+from aaam_pipeline.formats.xmp.record import OwnEntry, State, written
 from aaam_pipeline.formats.xmp.tree import writable
 
 
@@ -141,21 +141,24 @@ class _Merge:
             elif word in yes and _is_decided_since(yes[word], entry):
                 del self.entries[word]
         self.drop_copies()
-        new = [each for word, each in yes.items() if self.concerned(each.label) and not self.is_closed(word)]
-        for each in new:
-            if not writable(each.label) or not is_shown(each.label):
-                self.unwritable.append(each.label)
-            else:
-                self.write(each)
-        if any(entry.fields for entry in self.entries.values()):
+        self.write_all(new := [each for word, each in yes.items() if self.concerned(each.label) and self.is_open(word)])
+        if not self.has_ours():
+            # copies only keep ours from hiding a person's; without them, a label may be missing that they showed
+            for copy in self.copies:
+                self.take_out(copy)
+            self.copies = []
+            self.write_all(new)
+        if self.has_ours():
             self.copy(no)
+        self.forget_copies()
         return self.merged(created)
 
     def looked_at(self) -> "_Merge":
         """Find out what became of the labels that we wrote."""
         for word, entry in list(self.entries.items()):
             if entry.state:
-                if entry.state == "deleted" and not entry.text and self.is_shown(word):
+                # what showed it when it was closed was not written by us; what shows it now was written since
+                if not entry.text and self.is_shown(word):
                     del self.entries[word]
                     self.adopted.append(entry.value)
                 continue
@@ -164,15 +167,23 @@ class _Merge:
                 # moved in a tree or respelled: somebody has made it theirs
                 del self.entries[word]
                 self.adopted.append(entry.value)
-            elif word in self.elsewhere or any(self.texts[field] or not self.shows(SUBJECT, word) for field in missing):
+                continue
+            missing += [field for field in WRITTEN if field.name in entry.seen and not self.shows(field, word)]
+            if word in self.elsewhere or any(self.texts[field] or not self.shows(SUBJECT, word) for field in missing):
                 self.deleted.append(entry.value)
-                self.take_out(entry)
-                # what still shows it then was not written by us; what shows it later was written by somebody since
-                still = "shown" if self.is_shown(word) else ""
-                self.entries[word] = msgspec.structs.replace(entry, fields=(), state="deleted", at=self.at, text=still)
-        # a field that is gone as a whole was dropped by a program that does not know it
-        self.copies = [each for each in self.copies if any(self.texts[field] for field in _fields(each))]
+                self.close(word, entry, "deleted")
+        self.forget_copies()
         return self
+
+    def forget_copies(self) -> None:
+        """Forget copies in a field that is gone as a whole: by us, or by a program that does not know it."""
+        self.copies = [each for each in self.copies if any(self.texts[field] for field in _fields(each))]
+
+    def close(self, word: str, entry: OwnEntry, state: State) -> None:
+        """Take a label of ours out, and remember that it is not to be written again."""
+        self.take_out(entry)
+        still = "shown" if self.is_shown(word) else ""
+        self.entries[word] = msgspec.structs.replace(entry, fields=(), seen=(), state=state, at=self.at, text=still)
 
     def is_shown(self, word: str) -> bool:
         return any(self.shows(field, word) for field in WRITTEN)
@@ -181,16 +192,25 @@ class _Merge:
         """Return whether a field holds a word, at whichever level of a hierarchy."""
         return any(word in path for path in self.paths[field])
 
-    def is_closed(self, word: str) -> bool:
-        return word in self.entries and self.entries[word].state == "deleted"
+    def is_open(self, word: str) -> bool:
+        return word not in self.entries or self.entries[word].state != "deleted"
+
+    def has_ours(self) -> bool:
+        return any(entry.fields for entry in self.entries.values())
+
+    def write_all(self, new: Sequence[Wanted]) -> None:
+        for each in new:
+            if not writable(each.label) or not is_shown(each.label):
+                self.unwritable.append(each.label)
+            else:
+                self.write(each)
 
     def withdraw(self, word: str, entry: OwnEntry) -> None:
-        """Take a label of ours out; remember it where other fields still show it, so that it is not copied back."""
+        """Take a label of ours out; remember it where only fields show it that a program copied it to."""
         self.removed.append(entry.value)
-        self.take_out(entry)
-        del self.entries[word]
-        if any(word in keys(each.path) for each in self.theirs):
-            self.entries[word] = msgspec.structs.replace(entry, fields=(), state="withdrawn", at=self.at)
+        self.close(word, entry, "withdrawn")
+        if self.is_shown(word) or not any(word in keys(each.path) for each in self.theirs):
+            del self.entries[word]
 
     def take_out(self, entry: OwnEntry) -> None:
         for field in _fields(entry):
@@ -220,7 +240,8 @@ class _Merge:
         for field in fresh:
             self.put(field, entry.value or each.label)
         names = tuple(field.name for field in WRITTEN if field.name in entry.fields or field in fresh)
-        self.entries[word] = msgspec.structs.replace(entry, value=entry.value or each.label, fields=names)
+        seen = tuple(field.name for field in WRITTEN if field.name not in names and self.shows(field, word))
+        self.entries[word] = msgspec.structs.replace(entry, value=entry.value or each.label, fields=names, seen=seen)
 
     def would_hide(self, field: Field) -> bool:
         """Return whether a new field would hide a keyword that it cannot hold: readers stop at the first field."""
@@ -275,7 +296,8 @@ class _Merge:
             packet = packet.with_keywords(self.add, self.remove, entries)
         if not any(each.kind in ("keyword", "copy") for each in entries):
             packet = without_ours(packet)
-        return Merged(packet, self.added, self.removed, self.deleted, self.adopted, self.unwritable)
+        unwritable = list(dict.fromkeys(self.unwritable))
+        return Merged(packet, self.added, self.removed, self.deleted, self.adopted, unwritable)
 
     def in_order(self) -> list[OwnEntry]:
         entries = self.packet.ours()

@@ -90,7 +90,7 @@ class Packet:
         Raises:
             XmpError: a field is written in a way that is not understood.
         """
-        text = with_keywords(self.text, self.rdf, add, remove, entries)
+        text = with_keywords(self.text, self.root, self.rdf, add, remove, entries)
         return Packet(text, self.encoding, self.mark, self.tail)
 
     def to_bytes(self, padding: int | None = None) -> bytes:

@@ -21,14 +21,16 @@ class OwnEntry(msgspec.Struct, frozen=True):
 
     `kind`: a `keyword` of a label; a `copy` of a keyword of a person into a field that lacked it; a property that was
     `replaced` since it could not hold a list (`text`: as it was); the `sidecar` was made by us.
-    `value`: the keyword as written into each of `fields`. `by`: person, file or model; of a copy `picture` where the
-    picture itself holds the keyword. `state`: still ours (""); `deleted` by somebody, noticed
-    `at` (`text`: "shown" where other fields showed it still); `withdrawn` by us while other fields still show it.
+    `value`: the keyword as written into each of `fields`; `seen`: fields that showed the word already. `by`: person,
+    file or model; of a copy `picture` where the picture itself holds the keyword.
+    `state`: still ours (""); `deleted` by somebody, noticed `at`, or `withdrawn` by us while fields that we do not
+    write show it (`text`: "shown" where one of ours does).
     """
 
     value: str
     kind: Kind = "keyword"
     fields: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
     by: str = ""
     score: float | None = None
     model: str = ""
@@ -74,9 +76,9 @@ def _entry(texts: Mapping[str, str]) -> OwnEntry | None:
     score = None
     with suppress(ValueError):
         score = float(texts["score"]) if "score" in texts else None
-    fields = tuple(texts.get("fields", "").split())
+    fields, seen = (tuple(texts.get(name, "").split()) for name in ("fields", "seen"))
     plain = {name: texts.get(name, "") for name in ("value", "by", "model", "at", "text")}
-    return OwnEntry(kind=kind, state=state, score=score, fields=fields, **plain)  # type: ignore[arg-type]
+    return OwnEntry(kind=kind, state=state, score=score, fields=fields, seen=seen, **plain)  # type: ignore[arg-type]
 
 
 def text_of(entries: Sequence[OwnEntry], scope: Mapping[str, str], line: str) -> str:
@@ -94,6 +96,7 @@ def _attributes(entry: OwnEntry, prefix: str) -> str:
         "kind": entry.kind,
         "value": entry.value,
         "fields": " ".join(entry.fields),
+        "seen": " ".join(entry.seen),
         "by": entry.by,
         "score": score,
         "model": entry.model,
