@@ -163,11 +163,11 @@ def located(photograph: Photograph) -> tuple[Path, os.stat_result]:
 
 
 def embedded(file: Path) -> list[Keyword]:
-    """Return the keywords in a picture file itself: of its XMP packet and of IPTC; what is damaged has none."""
+    """Return the keywords of a person in a picture file itself, in XMP and IPTC; what is damaged has none."""
     try:
         notes = packets.read_file(file)
         records = iptc.keywords(notes.iptc) if notes.iptc else []
-        packet = xmp.parse(notes.xmp).keywords() if notes.xmp else []
+        packet = xmp.parse(notes.xmp).theirs() if notes.xmp else []
     except (PacketError, XmpError, OSError):
         return []
     return [*packet, *(Keyword((text,), "iptc", text) for text in records)]

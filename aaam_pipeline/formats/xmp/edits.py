@@ -157,8 +157,9 @@ class _Editor:
             self.drop_declarations()
 
     def drop_declarations(self) -> None:
-        """Cut the declarations of our namespace, wherever another program has moved them."""
-        for element in [self.root, self.rdf, *self.rdf.children]:
+        """Cut the declarations of our namespace around the record: another program may have moved them up."""
+        around = [description for description, element in self.cut if element.name[0] == record.URI]
+        for element in [self.root, self.rdf, *around[:1]]:
             if not any(edit.start < element.inner and edit.end > element.start for edit in self.edits):
                 span = values.declaration_span(self.text, element, record.URI)
                 self.edits.extend([Edit(*span)] if span else [])
