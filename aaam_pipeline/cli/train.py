@@ -16,7 +16,7 @@ from aaam_pipeline.core.project import HERE
 if TYPE_CHECKING:
     from aaam_pipeline.training.own import OwnReport
 
-STARTER, FOLDERS = "starter", "folders"
+STARTER, FOLDERS, KEYWORDS = "starter", "folders", "keywords"
 TABLE = "labels.csv"
 NAMED = 8
 
@@ -24,8 +24,8 @@ NAMED = 8
 Labels = Annotated[
     str | None,
     Option(
-        help="Table of labels, CSV or Parquet: image,label[,value], or image and a column a label; or `folders`: their "
-        "names. Default: labels.csv in FOLDER."
+        help="Table of labels, CSV or Parquet: image,label[,value], or image and a column a label; `folders`: their "
+        "names; `keywords`: those in files and sidecars. Default: labels.csv in FOLDER."
     ),
 ]
 From = Annotated[
@@ -38,7 +38,7 @@ From = Annotated[
 ]
 Unlisted = Annotated[
     Literal["no", "unknown"] | None,
-    Option(help="What a label is that the table says nothing of. Default: unknown; of names of folders no."),
+    Option(help="What a label is that nothing is said of. Default: unknown; of names of folders no."),
 ]
 Splits = Annotated[Path | None, Option(help="Table image,split (train, val, test). Default: by what is in the files.")]
 Backbone = Annotated[
@@ -92,17 +92,22 @@ def train(
             report.info(line)
 
 
-def _labels(folder: Path, named: str | None) -> "Path | Literal['folders']":
+def _labels(folder: Path, named: str | None) -> "Path | Literal['folders', 'keywords']":
     """Return the table of labels: as it is named here, or in the folder of photographs."""
     if not folder.is_dir():
         raise UsageError(f"no folder {folder}" if not folder.exists() else f"{folder} is a file: name its folder")
     if named == FOLDERS:
         return "folders"
+    if named == KEYWORDS:
+        return "keywords"
     for path in (Path(named or TABLE).expanduser(), folder / (named or TABLE))[named is None :]:
         if path.is_file():
             return path
     where = f"--labels {named}: no such file, neither here nor in {folder}" if named else f"no {TABLE} in {folder}"
-    raise UsageError(f"{where}; name the table with --labels, or --labels {FOLDERS} for the names of folders")
+    raise UsageError(
+        f"{where}; name the table with --labels, or --labels {FOLDERS} for the names of folders, "
+        f"--labels {KEYWORDS} for keywords in the files"
+    )
 
 
 def _start(named: str) -> Path | str:

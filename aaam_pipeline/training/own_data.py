@@ -27,10 +27,10 @@ NAMED = 5
 
 
 class OwnData(NamedTuple):
-    """Photographs and labels: `labels` is a table, or `folders` (their names); the rest as in `FolderParams`."""
+    """Photographs and labels: `labels` is a table, `folders` (their names) or `keywords`; else as in `FolderParams`."""
 
     folder: Path
-    labels: Path | Literal["folders"]
+    labels: Path | Literal["folders", "keywords"]
     splits: Path | None = None
     unlisted: Literal["no", "unknown"] | None = None
 
@@ -44,7 +44,7 @@ def read_listing(data: OwnData, name: str, seed: int, report: Reporter) -> Listi
     """
     if not data.folder.is_dir():
         raise UsageError(f"no folder {data.folder}")
-    labels = data.labels if data.labels == "folders" else str(data.labels.absolute())
+    labels = data.labels if isinstance(data.labels, str) else str(data.labels.absolute())
     params = FolderParams(
         root=str(data.folder),
         labels=labels,

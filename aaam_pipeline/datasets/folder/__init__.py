@@ -1,7 +1,8 @@
 """Photographs of your own: a folder, and who says which labels they have (`type: folder`, under any name).
 
-Labels come from a table (`tables`) or from the names of the folders; splits from a table, or from what is in the files
-(`splits`). No photograph is copied. From Python, without params.yaml: `read_folder`.
+Labels come from a table (`tables`), from the names of the folders or from keywords (`without_table`); splits from a
+table, or from what is in the files (`splits`). No photograph is copied. From Python, without params.yaml:
+`read_folder`.
 """
 
 from collections import Counter
@@ -23,11 +24,10 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.text import counted
 from aaam_pipeline.datasets import copies
 from aaam_pipeline.datasets.folder.splits import by_content
-from aaam_pipeline.datasets.folder.tables import LabelTable, checked, read_labels, read_splits, some
+from aaam_pipeline.datasets.folder.tables import LabelTable, read_labels, read_splits, some
+from aaam_pipeline.datasets.folder.without_table import FOLDERS, SOURCES
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing
-from aaam_pipeline.imaging.formats import SUFFIXES
 
-FOLDERS = "folders"
 FEW = 10
 """Photographs with a label: with fewer to train on or to test on it is named."""
 NAMED = 8
@@ -40,10 +40,11 @@ class FolderParams(Struct, frozen=True):
     """The `data` section of a data set of type `folder` in params.yaml.
 
     `root`: the folder; None: AAAM_DATA_DIR's subfolder of the data set's name, or itself. `images`: the folder in it
-    that the paths of tables begin at. `labels`: a table below `root`, or `folders`: the names of the folders below
-    `images` that a photograph is in. `unlisted`: whether a label that nothing is said of is `no` or `unknown`; None:
-    `no` for names of folders, `unknown` for a table. `splits`: a table below `root`; None: by what is in the files.
-    `val`, `test`: the shares that are drawn by `seed`, `test` only without a table.
+    that the paths of tables begin at. `labels`: a table below `root`; `folders`: the names of the folders below
+    `images` that a photograph is in; `keywords`: those in its file and sidecars. `unlisted`: whether a label that
+    nothing is said of is `no` or `unknown`; None: `no` for names of folders, else `unknown`. `splits`: a table below
+    `root`; None: by what is in the files. `val`, `test`: the shares that are drawn by `seed`, `test` only without a
+    table.
     """
 
     type: Literal["folder"] = "folder"
@@ -115,7 +116,7 @@ def read_folder(
             there are too few photographs, or no word of what they have not.
     """
     # what a folder that is found must hold: of the names of folders anything
-    root = copies.find_root(name, params.root, "*" if params.labels == FOLDERS else params.labels)
+    root = copies.find_root(name, params.root, "*" if params.labels in SOURCES else params.labels)
     if root is None:
         raise DatasetError(
             f"{name}: no folder of photographs: set {name}.data.root, or AAAM_DATA_DIR to the folder that holds {name}/"
@@ -123,33 +124,13 @@ def read_folder(
     base = root / params.images
     if not base.is_dir():
         raise DatasetError(f"{name}: no folder {base}")
-    table = from_folders(base) if params.labels == FOLDERS else read_labels(root / params.labels)
+    source = SOURCES.get(params.labels)
+    table = source(base, report) if source else read_labels(root / params.labels)
     paths = _found(table, base)
     report.info(f"{name}: {counted(len(paths), 'photograph', ',')} found in {base}")
     examples = _examples(table, paths, params.unlisted_is_no, unlisted_no)
     splits = _splits(examples, root, params, report, divide)
     return Listing(tuple(table.labels), splits, note=_note(name, table, splits))
-
-
-def from_folders(base: Path) -> LabelTable:
-    """Return the photographs below a folder, each with the names of all folders between: `animals/dog/1.jpg` has two.
-
-    Hidden files and folders, whose names begin with a dot, are left out.
-
-    Raises:
-        DatasetError: there is no photograph, or none in a folder; names are no labels.
-    """
-    found = (path.relative_to(base) for path in copies.photographs(base, SUFFIXES))
-    images = sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
-    if not images:
-        raise DatasetError(f"{base}: there is no photograph in it")
-    pairs = [(row, label) for row, image in enumerate(images) for label in dict.fromkeys(image.split("/")[:-1])]
-    labels = sorted({label for _, label in pairs})
-    if not labels:
-        raise DatasetError(f"{base}: its photographs are in no folders, whose names would be their labels")
-    column_of = {label: column for column, label in enumerate(labels)}
-    rows_P, columns_P = (np.array(each, np.int64) for each in zip(*((r, column_of[c]) for r, c in pairs), strict=True))
-    return checked(LabelTable(str(base), images, labels, rows_P, columns_P, np.ones(len(pairs), np.int8)))
 
 
 def _found(table: LabelTable, base: Path) -> list[Path]:
