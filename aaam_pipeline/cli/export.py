@@ -56,6 +56,7 @@ def export(
     out: Out,
     annotations: Annotations = HERE.annotations,
     decisions: defaults.Decisions = None,
+    taught: defaults.Taught = None,
     labels: Labels = None,
     threshold: Threshold = None,
     scores: Annotated[bool, typer.Option("--scores", help="Also the scores of all labels.")] = False,
@@ -73,6 +74,7 @@ def export(
 
     from aaam_pipeline.exchange.exporters import run
     from aaam_pipeline.exchange.exporters.options import ExportOptions
+    from aaam_pipeline.formats import taught as taught_words
     from aaam_pipeline.formats.decisions import read
 
     given = output.exclusive(context, ("copy", "link"))
@@ -91,11 +93,15 @@ def export(
         overwrite=overwrite,
         dry_run=dry_run,
     )
-    ledger = read(defaults.decisions(decisions, defaults.newest_index()))
+    index = defaults.newest_index()
+    ledger, words = (
+        read(defaults.decisions(decisions, index)),
+        taught_words.read(defaults.taught(taught, index or HERE.index)),
+    )
     with reporter(quiet) as report:
         for line in ledger.remarks():
             report.info(line)
-        summary = run.export(kind, out, annotations, ledger, options, report)
+        summary = run.export(kind, out, annotations, ledger, options, report, words)
     if as_json:
         json_line(to_builtins(summary))
     _say(summary, quiet)

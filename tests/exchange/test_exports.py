@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +21,9 @@ from aaam_pipeline.exchange.exporters import run
 from aaam_pipeline.exchange.exporters.options import ExportOptions
 from aaam_pipeline.exchange.exporters.run import FORMATS, ExportSummary
 from aaam_pipeline.formats import decisions
+from aaam_pipeline.formats.model_ids import embedding_of
+from aaam_pipeline.formats.parts import read_annotations_manifest
+from aaam_pipeline.formats.taught import TaughtLine, TaughtWord
 
 
 class Library(NamedTuple):
@@ -104,6 +108,29 @@ def test_a_threshold_is_one_for_all_labels(library: Library, tmp_path: Path) -> 
         likely = {name for name, score in zip(names, stored["scores"], strict=True) if score >= 0.9}
         assert {each["label"] for each in row["label_facts"] if each["by"] == "model"} <= likely
         assert likely - {library.denied[1]} <= set(row["labels"])
+
+
+def test_words_that_were_taught_are_labels_too(library: Library, tmp_path: Path) -> None:
+    manifest = read_annotations_manifest(library.annotations)
+    weight_D = np.random.default_rng(0).normal(0, 9, manifest.embedding_dim).astype(np.float32)
+
+    def line(label: str, embedding: str) -> TaughtLine:
+        word = TaughtWord(label, embedding, ["0" * 64], [], 0.6, 0.9, 0.8, 1.0, 20, "2026-11-29T10:00:00Z", "logistic")
+        return TaughtLine(word, weight_D, 0.0)
+
+    mine = embedding_of(manifest.model_id)
+    words = [line("my dog", mine), line("of another model", "other"), line("Grass", mine)]
+    options = ExportOptions(labels=["my dog", "grass"], scores=True)
+    ledger = decisions.read(library.ledger)
+    out = tmp_path / "labels.jsonl"
+    run.export(FORMATS["jsonl"], out, library.annotations, ledger, options, NullReporter(), words)
+    rows = [json.loads(text) for text in out.read_text().splitlines()]
+    assigned = [row for row in rows if "my dog" in row["labels"]]
+    assert 0 < len(assigned) < len(rows)
+    for row in rows:
+        assert set(row["scores"]) == {"my dog", "grass"}
+        assert ("my dog" in row["labels"]) == (row["scores"]["my dog"] >= 0.6)
+        assert ("grass" in row["labels"]) == ("grass" in library.labels[row["path"]])
 
 
 def test_coco(library: Library, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from aaam_pipeline.formats.decisions import Decisions, Verdict, digests, label_k
 from aaam_pipeline.formats.older_parts import to_current
 from aaam_pipeline.formats.part_files import read_part
 from aaam_pipeline.formats.parts import AnnotationsManifest, is_current, part_path
+from aaam_pipeline.formats.taught import TaughtLine, scores
 from aaam_pipeline.formats.vocabulary import unknown
 
 FACTS = ["path", "root", "sha256", "width", "height", "captured_at", "captured_at_offset", "unfamiliar"]
@@ -79,14 +80,27 @@ class ExportRow(NamedTuple):
 
 
 class LabelSet:
-    """The labels that are exported, in order: the model's as it knows them, then those of decisions alone."""
+    """The labels that are exported, in order: the model's, words that were taught, then those of decisions alone.
 
-    def __init__(self, vocabulary: Sequence[str], decisions: Decisions, asked: Sequence[str] = ()) -> None:
+    `columns`: of those that have scores, by name: the place among the model's labels and the words of `taught`.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        decisions: Decisions,
+        asked: Sequence[str] = (),
+        taught: Sequence[TaughtLine] = (),
+    ) -> None:
         """Choose labels: those `asked` for, each may be several between commas; none asked: all.
 
         Raises:
             UnknownLabelError: nobody knows one of them; says which are meant.
         """
+        own = {label_key(label) for label in vocabulary}
+        self.taught = [line for line in taught if label_key(line.word.label) not in own]
+        self.thresholds = {line.word.label: line.word.threshold for line in self.taught}
+        vocabulary = [*vocabulary, *self.thresholds]
         known = {label_key(label): label for label in (*sorted(decisions.labels), *reversed(vocabulary))}
         names = [*vocabulary, *sorted(set(known.values()) - set(vocabulary))]
         if asked:
@@ -125,24 +139,33 @@ def read_rows(
     """
     decided, least = decisions.contents(), options.threshold
     places = np.array(list(chosen.columns.values()), dtype=np.intp)
+    columns = [*COLUMNS, "embedding"] if chosen.taught else COLUMNS
     for number in range(manifest.parts):
         part = part_path(folder, number)
-        table = read_part(part, COLUMNS) if is_current(part) else to_current(read_part(part)).select(COLUMNS)
+        table = read_part(part, columns) if is_current(part) else to_current(read_part(part)).select(columns)
         rows = table.filter(pc.equal(table["status"], "ok"))
         facts = rows.select(FACTS).to_pylist()
         hashes = [fact["sha256"] for fact in facts]
         there = _decided(hashes, decided)
-        score_NL = _matrix(rows["scores"])[:, places]
+        score_NL = _scores(rows, chosen.taught)[:, places]
         assigned = rows["labels"].to_pylist()
         for row, fact in enumerate(facts):
             score_of = dict(zip(chosen.columns, score_NL[row].tolist(), strict=True))
-            given = set(assigned[row]) if least is None else {x for x, p in score_of.items() if p >= least}
+            given = {x for x, p in score_of.items() if p >= chosen.thresholds.get(x, 2.0)} | set(assigned[row])
+            if least is not None:
+                given = {x for x, p in score_of.items() if p >= least}
             verdicts = decisions.of_image(hashes[row]) if there[row] else {}
             found, denied = _labels(chosen, given, verdicts, score_of)
             yield _row(
                 fact, folder, found, denied, score_of if options.scores else None, _split(hashes[row], options.shares)
             )
         advance(table.num_rows)
+
+
+def _scores(rows: pa.Table, taught: Sequence[TaughtLine]) -> NDArray[np.float32]:
+    """Return the scores of the model's labels, then those of the words that were taught."""
+    known_NL = _matrix(rows["scores"])
+    return np.hstack([known_NL, scores(taught, _matrix(rows["embedding"]))]) if taught else known_NL
 
 
 def _decided(hashes: Sequence[str | None], decided: NDArray[np.bytes_]) -> list[bool]:

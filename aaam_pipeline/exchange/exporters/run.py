@@ -25,7 +25,9 @@ from aaam_pipeline.exchange.exporters.target import WITHOUT_LABEL, Add, ExportFo
 from aaam_pipeline.exchange.exporters.webdataset import webdataset
 from aaam_pipeline.exchange.exporters.yolo import yolo, yolo_classify
 from aaam_pipeline.formats.decisions import Decisions
+from aaam_pipeline.formats.model_ids import embedding_of
 from aaam_pipeline.formats.parts import read_annotations_manifest
+from aaam_pipeline.formats.taught import TaughtLine, of_embedding
 
 FORMATS = {
     each.name: each
@@ -84,8 +86,11 @@ def export(
     decisions: Decisions,
     options: ExportOptions,
     report: Reporter,
+    taught: Sequence[TaughtLine] = (),
 ) -> ExportSummary:
     """Write `out` in a format; while it is written, and when that fails, nothing is there but what was.
+
+    `taught`: words that a person taught; those of the annotations' embedding are labels like any others.
 
     Raises:
         UsageError: the options do not fit, `annotations` are none, or `out` must not be replaced.
@@ -94,7 +99,8 @@ def export(
     """
     _check(kind, out, options)
     manifest = read_annotations_manifest(annotations)
-    chosen = LabelSet(manifest.vocabulary, decisions, options.labels)
+    taught = of_embedding(taught, embedding_of(manifest.model_id))
+    chosen = LabelSet(manifest.vocabulary, decisions, options.labels, taught)
     summary = ExportSummary(kind.name, path_text(out), dry_run=options.dry_run)
     summary.failed = manifest.inputs - manifest.successes
     splits = [TRAIN, *options.shares] if options.shares else []
