@@ -1,5 +1,7 @@
 """`aaam-pipe review`: what is most worth a decision."""
 
+import csv as csv_files
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,6 +9,7 @@ import typer
 
 from aaam_pipeline.cli import defaults, output, render
 from aaam_pipeline.core.artifacts import path_text
+from aaam_pipeline.core.csv_cells import to_cells
 
 if TYPE_CHECKING:
     from aaam_pipeline.cli.library import IndexedLibrary
@@ -22,6 +25,9 @@ def review(
     ] = None,
     top: Annotated[int, typer.Option("--top", "-t", min=1, help="How many questions to list.")] = 50,
     as_json: output.Json = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="A table with an empty column value, to fill in for decide --from.")
+    ] = False,
     paths: output.Paths = False,
     print0: output.Print0 = False,
     html: output.Html = None,
@@ -31,7 +37,7 @@ def review(
     quiet: defaults.Quiet = False,
 ) -> None:
     """List photographs and labels that are most worth a decision, best first; what is decided is not asked again."""
-    given = output.exclusive(context, ("as_json", "paths", "print0"))
+    given = output.exclusive(context, ("as_json", "csv", "paths", "print0"))
     if html:
         output.check_page(html, force)
     import aaam_pipeline.search as engine
@@ -60,6 +66,8 @@ def review(
     elif given["as_json"]:
         for item, hit in zip(items, hits, strict=True):
             render.json_line(_described(library, item, hit))
+    elif given["csv"]:
+        _print_csv(library, items, hits)
     else:
         names = ["worth", "label", "now", "score", "image", "why"]
         render.rows(names, [_line(item, hit) for item, hit in zip(items, hits, strict=True)])
@@ -88,6 +96,16 @@ def _line(item: "ReviewItem", hit: "Hit") -> list[str]:
     return [f"{item.worth:.5f}", item.label, _now(item), f"{item.score:.3f}", place, item.why]
 
 
+def _print_csv(library: "IndexedLibrary", items: "Sequence[ReviewItem]", hits: "Sequence[Hit]") -> None:
+    """Print a table as `decide --from` reads it, with an empty cell for each decision."""
+    lines = csv_files.writer(sys.stdout)
+    lines.writerow(["image", "label", "value", "now", "score", "why", "sha256"])
+    for item, hit in zip(items, hits, strict=True):
+        image = hit.location if hit.is_remote else path_text(hit.file)
+        row = [image, item.label, "", _now(item), f"{item.score:.4f}", item.why, library.sha256(item.row) or ""]
+        lines.writerow(to_cells(row))
+
+
 def _described(library: "IndexedLibrary", item: "ReviewItem", hit: "Hit") -> dict[str, Any]:
     """Return what JSON says of an item; `sha256`, `label`: what `aaam-pipe decisions import` keys a decision by."""
     return {
@@ -95,6 +113,8 @@ def _described(library: "IndexedLibrary", item: "ReviewItem", hit: "Hit") -> dic
         "root": hit.root,
         "sha256": library.sha256(item.row),
         "label": item.label,
+        # for a person to fill in; empty, it is no decision
+        "value": "",
         "now": _now(item),
         "why": item.why,
         "score": item.score,

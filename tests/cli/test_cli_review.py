@@ -1,5 +1,6 @@
 """`aaam-pipe review` as a shell sees it: what it prints, and what it refuses."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -68,3 +69,25 @@ def test_lines_that_cannot_be_read_are_said(invoke: Invoke, indexed: Path, tmp_p
 @pytest.mark.parametrize("top", ["0", "-1", "x"])
 def test_top_is_a_number_of_questions(invoke: Invoke, indexed: Path, top: str) -> None:
     assert invoke("review", "--index", indexed, "--top", top).exit_code == 2
+
+
+def test_a_table_is_filled_in_and_taken_by_decide(invoke: Invoke, indexed: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "decisions.jsonl"
+    words = ("--index", indexed, "--decisions", ledger)
+    table = tmp_path / "ask.csv"
+    table.write_text(invoke("review", *words, "--top", "6", "--csv", "-q").stdout)
+    heading, *rows = list(csv.reader(table.read_text().splitlines()))
+    assert heading[:3] == ["image", "label", "value"]
+    assert len(rows) == 6
+    # what is left empty is not decided, in either form
+    lines = tmp_path / "ask.jsonl"
+    lines.write_text(invoke("review", *words, "--top", "6", "--json", "-q").stdout)
+    for file in (table, lines):
+        assert invoke("decide", "--from", file, *words, "-q").exit_code == 0
+        assert len(asked(invoke, *words, "--top", "1000")) == 24 * len(LABELS)
+    with table.open("w", newline="") as stream:
+        csv.writer(stream).writerows([heading, *([*row[:2], "no", *row[3:]] for row in rows)])
+    assert invoke("decide", "--from", table, *words, "-q").exit_code == 0
+    left = {(item["sha256"], item["label"]) for item in asked(invoke, *words, "--top", "1000")}
+    assert len(left) == 24 * len(LABELS) - 6
+    assert not left & {(row[6], row[1]) for row in rows}
