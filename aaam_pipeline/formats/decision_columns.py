@@ -22,6 +22,8 @@ VALUES: dict[str, int] = {"no": 0, "yes": 1, "clear": 2}
 CLEAR = VALUES["clear"]
 # faults that are kept; of more the number is known
 KEPT = 1000
+# of what a time should be, as a person may have written it
+LONGEST_TIME = 40
 Digests = NDArray[np.bytes_]
 Ints = NDArray[np.int64]
 
@@ -46,9 +48,23 @@ class _Codes:
 
     def add(self, texts: Sequence[str | None]) -> None:
         codes = self.codes
-        for text in dict.fromkeys(texts):
+        new = dict.fromkeys(texts)
+        for text in new:
             codes.setdefault(text, len(codes))
-        self.parts.append(np.array(list(map(codes.__getitem__, texts)), dtype=np.int32))
+        # often all lines of a block are of one source and one model
+        if len(new) == 1:
+            self.parts.append(np.full(len(texts), codes[texts[0]], dtype=np.int32))
+        else:
+            self.parts.append(np.array(list(map(codes.__getitem__, texts)), dtype=np.int32))
+
+
+def _times(texts: list[str]) -> NDArray[np.bytes_]:
+    """Return times as bytes: most lines have another one, so that numbers for them would gain nothing."""
+    joined = "".join(texts).encode()
+    # as this program writes them: 2026-11-29T10:00:00Z
+    if len(joined) == 20 * len(texts) and set(map(len, texts)) == {20}:
+        return np.frombuffer(joined, dtype="S20")
+    return np.array([text.encode()[:LONGEST_TIME] for text in texts], dtype=np.bytes_)
 
 
 class LineColumns:
@@ -56,7 +72,8 @@ class LineColumns:
 
     def __init__(self, read: Iterable[Block]) -> None:
         digest, same, value, by, score = [b""], [b""], [b""], [b""], [np.empty(0)]
-        label, source, at, model = (_Codes() for _ in range(4))
+        label, source, model = (_Codes() for _ in range(3))
+        at: list[NDArray[np.bytes_]] = [np.empty(0, dtype="S20")]
         self.lines = self.skipped = 0
         self.faults: list[Fault] = []
         self.cut = False
@@ -65,17 +82,19 @@ class LineColumns:
             self.skipped += len(block.faults)
             self.lines += len(block.lines)
             self.cut |= block.cut
-            lines = [line for line in block.lines if line.value is not None]
-            if len(lines) < len(block.lines):
-                pairs = ((line.sha256, line.same_as) for line in block.lines if line.value is None)
+            lines, found, values = block.lines, block.digests, [line.value for line in block.lines]
+            if None in values:
+                pairs = ((line.sha256, line.same_as) for line in lines if line.value is None)
                 same.append(bytes.fromhex("".join(chain.from_iterable(pairs))))
-            digest.append(bytes.fromhex("".join([line.sha256 for line in lines])))
-            value.append(bytes([VALUES[line.value or ""] for line in lines]))
+                lines, found = [line for line in lines if line.value is not None], None
+                values = [line.value for line in lines]
+            digest.append(bytes.fromhex("".join([line.sha256 for line in lines])) if found is None else found)
+            value.append(bytes([VALUES[each] for each in values if each]))
             by.append(bytes([BY[line.by] for line in lines]))
             score.append(np.array([line.score for line in lines], dtype=np.float64))
             label.add([line.label for line in lines])
             source.add([line.source for line in lines])
-            at.add([line.at for line in lines])
+            at.append(_times([line.at for line in lines]))
             model.add([line.model for line in lines])
         self.digest_N: Digests = np.frombuffer(b"".join(digest), dtype="S32")
         self.same: Digests = np.frombuffer(b"".join(same), dtype="S32")
@@ -83,10 +102,11 @@ class LineColumns:
         self.by_N = np.frombuffer(b"".join(by), dtype=np.int8)
         self.score_N = np.concatenate(score)
         self.spellings = [nfc(text or "") for text in label.codes]
-        self.label_N, self.source_N, self.at_N, self.model_N = (
-            np.concatenate([np.empty(0, np.int32), *codes.parts]) for codes in (label, source, at, model)
+        self.at_N = np.concatenate(at)
+        self.label_N, self.source_N, self.model_N = (
+            np.concatenate([np.empty(0, np.int32), *codes.parts]) for codes in (label, source, model)
         )
-        self.sources, self.times, self.models = (list(codes.codes) for codes in (source, at, model))
+        self.sources, self.models = list(source.codes), list(model.codes)
 
     def verdicts(self, lines: Ints) -> list[Verdict]:
         """Return what lines say, none of which is a `clear`."""
@@ -96,7 +116,7 @@ class LineColumns:
                 value="yes" if value == VALUES["yes"] else "no",
                 by=RANKS[by],
                 source=self.sources[source] or "",
-                at=self.times[at] or "",
+                at=at.decode(errors="replace"),
                 model=self.models[model],
                 score=None if score != score else score,
             )

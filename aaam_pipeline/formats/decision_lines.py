@@ -10,6 +10,7 @@ A line that cannot be read is a fault, and costs no other line. What the lines m
 
 import re
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -97,13 +98,18 @@ class Fault(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Some lines of a ledger: the sound ones, and the faults; `cut`: its last line has no end and cannot be read."""
+    """Some lines of a ledger: the sound ones, and the faults; `cut`: its last line has no end and cannot be read.
+
+    `digests`: the SHA-256 of the lines, 32 bytes each, where they are at hand.
+    """
 
     lines: list[Line]
     faults: list[Fault]
     cut: bool = False
+    digests: bytes | None = None
 
 
+SAME_AS = attrgetter("same_as")
 DECODER = msgspec.json.Decoder(Line)
 _ENCODER = msgspec.json.Encoder()
 
@@ -154,8 +160,8 @@ def decode(text: bytes, first: int = 1, last: bool = False) -> Block:
     """Return what whole lines hold; `first`: the number of the first; `last`: one line that nothing ends."""
     try:
         lines = DECODER.decode_lines(text)
-        if not _faulty(lines):
-            return Block(lines, [])
+        if (digests := _checked(lines)) is not None:
+            return Block(lines, [], digests=digests)
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     found, faults = [], []
@@ -191,17 +197,19 @@ def _is_hash(text: str) -> bool:
     return re.fullmatch("[0-9a-fA-F]{64}", text) is not None
 
 
-def _faulty(lines: Sequence[Line]) -> bool:
-    """Return whether any line has a fault: that of `fault_of`, of all lines at once."""
+def _checked(lines: Sequence[Line]) -> bytes | None:
+    """Return the digests of lines, 32 bytes each; None where any has a fault: that of `fault_of`, of all at once."""
+    hashes = [line.sha256 for line in lines]
     inherited = [line for line in lines if line.value is None]
     decided = [line for line in lines if line.value is not None] if inherited else lines
-    hashes = [line.sha256 for line in lines] + [line.same_as for line in inherited]
-    if set(map(len, hashes)) - {64} or any(line.label for line in inherited) or any(each.same_as for each in decided):
-        return True
+    others = [line.same_as for line in inherited]
+    if {*map(len, hashes), *map(len, others)} - {64} or any(map(SAME_AS, decided)):
+        return None
     try:
-        # blanks between digits are left out
-        if len(bytes.fromhex("".join(hashes))) != 32 * len(hashes):
-            return True
+        digests, other = bytes.fromhex("".join(hashes)), bytes.fromhex("".join(others))
     except ValueError:
-        return True
-    return not all(map(label_key, {line.label for line in decided}))
+        return None
+    # blanks between digits are left out
+    whole = len(digests) == 32 * len(hashes) and len(other) == 32 * len(others)
+    labelled = all(map(label_key, {line.label for line in decided}))
+    return digests if whole and labelled and not any(line.label for line in inherited) else None
