@@ -110,17 +110,20 @@ def in_index(index: "IndexReader | None", sha256s: Iterable[str], labels: Iterab
     from aaam_pipeline.formats import ranking
     from aaam_pipeline.formats.vocabulary import Vocabulary
 
-    known = Vocabulary(index.manifest.vocabulary)
+    known = Vocabulary(index.manifest.labels)
     columns = {label: column for label in labels if (column := known.find(label)) is not None}
-    names = "".join(f", any_value(s{column})" for column in columns.values())
+    taught = {label: codes for label, column in columns.items() if (codes := index.taught.codes_of(column)) is not None}
+    stored = [label for label in columns if label not in taught]
+    names = "".join(f", any_value(s{columns[label]})" for label in stored)
     rows = index.select(
-        f"SELECT sha256{names} FROM images JOIN scores USING (id) WHERE sha256 IN (SELECT unnest(?)) GROUP BY 1",
+        f"SELECT sha256, min(id){names} FROM images JOIN scores USING (id) WHERE sha256 IN (SELECT unnest(?)) GROUP BY 1",
         [list(sha256s)],
     )
-    return {
-        sha256: {label: float(ranking.PROBABILITIES[code]) for label, code in zip(columns, codes, strict=True)}
-        for sha256, *codes in rows
-    }
+    found = {}
+    for sha256, id, *codes in rows:
+        of_label = dict(zip(stored, codes, strict=True)) | {label: column[id] for label, column in taught.items()}
+        found[sha256] = {label: float(ranking.PROBABILITIES[code]) for label, code in of_label.items()}
+    return found
 
 
 def locations(index: "IndexReader | None", sha256s: Iterable[str]) -> dict[str, str]:
@@ -142,7 +145,7 @@ def remarks_on_words(words: Sequence[str], index: "IndexReader | None", ledger: 
     from aaam_pipeline.formats.vocabulary import Vocabulary, suggestions
     from aaam_pipeline.search.thesaurus import LabelResolver
 
-    known = Vocabulary(index.manifest.vocabulary)
+    known = Vocabulary(index.manifest.labels)
     new = [word for word in words if known.find(word) is None]
     decided = decisions.read(ledger).labels if new else []
     keys = set(map(label_key, decided))
