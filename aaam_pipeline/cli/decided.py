@@ -116,12 +116,13 @@ def in_index(index: "IndexReader | None", sha256s: Iterable[str], labels: Iterab
     stored = [label for label in columns if label not in taught]
     names = "".join(f", any_value(s{columns[label]})" for label in stored)
     rows = index.select(
-        f"SELECT sha256, min(id){names} FROM images JOIN scores USING (id) WHERE sha256 IN (SELECT unnest(?)) GROUP BY 1",
+        f"SELECT sha256, min(id){names} FROM images JOIN scores USING (id) "
+        "WHERE sha256 IN (SELECT unnest(?)) GROUP BY sha256",
         [list(sha256s)],
     )
     found = {}
-    for sha256, id, *codes in rows:
-        of_label = dict(zip(stored, codes, strict=True)) | {label: column[id] for label, column in taught.items()}
+    for sha256, id, *values in rows:
+        of_label = dict(zip(stored, values, strict=True)) | {label: column[id] for label, column in taught.items()}
         found[sha256] = {label: float(ranking.PROBABILITIES[code]) for label, code in of_label.items()}
     return found
 

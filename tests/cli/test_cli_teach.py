@@ -97,6 +97,16 @@ def test_a_word_is_taught_searched_listed_and_forgotten(project: Path) -> None:
     assert len(decisions.read(project / "decisions.jsonl")) == 10
 
 
+def test_a_taught_word_is_a_known_one_to_decide(project: Path) -> None:
+    run("teach", "my dog", "--yes", *dogs(*range(10)), "-q")
+    done = run("decide", *dogs(20, 300), "--no", "my dog", "--yes", "grass", "--json")
+    assert "no word of the model" not in done.stderr
+    scores = {(line["image"], line["label"]): line["score"] for line in map(json.loads, done.stdout.splitlines())}
+    assert len(scores) == 4
+    assert scores["photos/0020.jpg", "my dog"] > scores["photos/0300.jpg", "my dog"]
+    assert scores["photos/0020.jpg", "grass"] == pytest.approx(float(SCORES_NL[20, 0]), abs=2e-3)
+
+
 def test_folders_lists_and_photographs_without_it_teach_too(project: Path) -> None:
     folder = project / "chosen"
     folder.mkdir()
