@@ -38,6 +38,7 @@ from aaam_pipeline.cli import (
     search,
     settings,
     teach,
+    thresholds,
     train,
 )
 from aaam_pipeline.cli.errors import cli_errors
@@ -213,6 +214,7 @@ class TeachCommand(BaseCommand):
 COMMANDS: tuple[Callable[..., None], ...] = (
     annotate.annotate, relabel.relabel, index.verify, index.index, search.search, search.similar, dedup.dedup,
     labels.labels,
+    thresholds.thresholds,
     review.review, health.health, diff.diff,
     teach.teach,
     export.export,

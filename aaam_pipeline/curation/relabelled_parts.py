@@ -3,6 +3,7 @@
 Shapes: N rows, A annotated ones, L labels, D embedding.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.curation.label_changes import LabelChanges
 from aaam_pipeline.formats import part_files
 from aaam_pipeline.formats.assignment import Assignment
@@ -19,7 +21,7 @@ from aaam_pipeline.formats.familiarity import Familiarity
 from aaam_pipeline.formats.head import LinearHead
 from aaam_pipeline.formats.labelling import assign
 from aaam_pipeline.formats.older_parts import to_current
-from aaam_pipeline.formats.parts import AnnotationsManifest, annotations_schema, is_current, round_scores
+from aaam_pipeline.formats.parts import AnnotationsManifest, annotations_schema, is_current, part_path, round_scores
 from aaam_pipeline.formats.words import WordSupport
 
 
@@ -94,3 +96,15 @@ def _unfamiliar(
     unfamiliar_N = np.zeros(len(annotated_N), bool)
     unfamiliar_N[annotated_N] = familiarity.unfamiliar(values_AD)
     return pa.array(unfamiliar_N, mask=~annotated_N)
+
+
+def label_counts(folder: Path, manifest: AnnotationsManifest, report: Reporter) -> Counter[str]:
+    """Return how many rows of annotations have each label."""
+    found: Counter[str] = Counter()
+    with report.task("count labels", manifest.parts) as advance:
+        for number in range(manifest.parts):
+            column = part_files.read_part(part_path(folder, number), ["labels"])["labels"]
+            counts = pc.value_counts(pc.list_flatten(column.combine_chunks()))
+            found.update(dict(zip(*(counts.field(name).to_pylist() for name in (0, 1)), strict=True)))
+            advance(1)
+    return found

@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import path_text
+from aaam_pipeline.core.artifacts import path_text, write_csv, write_json
 from aaam_pipeline.core.csv_cells import from_cell
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.formats.assignment import WITHHELD
 from aaam_pipeline.formats.vocabulary import Vocabulary
 
+FORMAT, VERSION = "aaam-thresholds", 1
 FORM = 'JSON {"dog": 0.42, ...} or CSV with the columns label and threshold'
 
 
@@ -48,6 +49,18 @@ def read_thresholds(path: Path) -> dict[str, float | None]:
     if not found:
         raise UsageError(f"{name} holds no thresholds: it names no label")
     return found
+
+
+def write_thresholds(path: Path, facts: Mapping[str, Any], labels: Sequence[Mapping[str, Any]]) -> None:
+    """Write thresholds atomically, as CSV where the name ends so, else as JSON with `facts` of them all.
+
+    `labels`: of each its `label`, its `threshold` (None: withheld) and what else is known, numbers and text.
+    """
+    if path.suffix.lower() == ".csv":
+        names = list(dict.fromkeys(name for each in labels for name in each)) or ["label", "threshold"]
+        write_csv(path, [names, *([each.get(name) for name in names] for each in labels)])
+    else:
+        write_json(path, {"format": FORMAT, "version": VERSION, **facts, "labels": list(labels)})
 
 
 def own_thresholds(

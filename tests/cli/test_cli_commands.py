@@ -52,14 +52,12 @@ def test_the_commands_are_those_that_the_issues_name() -> None:
         "model remove",
         "model show",
     }
-    named |= {"export", "review"}
     named |= {
         "decide",
         "decisions",
         *(f"decisions {each}" for each in ("list", "undo", "import", "export", "merge", "verify")),
     }
-    named |= {"export", "relabel", "review"}
-    named |= {"export", "review", "keywords", "keywords undo", "keywords write"}
+    named |= {"export", "review", "keywords", "keywords undo", "keywords write", "relabel", "thresholds"}
     named |= {"train", "report", "config", "figures", "figures paths", "figures bars", "figures maps"}
     assert {name for name, _ in commands()} == {"", *named}
 

@@ -34,6 +34,7 @@ from aaam_pipeline.training.own_data import OwnData
 LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "annotate": (12, [options.Options, options.Selection, options.Assignment, runner.annotate]),
     "relabel": (2, [relabel, undo]),
+    "thresholds": (0, []),
     "verify": (0, [verify]),
     "index": (0, [build]),
     "search": (1, [search.open, search.Index.query]),
