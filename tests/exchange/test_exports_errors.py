@@ -13,6 +13,7 @@ from conftest import Invoke, make_photo
 from exchange.exported import annotated_rows, decide
 
 from aaam_pipeline.annotate import inputs, runner
+from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.exchange.exporters import pictures, run
 from aaam_pipeline.exchange.exporters.rows import _split
@@ -150,6 +151,48 @@ def _after(calls: int, fail: Callable[..., None]) -> Callable[..., None]:
             fail()
 
     return count
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_interruption_leaves_nothing_and_promises_nothing(
+    name: str, here: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_count", _after(5, stop))
+    result = invoke("export", name, f"out{FORMATS[name].suffix}", "-q")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+    assert [path.name for path in here.iterdir()] == ["annotations"]
+
+
+def test_what_a_killed_run_left_is_in_nobodys_way(here: Path, invoke: Invoke) -> None:
+    make_photo(here / "hf.partial" / "images" / "left.jpg", 1)
+    (here / ".a.csv.partial").write_text("half of it")
+    assert invoke("export", "imagefolder", "hf").exit_code == 0
+    assert invoke("export", "csv", "a.csv").exit_code == 0
+    assert not (here / "hf" / "images" / "left.jpg").exists()
+    assert (here / "a.csv").read_text().startswith("image,label,value")
+    assert sorted(path.name for path in here.iterdir()) == ["a.csv", "annotations", "hf"]
+
+
+@pytest.mark.parametrize(("name", "out"), [("csv", "a.csv"), ("fiftyone", "fo")])
+def test_one_writes_at_a_time(name: str, out: str, here: Path, invoke: Invoke) -> None:
+    with exclusive(here / out):
+        assert f"{out} is being written by another process" in said(invoke("export", name, out))
+
+
+def test_nothing_is_written_among_annotations(here: Path, invoke: Invoke) -> None:
+    before = sorted(path.name for path in (here / "annotations").iterdir())
+    for words in (("csv", "annotations/a.csv"), ("yolo", "annotations/yolo")):
+        assert "lies in annotations, which holds annotations alone" in said(invoke("export", *words))
+    assert sorted(path.name for path in (here / "annotations").iterdir()) == before
+
+
+def test_pictures_that_the_next_run_would_take_are_said(here: Path, photos: Path, invoke: Invoke) -> None:
+    result = invoke("export", "yolo", photos / "yolo", "--dry-run")
+    assert f"yolo lies below {photos}: annotating that again takes the pictures" in result.stderr
+    assert "lies below" not in invoke("export", "yolo", "yolo", "--dry-run").stderr
 
 
 def test_damaged_annotations_are_an_integrity_error_and_leave_what_was_there(here: Path, invoke: Invoke) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 
 from aaam_pipeline import __version__
-from aaam_pipeline.core.artifacts import PARTIAL, path_text, publish, work_folder, write_json
+from aaam_pipeline.core.artifacts import PARTIAL, absolute, path_text, publish, work_folder, write_json
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.locks import exclusive
+from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.exchange.exporters.coco import coco
 from aaam_pipeline.exchange.exporters.fiftyone import fiftyone
@@ -98,7 +99,12 @@ def export(
         IntegrityError: annotations are damaged.
     """
     _check(kind, out, options)
+    if absolute(out).is_relative_to(absolute(annotations)):
+        raise UsageError(f"{out} lies in {annotations}, which holds annotations alone; name another output")
     manifest = read_annotations_manifest(annotations)
+    for root in manifest.roots if kind.holds_pictures else ():
+        if absolute(out).is_relative_to(located(root, annotations)):
+            report.info(f"{out} lies below {root}: annotating that again takes the pictures of {out}, too")
     taught = of_embedding(taught, embedding_of(manifest.model_id))
     chosen = LabelSet(manifest.vocabulary, decisions, options.labels, taught)
     summary = ExportSummary(kind.name, path_text(out), dry_run=options.dry_run)
