@@ -137,7 +137,7 @@ def annotate(
     from aaam_pipeline.annotate.known_places import known_as
     from aaam_pipeline.models import adding
 
-    given = context.params | {"decisions": defaults.decisions(decisions, out)}
+    given = context.params | {"decisions": _ledger(decisions, out)}
     options = _fill(Options, given)._replace(assignment=_fill(Assignment, given))
     selection, skipped = _fill(Selection, given), Counter[str]()
     _check_moved(options.root)
@@ -156,6 +156,12 @@ def annotate(
         adding.keep_starter(bundle)
         runner.annotate(found, bundle, out, options, report, scope, partial(_summarize, out, skipped, report))
         report.info(f"next: aaam-pipe index {out}")
+
+
+def _ledger(named: Path | None, out: Path) -> Path:
+    """Return the ledger named, that beside the annotations, or where there is none, that beside the newest index."""
+    found = defaults.decisions(named, out)
+    return found if named or found.exists() else defaults.decisions(None, defaults.newest_index())
 
 
 def _summarize(out: Path, skipped: Mapping[str, int], report: "Reporter", made: "AnnotationsManifest") -> None:

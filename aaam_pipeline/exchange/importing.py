@@ -174,7 +174,7 @@ class Importer:
         decisions: Decisions,
     ) -> Iterator[Decision]:
         for (item, keywords), (sha256, is_new) in zip(wanted, hashes, strict=True):
-            self.summary.stale += is_new
+            self.summary.stale += bool(is_new and sha256 and not _are_one(decisions, sha256, item.sha256 or sha256))
             if sha256 is None:
                 self.summary.faults += 1
                 self.told(item.file, "it cannot be read")
@@ -195,6 +195,12 @@ class Importer:
                         yield Decision(
                             sha256=sha256, label=label, value="yes", by="file", source=source, batch=self.batch
                         )
+
+
+def _are_one(decisions: Decisions, *sha256: str) -> bool:
+    """Return whether contents are one photograph: keywords that were written into a file make no other one of it."""
+    found = decisions.photographs(sha256).tolist()
+    return found[0] >= 0 and len(set(found)) == 1
 
 
 def _key(path: tuple[str, ...]) -> tuple[str, ...]:

@@ -107,6 +107,19 @@ def test_what_takes_no_packet_gets_a_sidecar(library: Library) -> None:
     assert contents(library) == before
 
 
+def test_a_keyword_deleted_in_a_sidecar_goes_from_the_file_too(library: Library) -> None:
+    photo = put(library, "a.jpg", jpeg(iptc=b""))
+    sidecar = put(library, "a.jpg.xmp", packet({"dc:subject": ["Anna"]}))
+    library.annotate({"a.jpg": {"dog": 0.9, "cat": 0.8}})
+    library.write("--in-place")
+    assert subject(photo) == ["dog", "cat"]
+    sidecar.write_bytes(sidecar.read_bytes().replace(b"<rdf:li>dog</rdf:li>", b""))
+    library.write("--in-place")
+    assert library.texts("a.jpg.xmp") == ["Anna", "cat"]
+    assert subject(photo) == ["cat"]
+    assert library.verdicts("a.jpg")["dog"] == "file no"
+
+
 @pytest.mark.parametrize(
     ("kind", "content", "why"),
     [

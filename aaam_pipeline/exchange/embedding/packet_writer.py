@@ -52,7 +52,7 @@ class PacketWriter:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._stack.enter_context(exclusive(self.folder / "embedding"))
+        self._stack.enter_context(exclusive(self.folder / "embedding", option="--decisions"))
         clean(self.folder)
         return self
 
@@ -147,7 +147,7 @@ def undo(
     path, left = folder / JOURNAL, folder / LEFT
     if not path.exists() and not left.exists():
         return 0, 0
-    with exclusive(folder / "embedding"):
+    with exclusive(folder / "embedding", option="--decisions"):
         clean(folder)
         for start, entry in journal.latest_first(path):
             why = "not asked for" if not only(entry.file) else _restored(entry, otherwise)

@@ -5,6 +5,7 @@ date, too: programs that look for sidecars read it first.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from aaam_pipeline.exchange import embedding
@@ -49,14 +50,14 @@ class InPlace:
             raise _left_out(error) from None
         beside = self.sidecars.finder.beside(file).existing
         plan = self.sidecars.write(photograph) if beside else Plan([], [], [])
-        changes, decisions, unwritable = self.embed(photograph, file)
+        changes, decisions, unwritable = self.embed(photograph, file, [each.label for each in plan.decisions])
         known = {each.label for each in plan.decisions}
         decisions = [each for each in decisions if each.label not in known]
         return Plan([*plan.changes, *changes], [*plan.decisions, *decisions], [*plan.unwritable, *unwritable])
 
     def current(self, photograph: Photograph) -> Photograph:
         """Return a photograph as it is in its file, where keywords were written into that since it was annotated."""
-        if photograph.file is None:
+        if photograph.file is None or self.same.photographs([photograph.sha256])[0] < 0:
             return photograph
         try:
             status = photograph.file.stat()
@@ -67,12 +68,15 @@ class InPlace:
         except (OSError, ValueError):
             return photograph
         one, other = self.same.photographs([found, photograph.sha256]).tolist()
-        if found != photograph.sha256 and (one < 0 or one != other):
+        if one != other:
             return photograph
         return photograph._replace(sha256=found, bytes=status.st_size, mtime=status.st_mtime_ns // 1000)
 
-    def embed(self, photograph: Photograph, file: Path) -> Plan:
-        """Merge the packet of a file with the labels of its photograph, and write it."""
+    def embed(self, photograph: Photograph, file: Path, deleted: Sequence[str]) -> Plan:
+        """Merge the packet of a file with the labels of its photograph, and write it.
+
+        `deleted`: labels of ours that somebody has removed from a sidecar.
+        """
         notes = packets.read_file(file)
         packet = _packet(notes)
         gone = xmp.deleted_since(packet)
@@ -83,7 +87,7 @@ class InPlace:
             packet,
             photograph.wanted,
             refused=photograph.refused,
-            deleted=[entry.value for entry in gone],
+            deleted=[*deleted, *(entry.value for entry in gone)],
             model=self.sidecars.model,
             at=self.sidecars.at,
             concerned=self.sidecars.concerned,
