@@ -40,9 +40,9 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def stamped(entries: Iterable[Entry]) -> Iterator[Entry]:
+def stamped(entries: Iterable[Entry], batch: str = "") -> Iterator[Entry]:
     """Yield decisions, those without `at` and `batch` with the time, and one batch for all."""
-    at, batch = now(), new_batch()
+    at, batch = now(), batch or new_batch()
     for entry in entries:
         if entry.at and entry.batch:
             yield entry
@@ -51,12 +51,15 @@ def stamped(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 class Ledger:
-    """A ledger of decisions as a file that may not be there yet; `formats.decisions.read` reads it."""
+    """A ledger of decisions as a file that may not be there yet; `formats.decisions.read` reads it.
+
+    What one `Ledger` adds is one batch, which `decisions undo` takes back as a whole: one for each command.
+    """
 
     def __init__(self, path: Path, *, wait: float = WAIT) -> None:
         """Name the file; `wait`: seconds that another writer has to finish."""
         self.path = path
-        self._wait = wait
+        self._wait, self._batch = wait, new_batch()
 
     def append(self, entries: Iterable[Decision | Inheritance]) -> int:
         """Add decisions, `stamped`, all or none, and wait until they are on disk; return how many there were.
@@ -65,7 +68,7 @@ class Ledger:
             UsageError: another process writes the ledger all the time, or its folder cannot be written to.
             OSError: it cannot be written; it is as it was.
         """
-        lines = map(encode, stamped(entries))
+        lines = map(encode, stamped(entries, self._batch))
         first = next(lines, None)
         # nothing to say leaves no file
         if first is None:

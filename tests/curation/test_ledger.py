@@ -71,8 +71,10 @@ def test_decisions_are_added_at_the_end_and_nothing_is_rewritten(tmp_path: Path)
 
 def test_lines_of_one_command_share_time_and_batch(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "decisions.jsonl")
-    ledger.append([said(1), said(2), said(3, batch="mine", at="2020-01-01T00:00:00Z")])
-    ledger.append([said(4)])
+    ledger.append([said(1)])
+    ledger.append([said(2)])
+    ledger.append([said(3, batch="mine", at="2020-01-01T00:00:00Z")])
+    Ledger(ledger.path).append([said(4)])
     from aaam_pipeline.formats.decision_lines import blocks
 
     [block] = blocks(ledger.path)
