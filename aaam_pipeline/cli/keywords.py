@@ -47,6 +47,13 @@ Precision = Annotated[
         "by the model's calibration. Default: wherever it is assigned.",
     ),
 ]
+Thresholds = Annotated[
+    Path | None,
+    typer.Option(
+        help="File that `thresholds` wrote: a label is written from its score there on; others, and withheld ones, are "
+        "not written."
+    ),
+]
 Labels = Annotated[
     list[str] | None,
     typer.Option(
@@ -66,6 +73,7 @@ def group() -> None:
 def write(
     annotations: Annotations = None,
     precision: Precision = None,
+    thresholds: Thresholds = None,
     labels: Labels = None,
     sidecar_style: Annotated[
         Literal["ext", "stem"],
@@ -88,18 +96,17 @@ def write(
     from aaam_pipeline.exchange.keywords import writing
     from aaam_pipeline.exchange.keywords.places import Finder
     from aaam_pipeline.formats.decisions import read
+    from aaam_pipeline.formats.threshold_files import read_thresholds
 
-    asked: dict[embedded_keywords.Force, bool] = {
-        "signed": force_signed,
-        "trailing": force_trailing,
-        "links": force_links,
-    }
-    force = [kind for kind, is_asked in asked.items() if is_asked]
+    if thresholds and precision is not None:
+        raise UsageError("--precision and --thresholds exclude each other")
+    force = _forced(force_signed, force_trailing, force_links)
     if not in_place and (force or keep_times):
         raise UsageError(f"--{f'force-{force[0]}' if force else 'keep-times'} is of --in-place")
     ledger = defaults.decisions(decisions, defaults.newest_index())
     decided = read(ledger)
-    options = writing.KeywordOptions(now(), precision, None, labels or (), dry_run)
+    least = read_thresholds(thresholds) if thresholds else None
+    options = writing.KeywordOptions(now(), precision, least, labels or (), dry_run)
     shown = ShownChanges(as_json, dry_run)
     with reporter(quiet) as report:
         for remark in decided.remarks():
@@ -122,6 +129,11 @@ def write(
             )
         shown.count_late(summary)
         _end(summary, shown, report, max_failure_rate)
+
+
+def _forced(signed: bool, trailing: bool, links: bool) -> list[embedded_keywords.Force]:
+    asked: dict[embedded_keywords.Force, bool] = {"signed": signed, "trailing": trailing, "links": links}
+    return [kind for kind, is_asked in asked.items() if is_asked]
 
 
 @app.command()
@@ -186,7 +198,7 @@ def _end(summary: "Summary", shown: ShownChanges, report: "Reporter", max_failur
     if summary.withheld:
         some = ", ".join(summary.withheld[:MOST_SHOWN])
         more = f" and {len(summary.withheld) - MOST_SHOWN} more" if len(summary.withheld) > MOST_SHOWN else ""
-        report.info(f"withheld, since no score is enough for --precision: {some}{more}")
+        report.info(f"withheld, since no score is enough: {some}{more}")
     for label in sorted(summary.unwritable)[:MOST_SHOWN]:
         report.info(f"{label!r} has characters that XMP cannot hold, and is not written")
     for why, count in summary.left_out.most_common():

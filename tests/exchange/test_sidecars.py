@@ -162,11 +162,21 @@ def test_a_precision_is_what_calibrated_scores_let_expect(library: Library) -> N
     scores = {f"{score}.jpg": {"dog": score / 100, "cat": 0.55} for score in range(50, 100, 5)}
     library.annotate(scores)
     result = library.write("--precision", "0.9")
-    assert "withheld, since no score is enough for --precision: cat" in result.stderr
+    assert "withheld, since no score is enough: cat" in result.stderr
     written = sorted(name for name in library.names() if name.endswith(".xmp"))
     # 95, 90 and 85 have a mean of 0.9
     assert written == ["85.jpg.xmp", "90.jpg.xmp", "95.jpg.xmp"]
     assert library.texts("85.jpg.xmp") == ["dog"]
+
+
+def test_thresholds_of_a_file_say_from_which_score_on_a_label_is_written(library: Library) -> None:
+    library.annotate({f"{score}.jpg": {"dog": score / 100, "cat": 0.9, "car": 0.9} for score in (60, 70, 80)})
+    (library.root / "thresholds.json").write_text('{"dog": 0.7, "cat": null}')
+    assert "withheld, since no score is enough: cat" in library.write("--thresholds", "thresholds.json").stderr
+    assert {name for name in library.names() if name.endswith(".xmp")} == {"70.jpg.xmp", "80.jpg.xmp"}
+    assert library.texts("80.jpg.xmp") == ["dog"]
+    library.write("--thresholds", "thresholds.json", "--precision", "0.9", code=2)
+    library.write("--thresholds", "nothing.json", code=2)
 
 
 def test_a_dry_run_says_what_would_be_and_writes_nothing(library: Library) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from aaam_pipeline.core.errors import UnknownLabelError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.exchange.embedding import PacketWriter
@@ -136,7 +138,8 @@ def _limits(
     if options.thresholds is not None:
         given = options.thresholds.items()
         summary.withheld += sorted(label for label, threshold in given if threshold is None)
-        return {label_key(label): threshold for label, threshold in given if threshold is not None}
+        # scores are of float32
+        return {label_key(label): float(np.float32(least)) for label, least in given if least is not None}
     if options.precision is None:
         return None
     found = limits(rows_of(folder, manifest), options.precision)

@@ -5,7 +5,7 @@
 - `values`: what a property holds, and the text of new ones.
 - `packet`: a packet, its keywords, and a packet with other keywords; all other text stays byte for byte.
 - `record`: what this program wrote, in a namespace of its own.
-- `merge`: what was last written, what is there, and what is wanted, made one.
+- `merge`: what was last written, what is there, and what is wanted, made one; `three_way`: its steps.
 
     packet = xmp.parse(content)             # or xmp.EMPTY
     packet.keywords(), packet.ours()
