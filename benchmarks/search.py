@@ -7,6 +7,7 @@ medians (p50). Every answer is compared with the others. The short form takes 10
 
 import itertools
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -14,12 +15,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import aaam_pipeline.search as search
+from aaam_pipeline.formats import decisions
+from aaam_pipeline.formats.decision_lines import Value
+from aaam_pipeline.formats.decisions import Decision
 from benchmarks import collection, index
 from benchmarks.alternatives import TOP, DuckPostings, SqlitePostings, scan
 from benchmarks.table import Report, best, median
@@ -34,6 +39,7 @@ DIM = 256
 MAX_VECTORS = MAX_POSTINGS = 1_000_000
 """Images above which vectors have 8 numbers, are not searched, and postings are left out: they take too long."""
 
+DECISIONS = (10_000, 1_000_000)
 WAYS = ("query", "scan", "duck", "sqlite")
 QUERIES = 50
 
@@ -49,6 +55,10 @@ def run(report: Report, full: bool = False) -> None:
     add_answered = report.table(f"search, two labels of {collection.LABELS}, p50 in ms", names)
     add_by_frequency = report.table("the same by how frequent the labels are", ["images", "labels", *ways])
     names = ["images", "p50, ms", "recall@10", "first, with opening, ms"]
+    add_decided = report.table(
+        "the same with decisions, each of one of the labels, CPU time",
+        ["images", "decisions", "p50, ms", "without: p50, ms", "ratio", "open and first query, ms", "without, ms"],
+    )
     add_similar = report.table(f"similar, vectors of {DIM}", names)
     sizes = os.environ.get("AAAM_BENCH_IMAGES", FULL if full else SHORT)
     with tempfile.TemporaryDirectory() as name:
@@ -59,6 +69,8 @@ def run(report: Report, full: bool = False) -> None:
             add_answered(answered)
             for row in by_frequency:
                 add_by_frequency(row)
+            for row in _with_decisions(images, folder) if images <= MAX_POSTINGS else []:
+                add_decided(row)
             if dim == DIM:
                 add_similar(_similar(folder / "index", images))
         help_s = best(lambda: _command("--help"), 5)
@@ -126,6 +138,48 @@ def _by_frequency(images: int, times: dict[str, list[list[float]]]) -> list[list
         p50 = {way: _p50([[each[number] for number in chosen] for each in rounds]) for way, rounds in times.items()}
         rows.append([f"{images:,}", title, *(_ms(p50[way]) for way in WAYS)])
     return rows
+
+
+def _with_decisions(images: int, folder: Path) -> list[list[str]]:
+    """Return a row for each ledger: queries with it and without it take turns."""
+    with search.open(folder / "index", decisions=False) as without:
+        hashes = [sha256 for (sha256,) in without.select("SELECT sha256 FROM images ORDER BY id")]
+    chance, rows = random.Random(0), []
+    for count in DECISIONS:
+        ledger = folder / f"{count}.jsonl"
+        with ledger.open("wb") as stream:
+            for _ in range(count):
+                label, is_yes = f"l{chance.randrange(collection.LABELS)}", chance.random() < 0.5
+                value: Value = "yes" if is_yes else "no"
+                decision = Decision(sha256=chance.choice(hashes), label=label, value=value, by="person")
+                stream.write(decisions.encode(decision))
+        ways: tuple[Path | bool, ...] = (ledger, False)
+        first, opened = zip(*(_opened(folder / "index", way) for way in ways), strict=True)
+        rounds: list[list[list[float]]] = [[], []]
+        for _ in range(ROUNDS):
+            for way, times in zip(opened, rounds, strict=True):
+                times.append([_cpu(partial(way.query, f"l{one} l{other}", TOP)) for one, other in PAIRS])
+        p50, without_s = map(_p50, rounds)
+        cells = [_ms(p50), _ms(without_s), f"{p50 / without_s:.2f}", *map(_ms, first)]
+        rows.append([f"{images:,}", f"{count:,}", *cells])
+    return rows
+
+
+def _opened(folder: Path, ledger: Path | bool) -> tuple[float, search.Index]:
+    """Return how long the first of two queries takes, and the index, with all columns of `PAIRS` read."""
+    started = time.process_time()
+    opened = search.open(folder, decisions=ledger)
+    opened.query("l0 l7")
+    seconds = time.process_time() - started
+    for label in ASKED:
+        opened.query(f"l{label}")
+    return seconds, opened
+
+
+def _cpu(call: Callable[[], object]) -> float:
+    started = time.process_time()
+    call()
+    return time.process_time() - started
 
 
 def _similar(folder: Path, images: int) -> list[str]:

@@ -238,13 +238,12 @@ class Index(IndexReader):
         # to plan a list takes DuckDB less time than a subquery, as long as it is short
         short = len(ids) <= SHORT_LIST
         among = f"({', '.join(map(str, ids)) or 'NULL'})" if short else "(SELECT unnest(?))"
-        content = "sha256" if known.overlay.decisions else "NULL"
-        statement = f"SELECT id, {content}, path, root, labels, unfamiliar FROM images WHERE id IN {among}"
+        statement = f"SELECT id, path, root, labels, unfamiliar FROM images WHERE id IN {among}"
         found = {row[0]: row[1:] for row in self.select(statement, None if short else [ids])}
         if len(found) != len(ids):
             raise IntegrityError(f"{self.folder} is damaged: scores without images; build the index again")
-        verdicts, taught = known.verdicts([found[id][0] for id in ids]), self.taught.assigned(ids)
-        rows = ((image, *found[image.id][1:]) for image in ranked)
+        verdicts, taught = known.verdicts(ids), self.taught.assigned(ids)
+        rows = ((image, *found[image.id]) for image in ranked)
         return [
             Hit(path, located(root, self.folder), image.score, labels + own, image.label_scores, unfamiliar).decided_as(
                 said

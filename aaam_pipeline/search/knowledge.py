@@ -68,11 +68,10 @@ class Knowledge(NamedTuple):
         names = "|".join(self.vocabulary.labels[each] for each in means)
         return f"{word!r} holds for the {images} that it was decided for; elsewhere it is searched as {names}"
 
-    def verdicts(self, sha256: Sequence[str | None]) -> list[dict[str, Verdict]]:
+    def verdicts(self, ids: Sequence[int]) -> list[dict[str, Verdict]]:
         """Return what is decided of images, by label as the model spells it."""
         return [
-            {self._spelled(label): verdict for label, verdict in each.items()}
-            for each in self.overlay.of_images(sha256)
+            {self._spelled(label): verdict for label, verdict in each.items()} for each in self.overlay.of_images(ids)
         ]
 
     def _spelled(self, label: str) -> str:

@@ -1,11 +1,13 @@
 """Of how many images of an index each label holds: the model's labels, as far as nobody decided otherwise."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from aaam_pipeline.search.knowledge import Knowledge
-from aaam_pipeline.search.overlay import BLOCK_IMAGES, NOWHERE, DecidedImages
+from aaam_pipeline.search.overlay import BLOCK_IMAGES, NOWHERE, Ids
 from aaam_pipeline.search.reader import IndexReader
 
 ASSIGNED = """
@@ -39,13 +41,14 @@ def decided_counts(known: Knowledge, index: IndexReader) -> dict[str, LabelCount
         counts[id] += len(each.yes)
     for id, each in images.items():
         if own <= id < len(manifest.labels):
-            counts[id] -= int(np.isin(each.both, index.taught.assigned_to(id)).sum())
-    both = {id: each for id, each in images.items() if id < own and len(each.both)}
+            counts[id] -= len(np.intersect1d(each.both, index.taught.assigned_to(id), assume_unique=True))
+    both = {id: each.both for id, each in images.items() if id < own and len(each.both)}
     for start in range(0, manifest.images, BLOCK_IMAGES) if both else ():
         names = [known.vocabulary.labels[id] for id in both]
-        values: list[Any] = [start, start + BLOCK_IMAGES, names, list(both)]
-        for id, assigned in _by_label(index.select_columns(ASSIGNED, values), both):
-            counts[id] -= int(np.isin(both[id].both, assigned).sum())
+        found = index.select_columns(ASSIGNED, [start, start + BLOCK_IMAGES, names, list(range(len(names)))])
+        twice = _decided_of(found["id"], found["label"], list(both.values()), manifest.images)
+        for id, count in zip(both, twice, strict=True):
+            counts[id] -= count
     decided = [images.get(id, NOWHERE) for id in range(len(counts))]
     return {
         label: LabelCount(count, len(each.yes), len(each.no))
@@ -53,9 +56,15 @@ def decided_counts(known: Knowledge, index: IndexReader) -> dict[str, LabelCount
     }
 
 
-def _by_label(rows: dict[str, Any], images: dict[int, DecidedImages]) -> list[tuple[int, Any]]:
-    """Return the images of each label."""
-    order = np.argsort(rows["label"], kind="stable")
-    label, image = np.asarray(rows["label"])[order], np.asarray(rows["id"])[order]
-    ends = {id: np.searchsorted(label, [id, id + 1]) for id in images}
-    return [(id, image[first:last]) for id, (first, last) in ends.items()]
+def _decided_of(id_P: Ids, label_P: Ids, decided: Sequence[Ids], images: int) -> list[int]:
+    """Return of how many pairs of an image and a label (P,) the image is decided for the label; `decided`: by label."""
+    # few labels in 16 bits are sorted in a tenth of the time
+    small_P = label_P.astype(np.uint16 if len(decided) < 2**16 else np.int64)
+    order = np.argsort(small_P, kind="stable")
+    ends = np.searchsorted(small_P[order], np.arange(len(decided) + 1, dtype=small_P.dtype)).tolist()
+    found, decided_N = [], np.zeros(images, np.bool_)
+    for ids, (first, last) in zip(decided, pairwise(ends), strict=True):
+        decided_N[ids] = True
+        found.append(int(np.count_nonzero(decided_N[id_P[order[first:last]]])))
+        decided_N[ids] = False
+    return found

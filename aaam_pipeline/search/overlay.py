@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.errors import IntegrityError
-from aaam_pipeline.formats import decisions
 from aaam_pipeline.formats.decisions import Decisions, Verdict
 from aaam_pipeline.search.ranker import Select
 from aaam_pipeline.search.shared_cache import SharedCache
@@ -36,10 +34,22 @@ class DecidedImages(NamedTuple):
     @property
     def both(self) -> Ids:
         """The images of either kind, ascending."""
-        return np.union1d(self.yes, self.no)
+        return np.sort(np.concatenate([self.yes, self.no]))
 
 
 NOWHERE = DecidedImages(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+class _KnownImages(NamedTuple):
+    """Images that anything is decided of: numbers of their digests, ascending, and ids; the order of these by id.
+
+    `number_C`: the numbers of all contents of which anything is decided, ascending.
+    """
+
+    number_K: NDArray[np.uint64]
+    id_K: Ids
+    by_id: NDArray[np.intp]
+    number_C: NDArray[np.uint64]
 
 
 class Overlay:
@@ -60,18 +70,22 @@ class Overlay:
         """
         return self._of_label.get(label) if self.decisions else NOWHERE
 
-    def of_images(self, sha256: Sequence[str | None]) -> list[dict[str, Verdict]]:
-        """Return what is decided of images, by label."""
-        found: list[dict[str, Verdict]] = [{} for _ in sha256]
-        known = [row for row, each in enumerate(sha256) if each and len(each) == 64] if self.decisions else []
-        try:
-            digest_N = decisions.digests([sha256[row] or "" for row in known])
-        except ValueError:
-            raise IntegrityError("the index is damaged: a SHA-256 is none; build the index again") from None
+    def of_images(self, ids: Sequence[int]) -> list[dict[str, Verdict]]:
+        """Return what is decided of images, by label.
+
+        Raises:
+            IntegrityError: the index is damaged.
+        """
+        found: list[dict[str, Verdict]] = [{} for _ in ids]
+        if not (self.decisions and ids):
+            return found
+        known = self._known.get("all")
+        row_K = known.by_id
+        place = np.searchsorted(known.id_K, ids, sorter=row_K).clip(max=max(0, len(row_K) - 1))
         # of many images few are decided
-        place_N = np.searchsorted(self._contents, digest_N).clip(max=max(0, len(self._contents) - 1))
-        for row in np.flatnonzero(self._contents[place_N] == digest_N).tolist():
-            found[known[row]] = self.decisions.of_image(sha256[known[row]] or "")
+        for row in np.flatnonzero(known.id_K[row_K[place]] == ids).tolist() if len(row_K) else ():
+            content = np.searchsorted(known.number_C, known.number_K[row_K[place[row]]])
+            found[row] = self.decisions.of_image(self._contents[content : content + 1].tobytes().hex())
         return found
 
     def after_fork(self) -> None:
@@ -89,16 +103,15 @@ class Overlay:
 
     def _ids(self, contents: NDArray[np.bytes_]) -> Ids:
         """Return the images of some contents."""
-        number_K, id_K = self._known.get("all")
+        number_K, id_K = self._known.get("all")[:2]
         wanted = _numbers(contents)
         first, last = (np.searchsorted(number_K, wanted, side) for side in ("left", "right"))
         counts = last - first
         within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
         return np.sort(id_K[np.repeat(first, counts) + within])
 
-    def _find(self, _: str) -> tuple[NDArray[np.uint64], Ids]:
-        """Return the images that anything is decided of, as numbers of digests (K,), ascending, and ids (K,)."""
-        number_C = np.unique(_numbers(self._contents))
+    def _find(self, _: str) -> "_KnownImages":
+        number_C = _numbers(self._contents)
         found: list[tuple[NDArray[np.uint64], Ids]] = [(number_C[:0], NOWHERE.yes)]
         # a table of the first bits excludes most images, in a tenth of the time that a search for each takes
         shift = np.uint64(64 - min(24, max(16, len(number_C).bit_length() + 4)))
@@ -116,7 +129,7 @@ class Overlay:
             found.append((number_N[maybe], np.asarray(rows["id"], np.int64)[maybe]))
         number_K, id_K = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order = np.argsort(number_K, kind="stable")
-        return number_K[order], id_K[order]
+        return _KnownImages(number_K[order], id_K[order], np.argsort(id_K[order]), number_C)
 
 
 def _numbers(contents: NDArray[np.bytes_]) -> NDArray[np.uint64]:

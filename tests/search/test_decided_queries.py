@@ -1,17 +1,21 @@
-"""Random queries rank as NumPy does where a third of everything is decided."""
+"""Random queries rank as NumPy does where a third of everything is decided; taught words and many words, too."""
 
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from search.deciding import decide
-from search.toy_index import IMAGES, LABELS, SCORES_NL, ids_of
+from search.deciding import decide, digest
+from search.toy_index import DIM, IMAGES, LABELS, SCORES_NL, ids_of
 
 import aaam_pipeline.search as search
-from aaam_pipeline.formats import ranking
+from aaam_pipeline.formats import decisions, ranking
+from aaam_pipeline.formats.decisions import Decision
+from aaam_pipeline.formats.taught import TaughtLine, TaughtWord
+from aaam_pipeline.index import taught as columns
 from aaam_pipeline.search import Index
 from aaam_pipeline.search import query as queries
 
@@ -58,7 +62,7 @@ def scores(node: queries.Node, label_NL: np.ndarray, filter_NL: np.ndarray) -> n
             return 1 - np.prod([1 - scores(each, label_NL, filter_NL) for each in items], axis=0)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(tree=TREES, top=st.integers(1, 60))
 def test_random_queries_rank_as_numpy_does(
     tree: tuple, top: int, contents_index: Path, tmp_path_factory: pytest.TempPathFactory
@@ -98,3 +102,40 @@ def many_decisions(folder: Path, factory: pytest.TempPathFactory) -> tuple[Index
             decide(ledger, label, yes, no)
         KEPT[folder] = search.open(folder, decisions=ledger), decided_NL
     return KEPT[folder]
+
+
+def test_taught_words_are_decided_like_others(contents_index: Path, tmp_path: Path) -> None:
+    shutil.copytree(contents_index, tmp_path / "index")
+    word = TaughtWord("my dog", "toy", ["a" * 64] * 12, [], 0.6, 0.8, 0.1, 0.9, IMAGES, "2026-11-29", "lda")
+    row_D = 4 * np.random.default_rng(5).normal(size=DIM).astype(np.float32)
+    decide(tmp_path / "decisions.jsonl", "My  Dog", yes=(3,))
+    with search.open(tmp_path / "index") as index:
+        # until it is taught, only what was decided
+        assert ids_of(index.query("my dog")) == [3]
+    columns.renew(tmp_path / "index", [TaughtLine(word, row_D, -0.5)])
+    with search.open(tmp_path / "index") as index:
+        before = [id for id in ids_of(index.query("my dog", IMAGES)) if id not in (3, 7, 8) and id < IMAGES - 5]
+        count = index.label_counts()["my dog"].images
+        decide(tmp_path / "decisions.jsonl", "my dog", yes=(before[-1],), no=(before[0], before[1]))
+        hits = index.query("my dog", IMAGES)
+        assert {*ids_of(hits[:2])} == {3, before[-1]}
+        assert not {before[0], before[1]} & {*ids_of(hits)}
+        assert all("my dog" in hit.labels for hit in hits[:2])
+        assert index.label_counts()["my dog"] == (count - 2 + 1, 2, 2)
+
+
+def test_many_words_are_decided(contents_index: Path, tmp_path: Path) -> None:
+    """Many words cost time once; each is found, and none is taken for another."""
+    words = [f"word {number}" for number in range(2000)]
+    lines = [
+        Decision(sha256=digest(number % 400), label=word, value="yes", by="person") for number, word in enumerate(words)
+    ]
+    (tmp_path / "decisions.jsonl").write_bytes(b"".join(map(decisions.encode, lines)))
+    with search.open(contents_index, decisions=tmp_path / "decisions.jsonl") as index:
+        for number in (0, 399, 400, 1999):
+            assert ids_of(index.query(f"word {number}"))[-1] == number % 400
+        # a new decision of an old word changes no vocabulary
+        vocabulary = index.vocabulary
+        decide(tmp_path / "decisions.jsonl", "WORD 5", yes=(6,))
+        assert 6 in ids_of(index.query("word 5"))
+        assert index.vocabulary is vocabulary
