@@ -68,7 +68,11 @@ class LabelSample:
         unknown = np.flatnonzero(self._known_N == UNKNOWN)
         # places in the order of scores, in the random order
         self._drawn = unknown[np.argsort(random_N[self._order_N][unknown], kind="stable")]
+        # each question looks at the sets again: what of them needs no answer is computed once
+        self._wrong_N, self._unknown_N = (np.cumsum(self._known_N == value) for value in (0, UNKNOWN))
         self._prefixes: dict[tuple[int, int], NDArray[np.intp]] = {}
+        self._sizes: dict[float, tuple[list[int], list[int]]] = {}
+        self._strata: dict[int, list[tuple[int, int]]] = {}
 
     def questions(self, precision: float, answer: Answer) -> Iterator[int]:
         """Yield the photographs to be judged next, the most useful first; the same ones until they are answered."""
@@ -121,9 +125,9 @@ class LabelSample:
 
     def _tested(self, precision: float, answer: Answer) -> tuple[_Tested | None, list[_Tested]]:
         """Return the last set that passed before one failed, and all sets that were tested."""
-        sizes = self.candidates(precision)
-        first = sizes[0]
-        before = sorted({self._whole(first // part) for part in (8, 4, 2)} - {0, first})
+        if precision not in self._sizes:
+            self._sizes[precision] = self.candidates(precision)
+        sizes, before = self._sizes[precision]
         chosen: _Tested | None = None
         tested: list[_Tested] = []
         for size in sizes:
@@ -139,14 +143,14 @@ class LabelSample:
                 chosen = tested[-1]
         return chosen, tested
 
-    def candidates(self, precision: float) -> list[int]:
-        """Return the sizes of the sets of the first sequence; known from the scores alone."""
+    def candidates(self, precision: float) -> tuple[list[int], list[int]]:
+        """Return the sizes of the sets of both sequences; known from the scores alone."""
         mean_N = np.cumsum(self._score_N, dtype=np.float64) / np.arange(1, len(self._score_N) + 1)
         sure = int(np.searchsorted(-mean_N, -(precision + MARGIN * (1 - precision)), side="right"))
         found = [self._whole(max(sure, SMALLEST))]
         while len(found) < SETS and found[-1] < len(self._score_N):
             found.append(self._whole(int(np.ceil(found[-1] * GROWTH))))
-        return found
+        return found, sorted({self._whole(found[0] // part) for part in (8, 4, 2)} - {0, found[0]})
 
     def _whole(self, size: int) -> int:
         """Return the size of a set with all photographs of its lowest score."""
@@ -161,9 +165,8 @@ class LabelSample:
 
     def _failing(self, size: int, precision: float) -> tuple[int, int]:
         """Return how many wrong ones among those not known are too many, and how many are not known."""
-        known_N = self._known_N[:size]
-        failing = int(np.floor((1 - precision) * size + 1e-9)) + 1 - int((known_N == 0).sum())
-        return failing, int((known_N == UNKNOWN).sum())
+        wrong, unknown = int(self._wrong_N[size - 1]), int(self._unknown_N[size - 1])
+        return int(np.floor((1 - precision) * size + 1e-9)) + 1 - wrong, unknown
 
     def _prefix(self, low: int, high: int) -> NDArray[np.intp]:
         """Return the first places from `low` to `high` in the random order."""
@@ -178,12 +181,12 @@ class LabelSample:
 
     def _below(self, tested: list[_Tested]) -> list[tuple[int, int]]:
         """Return from where to where the strata below all tested sets reach, in the order of scores."""
-        deepest, size = max(each.size for each in tested), len(self._score_N)
-        mass = np.cumsum(self._score_N[deepest:], dtype=np.float64)
-        if not len(mass):
-            return []
-        middle = deepest + int(np.searchsorted(mass, UPPER_MASS * mass[-1])) + 1
-        return [each for each in ((deepest, min(middle, size)), (middle, size)) if each[0] < each[1]]
+        deepest = max(each.size for each in tested)
+        if deepest not in self._strata:
+            mass, size = np.cumsum(self._score_N[deepest:], dtype=np.float64), len(self._score_N)
+            middle = min(deepest + int(np.searchsorted(mass, UPPER_MASS * mass[-1])) + 1, size) if len(mass) else size
+            self._strata[deepest] = [each for each in ((deepest, middle), (middle, size)) if each[0] < each[1]]
+        return self._strata[deepest]
 
     def _stratum(self, low: int, high: int, answer: Answer, answers: int) -> Stratum:
         """Return a stratum, judged by its first answers in the random order."""

@@ -84,7 +84,7 @@ def open_folders(paths: Sequence[Path]) -> list[AnnotationsFolder]:
             raise UsageError(
                 f"{path} was annotated with {manifest.model_id}, but {first.path} with {first.manifest.model_id}: the "
                 "same embedding with other labels, calibration or last layer. Their scores cannot be compared; "
-                "annotate again with one, or build an index of each"
+                "relabel one with the --model of the other, or build an index of each"
             )
         if (manifest.model_id, manifest.vocabulary) != (first.manifest.model_id, first.manifest.vocabulary):
             raise UsageError(
@@ -99,7 +99,7 @@ def open_folders(paths: Sequence[Path]) -> list[AnnotationsFolder]:
         if (rule := _assignment(manifest)) != _assignment(first.manifest):
             raise UsageError(
                 f"{path} was annotated with {_said(rule)}, but {first.path} with {_said(_assignment(first.manifest))}: "
-                "their labels do not mean the same; annotate one of them again, with equal --threshold and --top, or "
+                "their labels do not mean the same; relabel one of them, with equal --threshold and --top, or "
                 "build an index of each"
             )
     if not any(folder.manifest.successes for folder in folders):
