@@ -226,7 +226,7 @@ def _write(
         }
         columns = [made.get(name, table[name]) for name in schema.names]
         write_part(part_path(work, number), pa.Table.from_arrays(columns, schema=schema))
-    return int(np.count_nonzero(~seen_N))
+    return former.missing(seen_N)
 
 
 def _root(root: str, before: Path, after: Path) -> str:

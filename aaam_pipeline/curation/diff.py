@@ -168,9 +168,10 @@ def compare(
             found += int(np.count_nonzero(there_B))
             seen_N[row_B[there_B]] = True
             counts.add(taken(rows, there_B), former.scores(row_B[there_B]), former.assigned(row_B[there_B]))
+        missing = former.missing(seen_N)
     each = [_label(counts, label, labels.known(label)) for label in range(len(labels.names))]
     each.sort(key=lambda one: (-(one.gained + one.lost), one.label))
-    return AnnotationsDiff(each, found, int(np.count_nonzero(~seen_N)), only_after)
+    return AnnotationsDiff(each, found, missing, only_after)
 
 
 def taken(rows: AnnotatedRows, chosen_N: NDArray[np.bool_]) -> AnnotatedRows:

@@ -101,17 +101,28 @@ class MatchedRows:
             first += len(rows.paths)
         empty = np.zeros(0, "S32")
         self._bits_NB = np.concatenate([np.zeros((0, (labels + 7) // 8), np.uint8), *bits])
-        self._by_digest = _Places(np.concatenate([empty, *digests]))
+        self._digest_N = np.concatenate([empty, *digests])
+        self._by_digest = _Places(self._digest_N)
         self._by_place = _Places(np.concatenate([empty, *places]))
 
     def __len__(self) -> int:
         return len(self._bits_NB)
 
     def find(self, rows: AnnotatedRows) -> NDArray[np.intp]:
-        """Return the row of each photograph, (B,): of the same content, else of the same path; -1: there is none."""
-        found_B = self._by_digest.find(rows.digest_N)
+        """Return the row of each photograph, (B,): of the same content, else of the same path; -1: there is none.
+
+        Of several copies it is the one at the same path, if that is one.
+        """
+        here_B, found_B = self._by_place.find(rows.place_N), self._by_digest.find(rows.digest_N)
         found_B[rows.digest_N == NO_DIGEST] = -1
-        return np.where(found_B < 0, self._by_place.find(rows.place_N), found_B)
+        same_B = (here_B >= 0) & (self._digest_N[here_B] == rows.digest_N) if len(self) else here_B >= 0
+        return np.where(same_B | (found_B < 0), here_B, found_B)
+
+    def missing(self, seen_N: NDArray[np.bool_]) -> int:
+        """Return how many photographs are not `seen`, neither they nor a copy."""
+        unseen_N = self._digest_N[~seen_N]
+        copies_N = np.isin(unseen_N, self._digest_N[seen_N]) & (unseen_N != NO_DIGEST)
+        return int(np.count_nonzero(~copies_N))
 
     def scores(self, row_B: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the scores of rows, (B, L)."""

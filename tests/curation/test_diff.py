@@ -65,6 +65,20 @@ def test_a_photograph_whose_content_changed_is_found_by_its_path(tmp_path: Path)
     assert not any(each.gained or each.lost for each in found.labels)
 
 
+def test_copies_are_found_at_their_own_path_and_wherever_they_went(tmp_path: Path) -> None:
+    embedding_ND, copies = np.zeros((3, 8), np.float16), ["a" * 64, "a" * 64, "b" * 64]
+    score_NL = scores(1)[:3]
+    before = write_annotations(tmp_path / "a", score_NL, embedding_ND, sha256=copies, path=["1.jpg", "2.jpg", "3.jpg"])
+    again = write_annotations(
+        tmp_path / "b", score_NL[[1, 0, 2]], embedding_ND, sha256=copies, path=["2.jpg", "1.jpg", "3.jpg"]
+    )
+    found = compare(before, again, NOTHING, NullReporter())
+    assert (found.photographs, found.only_before, found.only_after) == (3, 0, 0)
+    assert not any(each.gained or each.lost for each in found.labels)
+    moved = write_annotations(tmp_path / "c", score_NL, embedding_ND, sha256=copies, path=["x", "y", "z"])
+    assert compare(before, moved, NOTHING, NullReporter())[1:] == (3, 0, 0)
+
+
 def test_decisions_dispute_and_estimate(tmp_path: Path) -> None:
     old, new = scores(1), scores(1)
     column = LABELS.index("boat")
