@@ -104,7 +104,7 @@ def train_own(
         own_work = OwnWork(name, start, work, device, report)
         validated = validate_all(own_work, ways)
         val = {way: float(read_info(trained[-1].bundle).metrics["val"]["map"]) for way, trained in validated.items()}
-        chosen = choose(val)
+        chosen = choose(val, len(listing.splits["val"]))
         report.info(
             ", ".join(f"{way}: validation mAP {value:.3f}" for way, value in val.items()) + f"; {chosen} is used"
         )

@@ -24,7 +24,6 @@ WEIGHTS = ("none", "imagenet")
 # of all epochs, the shares of the phases; `bce` has the rest
 JOINT, HARD = 0.2, 0.2
 EPOCHS = 10
-PROBE_EPOCHS = 60
 MOST_K = 5
 # what messages advise, in params.yaml and here
 IN_PARAMS = "set model.weights to a .safetensors file"
@@ -110,7 +109,7 @@ def candidates(
         keep="last",
         # the bundle that is written gets one
         runtime_form="none",
-        probe_epochs=PROBE_EPOCHS if pretrained else 0,
+        probe_epochs="converged" if pretrained else 0,
         augment=Augment(zoom=0.4, aspect=0.25),
     )
     joint, hard = (max(1, round(share * epochs)) if epochs > 2 else 0 for share in (JOINT, HARD))

@@ -60,7 +60,8 @@ class TrainParams(Struct, frozen=True):
     that are validated and kept are an exponential average over the steps, with this decay. `keep`: the weights of the
     epoch with the best validation mAP, or of the last epoch, which ends every phase after `epochs`.
     `probe_epochs`: above 0, the classifier of the first phase is trained alone for so many epochs before, on the
-    features of the backbone as it came, which are computed once.
+    features of the backbone as it came, which are computed once; `converged`: with an L2 penalty that cross-validation
+    chooses, until its loss is at the minimum.
     `runtime_form`: of the bundle, with which torch is not needed; `auto` is int8 where that loses at most 0.5 points of
     mAP on validation, else fp32.
     """
@@ -72,7 +73,7 @@ class TrainParams(Struct, frozen=True):
     optimizer: Literal["adam", "adamw"] = "adam"
     ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     keep: Literal["best", "last"] = "best"
-    probe_epochs: Annotated[int, Meta(ge=0)] = 0
+    probe_epochs: Annotated[int, Meta(ge=0)] | Literal["converged"] = 0
     runtime_form: Literal["auto", "fp32", "int8", "none"] = "auto"
     augment: Augment = Augment()
 

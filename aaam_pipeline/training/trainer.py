@@ -18,7 +18,7 @@ from aaam_pipeline.training.objective import batch_loss
 from aaam_pipeline.training.optimizer import make_average, make_optimizer, make_scheduler
 from aaam_pipeline.training.predict import predict
 from aaam_pipeline.training.prediction_tracker import MOMENTS_AN_EPOCH, PredictionTracker
-from aaam_pipeline.training.probe import fit_probe
+from aaam_pipeline.training.probe import fit_logistic, fit_probe
 from aaam_pipeline.training.state import LOSS_METRICS, Forward, HistoryRow, PhaseStatus, TrainJob, TrainState
 
 # looking at a loss makes the CPU wait for a GPU: only now and then
@@ -45,7 +45,10 @@ def train(network: Network, job: TrainJob, tracker: PredictionTracker) -> PhaseS
         job.report.info(f"{job.name}: resumes {at}, where an earlier run stopped")
     else:
         if common.probe_epochs and not job.phase.after:
-            fit_probe(network, job, common.probe_epochs)
+            if common.probe_epochs == "converged":
+                fit_logistic(network, job)
+            else:
+                fit_probe(network, job, common.probe_epochs)
             if state.average:
                 state.average.module.load_state_dict(network.state_dict())
         tracker.record(network, 0)

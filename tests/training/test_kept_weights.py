@@ -44,8 +44,11 @@ def test_averaged_weights_are_what_is_validated_and_kept(prepared: Path, tmp_pat
     assert metrics.evaluate(scores, val.targets_NL, 2)["map"] == pytest.approx(float(averaged[-1]["val_map"]))
 
 
-def test_a_probe_fits_the_classifier_to_the_features_as_they_came(prepared: Path, tmp_path: Path) -> None:
-    for name, epochs in (("none", 0), ("probe", 60)):
+@pytest.mark.parametrize("how", [60, "converged"])
+def test_a_probe_fits_the_classifier_to_the_features_as_they_came(
+    how: int | str, prepared: Path, tmp_path: Path
+) -> None:
+    for name, epochs in (("none", 0), ("probe", how)):
         (tmp_path / name).mkdir()
         train(tmp_path / name, "bce", prepared, epochs=0, common={"probe_epochs": epochs, "ema": 0.9})
     none, probe = (weights(tmp_path / name) for name in ("none", "probe"))

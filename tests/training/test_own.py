@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import LABELS, make_bundle, make_photo
+from sklearn.linear_model import LogisticRegression
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.folder import splits
 from aaam_pipeline.datasets.listing import SPLITS
 from aaam_pipeline.models import bundle
+from aaam_pipeline.training import probe
 from aaam_pipeline.training.adopt import adopt
 from aaam_pipeline.training.own import OwnWord
 from aaam_pipeline.training.own_data import OwnData, few_without, read_listing
@@ -124,12 +127,11 @@ def test_a_word_is_too_rare_to_learn_or_to_judge(train: int, test: int, rare: bo
 
 
 def test_validation_chooses_the_way() -> None:
-    assert choose({"head": 0.801, "whole": 0.7, "mean": 0.8}) == "head"
-    assert choose({"head": 0.79, "whole": 0.79, "mean": 0.8}) == "mean"
-    assert choose({"head": 0.8, "whole": 0.8, "mean": 0.8}) == "head"
-    assert choose({"head": 0.9, "whole": 0.7, "mean": 0.8}) == "head"
-    assert choose({"head": 0.7, "whole": 0.83, "mean": 0.8}) == "whole"
-    assert choose({"whole": 0.1}) == "whole"
+    assert choose({"head": 0.79, "whole": 0.79, "mean": 0.8}, 40) == "mean"
+    assert choose({"head": 0.82, "whole": 0.7, "mean": 0.8}, 40) == "mean"
+    assert choose({"head": 0.82, "whole": 0.7, "mean": 0.8}, 1000) == "head"
+    assert choose({"head": 0.7, "whole": 0.84, "mean": 0.8}, 40) == "whole"
+    assert choose({"whole": 0.1}, 40) == "whole"
 
 
 def test_the_mean_of_two_networks_has_the_mean_of_all_weights(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -138,3 +140,17 @@ def test_the_mean_of_two_networks_has_the_mean_of_all_weights(tiny_bundle: Path,
     networks = [bundle.load(each, torch.device("cpu")).network for each in (tiny_bundle, other, made)]
     first, second, mean = (dict(network.named_parameters()) for network in networks)
     assert all(torch.allclose(mean[name], (first[name] + second[name]) / 2) for name in mean)
+
+
+def test_the_exact_fit_is_logistic_regression_over_what_is_known() -> None:
+    random = np.random.default_rng(0)
+    embedding_ND, truth_N = random.normal(size=(80, 6)), random.random(80) < 0.4
+    embedding_ND[truth_N, 0] += 1.5
+    targets_NL = np.stack([truth_N, truth_N], 1).astype(np.float64)
+    targets_NL[random.random(80) < 0.3, 1] = -1
+    weight_LD, bias_L = probe._logistic(torch.tensor(embedding_ND), torch.tensor(targets_NL), 0.1)
+    for label in range(2):
+        known_N = targets_NL[:, label] >= 0
+        reference = LogisticRegression(C=0.1, tol=1e-8).fit(embedding_ND[known_N], targets_NL[known_N, label])
+        assert weight_LD[label].numpy() == pytest.approx(reference.coef_[0], abs=1e-3)
+        assert bias_L[label].item() == pytest.approx(reference.intercept_[0], abs=1e-3)
