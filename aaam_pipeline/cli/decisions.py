@@ -222,13 +222,14 @@ def merge(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Take the lines of other ledgers into this one, each once; to merge again changes nothing."""
-    from aaam_pipeline.curation.ledger import Ledger
+    from aaam_pipeline.curation.ledger import Ledger, check_is_ledger
     from aaam_pipeline.curation.merge import has_conflict, merged
 
     path = defaults.decisions(decisions, index or defaults.newest_index())
     for other in others or ():
         if not other.is_file():
             raise UsageError(f"{other}: no such file; name a ledger, such as {DECISIONS}")
+        check_is_ledger(other)
     own = path.read_bytes() if path.exists() else b""
     if not others and not has_conflict(own):
         raise UsageError(f"{path} has no marks of a conflict of git; name other ledgers to merge")

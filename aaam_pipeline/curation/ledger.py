@@ -16,9 +16,10 @@ from typing import TypeVar
 
 import msgspec
 
-from aaam_pipeline.core.artifacts import write_bytes
+from aaam_pipeline.core.artifacts import path_text, write_bytes
+from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.locks import exclusive
-from aaam_pipeline.formats.decision_lines import Decision, Inheritance, blocks, decode, encode
+from aaam_pipeline.formats.decision_lines import BOM, CONFLICT_MARK, Decision, Inheritance, blocks, decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ Entry = TypeVar("Entry", Decision, Inheritance, Decision | Inheritance)
 WAIT = 10.0
 """Seconds that another writer has to finish."""
 CHUNK = 1 << 20
+BEGINNING = b'{"sha256":'
 # the longest line that a look for the start of the last one takes at once
 TAIL = 1 << 16
 
@@ -50,6 +52,23 @@ def stamped(entries: Iterable[Entry], batch: str = "") -> Iterator[Entry]:
             yield msgspec.structs.replace(entry, at=entry.at or at, batch=entry.batch or batch)
 
 
+def check_is_ledger(path: Path) -> None:
+    """Check that a file is a ledger, a damaged or an empty one included: nothing else may be added to.
+
+    Raises:
+        UsageError: it is another file, as a photograph or a table that was named by mistake.
+        OSError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(TAIL).removeprefix(BOM).lstrip(b"\0\r\n\t ")
+    except FileNotFoundError:
+        return
+    begins = start[: len(BEGINNING)] == BEGINNING[: len(start)]
+    if not (begins or CONFLICT_MARK.match(start) or decode(start).lines):
+        raise UsageError(f"{path_text(path)} is no ledger of decisions, and stays as it is; name another file")
+
+
 class Ledger:
     """A ledger of decisions as a file that may not be there yet; `formats.decisions.read` reads it.
 
@@ -65,7 +84,8 @@ class Ledger:
         """Add decisions, `stamped`, all or none, and wait until they are on disk; return how many there were.
 
         Raises:
-            UsageError: another process writes the ledger all the time, or its folder cannot be written to.
+            UsageError: another process writes the ledger all the time, its folder cannot be written to, or the file is
+                another one than a ledger.
             OSError: it cannot be written; it is as it was.
         """
         lines = map(encode, stamped(entries, self._batch))
@@ -74,6 +94,7 @@ class Ledger:
         if first is None:
             return 0
         with exclusive(self.path, wait=self._wait, option="--decisions"):
+            check_is_ledger(self.path)
             is_new = not self.path.exists()
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             try:
@@ -101,6 +122,7 @@ class Ledger:
             UsageError: another process writes the ledger all the time, or its folder cannot be written to.
         """
         with exclusive(self.path, wait=self._wait, option="--decisions"):
+            check_is_ledger(self.path)
             target = self.path.resolve()
             if target.exists():
                 write_bytes(_beside(target, "before"), target.read_bytes())
@@ -114,6 +136,7 @@ class Ledger:
             UsageError, OSError: as `append`.
         """
         with exclusive(self.path, wait=self._wait, option="--decisions"):
+            check_is_ledger(self.path)
             target = self.path.resolve()
             content = target.read_bytes()
             faults = {fault.line for block in blocks(target) for fault in block.faults}

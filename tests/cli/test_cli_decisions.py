@@ -166,6 +166,7 @@ def test_ledgers_are_merged_and_merging_again_changes_nothing(run: Any) -> None:
     assert listed(run)[0] == ("bbb", "dog", "yes")
     assert run("decisions", "merge", third, other).stderr == "decisions.jsonl: nothing new; 8 lines, 8 before\n"
     assert "no such file" in run("decisions", "merge", "none.jsonl", code=2).stderr
+    assert "001.jpg is no ledger" in run("decisions", "merge", "photos/001.jpg", code=2).stderr
     assert "no marks of a conflict" in run("decisions", "merge", code=2).stderr
     ours, theirs = (encode(said(each * 64, "dog", "no")) for each in "ab")
     marks = b"<<<<<<< HEAD\n" + ours + b"=======\n" + theirs + b">>>>>>> other\n"

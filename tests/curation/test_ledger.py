@@ -172,6 +172,31 @@ def test_a_cut_last_line_is_kept_aside_and_costs_no_other(tmp_path: Path) -> Non
     assert aside.read_bytes() == b"x" * 200_000 + b"\n"
 
 
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0 a photograph \n", b"image,label\na.jpg,dog\n", b"{\n}", b"oh"])
+def test_nothing_is_added_to_another_file(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    for write in (
+        lambda: Ledger(path).append([said(1)]),
+        lambda: Ledger(path).replace(encode(said(1))),
+        lambda: Ledger(path).repair(),
+    ):
+        with pytest.raises(UsageError, match=r"photo.jpg is no ledger of decisions, and stays as it is"):
+            write()
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"\0\0\0", b"\xef\xbb\xbf", b"{", b'{"sha256":"a', b"oh\n", b"<<<<<<< HEAD\n"]
+)
+def test_a_ledger_that_is_damaged_from_its_beginning_is_one(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    path.write_bytes(content + (encode(said(2)) if content == b"oh\n" else b""))
+    Ledger(path).append([said(1)])
+    assert read(path).of_image(f"{1:064x}")
+
+
 def test_a_second_writer_waits_and_in_the_end_is_told(tmp_path: Path) -> None:
     path = tmp_path / "decisions.jsonl"
     with (
