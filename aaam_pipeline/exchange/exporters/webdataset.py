@@ -22,7 +22,7 @@ SHARD_BYTES = 2 << 30
 JPEG = frozenset({".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp"})
 
 
-class _Member(NamedTuple):
+class _SampleFile(NamedTuple):
     name: str
     content: bytes
 
@@ -35,7 +35,7 @@ class _Shards:
         self._number = self._count = self._bytes = 0
         self._tar: tarfile.TarFile | None = None
 
-    def add(self, members: list[_Member]) -> None:
+    def add(self, members: list[_SampleFile]) -> None:
         if self._tar and (self._count >= self._size or self._bytes >= SHARD_BYTES):
             self.close()
         if self._tar is None:
@@ -70,9 +70,9 @@ def webdataset(target: ExportTarget) -> Iterator[Add]:
         suffix = PurePosixPath(row.path).suffix.lower() or ".jpg"
         # what begins at the first dot is the kind of a member
         key = f"{count:09d}"
-        picture = _Member(f"{key}{'.jpg' if suffix in JPEG else suffix}", content)
+        picture = _SampleFile(f"{key}{'.jpg' if suffix in JPEG else suffix}", content)
         text = json_text({"__key__": key, **record(row, target)})
-        shards[row.split if target.splits else ""].add([picture, _Member(f"{key}.json", text)])
+        shards[row.split if target.splits else ""].add([picture, _SampleFile(f"{key}.json", text)])
         count += 1
         return True
 
