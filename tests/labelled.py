@@ -15,11 +15,18 @@ MODEL_ID = "toy-hard-0123abcd-89ef4567"
 
 
 def annotate_files(
-    folder: Path, root: Path, labels: Mapping[str, Mapping[str, float]], vocabulary: list[str], part_size: int = 1000
+    folder: Path,
+    root: Path,
+    labels: Mapping[str, Mapping[str, float]],
+    vocabulary: list[str],
+    part_size: int = 1000,
+    embeddings: Mapping[str, float] | None = None,
 ) -> Path:
-    """Write annotations of files below `root`: path -> label -> score."""
+    """Write annotations of files below `root`: path -> label -> score; embeddings have one number."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [_row(root, path, scores, vocabulary) for path, scores in labels.items()]
+    for row in rows:
+        row["embedding"] = [(embeddings or {}).get(str(row["path"]), 0.0)]
     schema = annotations_schema(len(vocabulary), 1)
     starts = range(0, len(rows), part_size)
     for number, start in enumerate(starts):
@@ -60,6 +67,5 @@ def _row(root: Path, path: str, scores: Mapping[str, float], vocabulary: list[st
         "labels": best,
         "label_scores": [scores[label] for label in best],
         "scores": [scores.get(label, 0.0) for label in vocabulary],
-        "embedding": [0.0],
         "model_id": MODEL_ID,
     }

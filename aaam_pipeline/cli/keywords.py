@@ -86,6 +86,7 @@ def write(
     force_links: embedded_keywords.ForceLinks = False,
     keep_times: embedded_keywords.KeepTimes = False,
     decisions: defaults.Decisions = None,
+    taught: defaults.Taught = None,
     max_failure_rate: MaxFailureRate = 0.1,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -95,18 +96,17 @@ def write(
     from aaam_pipeline.curation.ledger import Ledger, now
     from aaam_pipeline.exchange.keywords import writing
     from aaam_pipeline.exchange.keywords.places import Finder
+    from aaam_pipeline.formats import taught as taught_words
     from aaam_pipeline.formats.decisions import read
-    from aaam_pipeline.formats.threshold_files import read_thresholds
 
-    if thresholds and precision is not None:
-        raise UsageError("--precision and --thresholds exclude each other")
     force = _forced(force_signed, force_trailing, force_links)
     if not in_place and (force or keep_times):
         raise UsageError(f"--{f'force-{force[0]}' if force else 'keep-times'} is of --in-place")
-    ledger = defaults.decisions(decisions, defaults.newest_index())
-    decided = read(ledger)
-    least = read_thresholds(thresholds) if thresholds else None
-    options = writing.KeywordOptions(now(), precision, least, labels or (), dry_run)
+    index = defaults.newest_index()
+    ledger = defaults.decisions(decisions, index)
+    decided, words = read(ledger), taught_words.read(defaults.taught(taught, index or HERE.index))
+    least = _least(thresholds, precision)
+    options = writing.KeywordOptions(now(), precision, least, labels or (), words, dry_run)
     shown = ShownChanges(as_json, dry_run)
     with reporter(quiet) as report:
         for remark in decided.remarks():
@@ -129,6 +129,14 @@ def write(
             )
         shown.count_late(summary)
         _end(summary, shown, report, max_failure_rate)
+
+
+def _least(thresholds: Path | None, precision: float | None) -> dict[str, float | None] | None:
+    from aaam_pipeline.formats.threshold_files import read_thresholds
+
+    if thresholds and precision is not None:
+        raise UsageError("--precision and --thresholds exclude each other")
+    return read_thresholds(thresholds) if thresholds else None
 
 
 def _forced(signed: bool, trailing: bool, links: bool) -> list[embedded_keywords.Force]:

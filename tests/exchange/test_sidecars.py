@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from keyword_library import FIELDS, Library, edit, within, without
+from keyword_library import FIELDS, WORDS, Library, edit, within, without
+from labelled import MODEL_ID, annotate_files
 from xmp_samples import DARKTABLE, DIGIKAM, LIGHTROOM, listed, rest_of
 
-from aaam_pipeline.formats import xmp
+from aaam_pipeline.formats import taught, xmp
+from aaam_pipeline.formats.model_ids import embedding_of
+from aaam_pipeline.formats.taught import TaughtLine, TaughtWord
 
 
 @pytest.fixture
@@ -177,6 +181,23 @@ def test_thresholds_of_a_file_say_from_which_score_on_a_label_is_written(library
     assert library.texts("80.jpg.xmp") == ["dog"]
     library.write("--thresholds", "thresholds.json", "--precision", "0.9", code=2)
     library.write("--thresholds", "nothing.json", code=2)
+
+
+def test_words_that_a_person_taught_are_written_too(library: Library) -> None:
+    library.add("mine.jpg", "other.jpg")
+    embeddings = {"mine.jpg": 1.0, "other.jpg": -1.0}
+    folder = library.root / "annotations"
+    annotate_files(folder, library.photos, {name: {"cat": 0.9} for name in embeddings}, WORDS, embeddings=embeddings)
+    embedding = embedding_of(MODEL_ID)
+    word = TaughtWord("my dog", embedding, ["0" * 64], [], 0.6, 0.9, 0.8, 1.0, 20, "2026-11-29T10:00:00Z", "logistic")
+    taught.write(library.root / taught.NAME, [TaughtLine(word, np.array([4.0], np.float32), 0.0)])
+    library.write()
+    assert library.texts("mine.jpg.xmp") == ["cat", "my dog"]
+    assert library.texts("other.jpg.xmp") == ["cat"]
+    library.write("--labels", "my dog", "--precision", "0.99")
+    assert library.texts("mine.jpg.xmp") == ["cat"]
+    (library.root / taught.NAME).unlink()
+    library.write("--labels", "my dog", code=2)
 
 
 def test_a_dry_run_says_what_would_be_and_writes_nothing(library: Library) -> None:

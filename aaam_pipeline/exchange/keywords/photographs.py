@@ -11,9 +11,11 @@ import pyarrow.compute as pc
 from aaam_pipeline.core.artifacts import real_path
 from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.formats.decisions import Decisions, Verdict, digests, label_key
+from aaam_pipeline.formats.model_ids import embedding_of
 from aaam_pipeline.formats.older_parts import to_current
 from aaam_pipeline.formats.part_files import read_part
 from aaam_pipeline.formats.parts import AnnotationsManifest, is_current, part_path
+from aaam_pipeline.formats.taught import TaughtLine, of_embedding, scores
 from aaam_pipeline.formats.xmp import Wanted
 
 COLUMNS = ["path", "root", "sha256", "bytes", "mtime", "status", "labels", "label_scores"]
@@ -35,16 +37,35 @@ class Photograph(NamedTuple):
     refused: list[str]
 
 
-def rows_of(folder: Path, manifest: AnnotationsManifest) -> Iterator[pa.Table]:
-    """Yield the annotated rows of each part (`COLUMNS`), in order.
+def rows_of(folder: Path, manifest: AnnotationsManifest, taught: Sequence[TaughtLine] = ()) -> Iterator[pa.Table]:
+    """Yield the annotated rows of each part (`COLUMNS`), in order; words that were `taught` are among their labels.
 
     Raises:
         IntegrityError: a part is missing or damaged.
     """
+    own = set(map(label_key, manifest.vocabulary))
+    words = of_embedding(taught, embedding_of(manifest.model_id))
+    words = [line for line in words if label_key(line.word.label) not in own]
+    columns = [*COLUMNS, "embedding"] if words else COLUMNS
     for number in range(manifest.parts):
         part = part_path(folder, number)
-        table = read_part(part, COLUMNS) if is_current(part) else to_current(read_part(part)).select(COLUMNS)
-        yield table.filter(pc.equal(table["status"], "ok"))
+        table = read_part(part, columns) if is_current(part) else to_current(read_part(part)).select(columns)
+        rows = table.filter(pc.equal(table["status"], "ok"))
+        yield _with_words(rows, words) if words and len(rows) else rows.select(COLUMNS)
+
+
+def _with_words(rows: pa.Table, words: Sequence[TaughtLine]) -> pa.Table:
+    """Add the words that reach their thresholds to the labels of rows."""
+    embedding = rows["embedding"].combine_chunks()
+    score_NW = scores(words, embedding.flatten().to_numpy().reshape(len(rows), -1))
+    labels, label_scores = rows["labels"].to_pylist(), rows["label_scores"].to_pylist()
+    for row, column in np.argwhere(score_NW >= np.array([line.word.threshold for line in words], np.float32)).tolist():
+        labels[row].append(words[column].word.label)
+        label_scores[row].append(float(score_NW[row, column]))
+    for name, values in {"labels": labels, "label_scores": label_scores}.items():
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, name, pa.array(values, rows.schema.field(place).type))
+    return rows.select(COLUMNS)
 
 
 def photographs(
@@ -82,13 +103,16 @@ def _file(root: str, path: str, folder: Path) -> Path | None:
 
 
 def _wanted(
-    labels: Sequence[str], scores: Sequence[float], verdicts: Mapping[str, Verdict], limits: Mapping[str, float] | None
+    labels: Sequence[str],
+    label_scores: Sequence[float],
+    verdicts: Mapping[str, Verdict],
+    limits: Mapping[str, float] | None,
 ) -> list[Wanted]:
     found: dict[str, Wanted] = {}
-    for label, score in zip(labels, scores, strict=True):
+    for label, score in zip(labels, label_scores, strict=True):
         if limits is None or score >= limits.get(label_key(label), np.inf):
             found[label_key(label)] = Wanted(label, score)
-    scored = {label_key(label): score for label, score in zip(labels, scores, strict=True)}
+    scored = {label_key(label): score for label, score in zip(labels, label_scores, strict=True)}
     for label, verdict in verdicts.items():
         key = label_key(label)
         if verdict.value == "no":

@@ -21,6 +21,7 @@ from aaam_pipeline.exchange.keywords.sidecars import Change, LeftOutError, Sidec
 from aaam_pipeline.formats.decisions import Decisions, label_key
 from aaam_pipeline.formats.packets import PacketError
 from aaam_pipeline.formats.parts import AnnotationsManifest, read_annotations_manifest
+from aaam_pipeline.formats.taught import TaughtLine
 from aaam_pipeline.formats.vocabulary import unknown
 from aaam_pipeline.formats.xmp import XmpError
 
@@ -34,13 +35,15 @@ class KeywordOptions(NamedTuple):
     """What is written.
 
     `precision`: the share of keywords that shall be right; `thresholds`: the least score of each label, None: it is
-    withheld; `labels`: these alone, several between commas, none: all; `at`: the time of the run.
+    withheld; `labels`: these alone, several between commas, none: all; `taught`: words that a person taught; `at`: the
+    time of the run.
     """
 
     at: str
     precision: float | None = None
     thresholds: Mapping[str, float | None] | None = None
     labels: Sequence[str] = ()
+    taught: Sequence[TaughtLine] = ()
     dry_run: bool = False
 
 
@@ -91,7 +94,8 @@ def write(
         OSError: there is no room on the disk; what was written is whole.
     """
     opened = [(folder, read_annotations_manifest(folder)) for folder in folders]
-    wanted = _chosen(options.labels, decisions, [manifest for _, manifest in opened])
+    taught = [line.word.label for line in options.taught]
+    wanted = _chosen(options.labels, decisions.labels, taught, *(manifest.vocabulary for _, manifest in opened))
     summary = Summary()
     for folder, manifest in opened:
         least = _limits(folder, manifest, options, summary)
@@ -105,23 +109,19 @@ def write(
         )
         writer = sidecars if into is None else InPlace(sidecars, into, decisions)
         with report.task("keywords", manifest.successes) as advance:
-            for rows in rows_of(folder, manifest):
+            for rows in rows_of(folder, manifest, options.taught):
                 for photograph in photographs(folder, rows, decisions, least):
                     advance(1, _written(writer, photograph, summary, told, failed))
     return summary
 
 
-def _chosen(labels: Sequence[str], decisions: Decisions, manifests: Sequence[AnnotationsManifest]) -> set[str]:
+def _chosen(labels: Sequence[str], *names: Sequence[str]) -> set[str]:
     """Return the keys of labels: each text is one, or several between commas.
 
     Raises:
         UnknownLabelError: nobody knows one of them.
     """
-    known = {
-        label_key(label): label
-        for labels in (decisions.labels, *(manifest.vocabulary for manifest in manifests))
-        for label in labels
-    }
+    known = {label_key(label): label for each in names for label in each}
     chosen = set()
     for text in labels:
         for label in [text] if label_key(text) in known else filter(str.strip, text.split(",")):
@@ -142,7 +142,7 @@ def _limits(
         return {label_key(label): float(np.float32(least)) for label, least in given if least is not None}
     if options.precision is None:
         return None
-    found = limits(rows_of(folder, manifest), options.precision)
+    found = limits(rows_of(folder, manifest, options.taught), options.precision)
     summary.withheld = sorted({*summary.withheld, *found.withheld})
     return found.of
 
