@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -209,3 +212,17 @@ def test_options_of_in_place_alone_are_refused(library: Library) -> None:
     library.annotate({"a.jpg": {"dog": 0.9}})
     assert "is of --in-place" in library.write("--keep-times", code=2).stderr
     assert "is of --in-place" in library.write("--force-links", code=2).stderr
+
+
+@pytest.mark.parametrize("name", [name for name in PLAIN if "bigtiff" not in name])
+@pytest.mark.parametrize(
+    "reader", [("exiftool", "-s3", "-sep", "\n", "-XMP-dc:Subject"), ("exiv2", "-g", "Xmp.dc.subject", "-Pt", "pr")]
+)
+def test_another_program_reads_them(library: Library, name: str, reader: tuple[str, ...]) -> None:
+    if not shutil.which(reader[0]):
+        pytest.skip(f"no {reader[0]}")
+    photo = put(library, name, PLAIN[name](None))
+    library.annotate({name: {"dog": 0.9, "a/b": 0.8}})
+    library.write("--in-place")
+    said = subprocess.run([*reader, photo], capture_output=True, text=True, check=True).stdout
+    assert {"dog", "a/b"} <= set(re.split(r"[\n,]\s*", said.strip()))
