@@ -167,9 +167,11 @@ class Teacher:
         names = yes | no
         examples = self._examples(label, yes, no)
         (yes_YD, yes_found), (no_MD, no_found) = (self._vectors.of(each, names) for each in examples)
-        if missing := len(examples[0]) + len(examples[1]) - len(yes_found) - len(no_found):
-            self._report.info(f"{label!r}: {counted(missing, 'example')} left out: not in the index, nor at hand")
-        own = [id for ids in self._vectors.ids([*yes_found, *no_found]).values() for id in ids]
+        found = {*yes_found, *no_found}
+        # those that were named and have no vector are said already
+        if missing := [each for each in (*examples[0], *examples[1]) if each not in found and not names.get(each)]:
+            self._report.info(f"{label!r}: {counted(len(missing), 'example')} left out: not in the index, nor at hand")
+        own = [id for ids in self._vectors.ids(found).values() for id in ids]
         keep_U = ~np.isin(self._sample, own)
         fit = teach.fit(self._background, yes_YD, no_MD, keep_U)
         judged = fit.judgement
@@ -187,7 +189,7 @@ class Teacher:
             at=now(),
             how=teach.HOW,
         )
-        given = {sha256: sha256 in yes for sha256 in names if sha256 in {*yes_found, *no_found}}
+        given = {sha256: sha256 in yes for sha256 in names if sha256 in found}
         return Taught(TaughtLine(word, fit.weight_D, fit.bias), judged, given, old is not None)
 
     @cached_property
