@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.annotate import backends
+from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.curation import teach
 from aaam_pipeline.curation.teach import Background, UnlearnableError
 from aaam_pipeline.formats.taught import TaughtLine
-from aaam_pipeline.index.manifest import VectorsInfo
+from aaam_pipeline.index.manifest import VECTORS, VectorsInfo
 from aaam_pipeline.index.vectors import Vectors, unit, write_faiss
 from benchmarks.material import SHARED
 from benchmarks.starter_material import COREL_NAMES, everyday_labels, pixels_of
@@ -200,27 +201,27 @@ def _time(report: Report, path: Path, images: int, dim: int, block: Floats, colu
     manifest = columns.IndexManifest(
         schema_version=7, model_id="toy", model_path="", vocabulary=["a"], thresholds=[0.5], label_counts=[0],
         embedding_dim=dim, images=images, failed=0, annotations=[], vectors=VectorsInfo("ivf", "fp16"),
+        sha256={VECTORS: file_sha256(path)},
     )  # fmt: skip
     word = columns.taught.TaughtWord("b", "toy", [], [], 0.5, 0.5, 0.5, 0.5, 0, "", "")
-    steps: dict[str, float] = {}
-    started, cpu = time.perf_counter(), time.process_time()
+    add = report.table(f"a word, {images:,} images of {dim} numbers, 16 bits each", ["step", "seconds", "CPU seconds"])
+    before = [time.perf_counter(), time.process_time()]
+
+    def done(step: str) -> None:
+        now = [time.perf_counter(), time.process_time()]
+        add([step, *(f"{after - start:.1f}" for after, start in zip(now, before, strict=True))])
+        before[:] = now
+
     with path.open("rb") as file:
-        vectors = Vectors(file, manifest, just_written=True)
+        vectors = Vectors(file, manifest)
     sample_UD = vectors.some(np.sort(np.random.default_rng(0).choice(images, 10_000, replace=False)))
     background = Background(sample_UD)
-    steps["what photographs of the library look like"] = time.perf_counter() - started
-    started = time.perf_counter()
+    done("what photographs of the library look like")
     yes_ED = unit(block[:20] * 0.1 + block[0])
     fit = teach.fit(background, yes_ED, yes_ED[:0])
-    steps["the word, cross-validated"] = time.perf_counter() - started
-    started = time.perf_counter()
+    done("the word, cross-validated")
     columns.with_columns(path.parent, manifest, [TaughtLine(word, fit.weight_D, fit.bias)])
-    steps["its column"] = time.perf_counter() - started
-    add = report.table(f"seconds for a word, {images:,} images of {dim} numbers, 16 bits each", ["step", "s"])
-    for name, seconds in steps.items():
-        add([name, f"{seconds:.1f}"])
-    add(["all", f"{sum(steps.values()):.1f}"])
-    add(["CPU seconds of all", f"{time.process_time() - cpu:.1f}"])
+    done("its column")
 
 
 def average_precision(score_N: NDArray[Any], shown_N: NDArray[np.bool_]) -> float:

@@ -42,12 +42,22 @@ NOISE = 3.0
 # standard deviations above chance that the ranks of held-out examples must have: of words of random photographs, 2 in
 # 100 have it (the benchmark says it)
 LEAST_Z = 2.5
-# how far the share of the word lies, on a log scale, between its bounds: the estimate, and the ends of the interval
-PLACE, PLACES = 0.7, (0.2, 1.0)
 DRAWS, COVERED = 400, 0.9
-# of the examples, those that must reach a score for it to bound the share
-REACHED = 0.5
 STEPS = 100
+
+
+class Share(NamedTuple):
+    """Which share of the library is taken to show a word: `place` on a log scale between its bounds, from 0 to 1.
+
+    `reached`: of the examples, those that must reach a score for it to bound the share from above.
+    """
+
+    place: float
+    reached: float
+
+
+# chosen so that on the words that chose the constants the interval holds what it says, with 5 and 12 examples
+LIKELY, LEAST, MOST = Share(0.7, 0.5), Share(0.2, 0.5), Share(1.0, 0.8)
 # mean variance of unit embeddings, below which they differ by rounding alone
 LEAST_VARIANCE = 1e-9
 
@@ -182,18 +192,18 @@ def judge(held_Y: Wide, score_U: Wide) -> Judgement:
     sorted_U = np.sort(score_U)
     above_Y = _above(sorted_U, held_Y)
     z = float(np.sqrt(12 * len(held_Y)) * (0.5 - above_Y.mean() / len(score_U)))
-    share, ap = _precision(np.sort(held_Y)[::-1], sorted_U, PLACE)
+    share, ap = _precision(np.sort(held_Y)[::-1], sorted_U, LIKELY)
     random = np.random.default_rng(0)
     drawn = np.sort(random.choice(held_Y, (DRAWS, len(held_Y))), axis=1)[:, ::-1]
-    least, most = ([_precision(each_Y, sorted_U, place)[1] for each_Y in drawn] for place in PLACES)
+    least, most = ([_precision(each_Y, sorted_U, taken)[1] for each_Y in drawn] for taken in (LEAST, MOST))
     low, high = np.quantile(least, (1 - COVERED) / 2), np.quantile(most, (1 + COVERED) / 2)
     return Judgement(z, ap, min(float(low), ap), max(float(high), ap), share)
 
 
-def _precision(held_Y: Wide, sorted_U: Wide, place: float) -> tuple[float, float]:
+def _precision(held_Y: Wide, sorted_U: Wide, taken: Share) -> tuple[float, float]:
     """Return the share of unlabelled photographs that show the word, and the average precision for it.
 
-    `held_Y`: best first; `place`: where the share lies between its bounds, from 0 to 1.
+    `held_Y`: best first.
     """
     examples, unlabelled = len(held_Y), len(sorted_U)
     above_Y = _above(sorted_U, held_Y)
@@ -201,8 +211,8 @@ def _precision(held_Y: Wide, sorted_U: Wide, place: float) -> tuple[float, float
     least = examples / (examples + unlabelled)
     # at every score: the share is at most that of the unlabelled above it, divided by that of the examples
     bounds_Y = (above_Y + 1) / unlabelled / reached_Y
-    most = max(min(1.0, bounds_Y[reached_Y >= REACHED].min()), least)
-    share = most**place * least ** (1 - place)
+    most = max(min(1.0, bounds_Y[reached_Y >= taken.reached].min()), least)
+    share = most**taken.place * least ** (1 - taken.place)
     right_Y = share * unlabelled * np.arange(1, examples + 1) / examples
     return share, float((right_Y / np.maximum(above_Y, right_Y)).mean())
 
