@@ -107,6 +107,7 @@ def run(report: Report, full: bool) -> None:
             continue
         material = read()
         measure(report, material, 2 if full and material.name == "Corel-5k" else 1)
+        said(report, material)
         refusals(report, material, 200 if full else 50)
     million(report, 1_000_000 if full else 100_000)
 
@@ -143,6 +144,37 @@ def measure(report: Report, material: Material, draws: int) -> None:
     for way, values in found.items():
         add([way, *(f"{100 * np.mean(each):.1f} ({100 * np.std(each):.0f})" for each in values.values())])
     add(["words and draws", *(str(len(values)) for values in found["**teach**"].values())])
+
+
+def said(report: Report, material: Material) -> None:
+    """Say what `teach` says of its own AP, beside the AP on photographs that it did not see."""
+    add = report.table(
+        f"{material.name}: the AP that teach says, and what it is, over words that are not refused",
+        ["examples", "AP said", "AP", "mean difference", "the interval holds it, %", "width of the interval"],
+    )
+    random = np.random.default_rng(0)
+    here, there = np.array_split(random.permutation(len(material.unit_ND)), 2)
+    sample = here[:UNLABELLED]
+    background = Background(material.unit_ND[sample])
+    for count in EXAMPLES:
+        found = []
+        for word in material.measured:
+            target_N = material.targets_NL[:, word]
+            shown, known = here[target_N[here] == 1], there[target_N[there] >= 0]
+            if len(shown) < count + 2:
+                continue
+            yes = random.permutation(shown)[:count]
+            try:
+                fit = teach.fit(background, material.unit_ND[yes], material.unit_ND[:0], ~np.isin(sample, yes))
+            except UnlearnableError:
+                continue
+            score_N = material.unit_ND[known] @ fit.weight_D
+            said = fit.judgement
+            found.append([said.ap, average_precision(score_N, target_N[known] == 1), said.low, said.high])
+        ap_W, is_W, low_W, high_W = np.array(found).T
+        held = 100 * np.mean((low_W <= is_W) & (is_W <= high_W))
+        cells = [ap_W.mean(), is_W.mean(), np.abs(ap_W - is_W).mean()]
+        add([str(count), *(f"{each:.2f}" for each in cells), f"{held:.0f}", f"{(high_W - low_W).mean():.2f}"])
 
 
 def refusals(report: Report, material: Material, draws: int) -> None:
