@@ -85,6 +85,11 @@ def search(
             info(f"no image has a score of {min_score:g}: the best here has {best:.2g}")
         for note in () if best and not found else _notes(found, asked, opened.manifest.images, offset, existing):
             info(note)
+        for column in opened.manifest.taught if explained else ():
+            if column.label in opened.labels(asked):
+                info(
+                    f"{column.label!r} was {column.origin}, AP {column.ap:.2f} ({column.low:.2f} to {column.high:.2f})"
+                )
 
 
 def _notes(found: "list[Hit]", asked: "ParsedQuery", images: int, offset: int, existing: bool) -> Iterator[str]:

@@ -85,14 +85,18 @@ def test_a_word_is_taught_searched_listed_and_forgotten(project: Path) -> None:
     assert "taught by you from 10 photographs" in run("labels", "my", "-q").stdout
     listed = json.loads(run("teach", "--list", "--json").stdout)
     assert (listed["label"], listed["images"]) == ("my dog", done["images"])
-    # its examples are decisions
+    assert "'my dog' was taught by you from 10 photographs, AP" in run("search", "my dog", "--explain").stderr
+    # its examples are decisions, and the first hits
+    assert set(range(10)) == set(found("my dog", 10))
     yes, no = decisions.read(project / "decisions.jsonl").of_label("my dog")
     assert (len(yes), len(no)) == (10, 0)
     # a rebuilt index has it
     run("index", "annotations", "--out", "other", "-q")
     assert "my dog" in run("labels", "--index", "other", "-q").stdout
     run("teach", "--forget", "MY DOG")
-    assert attempt("search", "my dog", "-q").exit_code == 2 or "my dog" not in run("labels", "-q").stdout
+    # what was decided is all that is known of it then
+    assert "no model knows it" in run("labels", "my dog", "-q").stdout
+    assert sorted(found("my dog")) == list(range(10))
     assert taught.read(project / "taught.safetensors") == []
     assert len(decisions.read(project / "decisions.jsonl")) == 10
 
@@ -147,10 +151,10 @@ def test_a_word_of_another_model_is_left_out_said_and_taught_again(project: Path
     taught.write(path, [old])
     said = run("index", "annotations")
     assert "taught with another model: 'my dog'; aaam-pipe teach --from-decisions" in said.stderr
-    assert "my dog" not in run("labels", "-q").stdout
+    assert "no model knows it" in run("labels", "my dog", "-q").stdout
     renewed = json.loads(run("teach", "--from-decisions", "--json").stdout)
     assert (renewed["label"], renewed["yes"]) == ("my dog", 8)
-    assert "my dog" in run("labels", "-q").stdout
+    assert "taught by you from 8 photographs" in run("labels", "my dog", "-q").stdout
 
 
 @pytest.mark.parametrize(
