@@ -11,6 +11,7 @@ from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
+    from aaam_pipeline.search import Index
     from aaam_pipeline.search.duplicates import DuplicateGroup, Duplicates
     from aaam_pipeline.search.hits import Hit
 
@@ -64,12 +65,12 @@ def dedup(
     import aaam_pipeline.search as engine
     from aaam_pipeline.search.duplicates import find_duplicates, surplus
 
-    with engine.open(defaults.index(index, quiet)) as opened, render.reporter(quiet) as report:
-        found = find_duplicates(opened, report, similarity)
-        images = opened.manifest.images
     info = render.PlainReporter(quiet).info
-    if html:
-        for line in _write_page(found.groups, html):
+    with engine.open(defaults.index(index, quiet)) as opened:
+        with render.reporter(quiet) as report:
+            found = find_duplicates(opened, report, similarity)
+        images = opened.manifest.images
+        for line in _write_page(found.groups, html, opened) if html else ():
             info(line)
     can_go = surplus(found.groups, near=near) if given["paths"] or given["print0"] else None
     if can_go is not None:
@@ -101,7 +102,7 @@ def _summary(found: "Duplicates", images: int) -> Iterator[str]:
         )
 
 
-def _write_page(groups: "list[DuplicateGroup]", path: Path) -> Iterator[str]:
+def _write_page(groups: "list[DuplicateGroup]", path: Path, index: "Index") -> Iterator[str]:
     """Write a contact sheet, and yield what is said of it: a heading for each group, and how each image is like it."""
     from aaam_pipeline.cli import contact_sheet
 
@@ -114,7 +115,8 @@ def _write_page(groups: "list[DuplicateGroup]", path: Path) -> Iterator[str]:
             break
         heads[len(hits)] = f"group {shown}: {counted(len(group.images), 'image')}"
         for kind, image in zip(render.kinds(group), group.images, strict=True):
-            hits.append(image.hit._replace(labels=[kind, *image.hit.labels]))
+            hit = image.hit.decided_as(index.decided(image.sha256))
+            hits.append(hit._replace(labels=[kind, *hit.labels]))
     contact_sheet.write(hits, "copies and near-duplicates", path, heads)
     left = len(groups) - shown
     yield f"wrote {path}" + (f" with the first {shown} groups; {left} more are not on it" if left else "")

@@ -44,15 +44,17 @@ def review(
     from aaam_pipeline.cli.library import IndexedLibrary
     from aaam_pipeline.curation.review import review as find
     from aaam_pipeline.formats import decisions as ledgers
+    from aaam_pipeline.formats.vocabulary import Vocabulary
 
     folder = defaults.index(index, quiet)
     ledger = defaults.decisions(decisions, folder)
     with engine.open(folder) as opened, render.reporter(quiet) as report:
-        names = list(dict.fromkeys(opened.vocabulary.labels[opened.vocabulary.id(word)] for word in label or ()))
         decided = ledgers.read(ledger)
         for remark in decided.remarks():
             report.info(remark)
         library = IndexedLibrary(opened)
+        known = Vocabulary(library.labels)
+        names = list(dict.fromkeys(known.labels[known.id(word)] for word in label or ()))
         items = find(library, decided, report, labels=names, top=top)
         hits = _hits(library, items)
     if html:

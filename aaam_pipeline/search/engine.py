@@ -19,7 +19,7 @@ from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError
 from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.project import DECISIONS
 from aaam_pipeline.formats import words
-from aaam_pipeline.formats.decisions import Decisions
+from aaam_pipeline.formats.decisions import Decisions, Verdict
 from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.search import decided, parser, ranker, similar
 from aaam_pipeline.search import query as queries
@@ -93,6 +93,10 @@ class Index(IndexReader):
     def decisions(self) -> Decisions:
         """The decisions that hold at this moment."""
         return self._knowledge.current().overlay.decisions
+
+    def decided(self, sha256: str | None) -> dict[str, Verdict]:
+        """Return what is decided of a content, by label as the model spells it."""
+        return self._knowledge.current().of_content(sha256)
 
     def parse(self, text: str) -> parser.ParsedQuery:
         """Return what a query means in this index, with notes on words that were taken for others or are known badly.

@@ -70,13 +70,18 @@ class Knowledge(NamedTuple):
 
     def verdicts(self, ids: Sequence[int]) -> list[dict[str, Verdict]]:
         """Return what is decided of images, by label as the model spells it."""
-        return [
-            {self._spelled(label): verdict for label, verdict in each.items()} for each in self.overlay.of_images(ids)
-        ]
+        return [self._spelled(each) for each in self.overlay.of_images(ids)]
 
-    def _spelled(self, label: str) -> str:
-        id = self.vocabulary.find(label)
-        return label if id is None else self.vocabulary.labels[id]
+    def of_content(self, sha256: str | None) -> dict[str, Verdict]:
+        """Return what is decided of a content, by label as the model spells it."""
+        return self._spelled(self.overlay.decisions.of_image(sha256)) if sha256 else {}
+
+    def _spelled(self, verdicts: dict[str, Verdict]) -> dict[str, Verdict]:
+        ids = {label: self.vocabulary.find(label) for label in verdicts}
+        return {
+            label if (id := ids[label]) is None else self.vocabulary.labels[id]: verdict
+            for label, verdict in verdicts.items()
+        }
 
 
 class KnowledgeKeeper:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cli.test_cli_completion import complete
-from conftest import Invoke
+from conftest import Invoke, make_bundle
 
 from aaam_pipeline.formats import decisions
 from aaam_pipeline.formats.decisions import Decision
@@ -95,6 +95,26 @@ def test_labels_are_counted_as_decided(place: Path, invoke: Invoke) -> None:
     assert len(hits(invoke, "grandma")) == 3
     assert complete("aaam-pipe search gran", place) == ["grandma"]
     assert complete("aaam-pipe search --no-decisions gran", place) == []
+
+
+def test_copies_are_shown_as_decided(place: Path, invoke: Invoke) -> None:
+    best = hits(invoke, "grass")[0]
+    (place / "photos").mkdir()
+    for name in ("one.jpg", "copy.jpg"):
+        shutil.copy(Path(best["root"]) / best["path"], place / "photos" / name)
+    decide(best, "grandma", "yes")
+    assert invoke("annotate", "photos", "--model", make_bundle(place / "model"), "-q").exit_code == 0
+    assert invoke("index", "--out", "index2", "-q").exit_code == 0
+    assert invoke("dedup", "--index", "index2", "--html", "copies.html", "-q").exit_code == 0
+    # as caption and as the text for those who do not see the picture
+    assert (place / "copies.html").read_text().count("grandma") == 2 * 2
+
+
+def test_a_word_that_was_only_decided_is_nothing_to_review(place: Path, invoke: Invoke) -> None:
+    decide(hits(invoke, "grass")[0], "grandma", "yes")
+    result = invoke("review", "--label", "grandma", "--index", "index")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: 'grandma' is not a label")
 
 
 def test_a_ledger_is_named_by_option_and_variable(place: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

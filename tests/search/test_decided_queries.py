@@ -12,6 +12,7 @@ from search.deciding import decide, digest
 from search.toy_index import DIM, IMAGES, LABELS, SCORES_NL, ids_of
 
 import aaam_pipeline.search as search
+from aaam_pipeline import metrics
 from aaam_pipeline.formats import decisions, ranking
 from aaam_pipeline.formats.decisions import Decision
 from aaam_pipeline.formats.taught import TaughtLine, TaughtWord
@@ -139,3 +140,16 @@ def test_many_words_are_decided(contents_index: Path, tmp_path: Path) -> None:
         decide(tmp_path / "decisions.jsonl", "WORD 5", yes=(6,))
         assert 6 in ids_of(index.query("word 5"))
         assert index.vocabulary is vocabulary
+
+
+def test_decisions_are_targets_of_retrieval_metrics(contents_index: Path, tmp_path: Path) -> None:
+    boat_N = SCORES_NL[: IMAGES - 5, 4]
+    order = [id for id in np.argsort(-boat_N, kind="stable").tolist() if id not in (7, 8)]
+    for wrong, expected in ((0, 1.0), (1, 0.5 * (1 / 2 + 2 / 3))):
+        # the best undecided ones count for nothing
+        yes, no = order[10 + wrong : 12 + wrong], [*order[10 : 10 + wrong], *order[300:320]]
+        ledger = tmp_path / f"{wrong}.jsonl"
+        decide(ledger, "boat", tuple(yes), tuple(no))
+        targets_NL = decisions.read(ledger).matrix([digest(id) for id in range(IMAGES - 5)], LABELS)
+        mean, queries_judged = metrics.retrieval_map(SCORES_NL[: IMAGES - 5], targets_NL, 1)
+        assert (mean, queries_judged) == (pytest.approx(expected), 1)
