@@ -230,14 +230,20 @@ def merge(
         if not other.is_file():
             raise UsageError(f"{other}: no such file; name a ledger, such as {DECISIONS}")
         check_is_ledger(other)
-    own = path.read_bytes() if path.exists() else b""
-    if not others and not has_conflict(own):
-        raise UsageError(f"{path} has no marks of a conflict of git; name other ledgers to merge")
-    found = merged([own, *(other.read_bytes() for other in others or ())])
+    contents = [other.read_bytes() for other in others or ()]
+
+    def joined(own: bytes) -> bytes:
+        if not contents and not has_conflict(own):
+            raise UsageError(f"{path} has no marks of a conflict of git; name other ledgers to merge")
+        return merged([own, *contents])
+
+    if dry_run:
+        own = path.read_bytes() if path.exists() else b""
+        found = joined(own)
+    else:
+        own, found = Ledger(path).rewrite(joined)
     facts = {"lines": found.count(b"\n"), "before": own.count(b"\n")}
     changed = found != own
-    if changed and not dry_run:
-        Ledger(path).replace(found)
     if as_json:
         render.json_line({"ledger": str(path), **facts, "changed": changed})
     lines = f"{counted(facts['lines'], 'line', ',')}, {facts['before']:,} before"

@@ -8,7 +8,7 @@ killed while it writes leaves whole lines and at most one that is cut off; the n
 import logging
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,8 +102,11 @@ class Ledger:
                 try:
                     count = _write_all(handle, end, first, lines)
                     os.fsync(handle)
-                except BaseException:
+                except BaseException as error:
                     os.ftruncate(handle, end)
+                    if isinstance(error, OSError) and error.filename is None:
+                        # an error of a handle does not say which file it is
+                        error.filename = str(self.path)
                     if is_new:
                         with suppress(OSError):
                             self.path.resolve().unlink()
@@ -115,19 +118,25 @@ class Ledger:
         log.info("%s: %d lines added", self.path, count)
         return count
 
-    def replace(self, content: bytes) -> None:
-        """Replace all lines by others, atomically: for merges; what was there before is kept as NAME.before.
+    def rewrite(self, make: Callable[[bytes], bytes]) -> tuple[bytes, bytes]:
+        """Replace all lines by what `make` makes of them, atomically: for merges; return both.
+
+        What was there before is kept as NAME.before. No other writer comes between.
 
         Raises:
-            UsageError: another process writes the ledger all the time, or its folder cannot be written to.
+            UsageError, OSError: as `append`.
         """
         with exclusive(self.path, wait=self._wait, option="--decisions"):
             check_is_ledger(self.path)
             target = self.path.resolve()
-            if target.exists():
-                write_bytes(_beside(target, "before"), target.read_bytes())
-            write_bytes(target, content)
-            _sync_folder(target.parent)
+            before = target.read_bytes() if target.exists() else b""
+            after = make(before)
+            if after != before:
+                if before:
+                    write_bytes(_beside(target, "before"), before)
+                write_bytes(target, after)
+                _sync_folder(target.parent)
+        return before, after
 
     def repair(self) -> int:
         """Move lines that cannot be read to NAME.cut; return how many. The others stay as they are, in their order.

@@ -104,7 +104,7 @@ def test_a_write_that_fails_leaves_the_ledger_as_it_was(
 
     monkeypatch.setattr(ledgers, "CHUNK", 400)
     monkeypatch.setattr(os, "write", failing)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match=r"No space .*decisions.jsonl"):
         Ledger(path).append([said(number) for number in range(2, 9)])
     monkeypatch.setattr(os, "write", real)
     assert path.read_bytes() == before
@@ -178,7 +178,7 @@ def test_nothing_is_added_to_another_file(content: bytes, tmp_path: Path) -> Non
     path.write_bytes(content)
     for write in (
         lambda: Ledger(path).append([said(1)]),
-        lambda: Ledger(path).replace(encode(said(1))),
+        lambda: Ledger(path).rewrite(lambda lines: encode(said(1))),
         lambda: Ledger(path).repair(),
     ):
         with pytest.raises(UsageError, match=r"photo.jpg is no ledger of decisions, and stays as it is"):
@@ -245,10 +245,30 @@ def test_a_ledger_is_written_where_its_link_leads(tmp_path: Path) -> None:
     link = tmp_path / "decisions.jsonl"
     link.symlink_to(tmp_path / "real" / "ledger.jsonl")
     Ledger(link).append([said(1)])
-    Ledger(link).replace(link.read_bytes() + encode(said(2)))
+    Ledger(link).rewrite(lambda lines: lines + encode(said(2)))
     assert link.is_symlink()
     assert decided(tmp_path / "real" / "ledger.jsonl") == [1, 2]
     assert decided(tmp_path / "real" / "ledger.jsonl.before") == [1]
+
+
+def test_no_writer_comes_between_while_lines_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    Ledger(path).append([said(1)])
+    waiting: list[threading.Thread] = []
+
+    def make(lines: bytes) -> bytes:
+        waiting.append(threading.Thread(target=lambda: Ledger(path).append([said(3)])))
+        waiting[0].start()
+        time.sleep(0.2)
+        return lines + encode(said(2))
+
+    before, after = Ledger(path).rewrite(make)
+    waiting[0].join()
+    assert after == before + encode(said(2))
+    assert decided(path) == [1, 2, 3]
+    path.with_name("decisions.jsonl.before").unlink()
+    assert Ledger(path).rewrite(lambda lines: lines)[0] == path.read_bytes()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
