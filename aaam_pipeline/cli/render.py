@@ -256,7 +256,8 @@ def labels(hit: "Hit") -> str:
 
 def decided(verdict: "Verdict") -> str:
     """Say who decided, and when."""
-    by = {"person": verdict.source or "a person", "file": f"a file ({verdict.source})", "model": "a model"}[verdict.by]
+    source = f" ({verdict.source})" if verdict.source else ""
+    by = {"person": verdict.source or "a person", "file": f"a file{source}", "model": f"a model{source}"}[verdict.by]
     by = "you" if verdict.by == "person" and verdict.source in ("", user()) else by
     return f"decided by {by}" + (f" on {verdict.at[:10]}" if verdict.at else "")
 

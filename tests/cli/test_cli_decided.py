@@ -4,6 +4,7 @@ import getpass
 import json
 import os
 import shutil
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def test_decisions_are_seen_in_every_form_of_output(place: Path, invoke: Invoke)
         ({}, "decided by you on 2026-11-29"),
         ({"source": "anna b."}, "decided by anna b. on 2026-11-29"),
         ({"by": "file", "source": "xmp"}, "decided by a file (xmp) on 2026-11-29"),
-        ({"by": "model", "source": "x", "at": ""}, "decided by a model"),
+        ({"by": "file", "source": ""}, "decided by a file on 2026-11-29"),
+        ({"by": "model", "source": "x", "at": ""}, "decided by a model (x)"),
     ],
 )
 def test_an_explanation_says_who_decided(facts: dict[str, Any], said: str, place: Path, invoke: Invoke) -> None:
@@ -95,6 +97,19 @@ def test_labels_are_counted_as_decided(place: Path, invoke: Invoke) -> None:
     assert len(hits(invoke, "grandma")) == 3
     assert complete("aaam-pipe search gran", place) == ["grandma"]
     assert complete("aaam-pipe search --no-decisions gran", place) == []
+
+
+def test_what_a_command_decides_acts_on_the_next_search_and_is_taken_back(place: Path, invoke: Invoke) -> None:
+    before = hits(invoke, "grass")
+    last, first = (str(Path(hit["root"]) / hit["path"]) for hit in (before[-1], before[0]))
+    assert invoke("decide", last, "--yes", "grass", "-q").exit_code == 0
+    assert invoke("decide", first, "--no", "grass", "-q").exit_code == 0
+    after = hits(invoke, "grass")
+    assert [hit["path"] for hit in after] == [hit["path"] for hit in (before[-1], *before[1:-1])]
+    today = datetime.now(UTC).date().isoformat()
+    assert f"grass 1.00 (decided by you on {today[:8]}" in invoke("search", "grass", "--explain", "-t1", "-q").stdout
+    assert invoke("decisions", "undo", "2", "-q").exit_code == 0
+    assert hits(invoke, "grass") == before
 
 
 def test_copies_are_shown_as_decided(place: Path, invoke: Invoke) -> None:
