@@ -58,6 +58,7 @@ def test_the_commands_are_those_that_the_issues_name() -> None:
         *(f"decisions {each}" for each in ("list", "undo", "import", "export", "merge", "verify")),
     }
     named |= {"export", "review", "keywords", "keywords undo", "keywords write", "relabel", "thresholds"}
+    named |= {"diff", "health", "import-keywords", "teach"}
     named |= {"train", "report", "config", "figures", "figures paths", "figures bars", "figures maps"}
     assert {name for name, _ in commands()} == {"", *named}
 
@@ -245,6 +246,12 @@ def test_doctor_names_the_model_as_annotating_with_it_does(int8_bundle: Path, ph
     said = invoke("annotate", photos / "001.jpg", *named).stderr
     (model_id,) = re.findall("annotating with ([^ ]+-int8-[^ ]+) ", said)
     assert f"({model_id}: " in doctor(invoke, *named)["model"]
+
+
+def test_doctor_advises_the_pipeline_only_where_there_is_one(invoke: Invoke, tmp_path: Path) -> None:
+    assert json.loads(invoke("doctor", "--json").stdout)["model"] == "none (make one with `aaam-pipe model add FILE`)"
+    (tmp_path / "dvc.yaml").write_text("stages: {}")
+    assert json.loads(invoke("doctor", "--json").stdout)["model"] == "none (make one with `dvc repro`)"
 
 
 def test_doctor_lives_with_a_damaged_model_and_index(indexed: Path, tmp_path: Path, invoke: Invoke) -> None:

@@ -19,6 +19,7 @@ from aaam_pipeline.curation.relabel import relabel, undo
 from aaam_pipeline.curation.review import review
 from aaam_pipeline.evaluation.inputs import Sources, read
 from aaam_pipeline.exchange.embedding import PacketWriter
+from aaam_pipeline.exchange.exporters.options import ExportOptions
 from aaam_pipeline.exchange.importing import Importer
 from aaam_pipeline.exchange.keywords.places import Finder
 from aaam_pipeline.figures import build as figures
@@ -53,6 +54,7 @@ LIBRARY: dict[str, tuple[int, list[Callable[..., Any]]]] = {
     "decisions merge": (0, []),
     "decisions verify": (0, []),
     "import-keywords": (2, [Importer]),
+    "export": (5, [ExportOptions]),
     "report": (3, [Sources, read]),
     "doctor": (0, [choose_device]),
     "config": (0, []),

@@ -133,6 +133,15 @@ def test_words_that_were_taught_are_labels_too(library: Library, tmp_path: Path)
         assert ("grass" in row["labels"]) == ("grass" in library.labels[row["path"]])
 
 
+def test_annotations_of_an_earlier_version_are_exported(tmp_path: Path) -> None:
+    older = Path(__file__).parents[1] / "golden" / "annotations_version_2"
+    out, ledger = tmp_path / "labels.jsonl", decisions.read(tmp_path / "none.jsonl")
+    summary = run.export(FORMATS["jsonl"], out, older, ledger, ExportOptions(scores=True), NullReporter())
+    assert (summary.images, summary.failed) == (4, 1)
+    for row in map(json.loads, out.read_text().splitlines()):
+        assert all(each["score"] == row["scores"][each["label"]] for each in row["label_facts"])
+
+
 def test_coco(library: Library, tmp_path: Path) -> None:
     exported(library, "coco", tmp_path / "coco.json")
     read = json.loads((tmp_path / "coco.json").read_text())
