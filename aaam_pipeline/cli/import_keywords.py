@@ -15,6 +15,7 @@ from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
     from aaam_pipeline.exchange.importing import ImportItem, ImportSummary, KeywordTally
+    from aaam_pipeline.formats.parts import AnnotationsManifest
 
 ROWS = 16384
 # photographs that cannot be read and are named; of more the number is said
@@ -28,7 +29,8 @@ ROWS_OF_INDEX = (
 
 def import_keywords(
     photographs: Annotated[
-        Path | None, typer.Argument(help="Folder of photographs, or an index. Default: the newest index here.")
+        Path | None,
+        typer.Argument(help="Folder of photographs, an index, or annotations. Default: the newest index here."),
     ] = None,
     write: Annotated[bool, Option("--write", "--yes", help="Write the decisions; without it they are listed.")] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="Count the decisions that are new, and write none.")] = False,
@@ -75,7 +77,7 @@ def import_keywords(
         known = ledgers.read(ledger) if write or dry_run else None
         for remark in known.remarks() if known else ():
             report.info(remark)
-        items, total = _of_index(folder) if of_index and folder else _of_folder(photographs)
+        items, total = _of_index(folder) if of_index and folder else _of_folder(photographs or Path())
         with report.task("keywords", total) as advance:
             summary = importer.run(items, known, Ledger(ledger).append if write and not dry_run else None, advance)
     _show(summary, as_json, counted_new=known is not None)
@@ -159,19 +161,36 @@ def _of_index(folder: Path) -> "tuple[Iterator[ImportItem], int]":
     return items(), reader.manifest.images
 
 
-def _of_folder(folder: Path | None) -> "tuple[Iterator[ImportItem], int]":
-    """Return the photographs below a folder, and how many there are.
+def _of_folder(folder: Path) -> "tuple[Iterator[ImportItem], int]":
+    """Return the photographs below a folder, or those of annotations, and how many there are.
 
     Raises:
         UsageError: there are none.
+        IntegrityError: annotations are damaged.
     """
     from aaam_pipeline.annotate import inputs
     from aaam_pipeline.exchange.importing import ImportItem
+    from aaam_pipeline.formats.parts import find_manifest, read_annotations_manifest
 
+    if find_manifest(folder).is_file():
+        manifest = read_annotations_manifest(folder)
+        return _of_annotations(folder, manifest), manifest.successes
     # walking twice is quick beside reading; a list of a million would not be small
-    total = sum(1 for _ in inputs.find([folder or Path()]))
-    found = inputs.find([folder or Path()])
+    total = sum(1 for _ in inputs.find([folder]))
+    found = inputs.find([folder])
     return (ImportItem(Path(item.location), None, item.bytes, item.mtime) for item in found), total
+
+
+def _of_annotations(folder: Path, manifest: "AnnotationsManifest") -> "Iterator[ImportItem]":
+    from aaam_pipeline.exchange.importing import ImportItem
+    from aaam_pipeline.exchange.keywords.photographs import photographs, rows_of
+    from aaam_pipeline.formats.decisions import resolve
+
+    nothing = resolve([])
+    for rows in rows_of(folder, manifest):
+        for each in photographs(folder, rows, nothing, None):
+            if each.file is not None:
+                yield ImportItem(each.file, each.sha256, each.bytes, each.mtime)
 
 
 def _show(summary: "ImportSummary", as_json: bool, counted_new: bool) -> None:

@@ -59,6 +59,18 @@ def test_an_index_knows_the_words_and_the_contents(indexed: Path, photos: Path, 
     assert len(ledgers.read(ledger)) == 2
 
 
+def test_annotations_know_the_contents(annotated: Path, photos: Path, invoke: Invoke) -> None:
+    sidecar = sorted(photos.rglob("*.jpg"))[0].with_suffix(".jpg.xmp")
+    sidecar.write_bytes(packet({"dc:subject": ["Anna"]}))
+    try:
+        result = invoke("import-keywords", annotated, "--write", "--decisions", "ledger.jsonl")
+    finally:
+        sidecar.unlink()
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Anna\t1\t")
+    assert len(ledgers.read(Path("ledger.jsonl"))) == 1
+
+
 def test_a_folder_without_keywords(folder: Path, invoke: Invoke) -> None:
     for path in folder.glob("*.xmp"):
         path.unlink()

@@ -17,6 +17,8 @@ XMP, IPTC, PHOTOSHOP, C2PA = 700, 33723, 34377, 52545
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 BYTE = 1
 MOST_ENTRIES = 4096
+# bytes of notes; more are none
+MOST = 1 << 26
 
 
 class TiffForm(NamedTuple):
@@ -89,6 +91,8 @@ def _value(content: Bytes, *tags: int) -> Iterator[bytes]:
     for tag in tags:
         if tag in found:
             entry = found[tag]
+            if entry.end - entry.start > MOST:
+                raise PacketError("damaged", f"damaged: tag {tag} is {entry.end - entry.start:,} bytes long")
             yield _held(content, entry.start, entry.end - entry.start)
 
 
