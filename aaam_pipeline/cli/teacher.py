@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.cli.examples import ExampleVectors, by_name, check_apart
+from aaam_pipeline.cli.render import user
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
@@ -127,9 +128,10 @@ class Teacher:
         Raises:
             UsageError: another process writes one of these, or it cannot be written.
         """
+        source = user()
         Ledger(self._ledger).append(
             Decision(
-                sha256=sha256, label=each.line.word.label, value="yes" if shown else "no", by="person", source="teach"
+                sha256=sha256, label=each.line.word.label, value="yes" if shown else "no", by="person", source=source
             )
             for each in found
             for sha256, shown in each.given.items()

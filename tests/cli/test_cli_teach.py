@@ -85,7 +85,9 @@ def test_a_word_is_taught_searched_listed_and_forgotten(project: Path) -> None:
     assert "taught by you from 10 photographs" in run("labels", "my", "-q").stdout
     listed = json.loads(run("teach", "--list", "--json").stdout)
     assert (listed["label"], listed["images"]) == ("my dog", done["images"])
-    assert "'my dog' was taught by you from 10 photographs, AP" in run("search", "my dog", "--explain").stderr
+    explained = run("search", "my dog", "--explain", "--top", "1")
+    assert "'my dog' was taught by you from 10 photographs, AP" in explained.stderr
+    assert "decided by you" in explained.stdout
     # its examples are decisions, and the first hits
     assert set(range(10)) == set(found("my dog", 10))
     yes, no = decisions.read(project / "decisions.jsonl").of_label("my dog")
