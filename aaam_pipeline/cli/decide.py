@@ -1,6 +1,6 @@
 """`aaam-pipe decide`: what a person says of photographs, written into the ledger."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +16,7 @@ from aaam_pipeline.formats.decision_lines import Decision, label_key
 
 if TYPE_CHECKING:
     from aaam_pipeline.core.progress import Reporter
+    from aaam_pipeline.curation.ledger import Ledger
     from aaam_pipeline.formats.decision_tables import DecisionRow
     from aaam_pipeline.search.reader import IndexReader
 
@@ -211,3 +212,20 @@ def write(
         report.info(f"{count} on {photos} would be written to {path}; nothing was")
     else:
         report.info(f"{count} on {photos} written to {path}; aaam-pipe decisions undo takes them back")
+
+
+def added(ledger: "Ledger", make: Callable[[], list[Decision]], dry_run: bool) -> list[Decision]:
+    """Add decisions that are made of what the ledger holds; return them as they are added."""
+    from aaam_pipeline.curation.ledger import stamped
+
+    found = list[Decision]()
+
+    def made() -> Iterator[Decision]:
+        # read once nobody else writes
+        found.extend(stamped(make()))
+        yield from found
+
+    if dry_run:
+        return list(made())
+    ledger.append(made())
+    return found

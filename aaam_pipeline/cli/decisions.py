@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,8 +15,6 @@ from aaam_pipeline.core.project import DECISIONS
 from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
-    from aaam_pipeline.curation.ledger import Ledger
-    from aaam_pipeline.formats.decision_lines import Decision
     from aaam_pipeline.formats.decisions import Decisions
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -116,7 +115,7 @@ def undo(
     if label is not None or photo is not None:
         with decide.opened(index, quiet) as reader:
             chosen = decision_rows.Filter.of(label, photo, None, None, None, None, reader)
-        made = _take_back(ledger, decision_rows.cleared(_read(path, quiet), chosen), dry_run)
+        made = decide.added(ledger, lambda: decision_rows.cleared(_read(path, quiet), chosen), dry_run)
         said = f"{counted(len(made), 'decision')} taken back"
     else:
         known = batches(path)
@@ -125,10 +124,9 @@ def undo(
             raise UsageError(f"no command {batch} in {path}; aaam-pipe decisions list --commands has them")
         for number, id in enumerate(ids):
             # each is taken back as if those after it were, too
-            added = take_back(path, id) if not (dry_run and number) else []
-            if batch and not added:
-                raise UsageError(f"what {batch} decided is taken back already")
-            made += _take_back(ledger, added, dry_run)
+            made += decide.added(ledger, partial(take_back, path, id), dry_run) if not (dry_run and number) else []
+        if batch and not made:
+            raise UsageError(f"what {batch} decided is taken back already")
         counts = {each.id: each.decisions for each in known}
         of = ", ".join(f"{id} ({counted(counts[id], 'decision')})" if id in counts else id for id in ids)
         said = f"taken back: {of}; aaam-pipe decisions undo --command {UNDO}{ids[-1]} brings it again" if ids else ""
@@ -136,16 +134,6 @@ def undo(
         for each in made:
             render.json_line(to_builtins(each))
     info(("would be: " if dry_run else "") + said if made else f"{path}: there is nothing to take back")
-
-
-def _take_back(ledger: "Ledger", made: "list[Decision]", dry_run: bool) -> "list[Decision]":
-    """Add what takes decisions back; return it as it is added."""
-    from aaam_pipeline.curation.ledger import stamped
-
-    found = list(stamped(made))
-    if not dry_run:
-        ledger.append(found)
-    return found
 
 
 @app.command("import")

@@ -83,18 +83,20 @@ class Ledger:
     def append(self, entries: Iterable[Decision | Inheritance]) -> int:
         """Add decisions, `stamped`, all or none, and wait until they are on disk; return how many there were.
 
+        They are asked for while no other process writes: what reads the ledger to make them misses nothing.
+
         Raises:
             UsageError: another process writes the ledger all the time, its folder cannot be written to, or the file is
                 another one than a ledger.
             OSError: it cannot be written; it is as it was.
         """
-        lines = map(encode, stamped(entries, self._batch))
-        first = next(lines, None)
-        # nothing to say leaves no file
-        if first is None:
-            return 0
         with exclusive(self.path, wait=self._wait, option="--decisions"):
             check_is_ledger(self.path)
+            lines = map(encode, stamped(entries, self._batch))
+            first = next(lines, None)
+            # nothing to say leaves no file
+            if first is None:
+                return 0
             is_new = not self.path.exists()
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             try:

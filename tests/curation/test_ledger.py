@@ -271,6 +271,21 @@ def test_no_writer_comes_between_while_lines_are_replaced(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_is_made_of_the_ledger_misses_no_decision(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    Ledger(path).append([said(1)])
+    other = threading.Thread(target=lambda: Ledger(path).append([said(2)]))
+
+    def entries() -> Iterator[Decision]:
+        other.start()
+        time.sleep(0.2)
+        yield from (said(number, "no") for number in decided(path))
+
+    Ledger(path).append(entries())
+    other.join()
+    assert decided(path) == [2]
+
+
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"cannot write to .*; choose another --decisions"):
