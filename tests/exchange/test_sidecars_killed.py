@@ -39,3 +39,13 @@ def test_killed_at_any_moment_no_sidecar_is_half_and_nothing_is_left_beside(libr
     library.write()
     assert {name for name in library.names() if "aaam" in name} == set()
     assert all("dog" in library.texts(f"{name}.xmp") for name in names)
+
+
+def test_two_runs_at_once_write_every_sidecar_once(library: Library) -> None:
+    names = [f"{number}.jpg" for number in range(80)]
+    library.annotate(dogs(names))
+    command = [sys.executable, "-m", "aaam_pipeline", "keywords", "write", "-q"]
+    processes = [subprocess.Popen(command, cwd=library.root) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert library.names() == {*names, *(f"{name}.xmp" for name in names)}
+    assert all(library.texts(f"{name}.xmp") == ["dog"] for name in names)

@@ -4,7 +4,7 @@ A keyword of ours that is gone was deleted by somebody, and stays deleted. One t
 capitals) was taken over by somebody, and is ours no more. What a person wrote is never removed.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -91,7 +91,7 @@ class ThreeWay:
         self.known = [*self.theirs, *self.outside]
         # per field, the texts that are there and will be
         self.texts = {field: {spelling(text): text for text in packet.values(field)} for field in WRITTEN}
-        self.paths = {field: {keys(field.path(text)) for text in packet.values(field)} for field in WRITTEN}
+        self.levels = {field: _levels(field, self.texts[field].values()) for field in WRITTEN}
         self.add: dict[str, list[str]] = {field.name: [] for field in WRITTEN}
         self.remove: dict[str, set[str]] = {field.name: set() for field in WRITTEN}
         self.added: list[str] = []
@@ -161,7 +161,7 @@ class ThreeWay:
 
     def shows(self, field: Field, word: str) -> bool:
         """Return whether a field holds a word, at whichever level of a hierarchy."""
-        return any(word in path for path in self.paths[field])
+        return (word,) in self.levels[field]
 
     def is_open(self, word: str) -> bool:
         """Return whether a label may be written: nobody has deleted it."""
@@ -191,12 +191,12 @@ class ThreeWay:
         for field in _fields(entry):
             if self.texts[field].pop(spelling(entry.value), None) is not None:
                 self.remove[field.name].add(entry.value)
-                self.paths[field] = {keys(field.path(text)) for text in self.texts[field].values()}
+                self.levels[field] = _levels(field, self.texts[field].values())
 
     def put(self, field: Field, text: str) -> None:
         """Add a text to a field."""
         self.texts[field][spelling(text)] = text
-        self.paths[field].add(keys(field.path(text)))
+        self.levels[field] |= _levels(field, [text])
         self.add[field.name].append(text)
 
     def write(self, each: Wanted) -> None:
@@ -222,19 +222,16 @@ class ThreeWay:
 
     def would_hide(self, field: Field) -> bool:
         """Return whether a new field would hide a keyword that it cannot hold: readers stop at the first field."""
-        return not self.texts[field] and any(not field.holds(each.path) for each in self.public())
-
-    def public(self) -> list[Keyword]:
-        """Return the keywords of a person that are for other programs."""
-        return [each for each in self.known if each.path[0] not in PRIVATE]
+        public = (each.path for each in self.known if each.path[0] not in PRIVATE)
+        return not self.texts[field] and not all(map(field.holds, public))
 
     def drop_copies(self) -> None:
         """Take out copies of keywords that a person has removed."""
-        there = {keys(each.path) for each in self.known}
+        there = {level for each in self.known for level in _all_levels(keys(each.path))}
         kept = []
         for copy in self.copies:
             path = keys(BY_NAME[copy.fields[0]].path(copy.value))
-            if any(_is_in(path, each) for each in there):
+            if path in there:
                 kept.append(copy)
             else:
                 self.take_out(copy)
@@ -250,19 +247,14 @@ class ThreeWay:
             if not path or path[0] in PRIVATE or key(path[-1]) in closed or not all(map(writable, path)):
                 continue
             for field in WRITTEN:
-                if self.texts[field] and field.holds(path) and not self.covers(field, keys(path)):
+                shown = keys(path if field.separator else path[-1:]) in self.levels[field]
+                if self.texts[field] and field.holds(path) and not shown:
                     text = field.text(path)
                     # once written and gone since: somebody has removed it there
                     if (field.name, spelling(text)) not in before:
                         self.put(field, text)
                         origin = "picture" if keyword in self.outside else ""
                         self.copies.append(OwnEntry(text, "copy", (field.name,), by=origin))
-
-    def covers(self, field: Field, path: tuple[str, ...]) -> bool:
-        """Return whether a field shows a keyword already: a longer path shows all of its levels."""
-        if len(path) == 1 or not field.separator:
-            return self.shows(field, path[-1])
-        return any(each[: len(path)] == path for each in self.paths[field])
 
     def merged(self, created: bool) -> Merged:
         """Return the result; the packet is the same one where nothing is new."""
@@ -296,5 +288,11 @@ def _is_decided_since(wanted: Wanted, entry: OwnEntry) -> bool:
     return entry.state == "withdrawn"
 
 
-def _is_in(path: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    return bool(path) and (path[0] in other if len(path) == 1 else other[: len(path)] == path)
+def _levels(field: Field, texts: Iterable[str]) -> set[tuple[str, ...]]:
+    """Return what keywords of a field show, as keys: every level by itself, and every path from the top."""
+    return {level for text in texts for level in _all_levels(keys(field.path(text)))}
+
+
+def _all_levels(path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    yield from ((level,) for level in path)
+    yield from (path[:end] for end in range(2, len(path) + 1))
