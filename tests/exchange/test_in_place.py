@@ -216,7 +216,7 @@ def test_options_of_in_place_alone_are_refused(library: Library) -> None:
 
 @pytest.mark.parametrize("name", [name for name in PLAIN if "bigtiff" not in name])
 @pytest.mark.parametrize(
-    "reader", [("exiftool", "-s3", "-sep", "\n", "-XMP-dc:Subject"), ("exiv2", "-g", "Xmp.dc.subject", "-Pt", "pr")]
+    "reader", [("exiftool", "-s3", "-sep", ", ", "-XMP-dc:Subject"), ("exiv2", "-g", "Xmp.dc.subject", "-Pt", "pr")]
 )
 def test_another_program_reads_them(library: Library, name: str, reader: tuple[str, ...]) -> None:
     if not shutil.which(reader[0]):
