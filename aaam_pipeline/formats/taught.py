@@ -19,7 +19,6 @@ from aaam_pipeline.core.artifacts import fingerprint, write_bytes
 from aaam_pipeline.core.errors import IntegrityError, UsageError, VersionError
 from aaam_pipeline.core.text import counted, folded
 from aaam_pipeline.formats.calibration import sigmoid
-from aaam_pipeline.formats.words import LEAST_AP
 
 NAME = "taught.safetensors"
 VERSION = 1
@@ -65,24 +64,6 @@ class TaughtLine(NamedTuple):
         """Identify the word, its line and its threshold: what is computed with another is another column."""
         line = [np.asarray(self.weight_D, "<f4").tobytes().hex(), np.float32(self.bias).tobytes().hex()]
         return fingerprint([self.word.label, self.word.threshold, self.word.at, *line])[:16]
-
-
-class TaughtColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A taught word as an index holds it: `digest` identifies its line; `images`: how many reach its threshold."""
-
-    label: str
-    digest: str
-    threshold: float
-    images: int
-    origin: str
-    ap: float
-    low: float
-    high: float
-
-    @property
-    def weakness(self) -> str:
-        """Say in one phrase why the word is known badly; "" where it is not."""
-        return f"{self.origin}, AP {self.ap:.2f} ({self.low:.2f} to {self.high:.2f})" if self.ap < LEAST_AP else ""
 
 
 def path_beside(index: Path) -> Path:

@@ -11,8 +11,7 @@ import msgspec
 
 from aaam_pipeline.core.artifacts import file_sha256, read_checksummed, write_checksummed
 from aaam_pipeline.core.errors import AaamError, IntegrityError, UsageError, VersionError
-from aaam_pipeline.formats.taught import TaughtColumn
-from aaam_pipeline.formats.words import WordSupport, weaknesses
+from aaam_pipeline.formats.words import LEAST_AP, WordSupport, weaknesses
 
 VERSION = 7
 READABLE = (4, 5, 6, VERSION)
@@ -43,6 +42,24 @@ class VectorsInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recall: float = 1.0
     codec_recall: float = 1.0
     trained: int = 0
+
+
+class TaughtColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A taught word as an index holds it: `digest` identifies its line; `images`: how many reach its threshold."""
+
+    label: str
+    digest: str
+    threshold: float
+    images: int
+    origin: str
+    ap: float
+    low: float
+    high: float
+
+    @property
+    def weakness(self) -> str:
+        """Say in one phrase why the word is known badly; "" where it is not."""
+        return f"{self.origin}, AP {self.ap:.2f} ({self.low:.2f} to {self.high:.2f})" if self.ap < LEAST_AP else ""
 
 
 class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,10 +21,10 @@ from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.formats import ranking, taught
 from aaam_pipeline.formats.model_ids import embedding_of
-from aaam_pipeline.formats.taught import TaughtColumn, TaughtLine
+from aaam_pipeline.formats.taught import TaughtLine
 from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.index import manifest as manifests
-from aaam_pipeline.index.manifest import FILES, TAUGHT, VECTORS, IndexManifest
+from aaam_pipeline.index.manifest import FILES, TAUGHT, VECTORS, IndexManifest, TaughtColumn
 from aaam_pipeline.index.vectors import Vectors
 
 log = logging.getLogger(__name__)
