@@ -137,12 +137,17 @@ class JudgingHandler(BaseHTTPRequestHandler):
             case ["undo"]:
                 session.undo()
             case ["finish"]:
-                self._json({"done": True})
-                self.server.end()
+                self._end({"done": True})
                 return
             case _:
                 raise ValueError
-        self._json(self.server.question())
+        following = self.server.question()
+        # nobody need stay to say so
+        (self._end if following.get("done") else self._json)(following)
+
+    def _end(self, content: dict[str, Any]) -> None:
+        self._json(content)
+        self.server.end()
 
     def _answer(self, question: "Question", shows: Any) -> None:
         if shows is None:

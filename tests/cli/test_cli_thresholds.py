@@ -3,9 +3,13 @@
 import csv
 import http.client
 import json
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -130,8 +134,10 @@ def server(truth: dict[str, np.ndarray], tmp_path: Path) -> Iterator[JudgingServ
         thread.join()
 
 
-def fetch(server: JudgingServer, path: str, body: object = None, host: str | None = None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
+def fetch(
+    server: JudgingServer | SimpleNamespace, path: str, body: object = None, host: str | None = None
+) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
     content = None if body is None else json.dumps(body)
     headers = {"Host": host} if host else {}
     connection.request("GET" if body is None else "POST", path, content, headers)
@@ -174,11 +180,27 @@ def test_the_page_shows_pictures_of_its_question_only(server: JudgingServer, tru
     assert fetch(server, f"{base}/image/{real}")[0] == 404
     status, said = fetch(server, f"{base}/image/{asked}")
     assert (status, b"not there" in said) == (404, True)
-    while (asked := json.loads(fetch(server, f"{base}/next")[1])).get("sha256") != real and not asked.get("done"):
-        fetch(server, f"{base}/answer", {"label": "dog", "sha256": asked["sha256"], "shows": True})
-    if not asked.get("done"):
+    question = {"sha256": asked}
+    while question.get("sha256", real) != real:
+        given = {"label": "dog", "sha256": question["sha256"], "shows": True}
+        question = json.loads(fetch(server, f"{base}/answer", given)[1])
+    if not question.get("done"):
         status, picture = fetch(server, f"{base}/image/{real}")
         assert (status, picture[:2]) == (200, b"\xff\xd8")
+
+
+def test_the_page_ends_with_the_last_answer(truth: dict[str, np.ndarray], invoke: Invoke, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "aaam_pipeline", "thresholds", "-l", "dog", "--budget", "3"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stderr
+        port, token = re.search(r"http://127.0.0.1:(\d+)/([^/]+)/", process.stderr.readline()).groups()  # type: ignore[union-attr]
+        page = SimpleNamespace(server_port=int(port), token=token)
+        for _ in range(3):
+            asked = json.loads(fetch(page, f"/{token}/next")[1])
+            fetch(page, f"/{token}/answer", {"label": "dog", "sha256": asked["sha256"], "shows": True})
+        assert "3 answers written" in process.stderr.read()
+    assert process.returncode == 0
+    assert len(decisions.read(tmp_path / "decisions.jsonl")) == 3
 
 
 def test_nobody_else_gets_anything(server: JudgingServer) -> None:

@@ -143,6 +143,17 @@ def test_another_head_gives_what_it_annotates(copy: Path, photos: Path, tiny_bun
     assert again == now
 
 
+def test_annotations_of_version_2_become_current_ones_and_are_restored(tmp_path: Path) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "annotations_version_2"
+    copy = Path(shutil.copytree(golden, tmp_path / "annotations"))
+    before = contents(copy)
+    changes = relabel(copy, Assignment(top=1), QUIET)
+    assert changes.photographs > 0
+    assert verify.verify(copy, QUIET).schema_version == 3
+    undo(copy)
+    assert contents(copy) == before
+
+
 def test_undo_restores_every_byte_once(copy: Path) -> None:
     before = contents(copy)
     relabel(copy, Assignment(threshold=0.9), QUIET)
