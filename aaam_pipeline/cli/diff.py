@@ -144,12 +144,16 @@ def _print(found: "AnnotationsDiff", only: set[str], everything: bool) -> None:
         if not (each.label in only if only else changed):
             continue
         state = {"both": "", "after": "new", "before": "gone"}[each.known]
-        numbers = [str(each.before), str(each.after), f"+{each.gained}", _right(each.gained_precision)]
-        numbers += [f"-{each.lost}", _right(each.lost_precision), str(each.disputed), state]
+        numbers = [str(each.before), str(each.after), _signed("+", each.gained), _right(each.gained_precision)]
+        numbers += [_signed("-", each.lost), _right(each.lost_precision), str(each.disputed), state]
         lines.append([each.label, *numbers])
         for sign, sample in (("+", each.gained_sample), ("-", each.lost_sample)):
             lines += [["", "", "", "", f"{sign} {one.score:.2f}", _place(one)] for one in sample]
     render.rows(names, lines)
+
+
+def _signed(sign: str, count: int) -> str:
+    return f"{sign}{count}" if count else ""
 
 
 def _place(one: "SampledPhotograph") -> str:

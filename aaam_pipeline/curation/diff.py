@@ -3,6 +3,8 @@
 Shapes: B rows of a part, U labels of either, P pairs of photograph and label.
 """
 
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -146,18 +148,21 @@ def compare(
 ) -> AnnotationsDiff:
     """Compare two folders of annotations; `samples`: photographs of each label that are shown.
 
-    `scratch`: a folder for a file of the scores before, which is removed; default: the folder that `before` lies in.
+    `scratch`: a folder for a file of the scores before, which is removed; default: the folder that `before` lies in, or
+    the system's where that cannot be written to.
 
     Raises:
         UsageError: one is no folder of annotations.
         IntegrityError: one is damaged.
     """
     old, new = read_annotations_manifest(before), read_annotations_manifest(after)
+    beside = before.resolve().parent
+    place = scratch or (beside if os.access(beside, os.W_OK) else Path(tempfile.gettempdir()))
     labels = UnitedLabels.of(old.vocabulary, new.vocabulary)
     counts, found, only_after = _Counts(labels, decisions, samples), 0, 0
     with (
         report.task("diff", old.parts + new.parts) as advance,
-        matched_rows(before, old, scratch or before.resolve().parent, advance) as former,
+        matched_rows(before, old, place, advance) as former,
     ):
         seen_N = np.zeros(len(former), np.bool_)
         for table in tables(after, new, advance):

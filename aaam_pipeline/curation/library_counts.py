@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 KEPT = 100
 """Doubted keywords that are kept of a label, the likeliest errors; all are counted."""
 
-DEVIATIONS = 3.0
+NOTHING, DEVIATIONS = 0.01, 3.0
 
 
 class DoubtedKeyword(NamedTuple):
@@ -36,7 +36,8 @@ class LibraryCounts(NamedTuple):
     """Counts of a library.
 
     `expected_L`: photographs that show a label, by its scores; `sure_L`: the mean score of those that have it;
-    `keywords`: given labels, of which `wrong` are doubted, `unexplained` of them more than sound ones would be;
+    `keywords`: given labels, of which `wrong` are doubted; `unexplained`: those with a score of next to nothing, beyond
+    what sound ones would have;
     `forgotten`: labels that were not given, which is doubted; the likeliest of both in `doubted`;
     `judged_scores`, `judged`: by label, the scores of what persons decided, and what they said.
     """
@@ -61,7 +62,7 @@ def count(library: Library, decisions: Decisions, facts: LibrarySnapshot, report
     assigned, scores, packed, doubted = [], [], [], list[DoubtedKeyword]()
     judged_scores, judged = list[Floats](), list[NDArray[np.int8]]()
     keywords = wrong = forgotten = 0
-    unexplained = 0.0
+    disputed = np.zeros(2)
     with report.task("health", len(labels)) as advance:
         for column, label in enumerate(labels):
             score_N, assigned_N, given_N = library.scores(column), library.assigned(column), given.column(label)
@@ -80,13 +81,16 @@ def count(library: Library, decisions: Decisions, facts: LibrarySnapshot, report
             errors = errors[given_N[errors] != 0]
             wrong_rows = errors[given_N[errors] == 1]
             wrong, forgotten = wrong + len(wrong_rows), forgotten + len(errors) - len(wrong_rows)
-            unexplained += _unexplained(score_N, (given_N >= 0) | tagged_N, wrong_rows)
+            disputed += _disputed(score_N, given_N, tagged_N)
             for row in errors[:KEPT].tolist():
                 is_given = bool(given_N[row] == 1)
                 chance = float(1 - score_N[row] if is_given else score_N[row])
                 doubted.append(DoubtedKeyword(row, label, is_given, chance))
             advance(1)
     together = count_pairs(np.stack(packed)) if packed else []
+    found, expected = disputed.tolist()
+    # one more: of few, a single one is no surprise
+    unexplained = max(0.0, found - expected - DEVIATIONS * (expected + 1) ** 0.5)
     snapshot = msgspec.structs.replace(facts, assigned=assigned, scores=scores, together=together)
     doubted.sort(key=lambda keyword: (-keyword.chance, keyword.label, keyword.row))
     return LibraryCounts(
@@ -94,14 +98,10 @@ def count(library: Library, decisions: Decisions, facts: LibrarySnapshot, report
     )
 
 
-def _unexplained(score_N: Floats, known_N: NDArray[np.bool_], wrong_rows: NDArray[np.intp]) -> float:
-    """Return how many more given labels are doubted than would be if the scores and all given labels were right.
+def _disputed(score_N: Floats, given_N: NDArray[np.int8], tagged_N: NDArray[np.bool_]) -> Floats:
+    """Return how many given labels have a score of next to nothing, and how many rightly given ones would have.
 
-    Of photographs with a score p, a share of p shows the label, however small p is: rightly given labels are among the
-    doubted ones, too.
+    Of photographs with a score p, a share of p shows the label, however small p is.
     """
-    if not len(wrong_rows):
-        return 0.0
-    low_N = score_N[known_N & (score_N <= score_N[wrong_rows].max())]
-    spread = float(np.sqrt((low_N * (1 - low_N)).sum()))
-    return max(0.0, len(wrong_rows) - float(low_N.sum()) - DEVIATIONS * spread)
+    low_N = (score_N <= NOTHING) & ((given_N >= 0) | tagged_N)
+    return np.array([np.count_nonzero(given_N[low_N] == 1), score_N[low_N].sum()])

@@ -104,7 +104,7 @@ def test_labels_that_come_together_otherwise_than_before() -> None:
 
 
 def test_keywords_that_are_wrong_or_forgotten_are_named() -> None:
-    score_NL = np.array([[0.97, 0.02]] * 40 + [[0.02, 0.97]] * 40)
+    score_NL = np.array([[0.97, 0.001]] * 40 + [[0.001, 0.97]] * 40)
     tags = [(row, "label 0" if row < 40 else "label 1", True) for row in range(80)]
     assert failed(checked(score_NL, decided(tags, "file"))) == set()
     for row in range(10):
