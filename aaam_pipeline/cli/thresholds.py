@@ -9,7 +9,6 @@ import typer
 
 from aaam_pipeline.cli import defaults, render
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
@@ -57,6 +56,7 @@ def thresholds(
     """
     _check(precision, recall, {"--preview": preview, "--sample": sample, "--answers": answers, "--dry-run": dry_run})
     from aaam_pipeline.cli import judgement_lists, judging, judging_page
+    from aaam_pipeline.core.locks import exclusive
     from aaam_pipeline.curation.judging import SOURCE, JudgingSession
     from aaam_pipeline.curation.score_pool import ScorePool
     from aaam_pipeline.formats.parts import read_annotations_manifest
