@@ -101,6 +101,16 @@ def test_several_packets_are_taken_back_to_the_first(photos: list[Path], work: P
     assert contents(photos) == before
 
 
+def test_the_same_packet_is_not_written_again(photos: list[Path], work: Path, ledger: Ledger) -> None:
+    write([*photos, *photos], work, ledger)
+    before = {photo: photo.stat() for photo in photos}
+    journal_before = (work / "embedded.jsonl").read_bytes()
+    assert journal_before.count(b"\n") == len(photos)
+    write(photos, work, ledger)
+    assert {photo: photo.stat().st_ino for photo in photos} == {photo: each.st_ino for photo, each in before.items()}
+    assert (work / "embedded.jsonl").read_bytes() == journal_before
+
+
 def test_undo_takes_those_that_are_asked_for(photos: list[Path], work: Path, ledger: Ledger) -> None:
     before = contents(photos)
     write(photos, work, ledger)

@@ -78,7 +78,8 @@ class PacketWriter:
             self.flush()
         with (self.folder / PENDING).open("a") as stream:
             stream.write(path_text(replacing.partial_of(target)) + "\n")
-        self._group.append(replacing.with_packet(target, xmp, self.force))
+        if new := replacing.with_packet(target, xmp, self.force):
+            self._group.append(new)
         if len(self._group) >= GROUP or sum(new.status.st_size for new in self._group) >= GROUP_BYTES:
             self.flush()
 

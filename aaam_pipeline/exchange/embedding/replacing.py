@@ -82,8 +82,8 @@ def partial_of(target: Path) -> Path:
     return target.with_name(f".{target.name}{PARTIAL}")
 
 
-def with_packet(target: Path, xmp: bytes, force: Collection[Force] = ()) -> NewFile:
-    """Make a file beside `target` that holds another packet, and check it.
+def with_packet(target: Path, xmp: bytes, force: Collection[Force] = ()) -> NewFile | None:
+    """Make a file beside `target` that holds another packet, and check it; None: it holds that packet already.
 
     Raises:
         PacketError: the file is damaged, or would be harmed.
@@ -91,7 +91,10 @@ def with_packet(target: Path, xmp: bytes, force: Collection[Force] = ()) -> NewF
     """
     with target.open("rb", buffering=0) as stream:
         status, content = os.fstat(stream.fileno()), FileContent(stream)
-        return _made(target, status, content, packets.replaced(content, xmp, force), xmp)
+        splices = packets.replaced(content, xmp, force)
+        if all(content[each.at : each.at + each.removed] == each.added for each in splices):
+            return None
+        return _made(target, status, content, splices, xmp)
 
 
 def would_embed(path: Path, xmp: bytes, force: Collection[Force] = ()) -> None:

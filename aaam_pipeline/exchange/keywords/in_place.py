@@ -167,8 +167,9 @@ def take_out(file: Path, append: Append) -> bool:
             return True
         target = replacing.check(file, WRITTEN_INTO)
         new = replacing.with_packet(target, xmp.without_ours(packet).to_bytes(padding=0), WRITTEN_INTO)
-        append([packet_writer.inheritance(new)])
-        replacing.put_in_place(new, None)
+        if new is not None:
+            append([packet_writer.inheritance(new)])
+            replacing.put_in_place(new, None)
     except (PacketError, XmpError, OSError):
         return False
     return True
