@@ -94,10 +94,10 @@ def test_groups_of_copies_are_a_page(copies: Path, invoke: Invoke, tmp_path: Pat
 
 
 def test_a_page_of_copies_has_an_end(copies: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "SHOWN", 7)
     with search.open(copies) as index:
         (group,) = find_duplicates(index, NullReporter()).groups
-    monkeypatch.setattr(dedup, "SHOWN", 7)
-    (said,) = dedup._write_page([group] * 5, Path("page.html"))
+        (said,) = dedup._write_page([group] * 5, Path("page.html"), index)
     assert said == "wrote page.html with the first 2 groups; 3 more are not on it"
     page = Path("page.html").read_text()
     assert (page.count("<h2>"), page.count("<img ")) == (2, 6)
