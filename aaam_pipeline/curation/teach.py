@@ -46,7 +46,7 @@ DRAWS, COVERED = 400, 0.9
 STEPS = 100
 
 
-class Share(NamedTuple):
+class Prevalence(NamedTuple):
     """Which share of the library is taken to show a word: `place` on a log scale between its bounds, from 0 to 1.
 
     `reached`: of the examples, those that must reach a score for it to bound the share from above.
@@ -57,7 +57,7 @@ class Share(NamedTuple):
 
 
 # chosen so that on the words that chose the constants the interval holds what it says, with 5 and 12 examples
-LIKELY, LEAST, MOST = Share(0.7, 0.5), Share(0.2, 0.5), Share(1.0, 0.8)
+LIKELY, LEAST, MOST = Prevalence(0.7, 0.5), Prevalence(0.2, 0.5), Prevalence(1.0, 0.8)
 # mean variance of unit embeddings, below which they differ by rounding alone
 LEAST_VARIANCE = 1e-9
 
@@ -200,7 +200,7 @@ def judge(held_Y: Wide, score_U: Wide) -> Judgement:
     return Judgement(z, ap, min(float(low), ap), max(float(high), ap), share)
 
 
-def _precision(held_Y: Wide, sorted_U: Wide, taken: Share) -> tuple[float, float]:
+def _precision(held_Y: Wide, sorted_U: Wide, taken: Prevalence) -> tuple[float, float]:
     """Return the share of unlabelled photographs that show the word, and the average precision for it.
 
     `held_Y`: best first.
