@@ -18,7 +18,7 @@ PATHS += [("places", "sea"), ("sea",), ("Vo\u0308gel",), ("darktable", "style"),
 # the fields that a program knows, and writes all of
 SORTED = sorted(set(SAMPLES) - {"attribute"})
 PROGRAMS = [(SUBJECT,), (SUBJECT, HIERARCHICAL), (SUBJECT, HIERARCHICAL, TAGS_LIST), (TAGS_LIST,), (HIERARCHICAL,)]
-HISTORIES, STEPS = 150, 12
+HISTORIES, STEPS = 100, 12
 
 
 class History:
