@@ -52,6 +52,8 @@ def dedup(
     html: Html = None,
     force: output.Force = False,
     index: defaults.Index = None,
+    decisions: defaults.Decisions = None,
+    no_decisions: defaults.NoDecisions = False,
     quiet: defaults.Quiet = False,
 ) -> None:
     """Group copies and near-duplicates, the best image of a group first; nothing is deleted."""
@@ -66,7 +68,8 @@ def dedup(
     from aaam_pipeline.search.duplicates import find_duplicates, surplus
 
     info = render.PlainReporter(quiet).info
-    with engine.open(defaults.index(index, quiet)) as opened:
+    folder = defaults.index(index, quiet)
+    with engine.open(folder, decisions=defaults.ledger(context, folder)) as opened:
         with render.reporter(quiet) as report:
             found = find_duplicates(opened, report, similarity)
         images = opened.manifest.images

@@ -58,8 +58,12 @@ class TaughtColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def weakness(self) -> str:
-        """Say in one phrase why the word is known badly; "" where it is not."""
-        return f"{self.origin}, AP {self.ap:.2f} ({self.low:.2f} to {self.high:.2f})" if self.ap < LEAST_AP else ""
+        """Say in one phrase why the word is known badly; "" where it may be well known.
+
+        `ap` is a low estimate, above all of frequent words: among the photographs that it counts as wrong some show
+        the word. So the upper end of the interval decides.
+        """
+        return f"{self.origin}, AP {self.ap:.2f} ({self.low:.2f} to {self.high:.2f})" if self.high < LEAST_AP else ""
 
 
 class IndexManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -123,6 +123,12 @@ def test_copies_are_shown_as_decided(place: Path, invoke: Invoke) -> None:
     assert invoke("dedup", "--index", "index2", "--html", "copies.html", "-q").exit_code == 0
     # as caption and as the text for those who do not see the picture
     assert (place / "copies.html").read_text().count("grandma") == 2 * 2
+    page = "dedup", "--index", "index2", "--html", "copies.html", "-q"
+    assert invoke(*page, "--no-decisions").exit_code == 0
+    assert "grandma" not in (place / "copies.html").read_text()
+    (place / "decisions.jsonl").rename("named.jsonl")
+    assert invoke(*page, "--decisions", "named.jsonl").exit_code == 0
+    assert "grandma" in (place / "copies.html").read_text()
 
 
 def test_a_word_that_was_only_decided_is_nothing_to_review(place: Path, invoke: Invoke) -> None:

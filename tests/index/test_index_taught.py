@@ -23,8 +23,10 @@ from aaam_pipeline.index.verify import verify
 REPORT = NullReporter()
 
 
-def line(label: str, seed: int = 5, embedding: str = "toy", threshold: float = 0.6, ap: float = 0.8) -> TaughtLine:
-    word = TaughtWord(label, embedding, ["a" * 64] * 12, [], threshold, ap, 0.1, 0.9, IMAGES, "2026-11-29", "lda")
+def line(
+    label: str, seed: int = 5, embedding: str = "toy", threshold: float = 0.6, ap: float = 0.8, high: float = 0.9
+) -> TaughtLine:
+    word = TaughtWord(label, embedding, ["a" * 64] * 12, [], threshold, ap, 0.1, high, IMAGES, "2026-11-29", "lda")
     return TaughtLine(word, 4 * np.random.default_rng(seed).normal(size=DIM).astype(np.float32), -0.5)
 
 
@@ -42,10 +44,10 @@ def expected(word: TaughtLine) -> tuple[list[int], np.ndarray]:
 
 def test_a_taught_word_is_searched_listed_and_assigned(index: Path) -> None:
     dog, order_scores = line("my dog"), expected(line("my dog"))
-    manifest = columns.renew(index, [dog, line("cup", 6, ap=0.1)])
+    manifest = columns.renew(index, [dog, line("cup", 6, ap=0.1, high=0.2), line("jar", 7, ap=0.1)])
     verify(index, REPORT)
     order, scores_N = order_scores
-    assert manifest.labels == [*LABELS, "my dog", "cup"]
+    assert manifest.labels == [*LABELS, "my dog", "cup", "jar"]
     assert abs(manifest.taught[0].images - (scores_N >= 0.6).sum()) <= 1
     with search.open(index) as opened:
         hits = opened.query('"my dog"', 20)
@@ -55,8 +57,10 @@ def test_a_taught_word_is_searched_listed_and_assigned(index: Path) -> None:
         both = opened.query("my dog grass", 1)[0]
         assert both.score == pytest.approx(both.label_scores["my dog"] * both.label_scores["grass"])
         assert opened.parse("cup").notes == [
-            "'cup' is a word this model knows badly: taught by you from 12 photographs, AP 0.10 (0.10 to 0.90)"
+            "'cup' is a word this model knows badly: taught by you from 12 photographs, AP 0.10 (0.10 to 0.20)"
         ]
+        # the AP of a taught word is a low estimate: its upper end decides
+        assert opened.parse("jar").notes == []
         # an index that is opened answers as before, whatever becomes of its folder
         columns.renew(index, [])
         assert opened.query("my dog", 20) == hits
