@@ -175,8 +175,11 @@ def _summarize(out: Path, skipped: Mapping[str, int], report: "Reporter", made: 
             f"{made.unfamiliar} of {made.judged} images are unlike all that the model was trained with: their labels "
             "mean little, and their rows say so (unfamiliar)"
         )
-    if skipped:
-        report.info(_left_out(skipped))
+    from aaam_pipeline.annotate.inputs import SIDECAR
+
+    # sidecars belong to photographs: nobody misses them
+    if others := {kind: count for kind, count in skipped.items() if kind != SIDECAR}:
+        report.info(_left_out(others))
 
 
 def _model(named: Path | None, out: Path, options: Options, quiet: bool) -> tuple[Path, Options]:

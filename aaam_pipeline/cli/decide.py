@@ -211,7 +211,8 @@ def write(
     elif dry_run:
         report.info(f"{count} on {photos} would be written to {path}; nothing was")
     else:
-        report.info(f"{count} on {photos} written to {path}; aaam-pipe decisions undo takes them back")
+        them = "it" if len(made) == 1 else "them"
+        report.info(f"{count} on {photos} written to {path}; aaam-pipe decisions undo takes {them} back")
 
 
 def added(ledger: "Ledger", make: Callable[[], list[Decision]], dry_run: bool) -> list[Decision]:

@@ -63,6 +63,9 @@ def photograph(name: str, index: "IndexReader | None") -> Photo:
                 raise UsageError(f"{shown} is a folder; name photographs, such as {shown.rstrip('/')}/*.jpg")
             if path.is_file():
                 _check_kind(path, shown)
+                if not path.stat().st_size:
+                    # all empty files have one hash: it would be decided of each
+                    raise UsageError(f"{shown} has no bytes, and is no photograph; nothing was decided")
                 return Photo(shown, file_sha256(path))
         except OSError as error:
             raise UsageError(f"{shown} cannot be read: {error.strerror}; nothing was decided") from None
@@ -72,8 +75,12 @@ def photograph(name: str, index: "IndexReader | None") -> Photo:
         raise UsageError(f"no photograph {shown}; nothing was decided")
     sha256 = _of_index(name, index)
     if sha256 is None:
+        from aaam_pipeline.search.similar import namesakes
+
         place = render.near(index.folder)
-        raise UsageError(f"no photograph {shown}, neither as a file nor in the index {place}; nothing was decided")
+        meant = [path_text(each if "://" in each else render.near(Path(each))) for each in namesakes(name, index)]
+        hint = f"did you mean {' or '.join(meant)}?" if meant else "nothing was decided"
+        raise UsageError(f"no photograph {shown}, neither as a file nor in the index {place}; {hint}")
     return Photo(shown, sha256, away=True)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 SHORT = 12
 """Digits of a SHA-256 that people see of a photograph that the index has not."""
+NAMED = 3
 
 
 class Filter(NamedTuple):
@@ -163,3 +164,10 @@ def sentence(facts: dict[str, int]) -> str:
         f"{counted(facts['labels'], 'word', ',')} and {counted(facts['photographs'], 'photograph', ',')}, in "
         f"{counted(facts['lines'], 'line', ',')}"
     )
+
+
+def words(made: "Sequence[Decision]") -> str:
+    """Return the first words of decisions, as they are said after their number."""
+    labels = list(dict.fromkeys(each.label for each in made))
+    more = f" and {len(labels) - NAMED} more" if labels[NAMED:] else ""
+    return f": {', '.join(labels[:NAMED])}{more}" if labels else ""

@@ -122,13 +122,16 @@ def undo(
         ids = [batch] if batch else [each.id for each in reversed(known) if not each.undone][:count]
         if batch and re.sub(f"^({UNDO})+", "", batch) not in {each.id for each in known}:
             raise UsageError(f"no command {batch} in {path}; aaam-pipe decisions list --commands has them")
+        words = dict[str, str]()
         for number, id in enumerate(ids):
             # each is taken back as if those after it were, too
-            made += decide.added(ledger, partial(take_back, path, id), dry_run) if not (dry_run and number) else []
+            taken = decide.added(ledger, partial(take_back, path, id), dry_run) if not (dry_run and number) else []
+            words[id] = decision_rows.words(taken)
+            made += taken
         if batch and not made:
             raise UsageError(f"what {batch} decided is taken back already")
         counts = {each.id: each.decisions for each in known}
-        of = ", ".join(f"{id} ({counted(counts[id], 'decision')})" if id in counts else id for id in ids)
+        of = ", ".join(f"{id} ({counted(counts[id], 'decision')}{words[id]})" if id in counts else id for id in ids)
         said = f"taken back: {of}; aaam-pipe decisions undo --command {UNDO}{ids[-1]} brings it again" if ids else ""
     if as_json:
         for each in made:

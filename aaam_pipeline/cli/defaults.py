@@ -219,3 +219,14 @@ def ledger(context: typer.Context, index_folder: Path) -> Path | Literal[False]:
     if named and not named.exists() and output.is_typed(context, "decisions"):
         raise UsageError(f"there are no decisions at {named}")
     return decisions(named, index_folder)
+
+
+def thresholds(path: Path) -> Path:
+    """Return a file of thresholds.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: No such file; aaam-pipe thresholds writes one")
+    return path

@@ -59,7 +59,8 @@ def doctor(
     facts["model"] = _usable(folder, partial(_model, device), _model_maker())
     folder = index or defaults.newest_index()
     facts["index"] = _usable(folder, _index, "aaam-pipe index annotations")
-    facts["taught"] = _usable(defaults.taught(taught, folder or HERE.index), _taught, "aaam-pipe teach")
+    words = defaults.taught(taught, folder or HERE.index)
+    facts["taught"] = _usable(words if words.exists() else None, _taught, "aaam-pipe teach")
     facts["decisions"] = _decisions(defaults.decisions(decisions, folder))
     if as_json:
         render.json_line(facts)

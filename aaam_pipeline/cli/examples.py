@@ -53,7 +53,8 @@ def by_name(names: Sequence[str], index: "IndexReader", report: Reporter) -> dic
         more = f" and {len(missing) - NAMED} more" if missing[NAMED:] else ""
         raise UsageError(f"no photograph {', '.join(missing[:NAMED])}{more}, neither as a file nor in the index")
     for kind, count in skipped.items():
-        report.info(f"left out: {count} {kind}")
+        if kind != inputs.SIDECAR:
+            report.info(f"left out: {count} {kind}")
     return found
 
 

@@ -222,7 +222,7 @@ def _remarks(summary: "ImportSummary", ledger: Path, *, write: bool, dry_run: bo
     """Yield what is said at the end."""
     keywords = len(summary.tallies)
     said = f"{summary.with_keywords:,} with keywords; {counted(keywords, 'keyword', ',')}" if keywords else ""
-    yield f"{counted(summary.photographs, 'photograph', ',')}: {said or 'none with keywords'}"
+    yield f"{counted(summary.photographs, 'photograph', ',')}: {said or 'none with keywords that people wrote'}"
     if summary.faults > MOST_NAMED:
         yield f"{summary.faults:,} photographs cannot be read whole; what could be read of them counts"
     if summary.gone:

@@ -128,7 +128,7 @@ def write(
                 into,
             )
         shown.count_late(summary)
-        _end(summary, shown, report, max_failure_rate)
+        _end(summary, shown, report, max_failure_rate, "files" if in_place else "sidecars")
 
 
 def _least(thresholds: Path | None, precision: float | None) -> dict[str, float | None] | None:
@@ -136,7 +136,7 @@ def _least(thresholds: Path | None, precision: float | None) -> dict[str, float 
 
     if thresholds and precision is not None:
         raise UsageError("--precision and --thresholds exclude each other")
-    return read_thresholds(thresholds) if thresholds else None
+    return read_thresholds(defaults.thresholds(thresholds)) if thresholds else None
 
 
 def _forced(signed: bool, trailing: bool, links: bool) -> list[embedded_keywords.Force]:
@@ -186,7 +186,9 @@ def undo(
         _end(summary, shown, report, max_failure_rate)
 
 
-def _end(summary: "Summary", shown: ShownChanges, report: "Reporter", max_failure_rate: float) -> None:
+def _end(
+    summary: "Summary", shown: ShownChanges, report: "Reporter", max_failure_rate: float, files: str = "sidecars"
+) -> None:
     """Say what became of it all.
 
     Raises:
@@ -196,13 +198,15 @@ def _end(summary: "Summary", shown: ShownChanges, report: "Reporter", max_failur
     if into := summary.sidecars.pop("embed", 0):
         report.info(f"photographs: {into:,} {names['update']}; `keywords undo` puts back every byte")
     acts = [f"{count:,} {names[action]}" for action, count in sorted(summary.sidecars.items())]
-    report.info(f"sidecars: {', '.join([*acts, f'{summary.unchanged:,} unchanged'])}")
+    if acts or summary.unchanged or not into:
+        report.info(f"{files}: {', '.join([*acts, f'{summary.unchanged:,} unchanged'])}")
     words = summary.keywords
     if words.total():
         report.info(f"keywords: {words['added']:,} added, {words['removed']:,} taken out")
     if words["deleted"]:
         told = "are" if words["deleted"] != 1 else "is"
-        report.info(f"{counted(words['deleted'], 'keyword', ',')} of ours {told} gone by somebody's hand: decided no")
+        gone = f"{counted(words['deleted'], 'keyword', ',')} of ours {told} gone by somebody's hand"
+        report.info(f"{gone}: decided no (aaam-pipe decisions list)")
     if summary.withheld:
         some = ", ".join(summary.withheld[:MOST_SHOWN])
         more = f" and {len(summary.withheld) - MOST_SHOWN} more" if len(summary.withheld) > MOST_SHOWN else ""
@@ -210,7 +214,7 @@ def _end(summary: "Summary", shown: ShownChanges, report: "Reporter", max_failur
     for label in sorted(summary.unwritable)[:MOST_SHOWN]:
         report.info(f"{label!r} has characters that XMP cannot hold, and is not written")
     for why, count in summary.left_out.most_common():
-        report.info(f"left out: {counted(count, 'photograph', ',')} {why}{_remedy(why)}")
+        report.info(f"left out: {counted(count, 'photograph', ',')}: {why}{_remedy(why)}")
     failed = summary.failures.total()
     if failed:
         for line in shown.failed:
@@ -223,4 +227,6 @@ def _end(summary: "Summary", shown: ShownChanges, report: "Reporter", max_failur
 
 
 def _remedy(why: str) -> str:
-    return "; annotate again" if why.startswith("changed") else ""
+    if why.startswith("changed"):
+        return "; annotate again"
+    return "; chmod u+w, or sidecars: without --in-place" if why.endswith("read-only") else ""

@@ -13,6 +13,7 @@ from aaam_pipeline.cli import render
 from aaam_pipeline.core.csv_cells import to_cells
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.logging import printable
+from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
     from aaam_pipeline.search import Explanation, Hit
@@ -109,6 +110,9 @@ class OutputOptions:
             from aaam_pipeline.cli import photos
 
             complete = photos.collect(hits, folder, link=self.link_to is not None, first=self.offset + 1)
+            if complete:
+                done = "linked" if self.link_to else "copied"
+                render.PlainReporter(self.quiet).info(f"{counted(len(hits), 'image')} {done} to {folder}")
         if self.html:
             from aaam_pipeline.cli import contact_sheet
 

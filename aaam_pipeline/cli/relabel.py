@@ -108,7 +108,7 @@ def _of_file(path: Path, manifest: "AnnotationsManifest", head: "OtherHead | Non
     from aaam_pipeline.formats.threshold_files import own_thresholds, read_thresholds
     from aaam_pipeline.formats.vocabulary import Vocabulary
 
-    found = read_thresholds(path)
+    found = read_thresholds(defaults.thresholds(path))
     before = Assignment.of(manifest.settings, manifest.thresholds)
     # the K best of all have no thresholds to be kept
     now = manifest.thresholds if before.threshold is None else before.limits(manifest.thresholds)

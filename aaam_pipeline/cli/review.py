@@ -73,6 +73,11 @@ def review(
     else:
         names = ["worth", "label", "now", "score", "image", "why"]
         render.rows(names, [_line(item, hit) for item, hit in zip(items, hits, strict=True)])
+        if items:
+            render.PlainReporter(quiet).info(
+                "to decide: aaam-pipe decide IMAGE --yes LABEL (or --no LABEL); or many at once: "
+                "aaam-pipe review --csv > table.csv, fill in its column value, aaam-pipe decide --from table.csv"
+            )
     if not items:
         render.PlainReporter(quiet).info("nothing to decide: all that is asked about is decided")
 

@@ -14,7 +14,7 @@ from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
-    from aaam_pipeline.search import Embed
+    from aaam_pipeline.search import Embed, Index
     from aaam_pipeline.search.hits import Hit
     from aaam_pipeline.search.parser import ParsedQuery
     from aaam_pipeline.search.reader import IndexReader
@@ -83,7 +83,7 @@ def search(
         out.write(found, title=" ".join(query), labels=opened.labels(asked), explained=explained, likely=likely)
         if not found and best:
             info(f"no image has a score of {min_score:g}: the best here has {best:.2g}")
-        for note in () if best and not found else _notes(found, asked, opened.manifest.images, offset, existing):
+        for note in () if best and not found else _notes(found, asked, opened, offset, existing):
             info(note)
         for column in opened.manifest.taught if explained else ():
             if column.label in opened.labels(asked):
@@ -92,7 +92,7 @@ def search(
                 )
 
 
-def _notes(found: "list[Hit]", asked: "ParsedQuery", images: int, offset: int, existing: bool) -> Iterator[str]:
+def _notes(found: "list[Hit]", asked: "ParsedQuery", opened: "Index", offset: int, existing: bool) -> Iterator[str]:
     """Yield what is to be known of the hits of a query."""
     from aaam_pipeline.search.query import MetadataFilter, asks_for, leaves
 
@@ -105,10 +105,13 @@ def _notes(found: "list[Hit]", asked: "ParsedQuery", images: int, offset: int, e
     if found and found[0].score < UNLIKELY and not offset:
         yield f"no image is likely to fit this query: the score of the best is {found[0].score:.2g}"
     if not found:
-        yield _nothing(images, offset, existing)
+        yield _nothing(opened.manifest.images, offset, existing)
         for leaf in leaves(asked.node):
             match leaf:
                 case MetadataFilter("path" | "root" as field, _, str() as pattern) if not pattern.startswith("*"):
+                    if opened.query(asked._replace(node=leaf), 1):
+                        # it is another part of the query that nothing fits
+                        continue
                     yield f"{field}: is compared with the whole path; anywhere in it: {field}:*{pattern.strip('*')}*"
 
 

@@ -164,7 +164,9 @@ def _keywords(counts: LibraryCounts) -> Iterator[HealthCheck]:
             if each.given == given
         ]
         share = number / counts.keywords if counts.keywords else None
-        yield _check(name, share, said if counts.keywords else "no label was given", findings)
+        yield _check(
+            name, share, said if counts.keywords else "no decision says that a photograph shows a label", findings
+        )
 
 
 def _changes(now: LibrarySnapshot, before: LibrarySnapshot | None) -> Iterator[HealthCheck]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aaam_pipeline.index.vectors import Vectors
 
 UNLIKE_WEIGHT = 0.5
+NAMESAKES = 3
 DEPTH = 1000
 
 Rank = Callable[[int, Sequence[int] | None], list[RankedImage]]
@@ -73,6 +74,16 @@ def id_of(location: str, index: IndexReader) -> int | None:
     return _id_below(path_text(photo.resolve()), folders, index)
 
 
+def namesakes(location: str, index: IndexReader) -> list[str]:
+    """Return paths or URLs of at most `NAMESAKES` images whose name is the last part of a path or URL."""
+    name = location.rsplit("/", 1)[-1]
+    rows = name and index.select(
+        "SELECT root, path FROM images WHERE path = $1 OR ends_with(path, '/' || $1) ORDER BY path, root LIMIT $2",
+        [name, NAMESAKES],
+    )
+    return [f"{located(root, index.folder).rstrip('/')}/{path}" for root, path in rows or ()]
+
+
 def _id_below(path: str, folders: dict[str, str], index: IndexReader) -> int | None:
     """Return the id of the image with an absolute path or a URL; `folders`: that of each root.
 
@@ -97,7 +108,9 @@ def _embedding(photo: str, index: IndexReader, embed: Embed | None) -> NDArray[n
             f"{path_text(photo)} is a folder; name photographs, such as {path_text(photo).rstrip('/')}/*.jpg"
         )
     if not Path(photo).is_file():
-        raise UsageError(f"no photograph {path_text(photo)}, neither as a file nor in the index {index.folder}")
+        meant = " or ".join(map(path_text, namesakes(photo, index)))
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise UsageError(f"no photograph {path_text(photo)}, neither as a file nor in the index {index.folder}{hint}")
     if embed is None:
         raise UsageError(f"{path_text(photo)} is not in the index {index.folder}, and no model is at hand to embed it")
     model_id, vector_D = embed(Path(photo))

@@ -121,7 +121,9 @@ class LabelResolver:
     def unknown(self, word: str) -> str:
         """Return the message that a word is unknown, and what may have been meant: labels first, then other words."""
         names = [*self.vocabulary, *self._synonyms, *filter(self._parent, self._children)]
-        return vocabularies.unknown(word, [name for name in names if _is_plausible(word, name)])
+        near = [name for name in names if _is_plausible(word, name)]
+        taught = "" if vocabularies.suggestions(word, near) else "; a new word: aaam-pipe teach"
+        return f"{vocabularies.unknown(word, near)}{taught}"
 
     @property
     def _rules(self) -> tuple[Callable[[str], tuple[int, ...]], ...]:

@@ -73,5 +73,5 @@ def test_usual_suffixes_of_the_formats_are_in_the_table() -> None:
 
 def test_raw_files_are_counted_by_themselves(tmp_path: Path) -> None:
     skipped: Counter[str] = Counter()
-    find(touch(tmp_path, "a.jpg", "b.NEF", "c.cr2", "d.dng", "e.mp4"), skipped=skipped)
-    assert skipped == {"raw file": 3, "not an image": 1}
+    find(touch(tmp_path, "a.jpg", "b.NEF", "c.cr2", "d.dng", "e.mp4", "a.jpg.xmp"), skipped=skipped)
+    assert skipped == {"raw file": 3, "not an image": 1, "sidecar": 1}

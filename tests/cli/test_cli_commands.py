@@ -229,6 +229,7 @@ def test_doctor_names_versions_model_and_index(
     assert nothing["torch"] == torch.__version__.split("+")[0]
     assert nothing["model"].startswith("none")
     assert nothing["index"].startswith("none")
+    assert nothing["taught"] == "none (make one with `aaam-pipe teach`)"
     shutil.copytree(indexed, tmp_path / "index")
     shutil.copytree(tiny_bundle, tmp_path / "models" / "toy" / "bce")
     there = doctor(invoke, "--device", "cpu")

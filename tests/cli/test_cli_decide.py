@@ -156,6 +156,8 @@ DOG = ("--yes", "dog")
         (["photos/001.jpg", "--no", "a\nb"], "a word has no control characters"),
         (["photos", *DOG], "photos is a folder; name photographs, such as photos/*.jpg"),
         (["photos/001.jpg", "none.jpg", *DOG], "no photograph none.jpg, neither as a file nor in the index index"),
+        (["001.jpg", *DOG], "nor in the index index; did you mean /"),
+        (["empty.jpg", *DOG], "empty.jpg has no bytes, and is no photograph; nothing was decided"),
         (["https://example.org/a.jpg", *DOG], "no photograph https://example.org/a.jpg, neither"),
         (["notes.txt", *DOG], "notes.txt is no photograph; lists of photographs: -"),
         (["a\0b", *DOG], "nothing was decided"),
@@ -170,6 +172,7 @@ DOG = ("--yes", "dog")
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_written(words: list[str], said: str, decide: Decide) -> None:
     Path("notes.txt").write_text("no photograph")
+    Path("empty.jpg").touch()
     done = decide(*words)
     assert done.exit_code in (1, 2)
     assert said in done.stderr

@@ -85,11 +85,11 @@ def test_commands_are_listed_and_taken_back_one_after_the_other(run: Any) -> Non
     lines = run("decisions", "list", "--commands").stdout.splitlines()
     assert [line.split("\t")[0] for line in lines] == ["third", "second", "first"]
     before = LEDGER.read_bytes()
-    assert "would be: taken back: third (2 decisions)" in run("decisions", "undo", "--dry-run").stderr
+    assert "would be: taken back: third (2 decisions: my cat, dog)" in run("decisions", "undo", "--dry-run").stderr
     assert LEDGER.read_bytes() == before
     done = run("decisions", "undo")
     assert done.stderr == (
-        "taken back: third (2 decisions); aaam-pipe decisions undo --command undo-third brings it again\n"
+        "taken back: third (2 decisions: my cat, dog); aaam-pipe decisions undo --command undo-third brings it again\n"
     )
     assert listed(run) == ALL[:3]
     rows = [json.loads(line) for line in run("decisions", "undo", "2", "--json").stdout.splitlines()]

@@ -78,7 +78,7 @@ def test_a_folder_without_keywords(folder: Path, invoke: Invoke) -> None:
         path.write_bytes(jpeg(iptc=b""))
     result = invoke("import-keywords", folder)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "3 photographs: none with keywords\n"
+    assert result.stderr == "3 photographs: none with keywords that people wrote\n"
 
 
 def test_what_cannot_be_read_is_said(folder: Path, invoke: Invoke) -> None:

@@ -67,6 +67,7 @@ def test_paths_ended_by_nul(option: str, gone: Path, invoke: Invoke) -> None:
 
 def test_copies_are_named_by_rank(indexed: Path, invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("search", "grass", "--index", indexed, "--top", "5", "--copy-to", "best", "--json")
+    assert result.stderr == "5 images copied to best\n"
     hits = [json.loads(line) for line in result.stdout.splitlines()]
     files = sorted((tmp_path / "best").iterdir())
     assert [file.name for file in files] == [f"{rank:04d}_{Path(hit['path']).name}" for rank, hit in enumerate(hits, 1)]

@@ -38,6 +38,7 @@ def test_lines_paths_and_a_page(invoke: Invoke, indexed: Path, tmp_path: Path) -
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert [line[1] for line in lines] == ["dog"] * 3
     assert {line[2] for line in lines} <= {"yes", "no"}
+    assert "to decide: aaam-pipe decide IMAGE --yes LABEL" in done.stderr
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/jpeg") == 3
     assert "now " in page

@@ -115,6 +115,8 @@ def test_a_path_that_fits_nothing_is_explained(indexed: Path, invoke: Invoke) ->
     said = invoke("search", "path:Summer*", "--index", indexed).stderr
     assert said.endswith("path: is compared with the whole path; anywhere in it: path:*Summer*\n")
     assert "whole path" not in invoke("search", "path:*Summer*", "--index", indexed).stderr
+    # it is the width that nothing fits
+    assert invoke("search", "path:0* width>99999", "--index", indexed).stderr == "none of 24 images fits this query\n"
 
 
 @pytest.mark.parametrize("name", ["zz", "a [b]", "index"])

@@ -119,7 +119,7 @@ def test_damage_to_what_is_kept_is_said(copy: Path, invoke: Invoke) -> None:
         (("--threshold", "0.5", "--thresholds", "t.json"), "exclude each other"),
         (("--undo", "--top", "3"), "--undo and --top exclude"),
         (("--undo",), "nothing to undo"),
-        (("--thresholds", "none.json"), "No such file"),
+        (("--thresholds", "none.json"), "none.json: No such file; aaam-pipe thresholds writes one"),
         (("--thresholds", "text.json"), "holds no thresholds"),
         (("--thresholds", "list.json"), "holds no thresholds"),
         (("--thresholds", "empty.json"), "names no label"),

@@ -59,3 +59,8 @@ def test_a_library_with_keywords_in_its_files(
     annotate()
     assert sum(decoded) == 6
     assert "nothing to do" in annotate()
+    # sidecars belong to the photographs
+    (tmp_path / "photos" / "0.jpg.xmp").touch()
+    assert "left out" not in annotate()
+    (tmp_path / "photos" / "film.mp4").touch()
+    assert "left out of the inputs: 1 name (1 not an image)" in annotate()

@@ -38,6 +38,7 @@ def said(result: object) -> str:
     ("words", "expected"),
     [
         (["cocoa", "a.json"], "'cocoa' is not a format; did you mean coco? formats: csv, jsonl, coco, yolo,"),
+        (["HuggingFace", "a"], "'HuggingFace' is not a format; did you mean imagefolder? formats: csv,"),
         (["parquet", "a.json"], "'parquet' is not a format; formats: csv, jsonl"),
         (["csv", "a.txt"], "a.txt: csv is a file, name one that ends in .csv"),
         (["csv", "a.csv", "--copy"], "--copy: csv holds no photographs"),

@@ -51,7 +51,7 @@ def test_photographs_that_are_gone_changed_or_litter_get_nothing(library: Librar
     (library.photos / "changed.jpg").write_bytes(b"another")
     result = library.write()
     assert {name for name in library.names() if name.endswith(".xmp")} == {"good.jpg.xmp"}
-    for text in ("1 photograph gone", "1 photograph changed since they were annotated", "3 photographs a file of"):
+    for text in ("1 photograph: gone", "1 photograph: changed since they were annotated", "3 photographs: a file of"):
         assert text in result.stderr
 
 

@@ -155,7 +155,7 @@ def test_an_operator_without_its_operand_is_shown(text: str) -> None:
     [
         ("the", "'the' is not a label; all labels"),
         ("dog|the|cat", "'the' is not a label; all labels"),
-        ("zebra", "'zebra' is not a label; all labels: aaam-pipe labels"),
+        ("zebra", "'zebra' is not a label; all labels: aaam-pipe labels; a new word: aaam-pipe teach"),
         ("gras", "'gras' is not a label; did you mean grass? (all labels"),
         ("size:3", "Fields: path:, root:, after:, before:, unfamiliar:, label:, width, height, bytes"),
         ("'traffic sky'", "did you mean sky or traffic light?"),
@@ -179,10 +179,10 @@ def test_only_near_labels_are_suggested(text: str, said: str) -> None:
         ("Dec 2019 dog", "; with dates as filters: aaam-pipe search 'dog after:2019-12 before:2020-01'"),
         ("2019-07-14", "; with dates as filters: aaam-pipe search 'after:2019-07-14 before:2019-07-15'"),
         ("14 july 2019", "; with dates as filters: aaam-pipe search 'after:2019-07-14 before:2019-07-15'"),
-        ("zebra", "'zebra' is not a label; all labels: aaam-pipe labels"),
-        ("(zebra) dog", "'zebra' is not a label; all labels: aaam-pipe labels"),
-        ("july", "'july' is not a label; all labels: aaam-pipe labels"),
-        ("2019-02-31", "'2019-02-31' is not a label; all labels: aaam-pipe labels"),
+        ("zebra", "'zebra' is not a label; all labels: aaam-pipe labels; a new word: aaam-pipe teach"),
+        ("(zebra) dog", "'zebra' is not a label; all labels: aaam-pipe labels; a new word: aaam-pipe teach"),
+        ("july", "'july' is not a label; all labels: aaam-pipe labels; a new word: aaam-pipe teach"),
+        ("2019-02-31", "'2019-02-31' is not a label; all labels: aaam-pipe labels; a new word: aaam-pipe teach"),
     ],
 )
 def test_an_unknown_word_among_known_ones_can_be_left_out(text: str, said: str) -> None:

@@ -14,6 +14,7 @@ from aaam_pipeline.annotate.inputs import lists, remote, shards, web
 from aaam_pipeline.annotate.inputs.base import (
     LIST_SUFFIXES,
     SHARD_SUFFIX,
+    SIDECAR,
     InputItem,
     NameFilter,
     file_facts,
@@ -29,7 +30,7 @@ from aaam_pipeline.core.disk_names import DiskNames
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.imaging.formats import SUFFIXES
 
-__all__ = ["SUFFIXES", "InputItem", "NoImagesError", "Scope", "Selection", "find", "is_url", "local_item"]
+__all__ = ["SIDECAR", "SUFFIXES", "InputItem", "NoImagesError", "Scope", "Selection", "find", "is_url", "local_item"]
 
 BEYOND_LIMIT = "beyond the limit"
 _EVERYTHING = Selection()

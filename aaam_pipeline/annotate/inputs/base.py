@@ -16,6 +16,7 @@ from aaam_pipeline.imaging.formats import FORMATS, SUFFIXES
 
 LIST_SUFFIXES = frozenset({".csv", ".lst", ".parquet", ".tsv", ".txt"})
 SHARD_SUFFIX = ".tar"
+SIDECAR = "sidecar"
 RAW_SUFFIXES = frozenset(each for kind in FORMATS.values() if "a raw file" in kind.name for each in kind.suffixes)
 # what is larger is no photograph; reading it would take the memory of all others
 LARGEST = 1 << 30
@@ -114,6 +115,8 @@ class NameFilter:
         kind = suffix(name)
         if kind in RAW_SUFFIXES:
             return "raw file"
+        if kind == ".xmp":
+            return SIDECAR
         return "tar (name it itself)" if kind == SHARD_SUFFIX else "not an image"
 
 

@@ -67,6 +67,10 @@ class ExportSummary(msgspec.Struct):
     dry_run: bool = False
 
 
+# what people call a format by the program that reads it
+ALSO = {"huggingface": "imagefolder", "hugging-face": "imagefolder", "hf": "imagefolder", "datasets": "imagefolder"}
+
+
 def find_format(name: str) -> ExportFormat:
     """Return a format by its name.
 
@@ -75,7 +79,7 @@ def find_format(name: str) -> ExportFormat:
     """
     if found := FORMATS.get(name.lower()):
         return found
-    near = get_close_matches(name.lower(), FORMATS, 1, 0.5)
+    near = [ALSO[name.lower()]] if name.lower() in ALSO else get_close_matches(name.lower(), FORMATS, 1, 0.5)
     meant = f"did you mean {near[0]}? " if near else ""
     raise UsageError(f"{name!r} is not a format; {meant}formats: {', '.join(FORMATS)}")
 
