@@ -37,7 +37,9 @@ def code(name: str) -> Callable[[Path], None]:
     """Return an edit of a file of the package."""
 
     def change(project: Path) -> None:
-        with (project / "aaam_pipeline" / name).open("a") as file:
+        # a file that is new would stay there for the next edits
+        with (project / "aaam_pipeline" / name).open("r+") as file:
+            file.seek(0, os.SEEK_END)
             file.write("\n# edited\n")
 
     return change
@@ -76,7 +78,7 @@ EDITS = [
     Edit("models in one file", code("models/packed.py"), "annotate", "index"),
     Edit("a table of the report", code("evaluation/paper_tables.py"), "evaluate report"),
     Edit("a figure's style", code("figures/style.py"), "figures"),
-    Edit("annotate's writer", code("annotate/writer.py"), "annotate", "index"),
+    Edit("annotate's mapper", code("annotate/mapper.py"), "annotate", "index"),
     Edit("the index", code("index/build.py"), "index"),
 ]
 
