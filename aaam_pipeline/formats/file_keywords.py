@@ -50,7 +50,7 @@ def read(photograph: Path, sidecars: Iterable[Path] = ()) -> FileKeywords:
                 faults.append(f"its XMP packet {error}")
         found.iptc = iptc.keywords(notes.iptc or b"")
     except PacketError as error:
-        # what is no JPEG, PNG, WebP or TIFF has sidecars alone
+        # other formats have sidecars alone
         if error.kind != "unsupported":
             faults.append(str(error))
     for sidecar in sidecars:

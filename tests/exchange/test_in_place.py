@@ -226,3 +226,43 @@ def test_another_program_reads_them(library: Library, name: str, reader: tuple[s
     library.write("--in-place")
     said = subprocess.run([*reader, photo], capture_output=True, text=True, check=True).stdout
     assert {"dog", "a/b"} <= set(re.split(r"[\n,]\s*", said.strip()))
+
+
+def remove_inside(photo: Path, word: bytes) -> None:
+    """Take a keyword out of a photograph's packet, as another program does."""
+    content, whole = packets.read_file(photo).xmp or b"", photo.read_bytes()
+    edited = content.replace(b"<rdf:li>" + word + b"</rdf:li>", b"")
+    assert edited != content
+    photo.write_bytes(b"".join(packets.spliced(whole, packets.replaced(whole, edited))))
+
+
+def test_a_keyword_deleted_in_the_file_goes_from_its_sidecar_in_the_same_run(library: Library) -> None:
+    photo = put(library, "a.jpg", jpeg(iptc=b""))
+    sidecar = put(library, "a.jpg.xmp", packet({"dc:subject": ["Anna"]}))
+    library.annotate({"a.jpg": {"dog": 0.9, "cat": 0.8}})
+    library.write("--in-place")
+    remove_inside(photo, b"dog")
+    library.annotate({"a.jpg": {"dog": 0.9, "cat": 0.8}})
+    library.write("--in-place")
+    assert library.texts("a.jpg.xmp") == ["Anna", "cat"]
+    assert library.verdicts("a.jpg")["dog"] == "file no"
+    before = sidecar.stat().st_mtime_ns
+    assert "1 unchanged" in library.write("--in-place").stderr
+    assert sidecar.stat().st_mtime_ns == before
+
+
+def test_a_keyword_deleted_in_the_file_does_not_come_back_in_a_sidecar(library: Library) -> None:
+    photo = put(library, "a.jpg", jpeg(iptc=b""))
+    library.annotate({"a.jpg": {"dog": 0.9, "cat": 0.8}})
+    library.write("--in-place")
+    remove_inside(photo, b"dog")
+    library.annotate({"a.jpg": {"dog": 0.9, "cat": 0.8}})
+    library.write()
+    assert library.texts("a.jpg.xmp") == ["cat"]
+    assert library.verdicts("a.jpg")["dog"] == "file no"
+    ledger = library.ledger.read_bytes()
+    assert "1 unchanged" in library.write().stderr
+    assert library.ledger.read_bytes() == ledger
+    library.decide("a.jpg", "dog", "yes", at="2099-01-01T00:00:00Z")
+    library.write()
+    assert library.texts("a.jpg.xmp") == ["cat", "dog"]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -10,7 +11,7 @@ from aaam_pipeline.exchange.keywords.photographs import Photograph
 from aaam_pipeline.exchange.keywords.places import Finder, Places, is_litter
 from aaam_pipeline.formats import iptc, packets, xmp
 from aaam_pipeline.formats.decisions import Decision, label_key
-from aaam_pipeline.formats.packets import PacketError
+from aaam_pipeline.formats.packets import EmbeddedNotes, PacketError
 from aaam_pipeline.formats.xmp import Keyword, Merged, OwnEntry, Packet, XmpError
 
 Action = Literal["create", "update", "remove", "embed"]
@@ -47,14 +48,16 @@ class Plan(NamedTuple):
 class Sidecars:
     """Writes keywords of one photograph after the other; `model`, `at`: what the record says of them.
 
-    `concerned`: tells which labels are written and removed; `note`: adds decisions to the ledger.
+    `concerned`: tells which labels are written and removed; `note`: adds decisions to the ledger; `reads_pictures`:
+    looks in every picture for keywords of ours that somebody has removed.
     """
 
     def __init__(
-        self, finder: Finder, note: Note, *, model: str, at: str, concerned: Callable[[str], bool], dry_run: bool
-    ) -> None:
+        self, finder: Finder, note: Note, *, model: str, at: str, concerned: Callable[[str], bool], dry_run: bool,
+        reads_pictures: bool = False,
+    ) -> None:  # fmt: skip
         self.finder, self.note, self.model, self.at = finder, note, model, at
-        self.concerned, self.dry_run = concerned, dry_run
+        self.concerned, self.dry_run, self.reads_pictures = concerned, dry_run, reads_pictures
 
     def write(self, photograph: Photograph) -> Plan:
         """Write the keywords of a photograph; return what was done, or would be.
@@ -88,7 +91,9 @@ class Sidecars:
         """
         read = ((path, files.read(path)) for path in places.existing)
         found = [(path, content, parsed(path, content)) for path, content in read if content is not None]
-        gone = {label_key(entry.value): entry for _, _, packet in found for entry in xmp.deleted_since(packet)}
+        picture = Picture(file)
+        gone = {label_key(each.value): each for each in self.deleted_inside(photograph, found, picture, status)}
+        gone |= {label_key(each.value): each for _, _, packet in found for each in xmp.deleted_since(packet)}
         known = set(map(label_key, photograph.refused))
         decisions = deletions(photograph.sha256, [each for key, each in gone.items() if key not in known], self.at)
         if not found and not photograph.wanted:
@@ -97,7 +102,7 @@ class Sidecars:
         unwritable: dict[str, None] = {}
         none: list[tuple[Path, bytes | None, Packet]] = [(places.new, None, xmp.EMPTY)]
         for path, before, packet in found or none:
-            others = self.others(path, before, packet, places, file, status)
+            others = self.others(path, before, packet, places, picture, status)
             merged = xmp.merge(
                 packet,
                 photograph.wanted,
@@ -114,8 +119,32 @@ class Sidecars:
                 changes.append(_change(path, before, packet, merged))
         return Plan(changes, decisions, list(unwritable))
 
+    def deleted_inside(
+        self,
+        photograph: Photograph,
+        found: Sequence[tuple[Path, bytes, Packet]],
+        picture: "Picture",
+        status: os.stat_result,
+    ) -> list[OwnEntry]:
+        """Return what we wrote into the picture itself and somebody has removed, now or earlier.
+
+        The picture is read where it is newer than a sidecar. A decision that shows the label comes first.
+        """
+        is_older = all(path.stat().st_mtime_ns >= status.st_mtime_ns for path, _, _ in found)
+        if found and is_older and not self.reads_pictures:
+            return []
+        decided = {label_key(each.label) for each in photograph.wanted if each.by != "model"}
+        gone = xmp.closed(picture.packet) if picture.packet else []
+        return [each for each in gone if label_key(each.value) not in decided]
+
     def others(
-        self, path: Path, before: bytes | None, packet: Packet, places: Places, file: Path, status: os.stat_result
+        self,
+        path: Path,
+        before: bytes | None,
+        packet: Packet,
+        places: Places,
+        picture: "Picture",
+        status: os.stat_result,
     ) -> list[Keyword]:
         """Return the keywords that a sidecar of ours would hide: those in the picture, and in a read-only sidecar."""
         ours = packet.ours()
@@ -125,7 +154,7 @@ class Sidecars:
             if not any(each.kind == "sidecar" for each in ours) or not (copies or newer or places.hidden):
                 return []
         hidden = [parsed(each, content) for each in places.hidden if (content := files.read(each))]
-        return [*(keyword for each in hidden for keyword in each.theirs()), *embedded(file)]
+        return [*(keyword for each in hidden for keyword in each.theirs()), *picture.keywords]
 
     def put(self, change: Change, before: bytes | None, packet: Packet | None, photograph: os.stat_result) -> bool:
         """Write or remove a sidecar; return False where it is another one than was read."""
@@ -162,15 +191,33 @@ def located(photograph: Photograph) -> tuple[Path, os.stat_result]:
     return file, status
 
 
-def embedded(file: Path) -> list[Keyword]:
-    """Return the keywords of a person in a picture file itself, in XMP and IPTC; what is damaged has none."""
-    try:
-        notes = packets.read_file(file)
-        records = iptc.keywords(notes.iptc) if notes.iptc else []
-        packet = xmp.parse(notes.xmp).theirs() if notes.xmp else []
-    except (PacketError, XmpError, OSError):
-        return []
-    return [*packet, *(Keyword((text,), "iptc", text) for text in records)]
+class Picture:
+    """What is in a picture file itself, read when it is asked for; what is damaged has nothing."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    @cached_property
+    def packet(self) -> Packet | None:
+        """Its XMP packet."""
+        try:
+            return xmp.parse(self._notes.xmp) if self._notes.xmp else None
+        except XmpError:
+            return None
+
+    @cached_property
+    def _notes(self) -> EmbeddedNotes:
+        try:
+            return packets.read_file(self.file)
+        except (PacketError, OSError):
+            return EmbeddedNotes()
+
+    @property
+    def keywords(self) -> list[Keyword]:
+        """Return the keywords of a person, in XMP and IPTC."""
+        records = iptc.keywords(self._notes.iptc) if self._notes.iptc else []
+        theirs = self.packet.theirs() if self.packet else []
+        return [*theirs, *(Keyword((text,), "iptc", text) for text in records)]
 
 
 def deletions(sha256: str, gone: Sequence[OwnEntry], at: str) -> list[Decision]:

@@ -106,6 +106,7 @@ def write(
             at=options.at,
             concerned=lambda label: not wanted or label_key(label) in wanted,
             dry_run=options.dry_run,
+            reads_pictures=into is not None,
         )
         writer = sidecars if into is None else InPlace(sidecars, into, decisions)
         with report.task("keywords", manifest.successes) as advance:

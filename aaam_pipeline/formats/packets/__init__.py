@@ -1,7 +1,8 @@
 """Notes in picture files, without opening the picture: XMP packets and IPTC records in JPEG, PNG, WebP and TIFF.
 
-Reading takes the beginning of a file, and of a PNG, WebP or TIFF the places where notes lie. Replacing a packet is a
-list of `Splice`s: all other bytes of a file stay what they are.
+XMP is read in HEIC, AVIF and CR3, too; their packets are never replaced. Reading takes the beginning of a file,
+and of other formats than JPEG the places where notes lie. Replacing a packet is a list of `Splice`s: all other bytes of
+a file stay what they are.
 """
 
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from aaam_pipeline.formats.packets import jpeg, png, tiff, webp
+from aaam_pipeline.formats.packets import heif, jpeg, png, tiff, webp
 from aaam_pipeline.formats.packets.source import (
     Bytes,
     FileContent,
@@ -59,6 +60,8 @@ def _module(content: Bytes) -> ModuleType:
         return webp
     if head[:4] in TIFFS:
         return tiff
+    if heif.is_heif(head):
+        return heif
     raise PacketError("unsupported", "no JPEG, PNG, WebP or TIFF")
 
 

@@ -15,7 +15,7 @@
 """
 
 from aaam_pipeline.formats.xmp.fields import Keyword
-from aaam_pipeline.formats.xmp.merge import Merged, Wanted, deleted_since, merge, without_ours
+from aaam_pipeline.formats.xmp.merge import Merged, Wanted, closed, deleted_since, merge, without_ours
 from aaam_pipeline.formats.xmp.packet import EMPTY, Packet, parse
 from aaam_pipeline.formats.xmp.record import OwnEntry
 from aaam_pipeline.formats.xmp.tree import XmpError
@@ -28,6 +28,7 @@ __all__ = [
     "Packet",
     "Wanted",
     "XmpError",
+    "closed",
     "deleted_since",
     "merge",
     "parse",

@@ -11,7 +11,7 @@ from aaam_pipeline.formats.xmp.packet import Packet
 from aaam_pipeline.formats.xmp.record import OwnEntry
 from aaam_pipeline.formats.xmp.three_way import Merged, ThreeWay, Wanted, always, without_ours
 
-__all__ = ["Merged", "Wanted", "deleted_since", "merge", "without_ours"]
+__all__ = ["Merged", "Wanted", "closed", "deleted_since", "merge", "without_ours"]
 
 
 def merge(
@@ -45,3 +45,8 @@ def deleted_since(packet: Packet) -> list[OwnEntry]:
     """Return what we wrote of each label that somebody has removed since."""
     gone = set(map(key, ThreeWay(packet).looked_at().deleted))
     return [each for each in packet.ours() if each.kind == "keyword" and key(each.value) in gone]
+
+
+def closed(packet: Packet) -> list[OwnEntry]:
+    """Return what we wrote of each label that somebody has removed, now or before a run that noticed it."""
+    return [each for each in ThreeWay(packet).looked_at().entries.values() if each.state == "deleted"]
