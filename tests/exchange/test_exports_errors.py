@@ -49,6 +49,7 @@ def said(result: object) -> str:
         (["yolo", "a", "--split", "train=0.5"], "--split train=0.5: write val=0.1"),
         (["yolo", "a", "--split", "val=0.5", "--split", "test=0.5"], "nothing is left for train"),
         (["fiftyone", "a", "--split", "val=0.5"], "--split: fiftyone has no splits"),
+        (["csv", "a.csv", "--labels", " , "], "--labels names no label"),
         (["csv", "a.csv", "--labels", "grass,dgo"], "'dgo' is not a label; did you mean dog?"),
         (["csv", "a.csv", "--threshold", "50"], "--threshold must be from 0 to 1, not 50"),
         (["csv", "a.csv", "--annotations", "nowhere"], "nowhere is not an annotations folder: nothing is there"),

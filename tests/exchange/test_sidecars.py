@@ -158,6 +158,8 @@ def test_only_the_labels_asked_for_are_written_and_taken_out(library: Library) -
     library.annotate({"one.jpg": {"cat": 0.9}})
     library.write("--labels", "dog")
     assert library.texts("one.jpg.xmp") == ["one, two"]
+    # as of a variable that is not set in a script: never all labels
+    assert "--labels names no label" in library.write("--labels", "", code=2).stderr
     result = library.write("--labels", "dgo", code=2)
     assert "dog" in result.stderr
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.errors import UnknownLabelError
+from aaam_pipeline.core.errors import UnknownLabelError, UsageError
 from aaam_pipeline.core.portable_paths import is_located, located
 from aaam_pipeline.core.progress import Advance
 from aaam_pipeline.exchange.exporters.options import ExportOptions
@@ -96,6 +96,7 @@ class LabelSet:
 
         Raises:
             UnknownLabelError: nobody knows one of them; says which are meant.
+            UsageError: what is asked for names none.
         """
         own = {label_key(label) for label in vocabulary}
         self.taught = [line for line in taught if label_key(line.word.label) not in own]
@@ -105,6 +106,8 @@ class LabelSet:
         names = [*vocabulary, *sorted(set(known.values()) - set(vocabulary))]
         if asked:
             keys = dict.fromkeys(key for text in asked for key in _keys(text, known))
+            if not keys:
+                raise UsageError("--labels names no label")
             names = [known[key] for key in keys]
         self.names = names
         self.of_key = {label_key(name): name for name in names}

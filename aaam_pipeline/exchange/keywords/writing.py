@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aaam_pipeline.core.errors import UnknownLabelError
+from aaam_pipeline.core.errors import UnknownLabelError, UsageError
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.exchange.embedding import PacketWriter
 from aaam_pipeline.exchange.keywords import Note
@@ -121,6 +121,7 @@ def _chosen(labels: Sequence[str], *names: Sequence[str]) -> set[str]:
 
     Raises:
         UnknownLabelError: nobody knows one of them.
+        UsageError: labels are given, and name none: no filter at all is never meant by them.
     """
     known = {label_key(label): label for each in names for label in each}
     chosen = set()
@@ -129,6 +130,8 @@ def _chosen(labels: Sequence[str], *names: Sequence[str]) -> set[str]:
             if label_key(label) not in known:
                 raise UnknownLabelError(unknown(label.strip(), known.values()))
             chosen.add(label_key(label))
+    if labels and not chosen:
+        raise UsageError("--labels names no label")
     return chosen
 
 

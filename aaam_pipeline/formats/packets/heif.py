@@ -133,7 +133,7 @@ def _extents(places: _Fields, wanted: int) -> list[tuple[int, int, int]]:
 
 
 def _joined(content: Bytes, parts: list[tuple[int, int, int]], data: Box | None) -> bytes | None:
-    pieces = []
+    pieces: list[bytes] = []
     for method, at, length in parts:
         if method > 1 or (method == 1 and data is None):
             return None
