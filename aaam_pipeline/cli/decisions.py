@@ -177,6 +177,7 @@ def export(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Write what is decided as a table, with the paths of the photographs where there is an index."""
+    from aaam_pipeline.formats.decision_lines import refuse_ledger
     from aaam_pipeline.formats.decision_tables import CSV_SUFFIXES, JSON_SUFFIXES, write_rows, write_table
 
     path = defaults.decisions(decisions, index or defaults.newest_index())
@@ -185,6 +186,7 @@ def export(
         raise UsageError(f"{file}: name a file that ends in .csv or .jsonl")
     if file.exists() and not force and not to_stdout:
         raise UsageError(f"{file} is there already; --force replaces it")
+    refuse_ledger(file)
     lines = as_json or file.suffix.lower() in JSON_SUFFIXES
     with decide.opened(index, quiet) as reader:
         chosen = decision_rows.Filter.of(label, None, None, by, None, None, reader)

@@ -9,6 +9,8 @@ from aaam_pipeline.core.artifacts import path_text, write_csv
 from aaam_pipeline.core.csv_cells import from_cell
 from aaam_pipeline.core.errors import AaamError, UsageError
 from aaam_pipeline.core.text import counted
+from aaam_pipeline.formats import decisions
+from aaam_pipeline.formats.decision_lines import label_key
 
 if TYPE_CHECKING:
     from aaam_pipeline.core.progress import Reporter
@@ -48,6 +50,22 @@ def labels_of(path: Path) -> list[str]:
     return list(dict.fromkeys(from_cell(row["label"]) for row in _rows(path)))
 
 
+def answers_left(path: Path, ledger: Path) -> int:
+    """Return how many answers of a list are not decided so in the ledger.
+
+    Raises:
+        UsageError: it is no such list.
+    """
+    rows = [row for row in _rows(path) if row["shows"].strip()]
+    if not rows:
+        return 0
+    known = decisions.read(ledger).verdicts()
+    decided = {(sha256, label_key(label)): verdict.value == "yes" for sha256, label, verdict in known}
+    pairs = ((row["sha256"].strip().lower(), label_key(from_cell(row["label"]))) for row in rows)
+    answers = (ANSWERS.get(row["shows"].strip().lower()) for row in rows)
+    return sum(answer is None or decided.get(pair) != answer for pair, answer in zip(pairs, answers, strict=True))
+
+
 def read(session: "JudgingSession", path: Path, report: "Reporter") -> None:
     """Take the answers of a list; rows without one are left out.
 
@@ -82,11 +100,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
     name = path_text(path)
     try:
         rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
+        if missing := set(COLUMNS) - set(rows.fieldnames or ()):
+            raise UsageError(f"{name} is no list that --sample wrote: it has no column {min(missing)}")
         found = [{key: row[key] or "" for key in COLUMNS} for row in rows]
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror or error}") from None
-    except KeyError as error:
-        raise UsageError(f"{name} is no list that --sample wrote: it has no column {error}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{name} is no list that --sample wrote: {error}") from None
     return found

@@ -10,6 +10,7 @@ import typer
 from aaam_pipeline.cli import defaults, render
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
+from aaam_pipeline.core.text import counted
 
 if TYPE_CHECKING:
     from aaam_pipeline.core.progress import Reporter
@@ -62,10 +63,9 @@ def thresholds(
     from aaam_pipeline.formats.parts import read_annotations_manifest
 
     ledger = defaults.decisions(decisions, annotations)
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise UsageError(f"--out {out}: name a file in a folder that is there")
+    _check_files(out, sample, ledger)
     manifest = read_annotations_manifest(annotations)
-    named = [word for each in labels or () for word in each.split(",") if word.strip()]
+    named = [word for each in defaults.labels(labels) for word in each.split(",") if word.strip()]
     if answers and not named:
         named = judgement_lists.labels_of(answers)
     with render.reporter(quiet) as report:
@@ -96,6 +96,31 @@ def _check(precision: float, recall: float | None, ways: dict[str, Any]) -> None
         raise UsageError(f"--recall {recall:g}: give a share between 0 and 1, such as 0.5")
     if len(given := [name for name, value in ways.items() if value]) > 1:
         raise UsageError(f"{given[0]} and {given[1]} exclude each other")
+
+
+def _check_files(out: Path, sample: Path | None, ledger: Path) -> None:
+    """Check that a file that is there is one of thresholds, or a list whose answers are decisions; else it stays.
+
+    Raises:
+        UsageError: it is another, or cannot be one.
+    """
+    from aaam_pipeline.cli import judgement_lists
+    from aaam_pipeline.formats.threshold_files import read_thresholds
+
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise UsageError(f"--out {out}: name a file in a folder that is there")
+    if out.suffix.lower() not in (".json", ".csv"):
+        raise UsageError(f"--out {out}: name a file that ends in .json or .csv")
+    if out.exists():
+        try:
+            read_thresholds(out)
+        except UsageError as error:
+            raise UsageError(f"--out {out} is not replaced: {error}") from None
+    if sample and sample.suffix.lower() != ".csv":
+        raise UsageError(f"--sample {sample}: name a file that ends in .csv")
+    if sample and sample.exists() and (left := judgement_lists.answers_left(sample, ledger)):
+        answers = f"{counted(left, 'answer')} that {'is' if left == 1 else 'are'} no decision"
+        raise UsageError(f"--sample {sample} holds {answers} yet, and is not replaced: --answers {sample} takes them")
 
 
 def _labels(

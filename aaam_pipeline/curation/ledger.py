@@ -19,7 +19,16 @@ import msgspec
 from aaam_pipeline.core.artifacts import path_text, write_bytes
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.locks import exclusive
-from aaam_pipeline.formats.decision_lines import BOM, CONFLICT_MARK, Decision, Inheritance, blocks, decode, encode
+from aaam_pipeline.formats.decision_lines import (
+    BEGINNING,
+    BOM,
+    CONFLICT_MARK,
+    Decision,
+    Inheritance,
+    blocks,
+    decode,
+    encode,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +36,6 @@ Entry = TypeVar("Entry", Decision, Inheritance, Decision | Inheritance)
 WAIT = 10.0
 """Seconds that another writer has to finish."""
 CHUNK = 1 << 20
-BEGINNING = b'{"sha256":'
 # the longest line that a look for the start of the last one takes at once
 TAIL = 1 << 16
 

@@ -16,6 +16,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from aaam_pipeline.core.artifacts import path_text
+from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.text import folded, nfc
 
 Value = Literal["yes", "no", "clear"]
@@ -24,6 +26,7 @@ BLOCK_BYTES = 4 << 20
 BOM = b"\xef\xbb\xbf"
 CUT = "it is cut off"
 CONFLICT = "a mark of a conflict of git"
+BEGINNING = b'{"sha256":'
 CONFLICT_MARK = re.compile(rb"^(?:[<>|]{7} |={7}\r?$)", re.MULTILINE)
 
 
@@ -191,6 +194,20 @@ def fault_of(line: Line) -> str:
     if line.same_as:
         return "it has a value and same_as, which are of different lines"
     return "" if label_key(line.label) else "its label is empty"
+
+
+def refuse_ledger(path: Path) -> None:
+    """Check that a file that is to be replaced is no ledger, as far as its beginning shows: no run can make it again.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as stream:
+        start = stream.read(1 << 10).removeprefix(BOM).lstrip(b"\0\r\n\t ")
+    if start.startswith(BEGINNING) or CONFLICT_MARK.match(start):
+        raise UsageError(f"{path_text(path)} is a ledger of decisions, and is never replaced; name another file")
 
 
 def _is_hash(text: str) -> bool:

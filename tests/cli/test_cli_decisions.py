@@ -140,6 +140,17 @@ def test_a_table_that_was_exported_says_the_same_elsewhere(run: Any) -> None:
     assert "name a file that ends in .csv or .jsonl" in run("decisions", "export", "photos/x", code=2).stderr
 
 
+def test_no_export_replaces_a_ledger(run: Any) -> None:
+    shutil.copy(LEDGER, "other.jsonl")
+    Path("conflict.jsonl").write_bytes(b"<<<<<<< HEAD\n" + LEDGER.read_bytes())
+    for name in (LEDGER.name, "other.jsonl", "conflict.jsonl"):
+        before = Path(name).read_bytes()
+        for words in (("decisions", "export", name, "--force"), ("export", "jsonl", name, "--overwrite")):
+            said_of_it = run(*words, code=2).stderr
+            assert f"error: {name} is a ledger of decisions, and is never replaced; name another file" in said_of_it
+            assert Path(name).read_bytes() == before
+
+
 def test_an_import_ranks_below_what_a_person_said(run: Any) -> None:
     Path("labels.csv").write_text("image,label,value\n001.jpg,dog,no\nholiday/003.jpg,Dog,yes\n002.jpg,dog,no\n")
     done = run("decisions", "import", "labels.csv", "--root", "photos")

@@ -63,8 +63,9 @@ def test_lists_lead_to_thresholds_that_relabel_takes(
         assert made.exit_code == 0, made.stderr
         if ": 0 photographs to judge" in made.stderr:
             break
-        answered(tmp_path / "list.csv", truth, tmp_path / "answered.csv")
-        result = invoke("thresholds", "--answers", "answered.csv", "--json", "--labels", "dog,traffic light")
+        # the next list may take the place of one whose answers were taken
+        answered(tmp_path / "list.csv", truth, tmp_path / "list.csv")
+        result = invoke("thresholds", "--answers", "list.csv", "--json", "--labels", "dog,traffic light")
         assert result.exit_code == 0, result.stderr
     dog, light = map(json.loads, result.stdout.splitlines())
     assert dog["status"] == "held"
@@ -221,21 +222,33 @@ def test_nobody_else_gets_anything(server: JudgingServer) -> None:
         (("--preview", "--sample", "x.csv"), "exclude each other"),
         (("--answers", "none.csv"), "No such file"),
         (("--answers", "wrong.csv"), "no list that --sample wrote"),
+        (("--answers", "empty.csv"), "no list that --sample wrote"),
         (("--answers", "maybe.csv"), "'maybe' is neither yes nor no"),
         (("--out", "no/where.json"), "name a file in a folder that is there"),
         (("--sample", "no/where.csv", "-l", "dog"), "cannot write"),
+        (("--labels", " ,"), "--labels names no label"),
+        # what a person wrote is never replaced
+        (("--out", "a.jpg"), "ends in .json or .csv"),
+        (("--out", "wrong.csv"), "--out wrong.csv is not replaced"),
+        (("--sample", "a.jpg"), "ends in .csv"),
+        (("--sample", "wrong.csv"), "no list that --sample wrote"),
+        (("--sample", "maybe.csv"), "maybe.csv holds 1 answer that is no decision yet"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(
     words: tuple[str, ...], message: str, truth: dict[str, np.ndarray], invoke: Invoke, tmp_path: Path
 ) -> None:
     (tmp_path / "wrong.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "a.jpg").write_text("a photograph")
     (tmp_path / "maybe.csv").write_text(f"label,image,shows,sha256\ndog,x,maybe,{next(iter(truth))}\n")
     (tmp_path / "no").write_text("a file")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     result = invoke("thresholds", *words)
     assert result.exit_code in (1, 2), result.stdout
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+    assert {path: path.read_bytes() for path in before} == before
     assert not (tmp_path / "decisions.jsonl").exists()
 
 

@@ -25,6 +25,7 @@ from aaam_pipeline.exchange.exporters.tables import csv_file, json_lines
 from aaam_pipeline.exchange.exporters.target import WITHOUT_LABEL, Add, ExportFormat, ExportTarget
 from aaam_pipeline.exchange.exporters.webdataset import webdataset
 from aaam_pipeline.exchange.exporters.yolo import yolo, yolo_classify
+from aaam_pipeline.formats.decision_lines import refuse_ledger
 from aaam_pipeline.formats.decisions import Decisions
 from aaam_pipeline.formats.model_ids import embedding_of
 from aaam_pipeline.formats.parts import read_annotations_manifest
@@ -159,6 +160,7 @@ def _check(kind: ExportFormat, out: Path, options: ExportOptions) -> None:
         raise UsageError(
             f"{out} is a {'folder' if out.is_dir() else 'file'}, and {kind.name} is not; name another output"
         )
+    refuse_ledger(out)
     if kind.holds_pictures and not (out / MARK).is_file():
         raise UsageError(f"{out} was not written by `aaam-pipe export`, and is never replaced; name another output")
 
