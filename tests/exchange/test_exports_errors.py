@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Invoke, make_photo
@@ -15,7 +16,7 @@ from exchange.exported import annotated_rows, decide
 from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.exchange.exporters import pictures, run
+from aaam_pipeline.exchange.exporters import pictures, run, yolo
 from aaam_pipeline.exchange.exporters.rows import _split
 from aaam_pipeline.exchange.exporters.run import FORMATS
 
@@ -222,3 +223,11 @@ def test_copies_are_in_one_split_and_shares_are_kept() -> None:
     assert abs(drawn.count("val") / 5000 - 0.2) < 0.03
     assert abs(drawn.count("test") / 5000 - 0.1) < 0.03
     assert {_split(None, {"val": 0.5}), _split("f" * 64, {"val": 0.5})} == {"val", "train"}
+
+
+def test_folders_of_labels_are_plain_names() -> None:
+    labels = ["..", ".", "...", ".hidden", "a.", "../b", "c"]
+    found = yolo._folders(SimpleNamespace(labels=labels))  # type: ignore[arg-type]
+    assert list(found) == labels
+    assert len(set(found.values())) == len(labels)
+    assert not any("/" in name or name.startswith(".") or name.endswith(".") for name in found.values())

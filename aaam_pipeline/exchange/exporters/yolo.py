@@ -82,7 +82,9 @@ def _folders(target: ExportTarget) -> dict[str, str]:
     taken: set[str] = set()
     for label in target.labels:
         name = "".join(each if each.isalnum() or each in PLAIN else quote(each, safe="") for each in label.strip())
-        name = first = name.encode()[:200].decode("utf8", "ignore").rstrip() or "_"
+        # `..` would be another folder, a first dot hides one, and Windows knows none at the end
+        name = f"%2E{name[1:]}" if name.startswith(".") else name
+        name = first = name.encode()[:200].decode("utf8", "ignore").rstrip(" .") or "_"
         number = 1
         while folded(name) in taken:
             number += 1
