@@ -199,18 +199,6 @@ def decisions(named: Path | None, index_folder: Path | None) -> Path:
     return found
 
 
-def labels(given: Iterable[str] | None) -> tuple[str, ...]:
-    """Return the texts of --labels, each a label or several between commas; none where it is not given.
-
-    Raises:
-        UsageError: it is given, and names no label: to take that for all of them would do more than was asked.
-    """
-    texts = tuple(given or ())
-    if texts and not any(text.strip(", ") for text in texts):
-        raise UsageError("--labels names no label; leave it out for all of them")
-    return texts
-
-
 def taught(named: Path | None, index_folder: Path) -> Path:
     """Return the file of taught words named, or the one beside an index; it need not be there."""
     from aaam_pipeline.formats.taught import path_beside

@@ -84,7 +84,7 @@ def export(
     if given["link"] and (kind.only_copies or not kind.holds_pictures):
         raise UsageError(f"--link: {kind.name} holds {'copies' if kind.only_copies else 'labels'} alone")
     options = ExportOptions(
-        labels=defaults.labels(labels),
+        labels=labels or (),
         threshold=threshold,
         scores=scores,
         shares=_shares(split or []),

@@ -106,7 +106,7 @@ def write(
     ledger = defaults.decisions(decisions, index)
     decided, words = read(ledger), taught_words.read(defaults.taught(taught, index or HERE.index))
     least = _least(thresholds, precision)
-    options = writing.KeywordOptions(now(), precision, least, defaults.labels(labels), words, dry_run)
+    options = writing.KeywordOptions(now(), precision, least, labels or (), words, dry_run)
     shown = ShownChanges(as_json, dry_run)
     with reporter(quiet) as report:
         for remark in decided.remarks():

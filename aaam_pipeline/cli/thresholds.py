@@ -65,7 +65,9 @@ def thresholds(
     ledger = defaults.decisions(decisions, annotations)
     _check_files(out, sample, ledger)
     manifest = read_annotations_manifest(annotations)
-    named = [word for each in defaults.labels(labels) for word in each.split(",") if word.strip()]
+    named = [word for each in labels or () for word in each.split(",") if word.strip()]
+    if labels and not named:
+        raise UsageError("--labels names no label")
     if answers and not named:
         named = judgement_lists.labels_of(answers)
     with render.reporter(quiet) as report:
