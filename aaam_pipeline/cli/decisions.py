@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from msgspec import to_builtins
 
 from aaam_pipeline.cli import decide, decision_rows, defaults, render
 from aaam_pipeline.cli.decide import By, DryRun
@@ -101,8 +102,6 @@ def undo(
 
     Nothing is deleted: lines are added, and what was decided before is back.
     """
-    from msgspec import to_builtins
-
     from aaam_pipeline.curation.ledger import Ledger
     from aaam_pipeline.curation.undo import UNDO, batches, take_back
     from aaam_pipeline.formats.decision_lines import Decision
