@@ -23,6 +23,14 @@ SHOWN = 1000
 Html = Annotated[
     Path | None, typer.Option(help="Also write a contact sheet of the groups: one HTML file that holds its thumbnails.")
 ]
+Near = Annotated[
+    bool,
+    typer.Option(
+        "--near",
+        help="With --paths or -0: also near-duplicates of the first of their group. Look at them first (--html), "
+        "or ask for --similarity 0.8.",
+    ),
+]
 
 
 def dedup(
@@ -41,14 +49,7 @@ def dedup(
     print0: Annotated[
         bool, typer.Option("--print0", "-0", help="Likewise, each ended by a NUL character: for `xargs -0`.")
     ] = False,
-    near: Annotated[
-        bool,
-        typer.Option(
-            "--near",
-            help="With --paths or -0: also near-duplicates of the first of their group. Look at them first (--html), "
-            "or ask for --similarity 0.8.",
-        ),
-    ] = False,
+    near: Near = False,
     html: Html = None,
     force: output.Force = False,
     index: defaults.Index = None,

@@ -91,7 +91,7 @@ class Sidecars:
         """
         read = ((path, files.read(path)) for path in places.existing)
         found = [(path, content, parsed(path, content)) for path, content in read if content is not None]
-        picture = Picture(file)
+        picture = PictureContent(file)
         gone = {label_key(each.value): each for each in self.deleted_inside(photograph, found, picture, status)}
         gone |= {label_key(each.value): each for _, _, packet in found for each in xmp.deleted_since(packet)}
         known = set(map(label_key, photograph.refused))
@@ -123,7 +123,7 @@ class Sidecars:
         self,
         photograph: Photograph,
         found: Sequence[tuple[Path, bytes, Packet]],
-        picture: "Picture",
+        picture: "PictureContent",
         status: os.stat_result,
     ) -> list[OwnEntry]:
         """Return what we wrote into the picture itself and somebody has removed, now or earlier.
@@ -143,7 +143,7 @@ class Sidecars:
         before: bytes | None,
         packet: Packet,
         places: Places,
-        picture: "Picture",
+        picture: "PictureContent",
         status: os.stat_result,
     ) -> list[Keyword]:
         """Return the keywords that a sidecar of ours would hide: those in the picture, and in a read-only sidecar."""
@@ -191,7 +191,7 @@ def located(photograph: Photograph) -> tuple[Path, os.stat_result]:
     return file, status
 
 
-class Picture:
+class PictureContent:
     """What is in a picture file itself, read when it is asked for; what is damaged has nothing."""
 
     def __init__(self, file: Path) -> None:
