@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from aaam_pipeline.search import Hit
 
 
+NEXT = (
+    "to decide: aaam-pipe decide IMAGE --yes LABEL (or --no LABEL); or many at once: "
+    "aaam-pipe review --csv > table.csv, fill in its column value, aaam-pipe decide --from table.csv"
+)
+
+
 def review(
     context: typer.Context,
     label: Annotated[
@@ -74,10 +80,7 @@ def review(
         names = ["worth", "label", "now", "score", "image", "why"]
         render.rows(names, [_line(item, hit) for item, hit in zip(items, hits, strict=True)])
         if items:
-            render.PlainReporter(quiet).info(
-                "to decide: aaam-pipe decide IMAGE --yes LABEL (or --no LABEL); or many at once: "
-                "aaam-pipe review --csv > table.csv, fill in its column value, aaam-pipe decide --from table.csv"
-            )
+            render.PlainReporter(quiet).info(NEXT)
     if not items:
         render.PlainReporter(quiet).info("nothing to decide: all that is asked about is decided")
 
