@@ -266,3 +266,17 @@ def test_a_keyword_deleted_in_the_file_does_not_come_back_in_a_sidecar(library: 
     library.decide("a.jpg", "dog", "yes", at="2099-01-01T00:00:00Z")
     library.write()
     assert library.texts("a.jpg.xmp") == ["cat", "dog"]
+
+
+def test_a_file_that_a_link_leads_to_has_its_bytes_again(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    file = tmp_path / "elsewhere" / "b.jpg"
+    file.write_bytes(jpeg())
+    library.photos.mkdir()
+    (library.photos / "a.jpg").symlink_to(file)
+    library.annotate({"a.jpg": {"dog": 0.9}})
+    library.write("--in-place")
+    assert "dog" in subject(file)
+    library.undo()
+    assert file.read_bytes() == jpeg()
+    assert (library.photos / "a.jpg").is_symlink()

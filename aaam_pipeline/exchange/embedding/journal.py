@@ -17,7 +17,7 @@ class Replacement(msgspec.Struct, frozen=True):
     """A file whose packet changed.
 
     `path`: absolute; `before`, `after`: SHA-256; `mtime_ns`: the time it had; `back`: position, length now, and the
-    bytes that were there.
+    bytes that were there; `link`: the name that led to it, where that is another one.
     """
 
     path: str
@@ -25,17 +25,23 @@ class Replacement(msgspec.Struct, frozen=True):
     after: str
     mtime_ns: int
     back: list[tuple[int, int, bytes]]
+    link: str = ""
 
     @classmethod
-    def of(cls, new: NewFile) -> "Replacement":
+    def of(cls, new: NewFile, link: str = "") -> "Replacement":
         """Return the line of a file that is about to be replaced."""
         back = [(each.at, each.removed, each.added) for each in new.back]
-        return cls(path_text(new.target), new.before, new.after, new.status.st_mtime_ns, back)
+        return cls(path_text(new.target), new.before, new.after, new.status.st_mtime_ns, back, link)
 
     @property
     def file(self) -> Path:
         """The file's path on disk."""
         return real_path(Path(self.path))
+
+    @property
+    def names(self) -> list[Path]:
+        """The file's path, and the one that led to it."""
+        return [self.file, *([real_path(Path(self.link))] if self.link else [])]
 
     def splices(self) -> list[Splice]:
         """Return what puts back what was there."""

@@ -48,6 +48,7 @@ class PacketWriter:
         self.folder, self.force, self.written = folder, frozenset(force), 0
         self._ledger, self._keep_times, self._refused = ledger, keep_times, refused
         self._group: list[NewFile] = []
+        self._links: dict[Path, str] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -80,6 +81,7 @@ class PacketWriter:
             stream.write(path_text(replacing.partial_of(target)) + "\n")
         if new := replacing.with_packet(target, xmp, self.force):
             self._group.append(new)
+            self._links[target] = path_text(path.absolute()) if path.absolute() != target else ""
         if len(self._group) >= GROUP or sum(new.status.st_size for new in self._group) >= GROUP_BYTES:
             self.flush()
 
@@ -91,7 +93,8 @@ class PacketWriter:
         """
         if not self._group:
             return
-        journal.append(self.folder / JOURNAL, map(Replacement.of, self._group))
+        journal.append(self.folder / JOURNAL, [Replacement.of(each, self._links[each.target]) for each in self._group])
+        self._links.clear()
         self._ledger([inheritance(new) for new in self._group if new.after != new.before])
         while self._group:
             new = self._group.pop()
@@ -129,7 +132,7 @@ def clean(folder: Path) -> None:
 def count(folder: Path, only: Callable[[Path], bool] = lambda path: True) -> int:
     """Return how many changes `undo` would take back."""
     every = (entry for name in (JOURNAL, LEFT) for _, entry in journal.latest_first(folder / name))
-    return sum(only(entry.file) for entry in every)
+    return sum(any(map(only, entry.names)) for entry in every)
 
 
 def undo(
@@ -151,12 +154,13 @@ def undo(
     with exclusive(folder / "embedding", option="--decisions"):
         clean(folder)
         for start, entry in journal.latest_first(path):
-            why = "not asked for" if not only(entry.file) else _restored(entry, otherwise)
+            is_meant = any(map(only, entry.names))
+            why = _restored(entry, otherwise) if is_meant else "not asked for"
             if not why:
                 back += 1
             else:
                 journal.append(left, [entry])
-                if only(entry.file):
+                if is_meant:
                     stay += 1
                     told(entry.file, why)
             os.truncate(path, start)
