@@ -83,7 +83,7 @@ def undo(paths: Sequence[Path], ledger: Path, shown: "ShownChanges", report: "Re
         return
     back, stay = embedding.undo(
         folder,
-        lambda file: take_out(file, Ledger(ledger).append),
+        lambda file: take_out(file, Ledger(ledger).append, Ledger(ledger).append),
         lambda file, why: shown.failure(path_text(file), why),
         is_meant,
     )

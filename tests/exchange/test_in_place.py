@@ -280,3 +280,15 @@ def test_a_file_that_a_link_leads_to_has_its_bytes_again(library: Library, tmp_p
     library.undo()
     assert file.read_bytes() == jpeg()
     assert (library.photos / "a.jpg").is_symlink()
+
+
+def test_a_keyword_deleted_in_the_file_before_an_undo_does_not_come_back(library: Library) -> None:
+    photo = put(library, "a.jpg", jpeg(iptc=b""))
+    library.annotate({"a.jpg": {"dog": 0.9, "cat": 0.8}})
+    library.write("--in-place")
+    remove_inside(photo, b"dog")
+    library.undo()
+    library.annotate({"a.jpg": {"dog": 0.9, "cat": 0.8}})
+    assert library.verdicts("a.jpg")["dog"] == "file no"
+    library.write("--in-place")
+    assert subject(photo) == ["cat"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from aaam_pipeline.exchange import embedding
 from aaam_pipeline.exchange.embedding import Force, PacketWriter, packet_writer, replacing
 from aaam_pipeline.exchange.embedding.packet_writer import Append
+from aaam_pipeline.exchange.keywords import Note
 from aaam_pipeline.exchange.keywords.photographs import Photograph
 from aaam_pipeline.exchange.keywords.sidecars import Change, LeftOutError, Plan, Sidecars, deletions, located
 from aaam_pipeline.formats import iptc, packets, xmp
@@ -155,10 +156,10 @@ def _of_iptc(notes: EmbeddedNotes, packet: Packet) -> list[Keyword]:
     ]
 
 
-def take_out(file: Path, append: Append) -> bool:
+def take_out(file: Path, append: Append, note: Note) -> bool:
     """Take what we wrote out of a file that somebody has changed since; return whether there is nothing of ours left.
 
-    `append` adds to the ledger that both contents are one photograph.
+    `append` adds to the ledger that both contents are one photograph, `note` that a keyword of ours was removed.
     """
     try:
         content = packets.read_file(file).xmp
@@ -168,6 +169,7 @@ def take_out(file: Path, append: Append) -> bool:
         target = replacing.check(file, WRITTEN_INTO)
         new = replacing.with_packet(target, xmp.without_ours(packet).to_bytes(padding=0), WRITTEN_INTO)
         if new is not None:
+            note(deletions(new.before, xmp.deleted_since(packet), ""))
             append([packet_writer.inheritance(new)])
             replacing.put_in_place(new, None)
     except (PacketError, XmpError, OSError):
