@@ -199,6 +199,17 @@ def decisions(named: Path | None, index_folder: Path | None) -> Path:
     return found
 
 
+def decisions_to_read(context: typer.Context, named: Path | None, index_folder: Path | None) -> Path:
+    """Return what `decisions` does, for a command that writes none: a ledger that is typed must be there.
+
+    Raises:
+        UsageError: it is not, or is a folder.
+    """
+    if named and not named.exists() and output.is_typed(context, "decisions"):
+        raise UsageError(f"there are no decisions at {named}")
+    return decisions(named, index_folder)
+
+
 def taught(named: Path | None, index_folder: Path) -> Path:
     """Return the file of taught words named, or the one beside an index; it need not be there."""
     from aaam_pipeline.formats.taught import path_beside
@@ -215,10 +226,7 @@ def ledger(context: typer.Context, index_folder: Path) -> Path | Literal[False]:
     given = output.exclusive(context, ("decisions", "no_decisions"))
     if given["no_decisions"]:
         return False
-    named = given["decisions"]
-    if named and not named.exists() and output.is_typed(context, "decisions"):
-        raise UsageError(f"there are no decisions at {named}")
-    return decisions(named, index_folder)
+    return decisions_to_read(context, given["decisions"], index_folder)
 
 
 def thresholds(path: Path) -> Path:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def diff(
+    context: typer.Context,
     before: Annotated[Path, typer.Argument(help="Folder of annotations: what is published.")],
     after: Annotated[Path | None, typer.Argument(help="Other annotations of the same photographs.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", "-l", help="Show only this label. Repeatable.")] = None,
@@ -55,7 +56,7 @@ def diff(
     from aaam_pipeline.formats import decisions as ledgers
 
     with render.reporter(quiet) as report:
-        decided = ledgers.read(defaults.decisions(decisions, before))
+        decided = ledgers.read(defaults.decisions_to_read(context, decisions, before))
         for remark in decided.remarks():
             report.info(remark)
         found = compare(before, after, decided, report, samples=samples)

@@ -95,7 +95,7 @@ def export(
     )
     index = defaults.newest_index()
     ledger, words = (
-        read(defaults.decisions(decisions, index)),
+        read(defaults.decisions_to_read(context, decisions, index)),
         taught_words.read(defaults.taught(taught, index or HERE.index)),
     )
     with reporter(quiet) as report:

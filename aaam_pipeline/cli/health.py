@@ -18,6 +18,7 @@ ANY = "any"
 
 
 def health(
+    context: typer.Context,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(help="End with exit code 3 if this check passes its limit; any: each of them. Repeatable."),
@@ -46,7 +47,7 @@ def health(
     folder = defaults.index(index, quiet)
     with engine.open(folder) as opened, render.reporter(quiet) as report:
         record = snapshots.read_record(snapshots.record_path(folder))
-        decided = ledgers.read(defaults.decisions(decisions, folder))
+        decided = ledgers.read(defaults.decisions_to_read(context, decisions, folder))
         for remark in decided.remarks():
             report.info(remark)
         library = IndexedLibrary(opened)

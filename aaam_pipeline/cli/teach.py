@@ -123,7 +123,7 @@ def _say(found: "Taught", images: int | None, index: Path, as_json: bool) -> Non
         render.json_line(facts)
         return
     others = f" and {len(word.no)} without it" if word.no else ""
-    ap = f"AP {word.ap:.2f} ({word.low:.2f} to {word.high:.2f}; a low estimate: some of the others may show it, too)"
+    ap = f"AP {word.ap:.2f} ({word.low:.2f} to {word.high:.2f}; an estimate: some of the others may show it, too)"
     sure = f"{ap} in cross-validation among {word.unlabelled} others"
     said = f"{word.label!r}: learned from {counted(len(word.yes), 'photograph')}{others}; {sure}"
     if images is not None:

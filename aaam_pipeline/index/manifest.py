@@ -60,7 +60,7 @@ class TaughtColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def weakness(self) -> str:
         """Say in one phrase why the word is known badly; "" where it may be well known.
 
-        `ap` is a low estimate, above all of frequent words: among the photographs that it counts as wrong some show
+        `ap` is an estimate, too low for frequent words: among the photographs that it counts as wrong some show
         the word. So the upper end of the interval decides.
         """
         return f"{self.origin}, AP {self.ap:.2f} ({self.low:.2f} to {self.high:.2f})" if self.high < LEAST_AP else ""

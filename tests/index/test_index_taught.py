@@ -59,7 +59,7 @@ def test_a_taught_word_is_searched_listed_and_assigned(index: Path) -> None:
         assert opened.parse("cup").notes == [
             "'cup' is a word this model knows badly: taught by you from 12 photographs, AP 0.10 (0.10 to 0.20)"
         ]
-        # the AP of a taught word is a low estimate: its upper end decides
+        # the AP of a taught word is an estimate: its upper end decides
         assert opened.parse("jar").notes == []
         # an index that is opened answers as before, whatever becomes of its folder
         columns.renew(index, [])
