@@ -53,7 +53,7 @@ def review(
     from aaam_pipeline.formats.vocabulary import Vocabulary
 
     folder = defaults.index(index, quiet)
-    ledger = defaults.decisions_to_read(context, decisions, folder)
+    ledger = defaults.decisions(decisions, folder)
     with engine.open(folder) as opened, render.reporter(quiet) as report:
         decided = ledgers.read(ledger)
         for remark in decided.remarks():

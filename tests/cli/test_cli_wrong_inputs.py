@@ -36,7 +36,6 @@ CASES = [
     (("dedup", "--index", "nowhere"), 2, "is not an index"),
     (("labels", "--index", "nowhere"), 2, "is not an index"),
     (("search", "grass", "--decisions", "nowhere.jsonl"), 2, "there are no decisions at nowhere.jsonl"),
-    (("review", "--decisions", "nowhere.jsonl"), 2, "there are no decisions at nowhere.jsonl"),
     (("health", "--decisions", "nowhere.jsonl"), 2, "there are no decisions at nowhere.jsonl"),
     (("verify", "nowhere"), 2, "is not an annotations folder"),
     (("verify", "mine.txt"), 2, "is not an annotations folder"),
