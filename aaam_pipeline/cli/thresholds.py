@@ -36,7 +36,7 @@ def thresholds(
         float | None, typer.Option(help="Name words of which a smaller share of the photographs is found.")
     ] = None,
     labels: Labels = None,
-    budget: Annotated[int, typer.Option(min=0, help="Answers to ask for, in all.")] = 300,
+    budget: Annotated[int, typer.Option(min=0, help="Answers to ask for in this run, of all words.")] = 300,
     out: Annotated[
         Path, typer.Option(help="File to write: .json, or .csv; replaced. `relabel --thresholds` reads it.")
     ] = Path("thresholds.json"),
@@ -86,6 +86,7 @@ def thresholds(
         elif answers:
             judgement_lists.read(session, answers, report)
         else:
+            judgement_lists.announce(session, report)
             way = judging.in_terminal if preview else partial(judging_page.serve, port=port)
             judging.ask(session, report, way)
         _finish(session, out, recall, as_json, dry_run, report)

@@ -105,6 +105,8 @@ def test_answers_in_the_terminal_are_decisions_and_are_not_asked_again(
 def test_a_budget_ends_the_questions(truth: dict[str, np.ndarray], invoke: Invoke) -> None:
     result = CliRunner().invoke(app, ["thresholds", "-l", "dog", "--preview", "--budget", "7"], input="y\n" * 50)
     assert "7 answers written" in result.stderr
+    before, _ = result.stderr.split(": dog?", 1)
+    assert "answers that are asked for at least: dog " in before
     assert not Path("thresholds.json").exists()
 
 
