@@ -38,13 +38,6 @@ def write(session: "JudgingSession", path: Path, report: "Reporter") -> None:
     report.info(f"wrote {path}: {photographs} to judge; write yes or no into the column shows, then --answers {path}")
 
 
-def announce(session: "JudgingSession", report: "Reporter") -> None:
-    """Say how many answers are asked for at least."""
-    wanted = [each.label for each in session.batch()]
-    words = ", ".join(f"{label} {wanted.count(label)}" for label in dict.fromkeys(wanted)) or "nothing"
-    report.info(f"answers that are asked for at least: {words}")
-
-
 def labels_of(path: Path) -> list[str]:
     """Return the labels of a list that was answered."""
     return list(dict.fromkeys(from_cell(row["label"]) for row in _rows(path)))

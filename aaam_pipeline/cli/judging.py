@@ -27,9 +27,17 @@ def ask(session: "JudgingSession", report: "Reporter", way: "Callable[[JudgingSe
     """
     if next(session.questions(), None) is None:
         return
+    announce(session, report)
     with suppress(KeyboardInterrupt):
         way(session, report)
     report.info(f"{counted(session.written, 'answer')} written into the ledger")
+
+
+def announce(session: "JudgingSession", report: "Reporter") -> None:
+    """Say how many answers are asked for at least."""
+    wanted = [each.label for each in session.batch()]
+    words = ", ".join(f"{label} {wanted.count(label)}" for label in dict.fromkeys(wanted)) or "nothing"
+    report.info(f"answers that are asked for at least: {words}")
 
 
 def hit_of(question: "Question") -> "Hit":

@@ -82,11 +82,10 @@ def thresholds(
             judgement_lists.write(session, sample, report)
             return
         if dry_run:
-            judgement_lists.announce(session, report)
+            judging.announce(session, report)
         elif answers:
             judgement_lists.read(session, answers, report)
         else:
-            judgement_lists.announce(session, report)
             way = judging.in_terminal if preview else partial(judging_page.serve, port=port)
             judging.ask(session, report, way)
         _finish(session, out, recall, as_json, dry_run, report)

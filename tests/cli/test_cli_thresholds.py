@@ -196,6 +196,7 @@ def test_the_page_ends_with_the_last_answer(truth: dict[str, np.ndarray], invoke
     command = [sys.executable, "-m", "aaam_pipeline", "thresholds", "-l", "dog", "--budget", "3"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         assert process.stderr
+        assert "answers that are asked for at least: dog " in process.stderr.readline()
         port, token = re.search(r"http://127.0.0.1:(\d+)/([^/]+)/", process.stderr.readline()).groups()  # type: ignore[union-attr]
         page = SimpleNamespace(server_port=int(port), token=token)
         for _ in range(3):
