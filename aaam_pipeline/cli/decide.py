@@ -54,7 +54,7 @@ def decide(
 ) -> None:
     """Say which words photographs show and which they do not; no model and no run ever changes that."""
     with opened(index, quiet) as reader, render.reporter(quiet) as report:
-        ledger = defaults.decisions(decisions, index or defaults.newest_index())
+        ledger = defaults.nearest_decisions(decisions, index)
         who = render.user() if source is None else source
         names: dict[str, str] = {}
         if table:

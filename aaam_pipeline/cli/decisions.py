@@ -50,7 +50,7 @@ def list_decisions(
     quiet: defaults.Quiet = False,
 ) -> None:
     """List what is decided, the oldest first: when, what, of which photograph, and who said it."""
-    path = defaults.decisions(decisions, index or defaults.newest_index())
+    path = defaults.nearest_decisions(decisions, index)
     with decide.opened(index, quiet) as reader:
         chosen = decision_rows.Filter.of(label, photo, value, by, source, since, reader)
         if batches:
@@ -106,7 +106,7 @@ def undo(
     from aaam_pipeline.curation.undo import UNDO, batches, take_back
     from aaam_pipeline.formats.decision_lines import Decision
 
-    path = defaults.decisions(decisions, index or defaults.newest_index())
+    path = defaults.nearest_decisions(decisions, index)
     info = render.PlainReporter(quiet).info
     if (batch is not None) + (label is not None or photo is not None) + (count > 1) > 1:
         raise UsageError("name a number, --command, or --label and --photo")
@@ -153,7 +153,7 @@ def import_decisions(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Take decisions from a table; those that hold already are left out, so that to import twice changes nothing."""
-    path = defaults.decisions(decisions, index or defaults.newest_index())
+    path = defaults.nearest_decisions(decisions, index)
     with decide.opened(index, quiet) as reader, render.reporter(quiet) as report:
         who = f"import {table.name}" if source is None else source
         made = decide.from_table(table, reader, report, by, who, root)
@@ -179,7 +179,7 @@ def export(
     from aaam_pipeline.formats.decision_lines import refuse_ledger
     from aaam_pipeline.formats.decision_tables import CSV_SUFFIXES, JSON_SUFFIXES, write_rows, write_table
 
-    path = defaults.decisions(decisions, index or defaults.newest_index())
+    path = defaults.nearest_decisions(decisions, index)
     to_stdout = str(file) == "-"
     if not to_stdout and file.suffix.lower() not in (*CSV_SUFFIXES, *JSON_SUFFIXES):
         raise UsageError(f"{file}: name a file that ends in .csv or .jsonl")
@@ -217,7 +217,7 @@ def merge(
     from aaam_pipeline.curation.ledger import Ledger, check_is_ledger
     from aaam_pipeline.curation.merge import has_conflict, merged
 
-    path = defaults.decisions(decisions, index or defaults.newest_index())
+    path = defaults.nearest_decisions(decisions, index)
     for other in others or ():
         if not other.is_file():
             raise UsageError(f"{other}: no such file; name a ledger, such as {DECISIONS}")
@@ -254,7 +254,7 @@ def verify(
     quiet: defaults.Quiet = False,
 ) -> None:
     """Check that each line can be read; exit code 4, with the lines and why, if not."""
-    path = defaults.decisions(decisions, index or defaults.newest_index())
+    path = defaults.nearest_decisions(decisions, index)
     if not path.exists():
         raise UsageError(f"{path}: there is no ledger yet; aaam-pipe decide makes one")
     if repair:

@@ -199,6 +199,11 @@ def decisions(named: Path | None, index_folder: Path | None) -> Path:
     return found
 
 
+def nearest_decisions(named: Path | None, index_folder: Path | None) -> Path:
+    """Return what `decisions` does, for a command that needs no index: without one named, beside the newest here."""
+    return decisions(named, index_folder or newest_index())
+
+
 def decisions_to_read(context: typer.Context, named: Path | None, index_folder: Path | None) -> Path:
     """Return what `decisions` does, for a command that writes none: a ledger that is typed must be there.
 

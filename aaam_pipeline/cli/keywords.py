@@ -169,7 +169,7 @@ def undo(
     from aaam_pipeline.exchange.keywords import undoing
     from aaam_pipeline.exchange.keywords.places import Finder
 
-    ledger = defaults.decisions(decisions, defaults.newest_index())
+    ledger = defaults.nearest_decisions(decisions, None)
     shown = ShownChanges(as_json, dry_run)
     with reporter(quiet) as report:
         embedded_keywords.undo(paths or [HERE.annotations], ledger, shown, report)
