@@ -13,12 +13,12 @@ decided otherwise (`known`) was not drawn at random: it counts as what it is, an
 Shapes: N photographs.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from aaam_pipeline.curation.counts import Interval, Stratum, share, total
 from aaam_pipeline.curation.precision_test import SPENT, Judged, judge, looks
@@ -208,11 +208,21 @@ class LabelSample:
             return Interval(estimate, estimate, estimate)
         # for each set, and each look, since all of them may have been chosen
         tail = UPPER / ((SETS + 3) * len(SPENT))
-        wrong = inside.answers - inside.yes
-        upper = float(beta.ppf(1 - tail, inside.yes + 1, wrong)) if wrong else 1.0
+        upper = upper_limit(inside.answers, inside.answers - inside.yes, tail)
         return Interval(estimate, promised, min(1.0, (inside.known + inside.size * upper) / chosen.size))
 
     def _cut(self, size: int) -> float:
         """Return the threshold half-way between the last score that is in and the first that is out."""
         below = float(self._score_N[size]) if size < len(self._score_N) else 0.0
         return (float(self._score_N[size - 1]) + below) / 2
+
+
+def upper_limit(answers: int, wrong: int, tail: float) -> float:
+    """Return Clopper and Pearson's upper limit of the share that is right; 1 where no answer was wrong."""
+    # by bisection of the share that is wrong: at the limit so many or more are as likely as `tail`
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        fewer = sum(math.comb(answers, each) * middle**each * (1 - middle) ** (answers - each) for each in range(wrong))
+        low, high = (low, middle) if 1 - fewer > tail else (middle, high)
+    return 1 - low

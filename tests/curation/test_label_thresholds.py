@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 
 from aaam_pipeline.curation.counts import Stratum, share, total
-from aaam_pipeline.curation.label_thresholds import LabelSample, LabelThreshold
+from aaam_pipeline.curation.label_thresholds import LabelSample, LabelThreshold, upper_limit
 from aaam_pipeline.curation.precision_test import judge, looks
 from benchmarks.promises import library
 
@@ -140,3 +141,10 @@ def test_counts_of_strata() -> None:
     part = share([Stratum(100, 50, 50)], [Stratum(10_000, 30, 0)])
     assert part.low < 0.2
     assert part.high == 1
+
+
+@pytest.mark.parametrize("right", [0, 1, 30, 5000])
+@pytest.mark.parametrize("wrong", [1, 2, 6])
+def test_the_upper_limit_is_a_quantile_of_the_beta_distribution(right: int, wrong: int) -> None:
+    assert upper_limit(right + wrong, wrong, 0.0001) == pytest.approx(beta.ppf(1 - 0.0001, right + 1, wrong), abs=1e-9)
+    assert upper_limit(right, 0, 0.0001) == 1
