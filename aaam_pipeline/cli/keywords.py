@@ -99,7 +99,7 @@ def write(
     from aaam_pipeline.formats import taught as taught_words
     from aaam_pipeline.formats.decisions import read
 
-    force = _forced(force_signed, force_trailing, force_links)
+    force = embedded_keywords.asked_for(signed=force_signed, trailing=force_trailing, links=force_links)
     if not in_place and (force or keep_times):
         raise UsageError(f"--{f'force-{force[0]}' if force else 'keep-times'} is of --in-place")
     index = defaults.newest_index()
@@ -137,11 +137,6 @@ def _least(thresholds: Path | None, precision: float | None) -> dict[str, float 
     if thresholds and precision is not None:
         raise UsageError("--precision and --thresholds exclude each other")
     return read_thresholds(defaults.thresholds(thresholds)) if thresholds else None
-
-
-def _forced(signed: bool, trailing: bool, links: bool) -> list[embedded_keywords.Force]:
-    asked: dict[embedded_keywords.Force, bool] = {"signed": signed, "trailing": trailing, "links": links}
-    return [kind for kind, is_asked in asked.items() if is_asked]
 
 
 @app.command()
