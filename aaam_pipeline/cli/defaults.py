@@ -215,11 +215,11 @@ def decisions_to_read(context: typer.Context, named: Path | None, index_folder: 
     return decisions(named, index_folder)
 
 
-def taught(named: Path | None, index_folder: Path) -> Path:
-    """Return the file of taught words named, or the one beside an index; it need not be there."""
+def taught(named: Path | None, index_folder: Path | None) -> Path:
+    """Return the file of taught words named, or the one beside an index (with no index: here); it need not be there."""
     from aaam_pipeline.formats.taught import path_beside
 
-    return named or near(path_beside(index_folder))
+    return named or near(path_beside(index_folder or HERE.index))
 
 
 def ledger(context: typer.Context, index_folder: Path) -> Path | Literal[False]:

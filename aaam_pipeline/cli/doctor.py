@@ -59,7 +59,7 @@ def doctor(
     facts["model"] = _usable(folder, partial(_model, device), _model_maker())
     folder = index or defaults.newest_index()
     facts["index"] = _usable(folder, _index, "aaam-pipe index annotations")
-    words = defaults.taught(taught, folder or HERE.index)
+    words = defaults.taught(taught, folder)
     facts["taught"] = _usable(words if words.exists() else None, _taught, "aaam-pipe teach")
     facts["decisions"] = _decisions(defaults.decisions(decisions, folder))
     if as_json:

@@ -94,10 +94,8 @@ def export(
         dry_run=dry_run,
     )
     index = defaults.newest_index()
-    ledger, words = (
-        read(defaults.decisions_to_read(context, decisions, index)),
-        taught_words.read(defaults.taught(taught, index or HERE.index)),
-    )
+    ledger = read(defaults.decisions_to_read(context, decisions, index))
+    words = taught_words.read(defaults.taught(taught, index))
     with reporter(quiet) as report:
         for line in ledger.remarks():
             report.info(line)

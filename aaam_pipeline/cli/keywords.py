@@ -104,7 +104,7 @@ def write(
         raise UsageError(f"--{f'force-{force[0]}' if force else 'keep-times'} is of --in-place")
     index = defaults.newest_index()
     ledger = defaults.decisions(decisions, index)
-    decided, words = read(ledger), taught_words.read(defaults.taught(taught, index or HERE.index))
+    decided, words = read(ledger), taught_words.read(defaults.taught(taught, index))
     least = _least(thresholds, precision)
     options = writing.KeywordOptions(now(), precision, least, labels or (), words, dry_run)
     shown = ShownChanges(as_json, dry_run)
