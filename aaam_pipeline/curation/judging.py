@@ -127,26 +127,26 @@ class JudgingSession:
         """Return the answer to a question, of this session or of an earlier one."""
         found = self._answers[label]
         if photograph not in found:
-            verdicts = self._decided.of_image(self.pool.sha256(photograph))
-            verdict = next((each for name, each in verdicts.items() if label_key(name) == label_key(label)), None)
-            mine = verdict is not None and verdict.source.startswith(SOURCE)
-            found[photograph] = (verdict.value == "yes") if mine and verdict else None
+            found[photograph] = self._earlier_answer(label, photograph)
         return found[photograph]
 
-    def _sample(self, column: int, label: str) -> LabelSample:
-        """Return the sample of a word; what is decided otherwise than by its questions is known."""
-        known_N = np.full(len(self.pool.digest_N), UNKNOWN, np.int8)
-        for value, contents in zip((1, 0), self._decided.of_label(label), strict=True):
-            places = np.minimum(np.searchsorted(self.pool.digest_N, contents), len(known_N) - 1)
-            for place in map(int, places[self.pool.digest_N[places] == contents]):
-                if not self._is_model_or_mine(label, place):
-                    known_N[place] = value
-        return LabelSample(self.pool.score_NL[:, column], self.pool.random(label), known_N)
-
-    def _is_model_or_mine(self, label: str, photograph: int) -> bool:
+    def _earlier_answer(self, label: str, photograph: int) -> bool | None:
         verdicts = self._decided.of_image(self.pool.sha256(photograph))
-        verdict = next(each for name, each in verdicts.items() if label_key(name) == label_key(label))
-        return verdict.by == "model" or verdict.source.startswith(SOURCE)
+        verdict = next((each for name, each in verdicts.items() if label_key(name) == label_key(label)), None)
+        return verdict.value == "yes" if verdict and verdict.source.startswith(SOURCE) else None
+
+    def _sample(self, column: int, label: str) -> LabelSample:
+        """Return the sample of a word; what files say, and persons whom its questions did not ask, is known."""
+        known_N = np.full(len(self.pool.digest_N), UNKNOWN, np.int8)
+        for by in ("file", "person"):
+            for value, contents in zip((1, 0), self._decided.of_label(label, by), strict=True):
+                places = np.minimum(np.searchsorted(self.pool.digest_N, contents), len(known_N) - 1)
+                found = places[self.pool.digest_N[places] == contents].tolist()
+                # one by one is slow: of files there may be a million, and none of their keywords is an answer
+                if by == "person":
+                    found = [each for each in found if self._earlier_answer(label, each) is None]
+                known_N[found] = value
+        return LabelSample(self.pool.score_NL[:, column], self.pool.random(label), known_N)
 
     def _append(self, question: Question, value: str) -> None:
         decision = Decision(

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,19 +111,20 @@ def test_a_budget_ends_the_questions(truth: dict[str, np.ndarray], invoke: Invok
     assert not Path("thresholds.json").exists()
 
 
-def test_decisions_of_others_are_known_and_not_asked(
-    truth: dict[str, np.ndarray], invoke: Invoke, tmp_path: Path
+@pytest.mark.parametrize("by", ["person", "file", "model"])
+def test_decisions_of_others_are_known_and_not_asked_but_for_those_of_models(
+    by: Any, truth: dict[str, np.ndarray], invoke: Invoke, tmp_path: Path
 ) -> None:
     from aaam_pipeline.curation.ledger import Ledger
 
-    known = [Decision(sha256=sha256, label="DOG", value="yes", by="person", source="anna") for sha256 in truth]
+    known = [Decision(sha256=sha256, label="DOG", value="yes", by=by, source="anna") for sha256 in truth]
     Ledger(tmp_path / "decisions.jsonl").append(known[:-2:2])
     result = invoke("thresholds", "--labels", "dog", "--sample", "list.csv")
     assert result.exit_code == 0, result.stderr
     with (tmp_path / "list.csv").open() as stream:
         asked = {row["sha256"] for row in csv.DictReader(stream)}
     assert asked
-    assert not asked & {each.sha256 for each in known[:-2:2]}
+    assert bool(asked & {each.sha256 for each in known[:-2:2]}) == (by == "model")
 
 
 @pytest.fixture
