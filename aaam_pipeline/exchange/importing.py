@@ -4,7 +4,6 @@ A keyword is a `yes` by a file. One that is missing says nothing. What the ledge
 an import that was stopped is given again, and goes on.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.progress import Advance, ignore
 from aaam_pipeline.core.text import folded
 from aaam_pipeline.formats import file_keywords
@@ -218,8 +218,7 @@ def _content(item: ImportItem) -> tuple[str | None, bool]:
         status = item.file.stat()
         if item.sha256 and (status.st_size, status.st_mtime_ns // 1000) == (item.bytes, item.mtime):
             return item.sha256, False
-        with item.file.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = file_sha256(item.file)
     except (OSError, ValueError):
         return None, False
     return found, item.sha256 is not None and found != item.sha256

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from aaam_pipeline.core.artifacts import path_text, real_path
+from aaam_pipeline.core.artifacts import file_sha256, path_text, real_path
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.exchange.embedding import journal, replacing
 from aaam_pipeline.exchange.embedding.journal import Replacement
@@ -172,7 +172,7 @@ def _restored(entry: Replacement, otherwise: Callable[[Path], bool]) -> str:
     """Put back what a file held, and return ""; or why that cannot be."""
     file = entry.file
     try:
-        found = replacing.file_sha256(file)
+        found = file_sha256(file)
         if found == entry.before:
             return ""
         if found != entry.after:

@@ -155,12 +155,6 @@ def sha256(pieces: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _take_over(status: os.stat_result, target: Path, made: Path) -> None:
     """Give a new file the owner, the permissions and the attributes of the old one."""
     shutil.copystat(target, made)

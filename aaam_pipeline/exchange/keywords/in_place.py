@@ -4,10 +4,10 @@ A photograph of a format that takes no packet, and a raw file, gets a sidecar. A
 date, too: programs that look for sidecars read it first.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.exchange import embedding
 from aaam_pipeline.exchange.embedding import Force, PacketWriter, packet_writer, replacing
 from aaam_pipeline.exchange.embedding.packet_writer import Append
@@ -64,8 +64,7 @@ class InPlace:
             status = photograph.file.stat()
             if (status.st_size, status.st_mtime_ns // 1000) == (photograph.bytes, photograph.mtime):
                 return photograph
-            with photograph.file.open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
+            found = file_sha256(photograph.file)
         except (OSError, ValueError):
             return photograph
         one, other = self.same.photographs([found, photograph.sha256]).tolist()
