@@ -15,13 +15,11 @@ from aaam_pipeline.core.artifacts import PARTIAL
 from aaam_pipeline.formats import packets
 from aaam_pipeline.formats.packets import Bytes, FileContent, PacketError, Splice
 from aaam_pipeline.imaging import formats, tiff
+from aaam_pipeline.imaging.sidecar_names import RAW
 
 Force = Literal["signed", "trailing", "links"]
 FORCES: tuple[Force, ...] = get_args(Force)
 EMBEDDABLE = ("jpeg", "png", "webp", "tiff")
-RAW_SUFFIXES = frozenset(
-    suffix for key, kind in formats.FORMATS.items() if "raw file" in kind.name for suffix in kind.suffixes
-)
 
 
 class NewFile(NamedTuple):
@@ -52,7 +50,7 @@ def check(path: Path, force: Collection[Force] = ()) -> Path:
         raise PacketError("unsupported", "it is no file")
     with target.open("rb", buffering=0) as stream:
         kind = formats.identify(stream.read(formats.BEGINNING))
-        if target.suffix.lower() in RAW_SUFFIXES or _is_raw(kind, stream):
+        if target.suffix.lower() in RAW or _is_raw(kind, stream):
             raise PacketError("raw", "a raw file, which is never changed")
     if kind not in [formats.FORMATS[key] for key in EMBEDDABLE]:
         raise PacketError(

@@ -74,12 +74,10 @@ class Finder:
             OSError: the folder cannot be listed.
         """
         names = self.listing(photograph.parent)
-        full, stem = photograph.name + SUFFIX, photograph.stem + SUFFIX
-        owns = names.owns_stem(photograph.name)
-        found = [names.find(full, photograph.name), names.find(stem, photograph.name) if owns else None]
-        new = photograph.with_name(stem if self.style == "stem" and owns else full)
+        by_stem = self.style == "stem" and names.owns_stem(photograph.name)
+        new = photograph.with_name((photograph.stem if by_stem else photograph.name) + SUFFIX)
         # one that was made since the folder was listed
-        existing = dict.fromkeys([*(photograph.with_name(name) for name in found if name), new])
+        existing = dict.fromkeys([*map(photograph.with_name, names.beside(photograph.name)), new])
         return Places([path for path in existing if path.is_file()], new)
 
     def _listed(self, folder: Path) -> FolderNames:
