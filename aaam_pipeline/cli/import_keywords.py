@@ -186,11 +186,9 @@ def _of_annotations(folder: Path, manifest: "AnnotationsManifest") -> "Iterator[
     from aaam_pipeline.exchange.keywords.photographs import photographs, rows_of
     from aaam_pipeline.formats.decisions import resolve
 
-    nothing = resolve([])
-    for rows in rows_of(folder, manifest):
-        for each in photographs(folder, rows, nothing, None):
-            if each.file is not None:
-                yield ImportItem(each.file, each.sha256, each.bytes, each.mtime)
+    for each in photographs(folder, rows_of(folder, manifest), resolve([]), None):
+        if each.file is not None:
+            yield ImportItem(each.file, each.sha256, each.bytes, each.mtime)
 
 
 def _show(summary: "ImportSummary", as_json: bool, counted_new: bool) -> None:

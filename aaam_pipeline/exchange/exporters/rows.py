@@ -11,19 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from aaam_pipeline.core.errors import UnknownLabelError, UsageError
 from aaam_pipeline.core.portable_paths import is_located, located
 from aaam_pipeline.core.progress import Advance
+from aaam_pipeline.exchange.annotated import are_decided, asked_labels, read_annotated
 from aaam_pipeline.exchange.exporters.options import ExportOptions
-from aaam_pipeline.formats.decisions import Decisions, Verdict, digests, label_key
-from aaam_pipeline.formats.older_parts import to_current
-from aaam_pipeline.formats.part_files import read_part
-from aaam_pipeline.formats.parts import AnnotationsManifest, is_current, part_path
+from aaam_pipeline.formats.decisions import Decisions, Verdict, label_key
+from aaam_pipeline.formats.parts import AnnotationsManifest
 from aaam_pipeline.formats.taught import TaughtLine, scores
-from aaam_pipeline.formats.vocabulary import unknown
 
 FACTS = ["path", "root", "sha256", "width", "height", "captured_at", "captured_at_offset", "unfamiliar"]
 COLUMNS = [*FACTS, "status", "labels", "scores"]
@@ -105,24 +101,11 @@ class LabelSet:
         known = {label_key(label): label for label in (*sorted(decisions.labels), *reversed(vocabulary))}
         names = [*vocabulary, *sorted(set(known.values()) - set(vocabulary))]
         if asked:
-            keys = dict.fromkeys(key for text in asked for key in _keys(text, known))
-            if not keys:
-                raise UsageError("--labels names no label")
-            names = [known[key] for key in keys]
+            names = [known[key] for key in asked_labels(asked, known)]
         self.names = names
         self.of_key = {label_key(name): name for name in names}
         place = {label: column for column, label in enumerate(vocabulary)}
         self.columns = {name: place[name] for name in names if name in place}
-
-
-def _keys(text: str, known: Mapping[str, str]) -> Iterator[str]:
-    """Yield the labels of a text: itself, or what is between its commas."""
-    for part in [text] if label_key(text) in known else text.split(","):
-        if not (key := label_key(part)):
-            continue
-        if key not in known:
-            raise UnknownLabelError(unknown(part.strip(), known.values()))
-        yield key
 
 
 def read_rows(
@@ -143,13 +126,10 @@ def read_rows(
     decided, least = decisions.contents(), options.threshold
     places = np.array(list(chosen.columns.values()), dtype=np.intp)
     columns = [*COLUMNS, "embedding"] if chosen.taught else COLUMNS
-    for number in range(manifest.parts):
-        part = part_path(folder, number)
-        table = read_part(part, columns) if is_current(part) else to_current(read_part(part)).select(columns)
-        rows = table.filter(pc.equal(table["status"], "ok"))
+    for rows in read_annotated(folder, manifest, columns, advance):
         facts = rows.select(FACTS).to_pylist()
         hashes = [fact["sha256"] for fact in facts]
-        there = _decided(hashes, decided)
+        there = are_decided(hashes, decided).tolist()
         score_NL = _scores(rows, chosen.taught)[:, places]
         assigned = rows["labels"].to_pylist()
         for row, fact in enumerate(facts):
@@ -162,20 +142,12 @@ def read_rows(
             yield _row(
                 fact, folder, found, denied, score_of if options.scores else None, _split(hashes[row], options.shares)
             )
-        advance(table.num_rows)
 
 
 def _scores(rows: pa.Table, taught: Sequence[TaughtLine]) -> NDArray[np.float32]:
     """Return the scores of the model's labels, then those of the words that were taught."""
     known_NL = _matrix(rows["scores"])
     return np.hstack([known_NL, scores(taught, _matrix(rows["embedding"]))]) if taught else known_NL
-
-
-def _decided(hashes: Sequence[str | None], decided: NDArray[np.bytes_]) -> list[bool]:
-    """Return of which photographs anything is decided."""
-    known = dict.fromkeys(each for each in hashes if each)
-    found = {each for each, there in zip(known, np.isin(digests(list(known)), decided), strict=True) if there}
-    return [each in found for each in hashes]
 
 
 def _labels(

@@ -1,20 +1,18 @@
 """The photographs of annotations, part by part, with the labels that each has by its model and by decisions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from aaam_pipeline.core.artifacts import real_path
 from aaam_pipeline.core.portable_paths import located
-from aaam_pipeline.formats.decisions import Decisions, Verdict, digests, label_key
+from aaam_pipeline.exchange.annotated import are_decided, read_annotated
+from aaam_pipeline.formats.decisions import Decisions, Verdict, label_key
 from aaam_pipeline.formats.model_ids import embedding_of
-from aaam_pipeline.formats.older_parts import to_current
-from aaam_pipeline.formats.part_files import read_part
-from aaam_pipeline.formats.parts import AnnotationsManifest, is_current, part_path
+from aaam_pipeline.formats.parts import AnnotationsManifest
 from aaam_pipeline.formats.taught import TaughtLine, of_embedding, scores
 from aaam_pipeline.formats.xmp import Wanted
 
@@ -47,10 +45,7 @@ def rows_of(folder: Path, manifest: AnnotationsManifest, taught: Sequence[Taught
     words = of_embedding(taught, embedding_of(manifest.model_id))
     words = [line for line in words if label_key(line.word.label) not in own]
     columns = [*COLUMNS, "embedding"] if words else COLUMNS
-    for number in range(manifest.parts):
-        part = part_path(folder, number)
-        table = read_part(part, columns) if is_current(part) else to_current(read_part(part)).select(columns)
-        rows = table.filter(pc.equal(table["status"], "ok"))
+    for rows in read_annotated(folder, manifest, columns):
         yield _with_words(rows, words) if words and len(rows) else rows.select(COLUMNS)
 
 
@@ -69,28 +64,27 @@ def _with_words(rows: pa.Table, words: Sequence[TaughtLine]) -> pa.Table:
 
 
 def photographs(
-    folder: Path, rows: pa.Table, decisions: Decisions, limits: Mapping[str, float] | None
+    folder: Path, tables: Iterable[pa.Table], decisions: Decisions, limits: Mapping[str, float] | None
 ) -> Iterator[Photograph]:
-    """Yield the photographs of rows of annotations in `folder`; a decision wins over the model.
+    """Yield the photographs of rows (`rows_of`) of annotations in `folder`; a decision wins over the model.
 
     `limits`: the score from which a label is written, by its key; labels that are not there are not. None: labels are
     written as they are assigned.
     """
     decided = decisions.contents()
-    names = rows["sha256"].to_pylist()
-    place = np.minimum(np.searchsorted(decided, digests(names)), max(0, len(decided) - 1))
-    there = decided[place] == digests(names) if len(decided) else np.zeros(len(names), bool)
-    for row, is_decided in zip(_plain(rows), there.tolist(), strict=True):
-        verdicts = decisions.of_image(row["sha256"]) if is_decided else {}
-        yield Photograph(
-            row["path"],
-            _file(row["root"], row["path"], folder),
-            row["sha256"],
-            row["bytes"],
-            row["mtime"],
-            _wanted(row["labels"], row["label_scores"], verdicts, limits),
-            [label for label, verdict in verdicts.items() if verdict.value == "no"],
-        )
+    for rows in tables:
+        there = are_decided(rows["sha256"].to_pylist(), decided)
+        for row, is_decided in zip(_plain(rows), there.tolist(), strict=True):
+            verdicts = decisions.of_image(row["sha256"]) if is_decided else {}
+            yield Photograph(
+                row["path"],
+                _file(row["root"], row["path"], folder),
+                row["sha256"],
+                row["bytes"],
+                row["mtime"],
+                _wanted(row["labels"], row["label_scores"], verdicts, limits),
+                [label for label, verdict in verdicts.items() if verdict.value == "no"],
+            )
 
 
 def _plain(rows: pa.Table) -> Iterator[dict[str, Any]]:

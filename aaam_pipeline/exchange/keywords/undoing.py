@@ -100,20 +100,16 @@ def _targets(path: Path, finder: Finder) -> tuple[int, Iterator[Target]]:
 
 
 def _of_annotations(folder: Path, finder: Finder) -> Iterator[Target]:
-    nothing = resolve([])
-    for rows in rows_of(folder, read_annotations_manifest(folder)):
-        for photograph in photographs(folder, rows, nothing, None):
-            if photograph.file is None or is_litter(photograph.path):
-                continue
-            found = []
-            if photograph.file.parent.is_dir():
-                places = finder.beside(photograph.file)
-                found = [*places.existing]
-            if finder.mirror is not None:
-                names = {photograph.file.name + SUFFIX, photograph.file.stem + SUFFIX}
-                copies = (mirrored(photograph.file.with_name(name), finder.mirror) for name in sorted(names))
-                found += [each for each in copies if each.is_file()]
-            yield from (Target(each, photograph.path, photograph.sha256) for each in found)
+    rows = rows_of(folder, read_annotations_manifest(folder))
+    for photograph in photographs(folder, rows, resolve([]), None):
+        if photograph.file is None or is_litter(photograph.path):
+            continue
+        found = finder.beside(photograph.file).existing if photograph.file.parent.is_dir() else []
+        if finder.mirror is not None:
+            names = {photograph.file.name + SUFFIX, photograph.file.stem + SUFFIX}
+            copies = (mirrored(photograph.file.with_name(name), finder.mirror) for name in sorted(names))
+            found = [*found, *(each for each in copies if each.is_file())]
+        yield from (Target(each, photograph.path, photograph.sha256) for each in found)
 
 
 def _undone(target: Target, note: Note, at: str, dry_run: bool) -> Change | None:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aaam_pipeline.core.errors import UnknownLabelError, UsageError
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.exchange.annotated import asked_labels
 from aaam_pipeline.exchange.embedding import PacketWriter
 from aaam_pipeline.exchange.keywords import Note
 from aaam_pipeline.exchange.keywords.in_place import InPlace
@@ -22,7 +22,6 @@ from aaam_pipeline.formats.decisions import Decisions, label_key
 from aaam_pipeline.formats.packets import PacketError
 from aaam_pipeline.formats.parts import AnnotationsManifest, read_annotations_manifest
 from aaam_pipeline.formats.taught import TaughtLine
-from aaam_pipeline.formats.vocabulary import unknown
 from aaam_pipeline.formats.xmp import XmpError
 
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -95,7 +94,8 @@ def write(
     """
     opened = [(folder, read_annotations_manifest(folder)) for folder in folders]
     taught = [line.word.label for line in options.taught]
-    wanted = _chosen(options.labels, decisions.labels, taught, *(manifest.vocabulary for _, manifest in opened))
+    names = [*decisions.labels, *taught, *(label for _, manifest in opened for label in manifest.vocabulary)]
+    wanted = set(asked_labels(options.labels, {label_key(name): name for name in names}) if options.labels else ())
     summary = Summary()
     for folder, manifest in opened:
         least = _limits(folder, manifest, options, summary)
@@ -110,29 +110,10 @@ def write(
         )
         writer = sidecars if into is None else InPlace(sidecars, into, decisions)
         with report.task("keywords", manifest.successes) as advance:
-            for rows in rows_of(folder, manifest, options.taught):
-                for photograph in photographs(folder, rows, decisions, least):
-                    advance(1, _written(writer, photograph, summary, told, failed))
+            rows = rows_of(folder, manifest, options.taught)
+            for photograph in photographs(folder, rows, decisions, least):
+                advance(1, _written(writer, photograph, summary, told, failed))
     return summary
-
-
-def _chosen(labels: Sequence[str], *names: Sequence[str]) -> set[str]:
-    """Return the keys of labels: each text is one, or several between commas.
-
-    Raises:
-        UnknownLabelError: nobody knows one of them.
-        UsageError: labels are given, and name none: no filter at all is never meant by them.
-    """
-    known = {label_key(label): label for each in names for label in each}
-    chosen = set()
-    for text in labels:
-        for label in [text] if label_key(text) in known else filter(str.strip, text.split(",")):
-            if label_key(label) not in known:
-                raise UnknownLabelError(unknown(label.strip(), known.values()))
-            chosen.add(label_key(label))
-    if labels and not chosen:
-        raise UsageError("--labels names no label")
-    return chosen
 
 
 def _limits(
