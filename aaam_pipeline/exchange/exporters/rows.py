@@ -17,6 +17,7 @@ from aaam_pipeline.core.portable_paths import is_located, located
 from aaam_pipeline.core.progress import Advance
 from aaam_pipeline.exchange.annotated import are_decided, asked_labels, read_annotated
 from aaam_pipeline.exchange.exporters.options import ExportOptions
+from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.formats.decisions import Decisions, Verdict, label_key
 from aaam_pipeline.formats.parts import AnnotationsManifest
 from aaam_pipeline.formats.taught import TaughtLine, scores
@@ -78,7 +79,8 @@ class ExportRow(NamedTuple):
 class LabelSet:
     """The labels that are exported, in order: the model's, words that were taught, then those of decisions alone.
 
-    `columns`: of those that have scores, by name: the place among the model's labels and the words of `taught`.
+    `columns`: of those that have scores, by name: the place among the model's labels and the words of `taught`;
+    `thresholds`: of those of `taught`, by name.
     """
 
     def __init__(
@@ -96,8 +98,8 @@ class LabelSet:
         """
         own = {label_key(label) for label in vocabulary}
         self.taught = [line for line in taught if label_key(line.word.label) not in own]
-        self.thresholds = {line.word.label: line.word.threshold for line in self.taught}
-        vocabulary = [*vocabulary, *self.thresholds]
+        thresholds = {line.word.label: line.word.threshold for line in self.taught}
+        vocabulary = [*vocabulary, *thresholds]
         known = {label_key(label): label for label in (*sorted(decisions.labels), *reversed(vocabulary))}
         names = [*vocabulary, *sorted(set(known.values()) - set(vocabulary))]
         if asked:
@@ -106,6 +108,7 @@ class LabelSet:
         self.of_key = {label_key(name): name for name in names}
         place = {label: column for column, label in enumerate(vocabulary)}
         self.columns = {name: place[name] for name in names if name in place}
+        self.thresholds = {name: thresholds[name] for name in names if name in thresholds}
 
 
 def read_rows(
@@ -134,8 +137,9 @@ def read_rows(
         assigned = rows["labels"].to_pylist()
         for row, fact in enumerate(facts):
             score_of = dict(zip(chosen.columns, score_NL[row].tolist(), strict=True))
-            given = {x for x, p in score_of.items() if p >= chosen.thresholds.get(x, 2.0)} | set(assigned[row])
-            if least is not None:
+            if least is None:
+                given = {*assigned[row], *(x for x, limit in chosen.thresholds.items() if score_of[x] >= limit)}
+            else:
                 given = {x for x, p in score_of.items() if p >= least}
             verdicts = decisions.of_image(hashes[row]) if there[row] else {}
             found, denied = _labels(chosen, given, verdicts, score_of)
@@ -146,8 +150,8 @@ def read_rows(
 
 def _scores(rows: pa.Table, taught: Sequence[TaughtLine]) -> NDArray[np.float32]:
     """Return the scores of the model's labels, then those of the words that were taught."""
-    known_NL = _matrix(rows["scores"])
-    return np.hstack([known_NL, scores(taught, _matrix(rows["embedding"]))]) if taught else known_NL
+    known_NL = to_matrix(rows["scores"])
+    return np.hstack([known_NL, scores(taught, to_matrix(rows["embedding"]))]) if taught else known_NL
 
 
 def _labels(
@@ -195,14 +199,6 @@ def _row(
         scores=scores,
         split=split,
     )
-
-
-def _matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    """Return lists of one length as a matrix."""
-    lists = column.combine_chunks()
-    size: int = lists.type.list_size
-    values: NDArray[np.float32] = lists.values.slice(lists.offset * size, len(lists) * size).to_numpy()
-    return values.reshape(len(lists), size)
 
 
 def _time(taken: datetime | None, minutes: int | None) -> str | None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from aaam_pipeline.core.artifacts import real_path
 from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.exchange.annotated import are_decided, read_annotated
+from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.formats.decisions import Decisions, Verdict, label_key
 from aaam_pipeline.formats.model_ids import embedding_of
 from aaam_pipeline.formats.parts import AnnotationsManifest
@@ -51,8 +52,7 @@ def rows_of(folder: Path, manifest: AnnotationsManifest, taught: Sequence[Taught
 
 def _with_words(rows: pa.Table, words: Sequence[TaughtLine]) -> pa.Table:
     """Add the words that reach their thresholds to the labels of rows."""
-    embedding = rows["embedding"].combine_chunks()
-    score_NW = scores(words, embedding.flatten().to_numpy().reshape(len(rows), -1))
+    score_NW = scores(words, to_matrix(rows["embedding"]))
     labels, label_scores = rows["labels"].to_pylist(), rows["label_scores"].to_pylist()
     for row, column in np.argwhere(score_NW >= np.array([line.word.threshold for line in words], np.float32)).tolist():
         labels[row].append(words[column].word.label)
