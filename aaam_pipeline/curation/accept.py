@@ -97,14 +97,14 @@ def accept(
     """
     if before.resolve() == after.resolve():
         raise UsageError(f"{before} and {after} are one folder")
-    old, new = read_annotations_manifest(before), read_annotations_manifest(after)
-    labels = AcceptedLabels.of(UnitedLabels.of(old.vocabulary, new.vocabulary), accepted)
-    now = described(old, new, labels, before, after)
+    *_, now = _planned(before, after, accepted)
     if dry_run:
         return now
     with exclusive(before):
         check_replaceable(before)
         kept_labels.settle(before)
+        # another process may have written it until then
+        old, new, labels, now = _planned(before, after, accepted)
         work = work_folder(work_beside(before))
         with removed_on_error(work, before):
             with (
@@ -119,6 +119,15 @@ def accept(
             publish(work, before)
         kept_labels.settle(before)
     return now
+
+
+def _planned(
+    before: Path, after: Path, accepted: Collection[str]
+) -> tuple[AnnotationsManifest, AnnotationsManifest, AcceptedLabels, AnnotationsManifest]:
+    """Return what is there before and after, what is taken of both, and the manifest of that."""
+    old, new = read_annotations_manifest(before), read_annotations_manifest(after)
+    labels = AcceptedLabels.of(UnitedLabels.of(old.vocabulary, new.vocabulary), accepted)
+    return old, new, labels, described(old, new, labels, before, after)
 
 
 def lacking(missing: int, before: Path, after: Path) -> str:

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,9 +18,12 @@ import aaam_pipeline.search as search
 from aaam_pipeline.annotate import inputs, runner
 from aaam_pipeline.annotate.verify import verify
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.curation.accept import accept, revert
 from aaam_pipeline.curation.diff import compare
+from aaam_pipeline.curation.relabel import relabel
+from aaam_pipeline.formats.assignment import Assignment
 from aaam_pipeline.formats.decisions import resolve
 from aaam_pipeline.index.build import build
 
@@ -125,6 +130,20 @@ def test_a_dry_run_and_what_is_refused_write_nothing(copy: Path, other: Path, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["annotations", "fewer", "ranked"]
     accept(copy, fewer, ["dog"], QUIET, drop_missing=True)
     assert len(rows(copy)) == 21
+
+
+def test_what_another_process_writes_until_it_is_done_counts(
+    copy: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def waiting(folder: Path) -> Iterator[None]:
+        relabel(folder, Assignment(threshold=0.9), QUIET)
+        with exclusive(folder):
+            yield
+
+    monkeypatch.setattr("aaam_pipeline.curation.accept.exclusive", waiting)
+    accept(copy, other, ["dog"], QUIET)
+    assert verify(copy, QUIET).thresholds == [0.4, 0.9, 0.9, 0.9, 0.9]
 
 
 def _drop_last_part(folder: Path) -> None:
