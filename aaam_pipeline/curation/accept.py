@@ -26,7 +26,7 @@ from aaam_pipeline.core.portable_paths import is_located, located, portable
 from aaam_pipeline.core.progress import Advance, Reporter
 from aaam_pipeline.core.text import counted
 from aaam_pipeline.curation import kept_labels
-from aaam_pipeline.curation.diff import UnitedLabels, scores_of
+from aaam_pipeline.curation.diff import UnitedLabels, columns_of
 from aaam_pipeline.curation.matched_rows import MatchedRows, annotated_rows, matched_rows, tables
 from aaam_pipeline.curation.relabel import check_replaceable, removed_on_error, undo, work_beside
 from aaam_pipeline.formats.assignment import Assignment
@@ -216,10 +216,10 @@ def _write(
     for number, table in enumerate(tables(after, new, advance)):
         rows = annotated_rows(table, new.vocabulary)
         row_B = former.find(rows)
-        mixed_BL = scores_of(rows.scores_NL, labels.after_L)
+        mixed_BL = columns_of(rows.scores_NL, labels.after_L)
         there_B = np.flatnonzero(row_B >= 0)
         seen_N[row_B[there_B]] = True
-        held_BL = scores_of(former.scores(row_B[there_B]), labels.before_L)
+        held_BL = columns_of(former.scores(row_B[there_B]), labels.before_L)
         mixed_BL[np.ix_(there_B, from_before_L)] = held_BL[:, from_before_L]
         annotated_N = pc.equal(table["status"], "ok").to_numpy()
         scores_NL = np.zeros((len(table), len(now.vocabulary)), np.float32)

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from aaam_pipeline.formats.decisions import Decisions, label_key
 from aaam_pipeline.formats.parts import read_annotations_manifest
 
 Known = Literal["both", "before", "after"]
+Value = TypeVar("Value", np.bool_, np.float32)
 
 
 class SampledPhotograph(NamedTuple):
@@ -94,14 +95,14 @@ class _Counts:
 
     def add(self, rows: AnnotatedRows, old_scores_BL: NDArray[np.float32], old_BL: NDArray[np.bool_]) -> None:
         """Count photographs that both annotations hold: `rows` after, and what was before."""
-        old_BU, new_BU = flags_of(old_BL, self.labels.before_U), flags_of(rows.assigned_NL, self.labels.after_U)
+        old_BU, new_BU = columns_of(old_BL, self.labels.before_U), columns_of(rows.assigned_NL, self.labels.after_U)
         self.before_U += old_BU.sum(0)
         self.after_U += new_BU.sum(0)
         given_BU = self._given(rows.digest_N)
         self.disputed_U += ((given_BU >= 0) & (given_BU != new_BU)).sum(0)
         # where both models know the label, what both say of it
-        score_BU = scores_of(old_scores_BL, self.labels.before_U).astype(np.float64)
-        score_BU += scores_of(rows.scores_NL, self.labels.after_U)
+        score_BU = columns_of(old_scores_BL, self.labels.before_U).astype(np.float64)
+        score_BU += columns_of(rows.scores_NL, self.labels.after_U)
         score_BU /= (self.labels.before_U >= 0).astype(np.float64) + (self.labels.after_U >= 0)
         for strata, shown, changed_BU in (
             (self.gained, self.shown[0], new_BU & ~old_BU),
@@ -203,15 +204,8 @@ def _label(counts: _Counts, label: int, known: Known) -> LabelDiff:
     )
 
 
-def flags_of(values_BL: NDArray[np.bool_], column_U: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return columns by their number, (B, U); False where it is -1."""
-    found_BU = np.zeros((len(values_BL), len(column_U)), np.bool_)
-    found_BU[:, column_U >= 0] = values_BL[:, column_U[column_U >= 0]]
-    return found_BU
-
-
-def scores_of(values_BL: NDArray[np.float32], column_U: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return columns by their number, (B, U); 0 where it is -1."""
-    found_BU = np.zeros((len(values_BL), len(column_U)), np.float32)
+def columns_of(values_BL: NDArray[Value], column_U: NDArray[np.intp]) -> NDArray[Value]:
+    """Return columns by their number, (B, U); 0 or False where it is -1."""
+    found_BU = np.zeros((len(values_BL), len(column_U)), values_BL.dtype)
     found_BU[:, column_U >= 0] = values_BL[:, column_U[column_U >= 0]]
     return found_BU
