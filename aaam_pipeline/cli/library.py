@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.portable_paths import located
-from aaam_pipeline.curation.library import NONE
+from aaam_pipeline.curation.library import NO_DIGEST
 from aaam_pipeline.formats import ranking
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class IndexedLibrary:
         self.labels, self._known = reader.manifest.labels, len(reader.manifest.vocabulary)
         found = reader.select_columns("SELECT coalesce(sha256, '') AS sha256 FROM images ORDER BY id")
         hashes = found["sha256"].tolist()
-        known = [each if len(each) == 64 else NONE.hex() for each in hashes]
+        known = [each if len(each) == 64 else NO_DIGEST.hex() for each in hashes]
         self.digest_N: NDArray[np.bytes_] = np.frombuffer(bytes.fromhex("".join(known)), "S32")
         pairs = reader.select_columns(
             "SELECT given.id, known.label FROM (SELECT id, unnest(labels) AS name FROM images) AS given "
@@ -65,7 +65,7 @@ class IndexedLibrary:
     def sha256(self, row: int) -> str | None:
         """Return the SHA-256 of a photograph, in hex; None where it is not known."""
         digest = self.digest_N[row : row + 1].tobytes()
-        return None if digest == NONE else digest.hex()
+        return None if digest == NO_DIGEST else digest.hex()
 
     def hits(self, row_B: list[int]) -> "list[Hit]":
         """Return photographs as hits without scores, in the order given."""

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from aaam_pipeline.formats.decision_lines import By
 from aaam_pipeline.formats.decisions import Decisions
 
-NONE = b"\0" * 32
+NO_DIGEST = b"\0" * 32
 """The digest of a photograph whose content is not known: nothing is decided of it."""
 
 
 class Library(Protocol):
-    """Photographs by their row, labels by their column; `digest_N`: SHA-256, S32, `NONE` where it is not known."""
+    """Photographs by their row, labels by their column; `digest_N`: SHA-256, S32, `NO_DIGEST` where it is not known."""
 
     labels: list[str]
     digest_N: NDArray[np.bytes_]

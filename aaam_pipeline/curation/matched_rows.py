@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from aaam_pipeline.core.progress import Advance
 from aaam_pipeline.core.text import nfc
+from aaam_pipeline.curation.library import NO_DIGEST
 from aaam_pipeline.formats.columns import to_matrix
 from aaam_pipeline.formats.older_parts import to_current
 from aaam_pipeline.formats.part_files import read_part
 from aaam_pipeline.formats.parts import AnnotationsManifest, part_path
-
-NO_DIGEST = b"\0" * 32
 
 
 class AnnotatedRows(NamedTuple):

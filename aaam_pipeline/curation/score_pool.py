@@ -3,6 +3,7 @@
 Shapes: N photographs, L labels.
 """
 
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -57,7 +58,7 @@ class ScorePool:
     def random(self, label: str) -> NDArray[np.uint64]:
         """Return a number (N,) for each photograph that its content and the label decide."""
         words = self.digest_N.view(np.uint64).reshape(-1, 4)[:, 0]
-        mixed = words ^ np.uint64(int.from_bytes(digests([_hash(label)]).tobytes()[:8], "little"))
+        mixed = words ^ np.uint64(int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "little"))
         # the end of splitmix64
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
@@ -73,12 +74,6 @@ class ScorePool:
         number, row = map(int, self._place_N2[photograph])
         rows = _names(part_path(self.folder, number))
         return PhotoPlace(rows["root"][row].as_py(), rows["path"][row].as_py(), self.sha256(photograph))
-
-
-def _hash(label: str) -> str:
-    import hashlib
-
-    return hashlib.sha256(label.encode()).hexdigest()
 
 
 @lru_cache(maxsize=4)

@@ -78,7 +78,7 @@ def read_record(path: Path) -> HealthRecord | None:
 
 def earlier(record: HealthRecord | None, now: LibrarySnapshot) -> LibrarySnapshot | None:
     """Return the run to compare with, its labels those of `now`: of the build before this one, by the same model."""
-    found = record and (record.before if record.last.build == now.build else record.last)
+    found = _build_before(record, now)
     if not found or found.model_id != now.model_id:
         return None
     # words may have been taught or forgotten in between: those that were not there have no photographs
@@ -98,14 +98,18 @@ def remember(path: Path, record: HealthRecord | None, now: LibrarySnapshot) -> N
     Raises:
         UsageError: it cannot be written.
     """
-    before = None
-    if record is not None:
-        before = record.before if record.last.build == now.build else record.last
+    before = _build_before(record, now)
     try:
         if record is None or (record.last, record.before) != (now, before):
             write_checksummed(path, HealthRecord(now, before))
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}; --dry-run writes nothing") from None
+
+
+def _build_before(record: HealthRecord | None, now: LibrarySnapshot) -> LibrarySnapshot | None:
+    if record is None:
+        return None
+    return record.before if record.last.build == now.build else record.last
 
 
 def count_scores(score_N: NDArray[np.float64]) -> NDArray[np.int64]:
