@@ -6,26 +6,14 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from curation.dog_decisions import decided, said
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.curation import ledger as ledgers
 from aaam_pipeline.curation.ledger import Ledger
 from aaam_pipeline.formats.decisions import Decision, Inheritance, encode, read
-
-
-def said(number: int, value: Any = "yes", **more: Any) -> Decision:
-    return Decision(sha256=f"{number:064x}", label="dog", value=value, by="person", **more)
-
-
-def decided(path: Path) -> list[int]:
-    read_now = read(path)
-    assert read_now.skipped == 0
-    yes, _ = read_now.of_label("dog")
-    content = yes.tobytes()
-    return [int.from_bytes(content[start : start + 32], "big") for start in range(0, len(content), 32)]
 
 
 def test_decisions_are_added_at_the_end_and_nothing_is_rewritten(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from curation.dog_decisions import decided, said
 
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.locks import exclusive
@@ -39,18 +39,6 @@ for start in sys.stdin:
             number += 1
     print(os.wait()[1], flush=True)
 """
-
-
-def said(number: int, value: Any = "yes", **more: Any) -> Decision:
-    return Decision(sha256=f"{number:064x}", label="dog", value=value, by="person", **more)
-
-
-def decided(path: Path) -> list[int]:
-    read_now = read(path)
-    assert read_now.skipped == 0
-    yes, _ = read_now.of_label("dog")
-    content = yes.tobytes()
-    return [int.from_bytes(content[start : start + 32], "big") for start in range(0, len(content), 32)]
 
 
 def test_a_second_writer_waits_and_in_the_end_is_told(tmp_path: Path) -> None:
