@@ -1,5 +1,6 @@
 """`aaam-pipe diff`: two annotations of the same photographs, and which labels of the second are published."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,12 +63,16 @@ def diff(
         found = compare(before, after, decided, report, samples=samples)
         only = {_known(word, found) for word in label or ()}
         accepted = _accepted(found, accept, hold) if named else set()
-        for each in found.labels:
-            shown = each.label in only if only else everything or each.gained or each.lost or each.known != "both"
-            if shown and as_json:
+        shown = [
+            each
+            for each in found.labels
+            if (each.label in only if only else everything or each.gained or each.lost or each.known != "both")
+        ]
+        if as_json:
+            for each in shown:
                 render.json_line(_described(each))
-        if not as_json:
-            _print(found, only, everything)
+        else:
+            _print(shown)
         _say(found, before, after, report)
         if named:
             _publish(before, after, found, accepted, report, drop_missing, dry_run, as_json)
@@ -137,13 +142,10 @@ def _say(found: "AnnotationsDiff", before: Path, after: Path, report: Reporter) 
             report.info(f"{counted(count, 'photograph')} only in {place}")
 
 
-def _print(found: "AnnotationsDiff", only: set[str], everything: bool) -> None:
+def _print(shown: "Sequence[LabelDiff]") -> None:
     names = ["label", "before", "after", "gained", "right", "lost", "right", "disputed", ""]
     lines = []
-    for each in found.labels:
-        changed = everything or each.gained or each.lost or each.known != "both"
-        if not (each.label in only if only else changed):
-            continue
+    for each in shown:
         state = {"both": "", "after": "new", "before": "gone"}[each.known]
         numbers = [str(each.before), str(each.after), _signed("+", each.gained), _right(each.gained_precision)]
         numbers += [_signed("-", each.lost), _right(each.lost_precision), str(each.disputed), state]
