@@ -52,3 +52,17 @@ def test_the_interval_holds_the_truth(decided: int, shift: float) -> None:
         held.append(found.low <= truth_N.mean() <= found.high)
     # of 300 with a chance of 0.95, all but one in a thousand times
     assert np.mean(held) > 0.905
+
+
+@pytest.mark.parametrize(("decided", "width"), [(0, 0.70), (30, 0.29), (100, 0.14)])
+def test_a_few_decisions_make_the_interval_much_narrower(decided: int, width: float) -> None:
+    chance = np.random.default_rng(decided)
+    widths = []
+    for _ in range(100):
+        score_N = chance.beta(2, 1, 400)
+        given_N = np.full(400, -1, np.int8)
+        chosen = chance.choice(400, decided, replace=False)
+        given_N[chosen] = chance.random(decided) < score_N[chosen]
+        found = estimated(score_N, given_N)
+        widths.append(found.high - found.low)
+    assert np.mean(widths) == pytest.approx(width, abs=0.02)
