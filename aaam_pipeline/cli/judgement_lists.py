@@ -66,7 +66,7 @@ def read(session: "JudgingSession", path: Path, report: "Reporter") -> None:
         UsageError: it is no such list, or an answer is neither yes nor no.
         AaamError: an answer cannot be written into the ledger.
     """
-    taken = others = 0
+    others = 0
     found = []
     for number, row in enumerate(_rows(path), start=2):
         answer = row["shows"].strip().lower()
@@ -82,11 +82,9 @@ def read(session: "JudgingSession", path: Path, report: "Reporter") -> None:
             others += 1
         elif not session.is_answered(question, ANSWERS[answer]):
             found.append((question, ANSWERS[answer]))
-    for question, shows in found:
-        session.answer(question, shows)
-        taken += 1
+    session.answer(*found)
     left = f"; {others} are of other words or photographs" if others else ""
-    report.info(f"{path}: {counted(taken, 'answer')} taken{left}")
+    report.info(f"{path}: {counted(len(found), 'answer')} taken{left}")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -63,7 +63,7 @@ def in_terminal(session: "JudgingSession", report: "Reporter") -> None:
         print(printable(key), file=sys.stderr)
         match key:
             case "y" | "n":
-                session.answer(question, key == "y")
+                session.answer((question, key == "y"))
             case "s":
                 session.skip(question)
             case "u":

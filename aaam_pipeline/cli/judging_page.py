@@ -153,7 +153,7 @@ class JudgingHandler(BaseHTTPRequestHandler):
         if shows is None:
             self.server.session.skip(question)
         elif isinstance(shows, bool):
-            self.server.session.answer(question, shows)
+            self.server.session.answer((question, shows))
         else:
             raise TypeError
 

@@ -4,7 +4,7 @@ Every answer is in the ledger before the next question, and nothing else is kept
 is continued by the next one, since which photographs are asked about follows from the annotations alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from aaam_pipeline.curation.label_thresholds import Answer, LabelSample, LabelTh
 from aaam_pipeline.curation.ledger import Ledger
 from aaam_pipeline.curation.score_pool import PhotoPlace, ScorePool
 from aaam_pipeline.formats import decisions
-from aaam_pipeline.formats.decisions import Decision, label_key
+from aaam_pipeline.formats.decision_lines import Decision, Value, label_key
 from aaam_pipeline.formats.targets import UNKNOWN
 
 # of answers to questions; any other decision counts as known, and says nothing of photographs that were not judged
@@ -74,15 +74,16 @@ class JudgingSession:
                 score = float(self.pool.score_NL[photograph, column])
                 yield Question(label, photograph, self.pool.place(photograph), score)
 
-    def answer(self, question: Question, shows: bool) -> None:
-        """Write an answer into the ledger.
+    def answer(self, *answers: tuple[Question, bool]) -> None:
+        """Write answers into the ledger, all or none: whether the photograph of each question shows its word.
 
         Raises:
-            AaamError, OSError: it cannot be written; the answer is not taken.
+            AaamError, OSError: they cannot be written; no answer is taken.
         """
-        self._append(question, "yes" if shows else "no")
-        self._answers[question.label][question.photograph] = shows
-        self._given.append((question, shows))
+        self._append((question, "yes" if shows else "no") for question, shows in answers)
+        for question, shows in answers:
+            self._answers[question.label][question.photograph] = shows
+        self._given += answers
 
     def is_answered(self, question: Question, shows: bool) -> bool:
         """Return whether just this answer was given before."""
@@ -102,7 +103,7 @@ class JudgingSession:
             return None
         question, shows = self._given.pop()
         if shows is not None:
-            self._append(question, "clear")
+            self._append([(question, "clear")])
         self._answers[question.label][question.photograph] = None
         return question
 
@@ -148,14 +149,16 @@ class JudgingSession:
                 known_N[found] = value
         return LabelSample(self.pool.score_NL[:, column], self.pool.random(label), known_N)
 
-    def _append(self, question: Question, value: str) -> None:
-        decision = Decision(
-            sha256=question.place.sha256,
-            label=question.label,
-            value=value,  # type: ignore[arg-type]
-            by="person",
-            source=self._source,
-            model=self.pool.manifest.model_id,
-            score=question.score,
+    def _append(self, said: Iterable[tuple[Question, Value]]) -> None:
+        self._ledger.append(
+            Decision(
+                sha256=question.place.sha256,
+                label=question.label,
+                value=value,
+                by="person",
+                source=self._source,
+                model=self.pool.manifest.model_id,
+                score=question.score,
+            )
+            for question, value in said
         )
-        self._ledger.append([decision])
