@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from aaam_pipeline.cli.teacher import Taught
     from aaam_pipeline.formats.taught import TaughtLine
 
-WAIT = 10.0
-"""Seconds that another writer of the taught words has to finish."""
 Names = Annotated[list[str] | None, typer.Option(help="Photographs that show it: folders, lists, files.")]
 
 
@@ -160,6 +158,7 @@ def _list(path: Path, folder: Path, as_json: bool) -> None:
 
 
 def _forget(name: str, path: Path, folder: Path, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
+    from aaam_pipeline.cli.teacher import WAIT
     from aaam_pipeline.core.locks import exclusive
     from aaam_pipeline.formats import taught
     from aaam_pipeline.index.taught import renew
