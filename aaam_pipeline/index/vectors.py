@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.errors import IntegrityError, VersionError
 from aaam_pipeline.index.manifest import VECTORS, IndexManifest, rebuilding
 
-BLOCK = 16384
 HEAD = 100
 """Images at the head of an answer that come from a few lists."""
 BLOCK = 4096
-"""Vectors that many are compared with at once."""
+"""Vectors that are decoded at once."""
 ROUNDING = {"fp16": 1e-3, "sq8": 2e-2}
 """By how much the cosine of a stored vector with itself may miss 1."""
 
