@@ -6,8 +6,6 @@ Shapes: N images, W words.
 was taught with another embedding, or that the model of the index knows itself, has no column.
 """
 
-import logging
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,13 +19,12 @@ from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.formats import ranking, taught
 from aaam_pipeline.formats.model_ids import embedding_of
+from aaam_pipeline.formats.part_files import link_file
 from aaam_pipeline.formats.taught import TaughtLine
 from aaam_pipeline.formats.vocabulary import Vocabulary
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.manifest import FILES, TAUGHT, VECTORS, IndexManifest, TaughtColumn
 from aaam_pipeline.index.vectors import Vectors
-
-log = logging.getLogger(__name__)
 
 
 def fitting(lines: Sequence[TaughtLine], model_id: str, vocabulary: Sequence[str]) -> list[TaughtLine]:
@@ -78,7 +75,7 @@ def replace_columns(index: Path, before: IndexManifest, lines: Sequence[TaughtLi
     work = work_folder(index)
     try:
         for name in FILES:
-            _link(index / name, work / name)
+            link_file((index / name).resolve(), work / name)
         hashes = {name: before.sha256[name] for name in FILES}
         manifest = manifests.write(work, with_columns(work, before, lines), hashes)
     except (AaamError, OSError) as error:
@@ -108,12 +105,3 @@ def _column(line: TaughtLine, codes_N: NDArray[np.uint16]) -> TaughtColumn:
     word = line.word
     images = int((codes_N >= ranking.encode(np.array(word.threshold))).sum())
     return TaughtColumn(word.label, line.digest, word.threshold, images, word.origin, word.ap, word.low, word.high)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Make a file appear in another folder without copying it, where the disk can do that."""
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        log.info("%s: copied, since this disk knows no hard links", source)
-        shutil.copy2(source, target)
