@@ -13,23 +13,22 @@ from aaam_pipeline.curation.library import NO_DIGEST
 from aaam_pipeline.formats import ranking
 
 if TYPE_CHECKING:
-    from aaam_pipeline.search import Hit
-    from aaam_pipeline.search.reader import IndexReader
+    from aaam_pipeline.search import Hit, Index
 
 
 class IndexedLibrary:
     """The photographs of an open index; rows are its ids."""
 
-    def __init__(self, reader: "IndexReader") -> None:
+    def __init__(self, index: "Index") -> None:
         """Read digests and assigned labels: 32 bytes a photograph, and 8 for each label that one has."""
-        self._reader = reader
+        self._index = index
         # the model's words, then those that were taught
-        self.labels, self._known = reader.manifest.labels, len(reader.manifest.vocabulary)
-        found = reader.select_columns("SELECT coalesce(sha256, '') AS sha256 FROM images ORDER BY id")
+        self.labels, self._known = index.manifest.labels, len(index.manifest.vocabulary)
+        found = index.select_columns("SELECT coalesce(sha256, '') AS sha256 FROM images ORDER BY id")
         hashes = found["sha256"].tolist()
         known = [each if len(each) == 64 else NO_DIGEST.hex() for each in hashes]
         self.digest_N: NDArray[np.bytes_] = np.frombuffer(bytes.fromhex("".join(known)), "S32")
-        pairs = reader.select_columns(
+        pairs = index.select_columns(
             "SELECT given.id, known.label FROM (SELECT id, unnest(labels) AS name FROM images) AS given "
             "JOIN (SELECT unnest($1::VARCHAR[]) AS name, unnest($2::INTEGER[]) AS label) AS known USING (name) "
             "ORDER BY label",
@@ -40,27 +39,20 @@ class IndexedLibrary:
 
     def scores(self, label: int) -> NDArray[np.float64]:
         """Return the model's calibrated scores of a label, (N,)."""
-        taught_N = self._reader.taught.codes_of(label)
-        if taught_N is not None:
-            return ranking.decode(np.asarray(taught_N, np.uint16))
-        codes_N = self._reader.select_columns(f"SELECT s{label} AS codes FROM scores")["codes"]
-        # an index of version 4 has bytes
-        codes_N = ranking.FROM_BYTES.take(codes_N) if codes_N.dtype == np.uint8 else codes_N
-        return ranking.decode(np.asarray(codes_N, np.uint16))
+        return ranking.decode(self._index.columns.read_codes(label))
 
     def assigned(self, label: int) -> NDArray[np.bool_]:
         """Return which photographs were assigned a label, (N,)."""
-        if label >= self._known:
-            threshold = np.array(self._reader.manifest.taught[label - self._known].threshold)
-            reached_N: NDArray[np.bool_] = self.scores(label) >= ranking.decode(ranking.encode(threshold))
-            return reached_N
         assigned_N = np.zeros(len(self.digest_N), np.bool_)
-        assigned_N[self._assigned[self._bounds[label] : self._bounds[label + 1]]] = True
+        if label < self._known:
+            assigned_N[self._assigned[self._bounds[label] : self._bounds[label + 1]]] = True
+        else:
+            assigned_N[self._index.taught.assigned_to(label)] = True
         return assigned_N
 
     def neighbours(self, row_B: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Return ids and cosines of the nearest other photographs, both (B, K)."""
-        return self._reader.vectors.neighbours(row_B, count)
+        return self._index.vectors.neighbours(row_B, count)
 
     def sha256(self, row: int) -> str | None:
         """Return the SHA-256 of a photograph, in hex; None where it is not known."""
@@ -71,8 +63,8 @@ class IndexedLibrary:
         """Return photographs as hits without scores, in the order given."""
         from aaam_pipeline.search import Hit
 
-        rows = self._reader.select(
+        rows = self._index.select(
             "SELECT id, path, root, labels FROM images WHERE id IN (SELECT unnest($1::BIGINT[]))", [row_B]
         )
-        found = {id: Hit(path, located(root, self._reader.folder), 0.0, labels, {}) for id, path, root, labels in rows}
+        found = {id: Hit(path, located(root, self._index.folder), 0.0, labels, {}) for id, path, root, labels in rows}
         return [found[row] for row in row_B]

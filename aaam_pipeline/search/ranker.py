@@ -82,7 +82,7 @@ class ScoreColumns:
         """
         self._select, self._images, self._elsewhere = select, images, elsewhere
         # the codes of a label (N,), by its id: the last used ones are kept
-        self._codes = SharedCache(self._read_codes, max(1, MAX_BYTES // (CODE_BYTES * images)))
+        self._codes = SharedCache(self.read_codes, max(1, MAX_BYTES // (CODE_BYTES * images)))
         self._path_ranks = SharedCache(self._read_path_ranks, 1)
 
     def codes(self, label: int) -> NDArray[np.uint16]:
@@ -106,7 +106,8 @@ class ScoreColumns:
             raise IntegrityError("the index is damaged: its scores are not those of its images; build the index again")
         return np.asarray(found[name], np.int32)
 
-    def _read_codes(self, label: int) -> NDArray[np.uint16]:
+    def read_codes(self, label: int) -> NDArray[np.uint16]:
+        """Return the codes of a label (N,), and keep none of them: for who reads all labels, one after the other."""
         if (codes_N := self._elsewhere(label)) is not None:
             return codes_N
         name = f"s{label}"
