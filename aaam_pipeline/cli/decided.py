@@ -116,22 +116,24 @@ def in_index(index: "IndexReader | None", sha256s: Iterable[str], labels: Iterab
         return {}
     from aaam_pipeline.formats import ranking
     from aaam_pipeline.formats.vocabulary import Vocabulary
+    from aaam_pipeline.search.reader import as_codes
 
     known = Vocabulary(index.manifest.labels)
     columns = {label: column for label in labels if (column := known.find(label)) is not None}
     taught = {label: codes for label, column in columns.items() if (codes := index.taught.codes_of(column)) is not None}
-    stored = [label for label in columns if label not in taught]
-    names = "".join(f", any_value(s{columns[label]})" for label in stored)
-    rows = index.select(
-        f"SELECT sha256, min(id){names} FROM images JOIN scores USING (id) "
+    stored = {label: f"s{column}" for label, column in columns.items() if label not in taught}
+    names = "".join(f", any_value({name}) AS {name}" for name in dict.fromkeys(stored.values()))
+    rows = index.select_columns(
+        f"SELECT sha256, min(id) AS id{names} FROM images JOIN scores USING (id) "
         "WHERE sha256 IN (SELECT unnest(?)) GROUP BY sha256",
         [list(sha256s)],
     )
-    found = {}
-    for sha256, id, *values in rows:
-        of_label = dict(zip(stored, values, strict=True)) | {label: column[id] for label, column in taught.items()}
-        found[sha256] = {label: float(ranking.PROBABILITIES[code]) for label, code in of_label.items()}
-    return found
+    codes_R = {label: as_codes(rows[name]) for label, name in stored.items()}
+    codes_R |= {label: codes_N[rows["id"]] for label, codes_N in taught.items()}
+    scores_R = {label: ranking.decode(codes).tolist() for label, codes in codes_R.items()}
+    return {
+        sha256: {label: scores[row] for label, scores in scores_R.items()} for row, sha256 in enumerate(rows["sha256"])
+    }
 
 
 def locations(index: "IndexReader | None", sha256s: Iterable[str]) -> dict[str, str]:

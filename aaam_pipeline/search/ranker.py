@@ -34,6 +34,7 @@ from aaam_pipeline.search.query import (
     canonical,
     degree,
 )
+from aaam_pipeline.search.reader import as_codes
 from aaam_pipeline.search.shared_cache import SharedCache
 
 BLOCK = 65536
@@ -115,9 +116,7 @@ class ScoreColumns:
         # by its name: the column of another label would be kept, and give wrong answers for good
         if list(found) != [name] or len(found[name]) != self._images:
             raise IntegrityError("the index is damaged: it lacks scores; build the index again")
-        stored_N: NDArray[Any] = found[name]
-        # an index of version 4 has bytes
-        return ranking.FROM_BYTES.take(stored_N) if stored_N.dtype == np.uint8 else np.asarray(stored_N, np.uint16)
+        return as_codes(found[name])
 
     def mask(self, node: MetadataFilter) -> NDArray[np.bool_]:
         """Return for which images a filter on their metadata holds (N,)."""

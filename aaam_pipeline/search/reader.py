@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 import duckdb
+import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.core.errors import UsageError
+from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.database import explained
 from aaam_pipeline.index import manifest as manifests
 from aaam_pipeline.index.manifest import DIGEST
@@ -33,6 +35,11 @@ NULL::VARCHAR AS link_target, NULL::BOOLEAN AS unfamiliar, {DIGEST} AS digest FR
     5: f"CREATE TEMP VIEW images AS SELECT *, NULL::BOOLEAN AS unfamiliar, {DIGEST} AS digest FROM index.images",
     6: f"CREATE TEMP VIEW images AS SELECT *, {DIGEST} AS digest FROM index.images",
 }
+
+
+def as_codes(stored_N: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return values of a column of scores as codes: an index of version 4 has bytes."""
+    return ranking.FROM_BYTES.take(stored_N) if stored_N.dtype == np.uint8 else np.asarray(stored_N, np.uint16)
 
 
 class IndexReader:

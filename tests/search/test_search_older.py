@@ -7,9 +7,11 @@ import duckdb
 import msgspec
 import numpy as np
 import pytest
-from search.toy_index import LABELS
+from search.deciding import digest
+from search.toy_index import LABELS, SCORES_NL
 
 import aaam_pipeline.search as search
+from aaam_pipeline.cli.decided import in_index
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.index import manifest as manifests
@@ -20,9 +22,12 @@ from aaam_pipeline.index.verify import verify
 @pytest.fixture
 def older(toy_index: Path, tmp_path: Path) -> Path:
     """The toy index as version 4 wrote it."""
-    out = tmp_path / "index"
-    shutil.copytree(toy_index, out)
-    with search.open(toy_index) as index:
+    return as_version_4(toy_index, tmp_path / "index")
+
+
+def as_version_4(folder: Path, out: Path) -> Path:
+    shutil.copytree(folder, out)
+    with search.open(folder) as index:
         probabilities = [index.columns.codes(label) for label in range(len(LABELS))]
     codes = {f"s{label}": np.rint(255 * ranking.decode(each)) for label, each in enumerate(probabilities)}
     with duckdb.connect(str(out / manifests.SCORES)) as database:
@@ -35,7 +40,7 @@ def older(toy_index: Path, tmp_path: Path) -> Path:
         database.execute("DROP INDEX images_id; ALTER TABLE images RENAME captured_at TO taken")
         database.execute("ALTER TABLE images DROP phash; ALTER TABLE images DROP link_target")
         database.execute("ALTER TABLE images DROP digest; ALTER TABLE images DROP unfamiliar")
-    manifests.write(out, msgspec.structs.replace(manifests.read(toy_index), schema_version=4))
+    manifests.write(out, msgspec.structs.replace(manifests.read(folder), schema_version=4))
     return out
 
 
@@ -51,6 +56,16 @@ def test_it_is_searched_and_verified(older: Path, toy_index: Path) -> None:
         added = old.select("SELECT phash, link_target, captured_at, unfamiliar, digest FROM images LIMIT 1")
         assert added == [(None, None, None, None, None)]
     assert verify(older, NullReporter()).schema_version == 4
+
+
+def test_decisions_have_the_scores_that_its_model_gave(contents_index: Path, tmp_path: Path) -> None:
+    ids, labels = [3, 9, 40], ["boat", "Boat", "grass", "zebra"]
+    with search.open(as_version_4(contents_index, tmp_path / "index")) as old:
+        found = in_index(old, [*map(digest, ids), "0" * 64], labels)
+    assert found.keys() == {*map(digest, ids)}
+    for id in ids:
+        boat, grass = (pytest.approx(SCORES_NL[id, LABELS.index(label)], abs=0.005) for label in ("boat", "grass"))
+        assert found[digest(id)] == {"boat": boat, "Boat": boat, "grass": grass}
 
 
 def test_it_is_built_anew_by_the_plain_command(older: Path, toy_index: Path) -> None:
