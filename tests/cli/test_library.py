@@ -9,7 +9,7 @@ from search.toy_index import DIM, EMBEDDING_ND, IMAGES, LABELS, SCORES_NL, write
 import aaam_pipeline.search as search
 from aaam_pipeline.cli.library import IndexedLibrary
 from aaam_pipeline.core.progress import NullReporter
-from aaam_pipeline.curation.library import NONE, Library
+from aaam_pipeline.curation.library import NO_DIGEST, Library
 from aaam_pipeline.curation.review import review
 from aaam_pipeline.formats.decisions import Decision, resolve
 from aaam_pipeline.formats.taught import TaughtLine, TaughtWord
@@ -40,7 +40,7 @@ def test_it_has_the_scores_and_the_labels_of_the_index(index: Path) -> None:
         library: Library = IndexedLibrary(opened)
         assert library.labels == [*LABELS, "my dog"]
         assert library.digest_N[1].ljust(32, b"\0").hex() == HASHES[1]
-        assert library.digest_N[0] == NONE.rstrip(b"\0")
+        assert library.digest_N[0] == NO_DIGEST.rstrip(b"\0")
         for column in range(len(LABELS)):
             np.testing.assert_allclose(library.scores(column), SCORES_NL[:, column], atol=1e-3)
             np.testing.assert_array_equal(library.assigned(column), SCORES_NL[:, column] >= 0.5)
