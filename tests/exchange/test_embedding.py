@@ -121,6 +121,17 @@ def test_undo_takes_those_that_are_asked_for(photos: list[Path], work: Path, led
     assert contents(photos) == before
 
 
+def test_an_undo_that_is_stopped_forgets_none(photos: list[Path], work: Path, ledger: Ledger, monkeypatch: Any) -> None:
+    monkeypatch.setattr(packet_writer, "WAITING", 2)
+    before, asked = contents(photos), [True, False, False, False]
+    write(photos, work, ledger)
+    with pytest.raises(IndexError):
+        embedding.undo(work, only=lambda path: asked.pop())
+    assert embedding.count(work) == len(photos) - 1
+    assert sum(embedding.undo(work)[0] for _ in range(2)) == len(photos) - 1
+    assert contents(photos) == before
+
+
 def test_what_was_changed_since_stays_unless_it_can_be_taken_out(
     photos: list[Path], work: Path, ledger: Ledger
 ) -> None:

@@ -18,6 +18,8 @@ from aaam_pipeline.formats.packets import PacketError
 
 SOURCE = "keywords"
 GROUP, GROUP_BYTES = 16, 256 << 20
+# lines of a journal that are kept at once
+WAITING = 256
 JOURNAL, LEFT, PENDING = "embedded.jsonl", "embedded.left.jsonl", "embedded.pending"
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 # adds lines to the ledger, and waits until they are on disk
@@ -153,17 +155,22 @@ def undo(
         return 0, 0
     with exclusive(folder / "embedding", option="--decisions"):
         clean(folder)
+        waiting: list[Replacement] = []
         for start, entry in journal.latest_first(path):
             is_meant = any(map(only, entry.names))
             why = _restored(entry, otherwise) if is_meant else "not asked for"
-            if not why:
-                back += 1
-            else:
-                journal.append(left, [entry])
+            if why:
+                waiting.append(entry)
                 if is_meant:
                     stay += 1
                     told(entry.file, why)
-            os.truncate(path, start)
+            else:
+                back += 1
+            # of a large library few may be asked for: not a wait for the disk for each of the others
+            if not why or len(waiting) >= WAITING:
+                _keep(waiting, path, left, start)
+        if waiting:
+            _keep(waiting, path, left, 0)
         _renew(path, left)
     return back, stay
 
@@ -186,6 +193,14 @@ def _restored(entry: Replacement, otherwise: Callable[[Path], bool]) -> str:
     except (PacketError, OSError) as error:
         return said(error)
     return ""
+
+
+def _keep(waiting: list[Replacement], path: Path, left: Path, start: int) -> None:
+    """Take from a journal what begins at `start`, once what of it stays is on disk elsewhere."""
+    if waiting:
+        journal.append(left, waiting)
+        waiting.clear()
+    os.truncate(path, start)
 
 
 def _renew(path: Path, left: Path) -> None:
