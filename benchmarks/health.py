@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from aaam_pipeline.annotate import backends
@@ -23,6 +22,7 @@ from aaam_pipeline.formats.decisions import resolve
 from aaam_pipeline.models.inference import Backend
 from aaam_pipeline.models.library import STARTER_FOLDER
 from benchmarks.material import SHARED
+from benchmarks.scored_library import ScoredLibrary, Scores
 from benchmarks.starter_material import pixels_of
 from benchmarks.table import Report
 
@@ -36,26 +36,6 @@ SPOILED: dict[str, Callable[[Image.Image], Image.Image]] = {
     "blurred by 4 pixels": lambda image: image.filter(ImageFilter.GaussianBlur(4)),
     "40 x 30 pixels": lambda image: image.resize((40, 30)),
 }
-Scores = NDArray[np.float64]
-
-
-class ScoredLibrary:
-    """Photographs by their scores alone, as a `curation.library.Library`."""
-
-    def __init__(self, backend: Backend, score_NL: Scores) -> None:
-        self.labels, self.score_NL = backend.info.vocabulary, score_NL
-        self.threshold_L = np.asarray(backend.info.thresholds)
-        self.digest_N = np.frombuffer(bytes.fromhex("".join(f"{row + 1:064x}" for row in range(len(score_NL)))), "S32")
-
-    def scores(self, label: int) -> Scores:
-        return self.score_NL[:, label]
-
-    def assigned(self, label: int) -> NDArray[np.bool_]:
-        assigned_N: NDArray[np.bool_] = self.score_NL[:, label] >= self.threshold_L[label]
-        return assigned_N
-
-    def neighbours(self, row_B: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        raise NotImplementedError
 
 
 def run(report: Report, full: bool = False) -> None:
@@ -67,7 +47,7 @@ def run(report: Report, full: bool = False) -> None:
     repeats = 30 if full else 10
 
     def counted(score_NL: Scores, build: str) -> LibraryCounts:
-        library = ScoredLibrary(backend, score_NL)
+        library = ScoredLibrary(backend.info.vocabulary, np.asarray(backend.info.thresholds), score_NL)
         facts = LibrarySnapshot(build, "starter", library.labels, len(score_NL), 0, len(score_NL), 0)
         return count(library, resolve([]), facts, NullReporter())
 

@@ -27,35 +27,26 @@ from aaam_pipeline.metrics.retrieval import label_sets, query_ap
 from aaam_pipeline.models.inference import Backend
 from aaam_pipeline.models.library import STARTER_FOLDER
 from benchmarks.material import SHARED
+from benchmarks.scored_library import ScoredLibrary, Scores
 from benchmarks.starter_material import Targets, corel_dev, everyday_val, pixels_of
 from benchmarks.table import Report
 
 MINUTES = (3.0, 8.0)
 ROUNDS, ROUND = 4, 250
 WRONG_KEYWORDS = 0.05
-Scores = NDArray[np.float64]
 Order = Callable[["Judged", list[Decision], int], Iterator[tuple[int, int]]]
 """Yields pairs (row, label), best first, at least so many that a person can decide, given what was decided before."""
 
 
-class Judged:
-    """Photographs with the truth (1, 0, -1 unknown), as a `curation.library.Library`."""
+class Judged(ScoredLibrary):
+    """Photographs with the truth: 1, 0, -1 unknown."""
 
     def __init__(
         self, labels: list[str], threshold_L: Scores, score_NL: Scores, embedding_ND: Scores, targets_NL: Targets
     ) -> None:
-        self.labels, self.threshold_L, self.score_NL = labels, threshold_L, score_NL
+        super().__init__(labels, threshold_L, score_NL)
         self.embedding_ND, self.targets_NL = embedding_ND, targets_NL
-        self.hashes = [f"{row + 1:064x}" for row in range(len(score_NL))]
-        self.digest_N = np.frombuffer(bytes.fromhex("".join(self.hashes)), "S32")
         self._near = nearest(embedding_ND, 10)
-
-    def scores(self, label: int) -> Scores:
-        return self.score_NL[:, label]
-
-    def assigned(self, label: int) -> NDArray[np.bool_]:
-        assigned_N: NDArray[np.bool_] = self.score_NL[:, label] >= self.threshold_L[label]
-        return assigned_N
 
     def neighbours(self, row_B: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         ids_NK, cosines_NK = self._near
