@@ -21,7 +21,7 @@ from aaam_pipeline.annotate import backends
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.curation.review import review
 from aaam_pipeline.formats.calibration import calibrate, logit
-from aaam_pipeline.formats.decisions import Decision, resolve
+from aaam_pipeline.formats.decisions import Decision, Decisions, resolve
 from aaam_pipeline.metrics.neighbours import nearest
 from aaam_pipeline.metrics.retrieval import label_sets, query_ap
 from aaam_pipeline.models.inference import Backend
@@ -163,10 +163,12 @@ ORDERS: dict[str, Order] = {
 FIXED = (by_chance, by_entropy, by_threshold, by_doubt)
 
 
-def keyword_errors(judged: Judged, chance: np.random.Generator) -> dict[str, list[float]]:
-    """Return by order the share of wrong keywords among the first 25, 50 and 100 that are listed."""
+def keywords_with_errors(
+    judged: Judged, chance: np.random.Generator, share: float
+) -> tuple[dict[tuple[int, int], bool], Decisions]:
+    """Return the true keywords, a share of them replaced by other words: which are wrong, and all as files say them."""
     rows, labels = np.nonzero(judged.targets_NL > 0)
-    replaced = chance.random(len(rows)) < WRONG_KEYWORDS
+    replaced = chance.random(len(rows)) < share
     shown = [labels[rows == row] for row in range(len(judged.score_NL))]
     keywords = {}
     for row, label, wrong in zip(rows.tolist(), labels.tolist(), replaced.tolist(), strict=True):
@@ -178,6 +180,12 @@ def keyword_errors(judged: Judged, chance: np.random.Generator) -> dict[str, lis
         Decision(sha256=judged.hashes[row], label=judged.labels[label], value="yes", by="file")
         for row, label in keywords
     )
+    return keywords, tags
+
+
+def keyword_errors(judged: Judged, chance: np.random.Generator) -> dict[str, list[float]]:
+    """Return by order the share of wrong keywords among the first 25, 50 and 100 that are listed."""
+    keywords, tags = keywords_with_errors(judged, chance, WRONG_KEYWORDS)
     columns = {label: column for column, label in enumerate(judged.labels)}
     asked = (item for label in judged.labels for item in review(judged, tags, NullReporter(), labels=[label], top=1000))
     doubted = sorted((item for item in asked if item.why == "given, but unlikely"), key=lambda item: -item.worth)
