@@ -24,7 +24,7 @@ LIMITS: dict[str, float] = {
     "never-assigned": 0.05,
     "mostly-wrong": 0.05,
     "calibration": 0.1,
-    # sound keywords of `everyday` make 0, with one in twenty replaced by another word 0.015
+    # sound keywords of `everyday` make 0, with one in twenty replaced by another word 0.012
     "wrong-keywords": 0.01,
     "forgotten-keywords": 5,
     # of labels: three themes that are new to a library make 0.6, photographs of 40 x 30 pixels 0.9
