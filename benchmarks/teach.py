@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import faiss
 import numpy as np
@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 from aaam_pipeline.core.artifacts import file_sha256
 from aaam_pipeline.curation import teach
 from aaam_pipeline.curation.teach import Background, UnlearnableError
-from aaam_pipeline.formats.taught import TaughtLine
-from aaam_pipeline.index.manifest import VECTORS, VectorsInfo
+from aaam_pipeline.formats.taught import TaughtLine, TaughtWord
+from aaam_pipeline.index.manifest import VECTORS, IndexManifest, VectorsInfo
+from aaam_pipeline.index.taught import with_columns
 from aaam_pipeline.index.vectors import Vectors, unit, write_faiss
+from aaam_pipeline.metrics.annotation import average_precision
 from benchmarks.table import Report
 from benchmarks.teach_material import COREL, EVERYDAY, Material, corel, everyday
 
@@ -34,29 +36,20 @@ EXAMPLES = (5, 10, 20, 50)
 UNLABELLED = 4000
 
 Floats = NDArray[np.float32]
-Learn = Callable[[Floats, Floats, "Half"], Callable[[Floats], NDArray[Any]]]
-"""Returns what scores photographs, from examples (E, D) and unlabelled photographs (U, D)."""
+Score = Callable[[Floats], NDArray[Any]]
+Learn = Callable[[Floats, Floats, Background], Score]
+"""Returns what scores photographs, from examples (E, D), unlabelled photographs (U, D) and what these look like."""
 
 
-class Half(NamedTuple):
-    """The half that examples come from, its known photographs of the word for full training, and the background."""
-
-    background: Background
-    shown_ND: Floats
-    others_ND: Floats
-
-
-def mean(yes_ED: Floats, unlabelled_UD: Floats, half: Half) -> Callable[[Floats], NDArray[Any]]:
+def mean(yes_ED: Floats, unlabelled_UD: Floats, background: Background) -> Score:
     return lambda unit_ND: unit_ND @ yes_ED.mean(0)
 
 
-def nearest(yes_ED: Floats, unlabelled_UD: Floats, half: Half) -> Callable[[Floats], NDArray[Any]]:
+def nearest(yes_ED: Floats, unlabelled_UD: Floats, background: Background) -> Score:
     return lambda unit_ND: (unit_ND @ yes_ED.T).max(1)
 
 
-def logistic(
-    yes_ED: Floats, unlabelled_UD: Floats, half: Half, *, balanced: bool = False
-) -> Callable[[Floats], NDArray[Any]]:
+def logistic(yes_ED: Floats, unlabelled_UD: Floats, background: Background, *, balanced: bool = False) -> Score:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=10, max_iter=300, class_weight="balanced" if balanced else None)
@@ -66,10 +59,10 @@ def logistic(
     return lambda unit_ND: unit_ND @ fitted.coef_[0]
 
 
-def taught(yes_ED: Floats, unlabelled_UD: Floats, half: Half) -> Callable[[Floats], NDArray[Any]]:
-    inside_ED = half.background.inside(yes_ED)
-    direction_D = teach._direction(half.background, inside_ED, inside_ED[:0])
-    weight_D, _ = half.background.outside(direction_D)
+def taught(yes_ED: Floats, unlabelled_UD: Floats, background: Background) -> Score:
+    inside_ED = background.inside(yes_ED)
+    direction_D = teach._direction(background, inside_ED, inside_ED[:0])
+    weight_D, _ = background.outside(direction_D)
     return lambda unit_ND: unit_ND @ weight_D
 
 
@@ -81,7 +74,6 @@ WAYS: dict[str, Learn] = {
     "nearest example": nearest,
 }
 TRAINED = "all known labels (full training)"
-FULL: Learn = logistic
 
 
 def run(report: Report, full: bool) -> None:
@@ -112,19 +104,19 @@ def measure(report: Report, material: Material, draws: int) -> None:
         for word in material.measured:
             target_N = material.targets_NL[:, word]
             shown, others = (here[target_N[here] == value] for value in (1, 0))
-            half = Half(background, material.unit_ND[shown], material.unit_ND[others[:UNLABELLED]])
             known = there[target_N[there] >= 0]
-            trained = FULL(half.shown_ND, half.others_ND, half)(material.unit_ND[known])
+            train = logistic(material.unit_ND[shown], material.unit_ND[others[:UNLABELLED]], background)
+            trained = train(material.unit_ND[known])
             for count in EXAMPLES:
                 if len(shown) < count + 2:
                     continue
-                found[TRAINED][count].append(average_precision(trained, target_N[known] == 1))
+                found[TRAINED][count].append(_ap(trained, target_N[known] == 1))
                 # of two words and of two draws the examples are others
                 yes = np.random.default_rng([draw, word]).permutation(shown)[:count]
                 unlabelled_UD = material.unit_ND[np.setdiff1d(here[:UNLABELLED], yes)]
                 for way, learn in WAYS.items():
-                    score_N = learn(material.unit_ND[yes], unlabelled_UD, half)(material.unit_ND[known])
-                    found[way][count].append(average_precision(score_N, target_N[known] == 1))
+                    score_N = learn(material.unit_ND[yes], unlabelled_UD, background)(material.unit_ND[known])
+                    found[way][count].append(_ap(score_N, target_N[known] == 1))
             report.info(f"{material.name}, draw {draw + 1}: {material.words[word]}")
     for way, values in found.items():
         add([way, *(f"{100 * np.mean(each):.1f} ({100 * np.std(each):.0f})" for each in values.values())])
@@ -155,7 +147,7 @@ def said(report: Report, material: Material) -> None:
                 continue
             score_N = material.unit_ND[known] @ fit.weight_D
             said = fit.judgement
-            found.append([said.ap, average_precision(score_N, target_N[known] == 1), said.low, said.high])
+            found.append([said.ap, _ap(score_N, target_N[known] == 1), said.low, said.high])
         ap_W, is_W, low_W, high_W = np.array(found).T
         held = 100 * np.mean((low_W <= is_W) & (is_W <= high_W))
         cells = [ap_W.mean(), is_W.mean(), np.abs(ap_W - is_W).mean()]
@@ -193,8 +185,6 @@ def refusals(report: Report, material: Material, draws: int) -> None:
 
 def million(report: Report, images: int, dim: int = 1280) -> None:
     """Time a word and its column over made-up vectors, in the kind of index that so many images have."""
-    from aaam_pipeline.index import taught as columns
-
     lists, random = 1024, np.random.default_rng(0)
     block = unit(random.normal(size=(16384, dim)).astype(np.float32))
     quantizer = faiss.IndexFlatIP(dim)
@@ -211,16 +201,16 @@ def million(report: Report, images: int, dim: int = 1280) -> None:
         path = Path(folder) / "vectors.faiss"
         write_faiss(index, path)
         del index
-        _time(report, path, images, dim, block, columns)
+        _time(report, path, images, dim, block)
 
 
-def _time(report: Report, path: Path, images: int, dim: int, block: Floats, columns: Any) -> None:
-    manifest = columns.IndexManifest(
+def _time(report: Report, path: Path, images: int, dim: int, block: Floats) -> None:
+    manifest = IndexManifest(
         schema_version=7, model_id="toy", model_path="", vocabulary=["a"], thresholds=[0.5], label_counts=[0],
         embedding_dim=dim, images=images, failed=0, annotations=[], vectors=VectorsInfo("ivf", "fp16"),
         sha256={VECTORS: file_sha256(path)},
     )  # fmt: skip
-    word = columns.taught.TaughtWord("b", "toy", [], [], 0.5, 0.5, 0.5, 0.5, 0, "", "")
+    word = TaughtWord("b", "toy", [], [], 0.5, 0.5, 0.5, 0.5, 0, "", "")
     add = report.table(f"a word, {images:,} images of {dim} numbers, 16 bits each", ["step", "seconds", "CPU seconds"])
     before = [time.perf_counter(), time.process_time()]
 
@@ -237,10 +227,9 @@ def _time(report: Report, path: Path, images: int, dim: int, block: Floats, colu
     yes_ED = unit(block[:20] * 0.1 + block[0])
     fit = teach.fit(background, yes_ED, yes_ED[:0])
     done("the word, cross-validated")
-    columns.with_columns(path.parent, manifest, [TaughtLine(word, fit.weight_D, fit.bias)])
+    with_columns(path.parent, manifest, [TaughtLine(word, fit.weight_D, fit.bias)])
     done("its column")
 
 
-def average_precision(score_N: NDArray[Any], shown_N: NDArray[np.bool_]) -> float:
-    hit_N = shown_N[np.argsort(-score_N, kind="stable")]
-    return float((hit_N.cumsum() / np.arange(1, len(hit_N) + 1))[hit_N].mean())
+def _ap(score_N: NDArray[Any], shown_N: NDArray[np.bool_]) -> float:
+    return float(average_precision(score_N[:, None], shown_N[:, None].astype(np.int8))[0])

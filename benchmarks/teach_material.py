@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aaam_pipeline.annotate import backends
-from aaam_pipeline.curation import teach
 from aaam_pipeline.index.vectors import unit
+from aaam_pipeline.models.library import STARTER_FOLDER
 from benchmarks.material import SHARED
 from benchmarks.starter_material import COREL_NAMES, everyday_labels, pixels_of
 
-STARTER = Path(teach.__file__).parents[1] / "models" / "starter"
 COREL, EVERYDAY = SHARED / "data" / "corel5k", SHARED / "data" / "everyday"
 LEAST_SHOWN = 40
 
@@ -37,7 +36,7 @@ def corel() -> Material:
 
     The other half chose the constants.
     """
-    backend = backends.create("openvino", STARTER, "cpu")
+    backend = backends.create("openvino", STARTER_FOLDER, "cpu")
     names = (COREL / "labels" / "words").read_text().split()
     lines = [
         line.split()
@@ -60,7 +59,7 @@ def corel() -> Material:
 
 def everyday() -> Material:
     """Return `everyday` and 30 of the starter's words; 20 others chose the constants."""
-    backend = backends.create("openvino", STARTER, "cpu")
+    backend = backends.create("openvino", STARTER_FOLDER, "cpu")
     labels = list(backend.info.vocabulary)
     paths, targets_NL = everyday_labels(EVERYDAY, labels, ("train", "val"))
     enough = [word for word in range(len(labels)) if (targets_NL[:, word] == 1).sum() >= 150]
