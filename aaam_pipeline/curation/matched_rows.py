@@ -2,7 +2,7 @@
 
 Shapes: N annotated rows of the folder, B rows that are looked for, L labels.
 
-Scores lie in a file of their own while it is needed; memory holds 64 bytes a row, and a bit a label.
+Scores lie in a file of their own while it is needed; memory holds 112 bytes a row, and a bit a label.
 """
 
 import hashlib
