@@ -14,6 +14,7 @@ from aaam_pipeline.core.text import counted
 if TYPE_CHECKING:
     from aaam_pipeline.curation.diff import AnnotationsDiff, LabelDiff, SampledPhotograph
     from aaam_pipeline.curation.precision import ExpectedPrecision
+    from aaam_pipeline.formats.parts import AnnotationsManifest
 
 
 def diff(
@@ -63,6 +64,8 @@ def diff(
         found = compare(before, after, decided, report, samples=samples)
         only = {_known(word, found) for word in label or ()}
         accepted = _accepted(found, accept, hold) if named else set()
+        # before anything is printed: a reader that goes away (`| head`) must not keep labels from being published
+        now = _publish(before, after, found, accepted, report, drop_missing, dry_run) if named else None
         shown = [
             each
             for each in found.labels
@@ -74,8 +77,8 @@ def diff(
         else:
             _print(shown)
         _say(found, before, after, report)
-        if named:
-            _publish(before, after, found, accepted, report, drop_missing, dry_run, as_json)
+        if now:
+            _say_published(before, now, accepted, report, dry_run, as_json)
 
 
 def _known(word: str, found: "AnnotationsDiff") -> str:
@@ -106,13 +109,17 @@ def _publish(
     report: Reporter,
     drop_missing: bool,
     dry_run: bool,
-    as_json: bool,
-) -> None:
+) -> "AnnotationsManifest":
     from aaam_pipeline.curation.accept import accept, lacking
 
     if found.only_before and not drop_missing:
         raise UsageError(lacking(found.only_before, before, after))
-    now = accept(before, after, accepted, report, drop_missing=drop_missing, dry_run=dry_run)
+    return accept(before, after, accepted, report, drop_missing=drop_missing, dry_run=dry_run)
+
+
+def _say_published(
+    before: Path, now: "AnnotationsManifest", accepted: set[str], report: Reporter, dry_run: bool, as_json: bool
+) -> None:
     held = [label for label in now.vocabulary if label not in accepted]
     said = f"{counted(len(now.vocabulary) - len(held), 'label')} accepted, {len(held)} held"
     if as_json:

@@ -59,6 +59,18 @@ def test_accept_hold_and_revert(invoke: Invoke, both: tuple[Path, Path]) -> None
     assert lines(invoke, *both) == []
 
 
+def test_labels_are_published_though_nobody_reads_the_table(
+    invoke: Invoke, both: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*args: object) -> None:
+        raise BrokenPipeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("aaam_pipeline.cli.render.rows", gone)
+        invoke("diff", *both, "--accept-all")
+    assert lines(invoke, *both) == []
+
+
 def test_what_it_refuses(invoke: Invoke, both: tuple[Path, Path], indexed: Path) -> None:
     one, other = both
     failed(invoke("diff", one), 2, "name two folders")
