@@ -158,8 +158,8 @@ def import_decisions(
         who = f"import {table.name}" if source is None else source
         made = decide.from_table(table, reader, report, by, who, root)
         new = decision_rows.new(made, _read(path, quiet))
-        if len(new) < len(made):
-            report.info(f"{counted(len(made) - len(new), 'decision', ',')} of the table hold already")
+        if held := len(made) - len(new):
+            report.info(f"{counted(held, 'decision', ',')} of the table {'holds' if held == 1 else 'hold'} already")
         decide.write(decide.scored(new, reader, report), path, reader, report, {}, dry_run=dry_run, as_json=as_json)
 
 

@@ -154,7 +154,7 @@ def test_no_export_replaces_a_ledger(run: Any) -> None:
 def test_an_import_ranks_below_what_a_person_said(run: Any) -> None:
     Path("labels.csv").write_text("image,label,value\n001.jpg,dog,no\nholiday/003.jpg,Dog,yes\n002.jpg,dog,no\n")
     done = run("decisions", "import", "labels.csv", "--root", "photos")
-    assert "1 decision of the table hold already" in done.stderr
+    assert "1 decision of the table holds already" in done.stderr
     assert "2 decisions on 2 photographs written" in done.stderr
     assert listed(run, "--label", "dog") == [*ALL[:2], ("003.jpg", "dog", "yes")]
     [row] = map(json.loads, run("decisions", "list", "--json", "--by", "file", "--label", "dog").stdout.splitlines())
