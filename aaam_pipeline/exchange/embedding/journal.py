@@ -56,9 +56,9 @@ def append(path: Path, entries: Iterable[Replacement]) -> None:
         if end:
             stream.seek(end - 1)
         # a line that a full disk cut off is a line of its own
-        lines = b"\n" if end and stream.read(1) != b"\n" else b""
-        lines += b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
-        stream.write(lines)
+        if end and stream.read(1) != b"\n":
+            stream.write(b"\n")
+        stream.writelines(msgspec.json.encode(entry) + b"\n" for entry in entries)
         stream.flush()
         os.fsync(stream.fileno())
 
