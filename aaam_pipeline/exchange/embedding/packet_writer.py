@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from aaam_pipeline.core.artifacts import file_sha256, path_text, real_path
+from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.exchange.embedding import journal, replacing
 from aaam_pipeline.exchange.embedding.journal import Replacement
@@ -104,7 +105,7 @@ class PacketWriter:
                 replacing.put_in_place(new, new.status.st_mtime_ns if self._keep_times else None)
                 self.written += 1
             except (PacketError, OSError) as error:
-                if isinstance(error, OSError) and error.errno in FULL:
+                if is_full(error):
                     raise
                 self._refused(new.target, said(error))
             replacing.sync_folder(new.target.parent)
@@ -118,7 +119,12 @@ def inheritance(new: NewFile) -> Inheritance:
     return Inheritance(sha256=new.after, same_as=new.before, by="file", source=SOURCE, at=at)
 
 
-def said(error: PacketError | OSError) -> str:
+def is_full(error: AaamError | OSError) -> bool:
+    """Return whether there is no room on the disk: what follows would fail, too."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def said(error: AaamError | OSError) -> str:
     """Return why a file could not be changed."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 

@@ -8,11 +8,12 @@ from aaam_pipeline.core.artifacts import path_text, real_path
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.portable_paths import located
 from aaam_pipeline.core.progress import Reporter
+from aaam_pipeline.exchange.embedding.packet_writer import is_full, said
 from aaam_pipeline.exchange.keywords import Note, files
 from aaam_pipeline.exchange.keywords.photographs import photographs, rows_of
 from aaam_pipeline.exchange.keywords.places import Finder, below, is_litter, mirrored
 from aaam_pipeline.exchange.keywords.sidecars import TRIES, Change, deletions, is_left_empty, parsed
-from aaam_pipeline.exchange.keywords.writing import FULL, Failed, Summary, Told
+from aaam_pipeline.exchange.keywords.writing import Failed, Summary, Told
 from aaam_pipeline.formats import xmp
 from aaam_pipeline.formats.decisions import resolve
 from aaam_pipeline.formats.parts import find_manifest, is_without_manifest, read_annotations_manifest
@@ -57,9 +58,9 @@ def undo(
                 try:
                     change = _undone(target, note, at, dry_run)
                 except (XmpError, OSError) as error:
-                    if isinstance(error, OSError) and error.errno in FULL:
+                    if is_full(error):
                         raise
-                    why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+                    why = said(error)
                     summary.failures[why] += 1
                     failed(target.name, why)
                     advance(1, 1)

@@ -1,6 +1,5 @@
 """Keywords of all photographs of annotations into their sidecars; each is safe on its own, so that a run can stop."""
 
-import errno
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.exchange.annotated import asked_labels
 from aaam_pipeline.exchange.embedding import PacketWriter
+from aaam_pipeline.exchange.embedding.packet_writer import is_full, said
 from aaam_pipeline.exchange.keywords import Note
 from aaam_pipeline.exchange.keywords.in_place import InPlace
 from aaam_pipeline.exchange.keywords.photographs import Photograph, photographs, rows_of
@@ -24,7 +24,6 @@ from aaam_pipeline.formats.parts import AnnotationsManifest, read_annotations_ma
 from aaam_pipeline.formats.taught import TaughtLine
 from aaam_pipeline.formats.xmp import XmpError
 
-FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 WHAT = ("added", "removed", "deleted", "adopted")
 Told = Callable[[str, Change], None]
 Failed = Callable[[str, str], None]
@@ -141,9 +140,9 @@ def _written(writer: Sidecars | InPlace, photograph: Photograph, summary: Summar
         summary.left_out[str(error)] += 1
         return 0
     except (XmpError, PacketError, OSError) as error:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if is_full(error):
             raise
-        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        why = said(error)
         summary.failures[why] += 1
         failed(photograph.path, why)
         return 1
