@@ -88,9 +88,12 @@ def test_a_packet_is_written_and_taken_back(photos: list[Path], work: Path, ledg
     assert embedding.undo(work) == (len(photos), 0)
     assert contents(photos) == before
     assert {photo.stat().st_mtime_ns for photo in photos} == {LONG_AGO}
-    assert no_litter(photos)
     assert not (work / "embedded.jsonl").exists()
+    # a run was killed before it changed any file
+    (work / "embedded.pending").write_text(f"{photos[0].parent / '.a.partial'}\n", "utf8")
+    (photos[0].parent / ".a.partial").touch()
     assert embedding.undo(work) == (0, 0)
+    assert no_litter(photos)
 
 
 def test_several_packets_are_taken_back_to_the_first(photos: list[Path], work: Path, ledger: Ledger) -> None:
@@ -127,8 +130,7 @@ def test_an_undo_that_is_stopped_forgets_none(photos: list[Path], work: Path, le
     write(photos, work, ledger)
     with pytest.raises(IndexError):
         embedding.undo(work, only=lambda path: asked.pop())
-    assert embedding.count(work) == len(photos) - 1
-    assert sum(embedding.undo(work)[0] for _ in range(2)) == len(photos) - 1
+    assert embedding.count(work) == sum(embedding.undo(work)[0] for _ in range(2)) == len(photos) - 1
     assert contents(photos) == before
 
 

@@ -2,13 +2,13 @@
 
 import errno
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from aaam_pipeline.core.artifacts import file_sha256, path_text, real_path
+from aaam_pipeline.core.artifacts import PARTIAL, file_sha256, path_text, real_path
 from aaam_pipeline.core.errors import AaamError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.exchange.embedding import journal, replacing
@@ -139,7 +139,7 @@ def clean(folder: Path) -> None:
 
 def count(folder: Path, only: Callable[[Path], bool] = lambda path: True) -> int:
     """Return how many changes `undo` would take back."""
-    every = (entry for name in (JOURNAL, LEFT) for _, entry in journal.latest_first(folder / name))
+    every = (entry for name in (JOURNAL, LEFT, PENDING) for _, entry in journal.latest_first(folder / name))
     return sum(any(map(only, entry.names)) for entry in every)
 
 
@@ -157,7 +157,8 @@ def undo(
     """
     back = stay = 0
     path, left = folder / JOURNAL, folder / LEFT
-    if not path.exists() and not left.exists():
+    # what a run that was killed left is removed, also where it had changed no file
+    if not any((folder / name).exists() for name in (JOURNAL, LEFT, PENDING)):
         return 0, 0
     with exclusive(folder / "embedding", option="--decisions"):
         clean(folder)
@@ -211,8 +212,11 @@ def _keep(waiting: list[Replacement], path: Path, left: Path, start: int) -> Non
 
 def _renew(path: Path, left: Path) -> None:
     """Make a journal, in their order, of what is left."""
-    path.unlink(missing_ok=True)
-    if left.exists():
-        entries: Iterable[Replacement] = (entry for _, entry in journal.latest_first(left))
-        journal.append(path, entries)
-        left.unlink()
+    if not left.exists():
+        path.unlink(missing_ok=True)
+        return
+    new = path.with_name(f".{path.name}{PARTIAL}")
+    new.unlink(missing_ok=True)
+    journal.append(new, (entry for _, entry in journal.latest_first(left)))
+    new.replace(path)
+    left.unlink()
