@@ -66,11 +66,7 @@ def diff(
         accepted = _accepted(found, accept, hold) if named else set()
         # before anything is printed: a reader that goes away (`| head`) must not keep labels from being published
         now = _publish(before, after, found, accepted, report, drop_missing, dry_run) if named else None
-        shown = [
-            each
-            for each in found.labels
-            if (each.label in only if only else everything or each.gained or each.lost or each.known != "both")
-        ]
+        shown = [each for each in found.labels if (each.label in only if only else everything or each.differs)]
         if as_json:
             for each in shown:
                 render.json_line(_described(each))

@@ -53,12 +53,13 @@ def health(
         library = IndexedLibrary(opened)
         counts = library_counts.count(library, decided, _facts(opened), report)
         checks = check(counts, snapshots.earlier(record, counts.snapshot), limits)
+        # before anything is printed: a reader that goes away (`| head`) must not keep it from being remembered
+        if not dry_run:
+            snapshots.remember(snapshots.record_path(folder), record, counts.snapshot)
         if as_json:
             _print_json(checks, counts.snapshot, library, top)
         else:
             _print(checks, library, top)
-        if not dry_run:
-            snapshots.remember(snapshots.record_path(folder), record, counts.snapshot)
     if failed := [each.name for each in checks if each.name in wanted and not each.passed]:
         raise HealthLimitError(f"beyond the limit: {', '.join(failed)}")
 

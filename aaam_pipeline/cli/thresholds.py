@@ -65,11 +65,7 @@ def thresholds(
     ledger = defaults.decisions(decisions, annotations)
     _check_files(out, sample, ledger)
     manifest = read_annotations_manifest(annotations)
-    named = [word for each in labels or () for word in each.split(",") if word.strip()]
-    if labels and not named:
-        raise UsageError("--labels names no label")
-    if answers and not named:
-        named = judgement_lists.labels_of(answers)
+    named = labels or (judgement_lists.labels_of(answers) if answers else [])
     with render.reporter(quiet) as report:
         words = _labels(named, manifest, annotations, max(1, budget // A_WORD), report)
         pool = ScorePool(annotations, words, report)
@@ -131,16 +127,17 @@ def _labels(
     """Return the words as the vocabulary spells them; where none is named, those of most photographs.
 
     Raises:
-        UnknownLabelError: one is no label.
+        UsageError, UnknownLabelError: as `asked_labels`.
     """
     from aaam_pipeline.curation.relabelled_parts import label_counts
-    from aaam_pipeline.formats.vocabulary import Vocabulary
+    from aaam_pipeline.exchange.annotated import asked_labels
+    from aaam_pipeline.formats.decision_lines import label_key
 
-    vocabulary = Vocabulary(manifest.vocabulary)
     if named:
-        return list(dict.fromkeys(vocabulary.labels[vocabulary.id(word.strip())] for word in named))
+        known = {label_key(label): label for label in manifest.vocabulary}
+        return [known[key] for key in asked_labels(named, known)]
     counts = label_counts(folder, manifest, report)
-    chosen = sorted(vocabulary, key=lambda label: -counts.get(label, 0))[:most]
+    chosen = sorted(manifest.vocabulary, key=lambda label: -counts.get(label, 0))[:most]
     report.info(f"words: {', '.join(chosen)}, which most photographs have; --labels names others")
     return chosen
 

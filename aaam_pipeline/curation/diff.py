@@ -50,6 +50,11 @@ class LabelDiff(NamedTuple):
     gained_sample: list[SampledPhotograph]
     lost_sample: list[SampledPhotograph]
 
+    @property
+    def differs(self) -> bool:
+        """Return whether the annotations differ in it: by a photograph, or since one of them does not know it."""
+        return bool(self.gained or self.lost or self.known != "both")
+
 
 class AnnotationsDiff(NamedTuple):
     """All labels, most changed first; photographs that both hold, and those of one: `only_before`, `only_after`."""
