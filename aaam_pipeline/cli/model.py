@@ -139,7 +139,10 @@ def export(
     stored: Annotated[
         Literal["float32", "float16"], typer.Option(help="Of the weights. float16 halves their file.")
     ] = "float32",
-    card: Annotated[Path | None, typer.Option(help="Model card in Markdown. Default: one is made.")] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Model card in Markdown. Default: one is made."),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -173,7 +176,7 @@ def export(
 
         labelled = _labelled_images(prepared, info, split)
         training_NSS3 = read_split(prepared, "train").pixels_NSS3
-    text = card.read_text(encoding="utf8") if card else None
+    text = card.read_text(encoding="utf8", errors="replace") if card else None
     from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, export_bundle
 
     with render.reporter(quiet) as report:

@@ -56,12 +56,14 @@ def read_rows(path: Path) -> Iterator[DecisionRow]:
     """Yield what a table says, row by row.
 
     Raises:
-        UsageError: it is no such table, or a row of it is wrong; the message names the line.
+        UsageError: it is not there, is no such table, or a row of it is wrong; the message names the line.
         OSError: it cannot be read.
     """
     kind = path.suffix.lower()
     if kind not in (*JSON_SUFFIXES, *CSV_SUFFIXES):
         raise UsageError(f"{path}: decisions are read from .csv and .jsonl files")
+    if not path.exists():
+        raise UsageError(f"no file {path}")
     with path.open("r", encoding="utf-8-sig", newline="") as stream:
         try:
             yield from _json(path, stream) if kind in JSON_SUFFIXES else _csv(path, stream)
