@@ -31,8 +31,10 @@ FROM same JOIN listed USING (input) WHERE matched.input = same.input
 
 def keep_rows(database: duckdb.DuckDBPyConnection, ledger: Path | None, report: Reporter) -> None:
     """Mark inputs in the state `changed` as `kept` whose content the ledger names as that of their row."""
+    if ledger is None or not ledger.exists():
+        return
     changed = database.sql(CHANGED).to_arrow_table()
-    if not changed.num_rows or ledger is None or not ledger.exists():
+    if not changed.num_rows:
         return
     known = decisions.read(ledger)
     linked_N = known.photographs(changed["sha256"].to_pylist()) >= 0

@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,11 +53,17 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that `path` holds either what it held before or all of `content`, whatever happens meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}{PARTIAL}")
-    with partial.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except BaseException:
+        # on a full disk it would keep the little room that is left
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -37,12 +37,13 @@ def test_a_write_that_fails_leaves_the_old_content(
     with pytest.raises(OSError, match="No space"):
         artifacts.write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_write_that_fails_halfway_leaves_no_file_under_the_name(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         artifacts.write_bytes(tmp_path / "file", "text, not bytes")  # type: ignore[arg-type]
-    assert not (tmp_path / "file").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_write_makes_folders_and_leaves_nothing_else_behind(tmp_path: Path) -> None:
