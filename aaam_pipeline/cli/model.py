@@ -164,6 +164,10 @@ def export(
     from aaam_pipeline.core.artifacts import foreign
     from aaam_pipeline.models.info import BUNDLE, read_info
 
+    try:
+        text = card.read_text(encoding="utf8") if card else None
+    except UnicodeDecodeError:
+        raise UsageError(f"--card {card} is not text in UTF-8") from None
     bundle = defaults.model(model)
     info = read_info(bundle)
     ours = ("*.safetensors", "model.onnx", "card.md", BUNDLE)
@@ -176,7 +180,6 @@ def export(
 
         labelled = _labelled_images(prepared, info, split)
         training_NSS3 = read_split(prepared, "train").pixels_NSS3
-    text = card.read_text(encoding="utf8", errors="replace") if card else None
     from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, export_bundle
 
     with render.reporter(quiet) as report:

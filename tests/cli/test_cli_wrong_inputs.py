@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from conftest import Invoke
 
+# a text, but not in UTF-8
+MINE = b"mine, in Latin-1: \xe9"
 LONG = "x" * 5000
 CASES = [
     (("search", ""), 2, "the query is empty"),
@@ -40,7 +42,8 @@ CASES = [
     (("decide", "--from", "nowhere.csv"), 2, "no file nowhere.csv"),
     (("decisions", "import", "nowhere.jsonl"), 2, "no file nowhere.jsonl"),
     (("decisions", "merge", "nowhere.jsonl"), 2, "nowhere.jsonl: no such file"),
-    (("model", "export", "--card", "nowhere.md", "nowhere"), 2, "nowhere.md"),
+    (("model", "export", "--card", "nowhere.md", "--out", "made"), 2, "nowhere.md"),
+    (("model", "export", "--card", "mine.txt", "--out", "made"), 2, "mine.txt is not text in UTF-8"),
     (("verify", "nowhere"), 2, "is not an annotations folder"),
     (("verify", "mine.txt"), 2, "is not an annotations folder"),
     (("verify", LONG), 2, "File name too long"),
@@ -60,7 +63,7 @@ def test_a_wrong_input_is_one_clear_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "folder.html").mkdir()
-    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "mine.txt").write_bytes(MINE)
     monkeypatch.setenv("AAAM_INDEX", str(indexed))
     result = invoke(*words)
     assert result.exit_code == code, result.output
@@ -73,4 +76,4 @@ def test_a_wrong_input_is_one_clear_line(
     # click's own errors have usage lines before them, a query's a caret below
     assert sum(line.lower().startswith("error: ") for line in lines) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.html", "mine.txt"]
-    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert (tmp_path / "mine.txt").read_bytes() == MINE
