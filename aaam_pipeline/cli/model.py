@@ -164,10 +164,7 @@ def export(
     from aaam_pipeline.core.artifacts import foreign
     from aaam_pipeline.models.info import BUNDLE, read_info
 
-    try:
-        text = card.read_text(encoding="utf8") if card else None
-    except UnicodeDecodeError:
-        raise UsageError(f"--card {card} is not text in UTF-8") from None
+    text = _text(card) if card else None
     bundle = defaults.model(model)
     info = read_info(bundle)
     ours = ("*.safetensors", "model.onnx", "card.md", BUNDLE)
@@ -192,6 +189,18 @@ def export(
         report.info(f"exported {made.model_id} to {render.near(out)}, runtime form {made.runtime.precision}")
     if as_json:
         render.json_line({"folder": str(out)} | model_facts.of_bundle(out, made))
+
+
+def _text(card: Path) -> str:
+    """Return a model card's text.
+
+    Raises:
+        UsageError: it is not in UTF-8.
+    """
+    try:
+        return card.read_text(encoding="utf8")
+    except UnicodeDecodeError:
+        raise UsageError(f"--card {card} is not text in UTF-8; save it as UTF-8") from None
 
 
 def _labelled_images(prepared: Path, info: "BundleInfo", split: str) -> "LabelledImages":
