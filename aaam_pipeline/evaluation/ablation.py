@@ -5,7 +5,7 @@
     reports/<data set>/ablation.csv                         variant, seed, split, and the metrics
     reports/ablation.md                                     tables between the markers of a data set; other text is kept
 
-Shapes: S seeds, L labels.
+Shapes: S seeds, L labels, R bootstrap samples of the test images.
 """
 
 import csv
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from aaam_pipeline import metrics
 from aaam_pipeline.core.artifacts import write_bytes, write_csv
 from aaam_pipeline.core.errors import DatasetError, IntegrityError, from_system
+from aaam_pipeline.evaluation.bootstrap import margin, resample, resampled_ap
 from aaam_pipeline.evaluation.paper import paper
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores
 
@@ -32,6 +33,8 @@ VARIANTS = {
     "aaam": "AAAM",
 }
 BASELINE = "bce"
+# on fewer test images an average precision is chance
+FREQUENT = 10
 COLUMNS = {
     "precision_at_k": "P@k",
     "recall_at_k": "R@k",
@@ -43,10 +46,25 @@ INTRODUCTION = """# The ablation
 
 Each variant leaves parts of the model out and is trained with the same seeds, phases, epochs and learning rates. Cells
 are means and standard deviations over seeds, in % but for N+. A gain is the mean of the differences to BCE of the same
-seed, with its standard error, and in how many seeds it is above 0. `dvc repro ablation/dvc.yaml` writes the tables.
+seed, with its standard error, and in how many seeds it is above 0. An interval of 95 % says what other test images may
+change: 1.96 deviations of bootstrap samples. `dvc repro ablation/dvc.yaml` writes the tables.
 """
 Metrics = Mapping[str, float]
 Column = NDArray[np.float64]
+
+
+class Measured(NamedTuple):
+    """What is in a cell: a value of each seed, and their mean in each bootstrap sample, for an interval."""
+
+    values_S: Column
+    samples_R: Column | None = None
+
+    def minus(self, other: "Measured") -> "Measured":
+        """Return the paired differences."""
+        values_S = self.values_S - other.values_S
+        if self.samples_R is None or other.samples_R is None:
+            return Measured(values_S)
+        return Measured(values_S, self.samples_R - other.samples_R)
 
 
 def summarise(datasets: Sequence[str], scores: Path, reports: Path, page: Path) -> None:
@@ -79,7 +97,7 @@ def summarise(datasets: Sequence[str], scores: Path, reports: Path, page: Path) 
         tables = [_overall("Test split", test)]
         if "val" in splits:
             tables.append(_overall("Validation split, by which settings were chosen", val))
-        text = _with_tables(text, name, "\n".join([*tables, _by_difficulty(runs)]), page)
+        text = _with_tables(text, name, "\n".join([*tables, _by_difficulty(runs), _with_intervals(runs)]), page)
     write_bytes(page, text.encode())
 
 
@@ -91,6 +109,9 @@ def _read(folder: Path) -> dict[str, dict[int, ScoredSplit]]:
     seeds = {variant: sorted(of) for variant, of in runs.items()}
     if not seeds[BASELINE] or any(each != seeds[BASELINE] for each in seeds.values()):
         raise DatasetError(f"{folder} does not hold every variant with the same seeds: {seeds}; run its stage `ablate`")
+    first, *others = (run for of in runs.values() for run in of.values())
+    if any((each.image_ids, each.labels) != (first.image_ids, first.labels) for each in others):
+        raise DatasetError(f"{folder} holds scores of different images or labels; run its stage `ablate` again")
     return runs
 
 
@@ -119,35 +140,70 @@ def _by_difficulty(runs: Mapping[str, Mapping[int, ScoredSplit]]) -> str:
     order = present[np.argsort(-ap[BASELINE].mean(0)[present], kind="stable")]
     thirds = dict(zip(("easy", "middling", "hard"), np.array_split(order, 3), strict=True))
     heads = [f"{name} ({len(labels)} labels)" for name, labels in thirds.items()]
-    columns = {variant: [ap_SL[:, labels].mean(1) * 100 for labels in thirds.values()] for variant, ap_SL in ap.items()}
-    return _table("**Mean AP of labels** by how hard they are for BCE, test split", heads, columns)
+    cells = {
+        variant: [Measured(ap_SL[:, labels].mean(1) * 100) for labels in thirds.values()]
+        for variant, ap_SL in ap.items()
+    }
+    return _table("**Mean AP of labels** by how hard they are for BCE, test split", heads, cells)
 
 
-def _table(caption: str, heads: Sequence[str], columns: Mapping[str, Sequence[Column]]) -> str:
+def _with_intervals(runs: Mapping[str, Mapping[int, ScoredSplit]]) -> str:
+    """Return a table of mean AP over frequent labels and over all, with intervals by bootstrap over images.
+
+    An interval is of the mean over seeds; that of a gain is of the differences in the same samples of images.
+    """
+    targets_NL = next(iter(runs[BASELINE].values())).targets_NL
+    counts_RN, judged_L = resample(len(targets_NL)), metrics.judged(targets_NL)
+    frequent_L = judged_L & ((targets_NL > 0).sum(0) >= FREQUENT)
+    kinds = {f"labels on at least {FREQUENT} images": frequent_L} if 0 < frequent_L.sum() < judged_L.sum() else {}
+    kinds["all labels"] = judged_L
+    cells: dict[str, list[Measured]] = {}
+    for variant, of in runs.items():
+        ap_SL = 100 * np.stack([metrics.average_precision(run.scores_NL, targets_NL) for run in of.values()])
+        ap_SRL = 100 * np.stack([resampled_ap(run.scores_NL, targets_NL, counts_RN) for run in of.values()])
+        cells[variant] = [
+            Measured(ap_SL[:, labels_L].mean(1), np.nanmean(ap_SRL[:, :, labels_L], axis=2).mean(0))
+            for labels_L in kinds.values()
+        ]
+    heads = [f"{kind} ({labels_L.sum()})" for kind, labels_L in kinds.items()]
+    return _table("**Mean AP of labels**, with 95 % intervals by bootstrap over images, test split", heads, cells)
+
+
+def _table(caption: str, heads: Sequence[str], cells: Mapping[str, Sequence[Measured]]) -> str:
     """Return a table: of each variant mean and deviation over seeds, then the paired differences to the baseline."""
     rows = [["", *heads], ["---"] * (len(heads) + 1)]
-    rows += [[title, *map(_spread, columns[variant])] for variant, title in VARIANTS.items()]
+    rows += [[title, *map(_spread, cells[variant])] for variant, title in VARIANTS.items()]
     for variant, title in VARIANTS.items():
         if variant != BASELINE:
-            gains = [ours - theirs for ours, theirs in zip(columns[variant], columns[BASELINE], strict=True)]
+            gains = [ours.minus(theirs) for ours, theirs in zip(cells[variant], cells[BASELINE], strict=True)]
             rows.append([f"{title}, gain over BCE", *map(_gain, gains)])
     return "\n".join([f"\n{caption}", "", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def _column(found: Mapping[int, Metrics], name: str) -> Column:
-    return np.array([each[name] for each in found.values()]) * (1 if name == "n_plus" else 100)
+def _column(found: Mapping[int, Metrics], name: str) -> Measured:
+    return Measured(np.array([each[name] for each in found.values()]) * (1 if name == "n_plus" else 100))
 
 
-def _spread(values: Column) -> str:
-    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+def _spread(measured: Measured) -> str:
+    values = measured.values_S
+    text = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+    return text + _interval(measured, ".1f")
 
 
-def _gain(differences: Column) -> str:
+def _gain(difference: Measured) -> str:
     """Return mean and standard error of paired differences, and in how many seeds they are above 0."""
-    better = f"({int((differences > 0).sum())} of {len(differences)})"
-    if len(differences) == 1:
-        return f"{differences[0]:+.2f}"
-    return f"{differences.mean():+.2f} ± {differences.std(ddof=1) / len(differences) ** 0.5:.2f} {better}"
+    values = difference.values_S
+    text = f"{values.mean():+.2f}"
+    if len(values) > 1:
+        text += f" ± {values.std(ddof=1) / len(values) ** 0.5:.2f} ({int((values > 0).sum())} of {len(values)})"
+    return text + _interval(difference, "+.2f")
+
+
+def _interval(measured: Measured, form: str) -> str:
+    if measured.samples_R is None:
+        return ""
+    mean, around = float(measured.values_S.mean()), margin(measured.samples_R)
+    return f", {mean - around:{form}} to {mean + around:{form}}"
 
 
 def _with_tables(text: str, dataset: str, tables: str, page: Path) -> str:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from aaam_pipeline import metrics
 from aaam_pipeline.core.errors import DatasetError, IntegrityError
 from aaam_pipeline.evaluation.ablation import COLUMNS, VARIANTS, summarise
-from aaam_pipeline.formats.scores import ScoredSplit, write_scores
+from aaam_pipeline.formats.scores import ScoredSplit, read_scores, write_scores
 
 SEEDS, N, L, K = (1, 2, 3), 60, 9, 2
 PAGE = "Text before.\n<!-- tables: toy -->\nold\n<!-- end: toy -->\nText after.\n"
@@ -53,7 +54,7 @@ def test_the_tables_hold_means_deviations_and_paired_gains(project: Path) -> Non
     found = {variant: [metrics.evaluate(*each[1:3], K) for each in (split(variant, s) for s in SEEDS)]
              for variant in VARIANTS}  # fmt: skip
     maps = {variant: 100 * np.array([each["map"] for each in of]) for variant, of in found.items()}
-    test_row, val_row, _ = cells(page, "AAAM")
+    test_row, val_row, *_ = cells(page, "AAAM")
     assert test_row[3] == f"{maps['aaam'].mean():.1f} ± {maps['aaam'].std(ddof=1):.1f}"
     assert val_row[3] == "27.0 ± 1.0"
     gain = maps["aaam"] - maps["bce"]
@@ -67,6 +68,46 @@ def test_the_tables_hold_means_deviations_and_paired_gains(project: Path) -> Non
 def test_labels_are_divided_by_the_baselines_own_ap(project: Path) -> None:
     easy, middling, hard = cells(run(project), "BCE")[2]
     assert float(easy.split()[0]) > float(middling.split()[0]) > float(hard.split()[0])
+
+
+def mean_ap(variant: str, counted: NDArray[np.integer]) -> float:
+    """Return the mAP in %, over seeds, where each image is there `counted` times."""
+    rows = np.repeat(np.arange(N), counted)
+    found = (split(variant, seed) for seed in SEEDS)
+    return 100 * float(
+        np.mean([metrics.average_precision(each.scores_NL[rows], each.targets_NL[rows]) for each in found])
+    )
+
+
+def test_intervals_are_of_the_same_samples_of_images(project: Path) -> None:
+    page = run(project)
+    counts = np.random.default_rng(0).multinomial(N, np.full(N, 1 / N), size=200)
+    samples = {variant: np.array([mean_ap(variant, counted) for counted in counts]) for variant in ("bce", "aaam")}
+    row, gain = cells(page, "AAAM")[-1][-1], cells(page, "AAAM, gain over BCE")[-1][-1]
+    around = 1.96 * samples["aaam"].std()
+    mean = float(row.split()[0])
+    low, high = (float(each) for each in row.rpartition(", ")[2].split(" to "))
+    assert (low, high) == (pytest.approx(mean - around, abs=0.11), pytest.approx(mean + around, abs=0.11))
+    low, high = (float(each) for each in gain.rpartition(", ")[2].split(" to "))
+    assert high - low == pytest.approx(2 * 1.96 * (samples["aaam"] - samples["bce"]).std(), abs=0.011)
+
+
+def test_labels_on_few_images_are_also_left_out(project: Path) -> None:
+    assert "| all labels (9) |" in run(project)
+    for path in project.glob("scores/toy/ablation/*/*.parquet"):
+        scored = read_scores(path)
+        targets = scored.targets_NL.copy()
+        targets[9:, 0] = 0
+        write_scores(path, scored._replace(targets_NL=targets))
+    assert "| labels on at least 10 images (8) | all labels (9) |" in run(project)
+
+
+def test_scores_of_other_images_are_refused(project: Path) -> None:
+    path = project / "scores" / "toy" / "ablation" / "aaam" / "3.parquet"
+    scored = read_scores(path)
+    write_scores(path, scored._replace(image_ids=scored.image_ids[::-1]))
+    with pytest.raises(DatasetError, match="different images"):
+        run(project)
 
 
 def test_a_second_run_changes_nothing(project: Path) -> None:
@@ -87,7 +128,7 @@ def test_of_networks_that_trained_on_validation_images_there_is_no_validation_ta
     for path in project.glob("scores/toy/ablation/*/*.json"):
         path.write_text("{}")
     assert "Validation split" not in run(project)
-    assert len(cells(run(project), "AAAM")) == 2
+    assert len(cells(run(project), "AAAM")) == 3
     assert ",val," not in (project / "reports" / "toy" / "ablation.csv").read_text()
 
 
