@@ -4,7 +4,7 @@ docs/annotate.md        between the markers, from the table of image formats
 docs/cli.md             from the commands' own help
 docs/architecture.md    between the markers, from the import contracts in pyproject.toml and the rooms' docstrings
 docs/licences.md        between the markers, from the metadata of the installed packages
-reports/methods.md      between the markers, from reports/corel5k/compare.json
+reports/methods.md      between the markers, from compare.json of corel5k and everyday
 and the page of the starter, where one is in the package, from its card and what was measured of it
 """
 
@@ -100,9 +100,18 @@ def licences() -> str:
 
 
 def methods() -> str:
-    """Return reports/methods.md with the table of the comparison on Corel-5k."""
-    results = json.loads((REPOSITORY / "reports" / "corel5k" / "compare.json").read_text(encoding="utf8"))["methods"]
-    return _filled("reports/methods.md", {"corel5k": _compared(results), "corel5k scaled": _scaled(results)})
+    """Return reports/methods.md with the tables of the comparisons on Corel-5k and `everyday`."""
+    corel5k, everyday = (_results(name) for name in ("corel5k", "everyday"))
+    return _filled(
+        "reports/methods.md",
+        {"corel5k": _compared(corel5k), "corel5k scaled": _scaled(corel5k), "everyday": _compared(everyday)},
+    )
+
+
+def _results(dataset: str) -> list[dict[str, Any]]:
+    """Return the methods of a comparison, without those that take no unknown labels."""
+    text = (REPOSITORY / "reports" / dataset / "compare.json").read_text(encoding="utf8")
+    return [each for each in json.loads(text)["methods"] if not each["error"]]
 
 
 def starter(folder: Path = STARTER_FOLDER, measured: Path = MEASURED) -> str:
