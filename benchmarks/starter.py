@@ -28,7 +28,7 @@ from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.artifacts import read_json, write_json
 from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.project import HERE
-from aaam_pipeline.evaluation.bootstrap import margin, resample, resampled_ap
+from aaam_pipeline.evaluation.bootstrap import margin, resample, resampled_ap, sample_means
 from aaam_pipeline.formats import ranking
 from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.models.inference import Backend
@@ -230,7 +230,7 @@ def _means(name: str, scored: Scored, kinds: dict[str, NDArray[np.bool_]] | None
     ap_RL = resampled_ap(scored.scores_NL, scored.targets_NL, resample(count))
     means = []
     for kind, words_L in chosen.items():
-        value, around = float(ap_L[words_L].mean()), margin(np.nanmean(ap_RL[:, words_L], axis=1))
+        value, around = float(ap_L[words_L].mean()), margin(sample_means(ap_RL, words_L))
         means.append(MeanAp(f"{name}: {kind}", value, value - around, value + around, int(words_L.sum()), count))
     return means
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from aaam_pipeline import metrics
 from aaam_pipeline.core.artifacts import write_bytes, write_csv
 from aaam_pipeline.core.errors import DatasetError, IntegrityError, from_system
-from aaam_pipeline.evaluation.bootstrap import margin, resample, resampled_ap
+from aaam_pipeline.evaluation.bootstrap import margin, resample, resampled_ap, sample_means
 from aaam_pipeline.evaluation.paper import paper
 from aaam_pipeline.formats.scores import ScoredSplit, read_scores
 
@@ -159,10 +159,13 @@ def _with_intervals(runs: Mapping[str, Mapping[int, ScoredSplit]]) -> str:
     kinds["all labels"] = judged_L
     cells: dict[str, list[Measured]] = {}
     for variant, of in runs.items():
-        ap_SL = 100 * np.stack([metrics.average_precision(run.scores_NL, targets_NL) for run in of.values()])
-        ap_SRL = 100 * np.stack([resampled_ap(run.scores_NL, targets_NL, counts_RN) for run in of.values()])
+        ap_SL = np.stack([metrics.average_precision(run.scores_NL, targets_NL) for run in of.values()])
+        sampled = [resampled_ap(run.scores_NL, targets_NL, counts_RN) for run in of.values()]
         cells[variant] = [
-            Measured(ap_SL[:, labels_L].mean(1), np.nanmean(ap_SRL[:, :, labels_L], axis=2).mean(0))
+            Measured(
+                100 * ap_SL[:, labels_L].mean(1),
+                100 * np.mean([sample_means(ap_RL, labels_L) for ap_RL in sampled], axis=0),
+            )
             for labels_L in kinds.values()
         ]
     heads = [f"{kind} ({labels_L.sum()})" for kind, labels_L in kinds.items()]

@@ -41,6 +41,13 @@ def resampled_ap(
     return np.stack(found)
 
 
+def sample_means(ap_RL: NDArray[np.float64], labels_L: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the mean over some labels in each sample, (R,); NaN where none of them can be judged."""
+    chosen = ap_RL[:, labels_L]
+    count_R = (~np.isnan(chosen)).sum(1)
+    return np.where(count_R > 0, np.nansum(chosen, axis=1) / np.maximum(count_R, 1), np.nan)
+
+
 def margin(means_R: NDArray[np.float64]) -> float:
     """Return half of the 95 % interval around a mean, given what it is in each sample: 1.96 of their deviations.
 

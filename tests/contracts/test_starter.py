@@ -207,7 +207,6 @@ def test_a_bundle_is_measured_on_both_collections(
     write_everyday(data / "everyday", labels)
     write_corel(data / "corel5k")
     monkeypatch.setattr(starter, "QUERIES", ("red blue", "sun white"))
-    monkeypatch.setattr(starter, "RESAMPLES", 5)
     monkeypatch.setattr(starter, "PAGE", tmp_path / "reports" / "starter.json")
     monkeypatch.setattr(starter, "coco_classes", lambda: ["red", "bottle"])
     monkeypatch.setattr(starter_material, "COREL_NAMES", {"white": ("snow", "clouds")})

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from aaam_pipeline import metrics
-from aaam_pipeline.evaluation.bootstrap import margin, resample, resampled_ap
+from aaam_pipeline.evaluation.bootstrap import margin, resample, resampled_ap, sample_means
 
 N, L, RESAMPLES = 40, 7, 25
 
@@ -21,6 +21,9 @@ def test_the_ap_of_a_sample_is_that_of_its_rows() -> None:
         assert ap[judged] == pytest.approx(metrics.average_precision(scores[rows], targets[rows])[judged])
     assert np.isnan(found[:, 0]).any()
     assert np.isnan(found[:, 1]).all()
+    few = sample_means(found, np.arange(L) < 2)
+    assert few.tolist() == pytest.approx(found[:, 0].tolist(), nan_ok=True)
+    assert sample_means(found, np.arange(L) > 1) == pytest.approx(found[:, 2:].mean(1))
 
 
 def test_samples_are_as_many_images_and_the_same_every_time() -> None:
