@@ -97,7 +97,12 @@ def summarise(datasets: Sequence[str], scores: Path, reports: Path, page: Path) 
         tables = [_overall("Test split", test)]
         if "val" in splits:
             tables.append(_overall("Validation split, by which settings were chosen", val))
-        text = _with_tables(text, name, "\n".join([*tables, _by_difficulty(runs), _with_intervals(runs)]), page)
+        ap = {
+            variant: 100 * np.stack([metrics.average_precision(run.scores_NL, run.targets_NL) for run in of.values()])
+            for variant, of in runs.items()
+        }
+        tables += [_by_difficulty(ap, _targets(runs)), _with_intervals(ap, runs)]
+        text = _with_tables(text, name, "\n".join(tables), page)
     write_bytes(page, text.encode())
 
 
@@ -110,8 +115,10 @@ def _read(folder: Path) -> dict[str, dict[int, ScoredSplit]]:
     if not seeds[BASELINE] or any(each != seeds[BASELINE] for each in seeds.values()):
         raise DatasetError(f"{folder} does not hold every variant with the same seeds: {seeds}; run its stage `ablate`")
     first, *others = (run for of in runs.values() for run in of.values())
-    if any((each.image_ids, each.labels) != (first.image_ids, first.labels) for each in others):
-        raise DatasetError(f"{folder} holds scores of different images or labels; run its stage `ablate` again")
+    for each in others:
+        same = (each.image_ids, each.labels) == (first.image_ids, first.labels)
+        if not same or not np.array_equal(each.targets_NL, first.targets_NL):
+            raise DatasetError(f"{folder} holds scores of different images or labels; run its stage `ablate` again")
     return runs
 
 
@@ -129,42 +136,42 @@ def _overall(title: str, found: Mapping[str, Mapping[int, Metrics]]) -> str:
     return _table(f"**{title}**, {len(found[BASELINE])} seeds", list(COLUMNS.values()), columns)
 
 
-def _by_difficulty(runs: Mapping[str, Mapping[int, ScoredSplit]]) -> str:
-    """Return a table of the mean AP of the easy, middling and hard third of the labels, by the baseline's own AP."""
-    ap = {
-        variant: np.stack([metrics.average_precision(run.scores_NL, run.targets_NL) for run in of.values()])
-        for variant, of in runs.items()
-    }
-    first = next(iter(runs[BASELINE].values()))
-    present = np.flatnonzero(metrics.judged(first.targets_NL))
+def _targets(runs: Mapping[str, Mapping[int, ScoredSplit]]) -> NDArray[np.int8]:
+    """Return the targets (N, L) that all runs have."""
+    return next(iter(runs[BASELINE].values())).targets_NL
+
+
+def _by_difficulty(ap: Mapping[str, Column], targets_NL: NDArray[np.int8]) -> str:
+    """Return a table of the mean AP of the easy, middling and hard third of the labels, by the baseline's own AP.
+
+    `ap`: of each variant's seeds and labels, in %, (S, L).
+    """
+    present = np.flatnonzero(metrics.judged(targets_NL))
     order = present[np.argsort(-ap[BASELINE].mean(0)[present], kind="stable")]
     thirds = dict(zip(("easy", "middling", "hard"), np.array_split(order, 3), strict=True))
     heads = [f"{name} ({len(labels)} labels)" for name, labels in thirds.items()]
     cells = {
-        variant: [Measured(ap_SL[:, labels].mean(1) * 100) for labels in thirds.values()]
-        for variant, ap_SL in ap.items()
+        variant: [Measured(ap_SL[:, labels].mean(1)) for labels in thirds.values()] for variant, ap_SL in ap.items()
     }
     return _table("**Mean AP of labels** by how hard they are for BCE, test split", heads, cells)
 
 
-def _with_intervals(runs: Mapping[str, Mapping[int, ScoredSplit]]) -> str:
+def _with_intervals(ap: Mapping[str, Column], runs: Mapping[str, Mapping[int, ScoredSplit]]) -> str:
     """Return a table of mean AP over frequent labels and over all, with intervals by bootstrap over images.
 
     An interval is of the mean over seeds; that of a gain is of the differences in the same samples of images.
     """
-    targets_NL = next(iter(runs[BASELINE].values())).targets_NL
+    targets_NL = _targets(runs)
     counts_RN, judged_L = resample(len(targets_NL)), metrics.judged(targets_NL)
     frequent_L = judged_L & ((targets_NL > 0).sum(0) >= FREQUENT)
     kinds = {f"labels on at least {FREQUENT} images": frequent_L} if 0 < frequent_L.sum() < judged_L.sum() else {}
     kinds["all labels"] = judged_L
     cells: dict[str, list[Measured]] = {}
     for variant, of in runs.items():
-        ap_SL = np.stack([metrics.average_precision(run.scores_NL, targets_NL) for run in of.values()])
-        sampled = [resampled_ap(run.scores_NL, targets_NL, counts_RN) for run in of.values()]
+        sampled = [100 * resampled_ap(run.scores_NL, targets_NL, counts_RN) for run in of.values()]
         cells[variant] = [
             Measured(
-                100 * ap_SL[:, labels_L].mean(1),
-                100 * np.mean([sample_means(ap_RL, labels_L) for ap_RL in sampled], axis=0),
+                ap[variant][:, labels_L].mean(1), np.mean([sample_means(ap_RL, labels_L) for ap_RL in sampled], axis=0)
             )
             for labels_L in kinds.values()
         ]
@@ -205,8 +212,8 @@ def _gain(difference: Measured) -> str:
 def _interval(measured: Measured, form: str) -> str:
     if measured.samples_R is None:
         return ""
-    mean, around = float(measured.values_S.mean()), margin(measured.samples_R)
-    return f", {mean - around:{form}} to {mean + around:{form}}"
+    middle, around = float(measured.values_S.mean()), margin(measured.samples_R)
+    return f", {middle - around:{form}} to {middle + around:{form}}"
 
 
 def _with_tables(text: str, dataset: str, tables: str, page: Path) -> str:

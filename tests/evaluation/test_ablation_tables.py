@@ -102,11 +102,12 @@ def test_labels_on_few_images_are_also_left_out(project: Path) -> None:
     assert "| labels on at least 10 images (8) | all labels (9) |" in run(project)
 
 
-def test_scores_of_other_images_are_refused(project: Path) -> None:
+@pytest.mark.parametrize("field", ["image_ids", "labels", "targets_NL"])
+def test_scores_of_other_images_are_refused(project: Path, field: str) -> None:
     path = project / "scores" / "toy" / "ablation" / "aaam" / "3.parquet"
     scored = read_scores(path)
-    write_scores(path, scored._replace(image_ids=scored.image_ids[::-1]))
-    with pytest.raises(DatasetError, match="different images"):
+    write_scores(path, scored._replace(**{field: getattr(scored, field)[::-1]}))
+    with pytest.raises(DatasetError, match="different images or labels"):
         run(project)
 
 
