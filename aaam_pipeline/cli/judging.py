@@ -34,10 +34,10 @@ def ask(session: "JudgingSession", report: "Reporter", way: "Callable[[JudgingSe
 
 
 def announce(session: "JudgingSession", report: "Reporter") -> None:
-    """Say how many answers are asked for at least."""
+    """Say about how many answers are asked for."""
     wanted = [each.label for each in session.batch()]
     words = ", ".join(f"{label} {wanted.count(label)}" for label in dict.fromkeys(wanted)) or "nothing"
-    report.info(f"answers that are asked for at least: {words}")
+    report.info(f"about so many answers are asked for: {words}")
 
 
 def hit_of(question: "Question") -> "Hit":

@@ -141,11 +141,12 @@ def _show(made: "OwnReport", as_json: bool) -> None:
             str(word.test_yes),
             str(word.test_no),
             "" if word.ap is None else f"{word.ap:.3f}",
+            f"{word.right} of {word.given}",
             "too rare" if word.too_rare else "",
         ]
         for word in sorted(made.words, key=lambda word: -1 if word.ap is None else word.ap, reverse=True)
     ]
-    render.rows(["word", "learnt from", "tested: yes", "no", "AP", ""], rows)
+    render.rows(["word", "learnt from", "tested: yes", "no", "AP", "labels right", ""], rows)
 
 
 def _remarks(made: "OwnReport", out: Path) -> Iterator[str]:

@@ -61,3 +61,8 @@ def edits(one: str, other: str, most: int) -> int:
         if min(row) > most:
             return most + 1
     return min(row[-1], most + 1)
+
+
+def gigabytes(bytes: int) -> str:
+    """Return a size for people."""
+    return f"{bytes / 1e9:,.1f} GB" if bytes >= 10**8 else f"{max(bytes, 0) / 1e6:,.1f} MB"

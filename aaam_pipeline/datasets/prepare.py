@@ -30,7 +30,7 @@ from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.journal import Journal
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
-from aaam_pipeline.core.text import counted
+from aaam_pipeline.core.text import counted, gigabytes
 from aaam_pipeline.datasets.listing import SPLITS, Example, Listing, checked_listing
 from aaam_pipeline.datasets.pixels import BadImage, WrittenRows, WrittenSplit, count_done, write_pixels
 from aaam_pipeline.datasets.prepared import FORMAT, PARTIAL, VERSION, PreparedFile, PreparedManifest, SplitInfo
@@ -116,9 +116,12 @@ def _check_space(work: Path, total: int, done: int, size: int, report: Reporter)
     needed, free = (total - done) * size * size * 3, shutil.disk_usage(work).free
     resumed = f", resumed after {done:,}" if done else ""
     images = counted(total, "image", ",")
-    report.info(f"prepare: {images}{resumed}; {needed / 1e9:,.2f} GB to write, {free / 1e9:,.1f} GB are free")
+    report.info(f"prepare: {images}{resumed}; {gigabytes(needed)} to write, {gigabytes(free)} are free")
     if needed > free:
-        raise DatasetError(f"{work.parent} has too little room: {needed / 1e9:,.1f} GB are needed")
+        raise DatasetError(
+            f"{work.parent} has too little room: {gigabytes(needed)} are needed, and {gigabytes(free)} are free; make "
+            "room, then run the same command again"
+        )
 
 
 def _write_examples(good: list[Example], path: Path) -> None:

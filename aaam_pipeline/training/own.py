@@ -23,6 +23,7 @@ from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Listing
 from aaam_pipeline.datasets.prepare import prepare
 from aaam_pipeline.datasets.prepared import read_labels, read_split
+from aaam_pipeline.formats.calibration import calibrate
 from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.formats.words import FEWEST_TRAIN, FEWEST_VAL
 from aaam_pipeline.models import bundle
@@ -42,13 +43,18 @@ NAME = re.compile(r"[\w-]+")
 
 
 class OwnWord(msgspec.Struct, frozen=True):
-    """A word of the report: photographs that have it to learn from, and to test with; AP on these, None: not known."""
+    """A word of the report: photographs that have it to learn from, and to test with; AP on these, None: not known.
+
+    `given`: how many of those that test get the word as a label, of those of which it is known; `right`: rightly.
+    """
 
     word: str
     train_yes: int
     test_yes: int
     test_no: int
     ap: float | None
+    given: int
+    right: int
 
     @property
     def too_rare(self) -> bool:
@@ -89,9 +95,9 @@ def train_own(
         DatasetError: labels or photographs are wrong, or too few; also as `run_phase`, with its other errors.
     """
     check_out(out, name)
-    # what is wrong with it is said before anything is made
+    # what is wrong with them is said before anything is made
     bundle.choose_device(device)
-    if start.origin and read_info(start.origin).metrics.get("made_by") == COMMAND:
+    if start.origin and bundle.load(start.origin, torch.device("cpu")).info.metrics.get("made_by") == COMMAND:
         report.info(SEEN_BEFORE)
     listing = read_listing(data, name, seed, report)
     with exclusive(out):
@@ -169,10 +175,14 @@ def _report(last: PhasePaths, out: Path, prepared: Path, val: dict[str, float], 
     scored, splits = read_scores(last.scores), {split: read_split(prepared, split) for split in SPLITS}
     ap_L = metrics.average_precision(scored.scores_NL, scored.targets_NL)
     yes_L, no_L = ((scored.targets_NL == value).sum(0).tolist() for value in (1, 0))
+    given_NL = calibrate(scored.scores_NL, scored.calibration) >= np.array(read_info(last.bundle).thresholds)
+    given_L, right_L = ((given_NL & (scored.targets_NL >= least)).sum(0).tolist() for least in (0, 1))
     learnt_L = sum((splits[split].targets_NL == 1).sum(0) for split in ("train", "val")).tolist()
     words = [
-        OwnWord(word, learnt, yes, no, round(float(ap), 4) if yes else None)
-        for word, learnt, yes, no, ap in zip(read_labels(prepared), learnt_L, yes_L, no_L, ap_L, strict=True)
+        OwnWord(word, learnt, yes, no, round(float(ap), 4) if yes else None, given, right)
+        for word, learnt, yes, no, ap, given, right in zip(
+            read_labels(prepared), learnt_L, yes_L, no_L, ap_L, given_L, right_L, strict=True
+        )
     ]
     judged = [word.ap for word in words if word.ap is not None]
     return OwnReport(

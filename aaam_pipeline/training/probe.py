@@ -54,38 +54,53 @@ def fit_probe(network: Network, job: TrainJob, epochs: int) -> None:
                 advance(len(rows))
 
 
-def fit_logistic(network: Network, job: TrainJob) -> None:
+def fit_logistic(network: Network, job: TrainJob) -> float:
     """Fit the classifier alone to its optimum: logistic regression with an L2 penalty; the rest stays as it is.
 
-    The penalty, one for all labels, is the one with the best mean AP in cross-validation. Rows of words that the
-    network knew are no start: what one's own labels mean by a word is often something else.
+    The penalty, one for all labels, is that of the network that was validated: calibration and thresholds come from
+    there, and with another one scores have another scale. Else it is chosen by cross-validation, and returned. Rows of
+    words that the network knew are no start: what one's own labels mean by a word is often something else.
     """
     embedding_ND = _embed(network, job).double()
     targets_NL = torch.from_numpy(np.asarray(job.train.targets_NL)).to(embedding_ND)
+    penalty = _choose_penalty(embedding_ND, targets_NL, job) if job.penalty is None else job.penalty
+    weight_LD, bias_L = _logistic(embedding_ND, targets_NL, penalty)
+    with torch.no_grad():
+        network.classifier.weight.copy_(weight_LD)
+        network.classifier.bias.copy_(bias_L)
+    return penalty
+
+
+def _choose_penalty(embedding_ND: Tensor, targets_NL: Tensor, job: TrainJob) -> float:
+    """Return the penalty with the best mean AP in cross-validation; of equal ones that with the lowest cross-entropy.
+
+    Where all words are told apart, any penalty ranks as well, and the strongest says next to nothing.
+    """
     random = np.random.default_rng(derive(job.settings.train.seed, job.phase.name, "folds"))
     fold_N = torch.from_numpy(random.permutation(len(embedding_ND)) % FOLDS).to(embedding_ND.device)
     with job.report.task(f"{job.name} classifier", len(PENALTIES), 0) as advance:
         found = []
         for penalty in PENALTIES:
-            found.append(_cross_validated(embedding_ND, targets_NL, fold_N, penalty))
+            found.append((*_cross_validated(embedding_ND, targets_NL, fold_N, penalty), penalty))
             advance(1)
-    weight_LD, bias_L = _logistic(embedding_ND, targets_NL, PENALTIES[int(np.argmax(found))])
-    with torch.no_grad():
-        network.classifier.weight.copy_(weight_LD)
-        network.classifier.bias.copy_(bias_L)
+    return max(found)[-1]
 
 
-def _cross_validated(embedding_ND: Tensor, targets_NL: Tensor, fold_N: Tensor, penalty: float) -> float:
-    """Return the mean AP of the folds; labels without a relevant image in a fold do not count there."""
-    found = []
+def _cross_validated(embedding_ND: Tensor, targets_NL: Tensor, fold_N: Tensor, penalty: float) -> tuple[float, float]:
+    """Return the mean AP of the folds and their cross-entropy, negative, so that more is better.
+
+    Labels without a relevant image in a fold have no AP there.
+    """
+    found, entropy = [], 0.0
     for fold in range(FOLDS):
         held_N = fold_N == fold
         weight_LD, bias_L = _logistic(embedding_ND[~held_N], targets_NL[~held_N], penalty)
-        scores_NL = (embedding_ND[held_N] @ weight_LD.T + bias_L).cpu().numpy()
-        truth_NL = targets_NL[held_N].cpu().numpy()
+        logits_NL = embedding_ND[held_N] @ weight_LD.T + bias_L
+        entropy += float(losses.bce(logits_NL, targets_NL[held_N])) * int(held_N.sum())
+        scores_NL, truth_NL = logits_NL.cpu().numpy(), targets_NL[held_N].cpu().numpy()
         has_L = (truth_NL == 1).any(0)
         found += metrics.average_precision(scores_NL, truth_NL)[has_L].tolist()
-    return float(np.mean(found)) if found else 0.0
+    return round(float(np.mean(found)) if found else 0.0, 6), -entropy
 
 
 def _logistic(embedding_ND: Tensor, targets_NL: Tensor, penalty: float) -> tuple[Tensor, Tensor]:

@@ -82,7 +82,7 @@ def run_phase(
         DeviceError, DatasetError, TrainingError, IntegrityError: as their docstrings say.
     """
     context = DistributedContext(device)
-    labels = read_labels(paths.prepared)
+    labels, validated = read_labels(paths.prepared), _validated(paths)
     train_split, val_split = (read_split(paths.prepared, name) for name in ("train", "val"))
     val = None if settings.refit else val_split
     if settings.refit:
@@ -101,8 +101,9 @@ def run_phase(
         checkpoint=paths.work / "checkpoint.safetensors",
         fingerprint=fingerprint(dataset, phase, settings, paths, context),
         report=report if context.is_main_process else NullReporter(),
+        penalty=validated.metrics.get("penalty") if validated else None,
     )
-    make_form = form_maker(job, _validated(paths))
+    make_form = form_maker(job, validated)
     paths.work.mkdir(parents=True, exist_ok=True)
     tracker = PredictionTracker(job.test, settings.k, settings.preprocess, context.device)
     status = train(network, job, tracker)
@@ -170,10 +171,18 @@ def _publish(
         k=settings.k,
         dataset=dataset,
         phase=job.phase.name,
-        metrics={"best_epoch": status.best_epoch, "val": decided.metrics} | ({"refit": True} if settings.refit else {}),
+        metrics={"best_epoch": status.best_epoch, "val": decided.metrics} | _more(settings, status),
         generated=dataset in GENERATED,
         words=word_facts(job, found["val"].scores_NL if job.val else None, _validated(paths)),
     )
+
+
+def _more(settings: PhaseSettings, status: PhaseStatus) -> dict[str, Any]:
+    """Return what only some bundles say: that they are refitted, and the penalty of the classifier's start."""
+    return {
+        **({"refit": True} if settings.refit else {}),
+        **({} if status.penalty is None else {"penalty": status.penalty}),
+    }
 
 
 def _validated(paths: PhasePaths) -> bundle.BundleInfo | None:

@@ -25,7 +25,11 @@ HistoryRow = dict[str, float | int]
 
 
 class TrainJob(NamedTuple):
-    """All that a phase works with and does not change. `val`: None where its images are trained on."""
+    """All that a phase works with and does not change.
+
+    `val`: None where its images are trained on. `penalty`: that of the classifier's start (`fit_logistic`), where a
+    network was validated with it.
+    """
 
     name: str
     phase: Phase
@@ -38,12 +42,14 @@ class TrainJob(NamedTuple):
     checkpoint: Path
     fingerprint: str
     report: Reporter
+    penalty: float | None = None
 
 
 class PhaseStatus(msgspec.Struct):
     """How far a phase has come. `history` has one row an epoch, the first one (epoch 0) before any training.
 
     `epoch` is the one in work or finished last; `step` > 0: so many batches of it are done, with these `totals`.
+    `penalty`: that of the classifier's start, if it was fitted.
     """
 
     fingerprint: str
@@ -54,6 +60,7 @@ class PhaseStatus(msgspec.Struct):
     best_map: float = -1.0
     history: list[HistoryRow] = []
     recorded_steps: list[int] = []
+    penalty: float | None = None
 
     def begin_epoch(self) -> None:
         """Count the next epoch as begun, with no batch done."""

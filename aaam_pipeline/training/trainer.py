@@ -46,7 +46,7 @@ def train(network: Network, job: TrainJob, tracker: PredictionTracker) -> PhaseS
     else:
         if common.probe_epochs and not job.phase.after:
             if common.probe_epochs == "converged":
-                fit_logistic(network, job)
+                state.status.penalty = fit_logistic(network, job)
             else:
                 fit_probe(network, job, common.probe_epochs)
             if state.average:

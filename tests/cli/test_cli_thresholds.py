@@ -107,7 +107,7 @@ def test_a_budget_ends_the_questions(truth: dict[str, np.ndarray], invoke: Invok
     result = CliRunner().invoke(app, ["thresholds", "-l", "dog", "--preview", "--budget", "7"], input="y\n" * 50)
     assert "7 answers written" in result.stderr
     before, _ = result.stderr.split(": dog?", 1)
-    assert "answers that are asked for at least: dog " in before
+    assert "about so many answers are asked for: dog " in before
     assert not Path("thresholds.json").exists()
 
 
@@ -198,7 +198,7 @@ def test_the_page_ends_with_the_last_answer(truth: dict[str, np.ndarray], invoke
     command = [sys.executable, "-m", "aaam_pipeline", "thresholds", "-l", "dog", "--budget", "3"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         assert process.stderr
-        assert "answers that are asked for at least: dog " in process.stderr.readline()
+        assert "about so many answers are asked for: dog " in process.stderr.readline()
         port, token = re.search(r"http://127.0.0.1:(\d+)/([^/]+)/", process.stderr.readline()).groups()  # type: ignore[union-attr]
         page = SimpleNamespace(server_port=int(port), token=token)
         for _ in range(3):

@@ -101,6 +101,9 @@ def test_what_a_word_was_tested_with_it_was_not_learnt_from(own: tuple[Path, Res
     for word in said:
         assert word["train_yes"] + word["test_yes"] == sum(int(row[word["word"]]) for row in table)
         assert word["test_yes"] + word["test_no"] < len(table) / 2
+        assert word["right"] <= min(word["given"], word["test_yes"])
+        assert word["given"] - word["right"] <= word["test_no"]
+    assert sum(word["right"] for word in said) > 0
 
 
 def test_photographs_that_cannot_be_decoded_are_named_and_not_counted(
@@ -272,7 +275,11 @@ def test_weights_that_cannot_be_fetched_advise_what_this_command_has(
 
 def test_a_full_disk_is_one_line(blocks: Path, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))  # type: ignore[attr-defined]
-    failed(invoke("train", blocks, *TINY, "-q"), 1, "has too little room")
+    failed(
+        invoke("train", blocks, *TINY, "-q"),
+        1,
+        "has too little room: 0.2 MB are needed, and 0.0 MB are free; make room",
+    )
     assert not (tmp_path / "models" / "mine").exists()
 
 

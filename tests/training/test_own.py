@@ -1,6 +1,7 @@
 """Training on one's own folder: rows of known words, splits in fair shares, what is compared, what is too rare."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from aaam_pipeline.training.own import OwnWord
 from aaam_pipeline.training.own_data import OwnData, few_without, read_listing
 from aaam_pipeline.training.own_settings import Start, candidates, start_from
 from aaam_pipeline.training.own_ways import choose, write_mean
+from aaam_pipeline.training.phases import PHASES
 
 
 def test_words_that_a_network_knows_keep_their_rows_and_all_before_them_stays(tiny_bundle: Path) -> None:
@@ -123,7 +125,7 @@ def test_a_photograph_is_decoded_once_to_be_divided(places: Path, monkeypatch: p
 
 @pytest.mark.parametrize(("train", "test", "rare"), [(10, 3, False), (9, 30, True), (100, 2, True)])
 def test_a_word_is_too_rare_to_learn_or_to_judge(train: int, test: int, rare: bool) -> None:
-    assert OwnWord("heron", train, test, 20, 0.5).too_rare is rare
+    assert OwnWord("heron", train, test, 20, 0.5, 3, 2).too_rare is rare
 
 
 def test_validation_chooses_the_way() -> None:
@@ -154,3 +156,14 @@ def test_the_exact_fit_is_logistic_regression_over_what_is_known() -> None:
         reference = LogisticRegression(C=0.1, tol=1e-8).fit(embedding_ND[known_N], targets_NL[known_N, label])
         assert weight_LD[label].numpy() == pytest.approx(reference.coef_[0], abs=1e-3)
         assert bias_L[label].item() == pytest.approx(reference.intercept_[0], abs=1e-3)
+
+
+def test_where_all_words_are_told_apart_the_penalty_is_not_the_strongest() -> None:
+    truth_N = np.arange(40) % 2
+    embedding_ND = np.random.default_rng(0).normal(0, 0.1, (40, 6))
+    embedding_ND[:, 0] += truth_N
+    job = SimpleNamespace(
+        name="own", settings=SimpleNamespace(train=SimpleNamespace(seed=1)), phase=PHASES["bce"], report=NullReporter()
+    )
+    targets_NL = torch.tensor(truth_N[:, None].astype(np.float64))
+    assert probe._choose_penalty(torch.tensor(embedding_ND), targets_NL, job) == max(probe.PENALTIES)  # type: ignore[arg-type]

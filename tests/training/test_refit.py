@@ -16,9 +16,10 @@ from aaam_pipeline.datasets.prepared import Split, read_split
 from aaam_pipeline.formats.scores import read_scores
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.info import familiarity_of
+from aaam_pipeline.training import probe
 from aaam_pipeline.training.joined import JoinedPixels, joined
 from aaam_pipeline.training.phases import read_settings
-from aaam_pipeline.training.refit import CHAIN, refit
+from aaam_pipeline.training.refit import CHAIN, for_epochs, refit
 from aaam_pipeline.training.run import phase_paths, run_phase
 
 EPOCHS = {"bce": 2, "joint": 1, "hard": 1}
@@ -114,6 +115,24 @@ def test_what_validation_decided_is_taken_from_the_validated_network(refitted: t
     pictures = read_split(project.prepared("toy"), "test").pixels_NSS3
     given = network.predict(used.preprocess.normalise(torch.tensor(pictures)))[0].numpy()
     np.testing.assert_allclose(given, scores["refit"].scores_NL, atol=1e-5)
+
+
+def test_the_classifiers_start_has_the_penalty_of_the_validated_network(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # with another one its scores have another scale than those that calibration and thresholds are of
+    toy_blocks.write_params(tmp_path, epochs=0, common={"keep": "last", "probe_epochs": "converged"})
+    settings = read_settings(ParamsFile.read(tmp_path / "params.yaml"), "toy", "bce")
+    validated, used = (toy_blocks.paths(tmp_path / each, "bce", prepared) for each in ("validated", "used"))
+    with toy_blocks.threads(1):
+        monkeypatch.setattr(probe, "_choose_penalty", lambda *_: 3e-2)
+        run_phase("toy", "bce", settings, validated, "cpu", toy_blocks.Lines())
+        monkeypatch.setattr(probe, "_choose_penalty", lambda *_: 1.0)
+        again = for_epochs(settings, 0)
+        run_phase("toy", "bce", again, used._replace(decided=validated), "cpu", toy_blocks.Lines())
+    assert [bundle.read_info(each.bundle).metrics["penalty"] for each in (validated, used)] == [3e-2, 3e-2]
+    before, after = (read_scores(each.scores).scores_NL for each in (validated, used))
+    assert np.abs(before - after).max() < 0.2
 
 
 def test_a_refit_that_was_stopped_resumes_with_the_same_result(

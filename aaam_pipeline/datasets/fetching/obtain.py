@@ -19,6 +19,7 @@ from aaam_pipeline.core.errors import DatasetError
 from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.core.project import HERE
+from aaam_pipeline.core.text import gigabytes
 from aaam_pipeline.datasets.fetching.archives import Archive
 from aaam_pipeline.datasets.fetching.transfer import announced_size, fetch
 
@@ -87,11 +88,6 @@ def _check_space(dataset: str, folder: Path, left: Sequence[Archive], mirror: st
     if peak - there > free:
         shortage = f"{gigabytes(peak - there)} are needed in {folder}, and {gigabytes(free)} are free"
         raise DatasetError(f"{dataset}: {shortage}; make room, or make .aaam a link to a larger disk")
-
-
-def gigabytes(bytes: int) -> str:
-    """Return a size for people."""
-    return f"{bytes / 1e9:,.1f} GB" if bytes >= 10**8 else f"{max(bytes, 0) / 1e6:,.1f} MB"
 
 
 def unpack(archive: Path, into: Path, members: Sequence[str], largest: int, report: Reporter) -> None:

@@ -175,9 +175,10 @@ def _examples(table: LabelTable, paths: list[Path], unlisted_is_no: bool, how: s
         examples.append(Example(image, path, tuple(names[held]), None if complete else tuple(names[absent])))
     if not lacked.all():
         always = [label for label, each in zip(table.labels, lacked, strict=True) if not each]
+        says_no = f"say no of some images, or {how}, if what is not listed is not there"
         raise DatasetError(
-            f"{table.source}: no image is known to be without {some(always)}: there is nothing to tell apart; say no "
-            f"of some images, or {how}, if what is not listed is not there"
+            f"{table.source}: no image is known to be without {some(always)}: there is nothing to tell apart; "
+            f"{'add images that lack it' if unlisted_is_no else says_no}"
         )
     return examples
 

@@ -216,7 +216,8 @@ def _unique(path: Path, column: pa.ChunkedArray) -> tuple[list[str], Ids]:
         encoded = pa.concat_arrays(encoded.chunks) if encoded.num_chunks else pa.array([], column.type)
     texts = encoded.dictionary.to_pylist()
     if control := next((text for text in texts if CONTROLS.search(text)), None):
-        raise DatasetError(f"{path}: a cell holds a control character: {control!r}")
+        quotes = "; does a quotation mark open before it that nothing closes?" if "\n" in control else ""
+        raise DatasetError(f"{path}: a cell holds a control character: {control[:80]!r}{quotes}")
     return _in_order(texts, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64))
 
 
