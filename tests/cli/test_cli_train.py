@@ -275,11 +275,7 @@ def test_weights_that_cannot_be_fetched_advise_what_this_command_has(
 
 def test_a_full_disk_is_one_line(blocks: Path, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))  # type: ignore[attr-defined]
-    failed(
-        invoke("train", blocks, *TINY, "-q"),
-        1,
-        "has too little room: 0.2 MB are needed, and 0.0 MB are free; make room",
-    )
+    failed(invoke("train", blocks, *TINY, "-q"), 1, "too little room: 0.2 MB are needed, and 0.0 MB are free; make")
     assert not (tmp_path / "models" / "mine").exists()
 
 
@@ -292,4 +288,10 @@ def test_a_damaged_model_is_no_start(tiny_bundle: Path, blocks: Path, tmp_path: 
     shutil.copytree(tiny_bundle, tmp_path / "toy")
     rewrite_json(tmp_path / "toy" / "bundle.json", thresholds=[0.5])
     failed(invoke("train", blocks, "--from", "toy", "-q"), 4, "thresholds")
+    changed = Path(shutil.copytree(tiny_bundle, tmp_path / "changed")) / "model.safetensors"
+    content = bytearray(changed.read_bytes())
+    content[-5] ^= 1
+    changed.write_bytes(content)
+    failed(invoke("train", blocks, "--from", "changed", "-q"), 4, "model.safetensors is missing or damaged")
+    assert not (tmp_path / "models").exists()
     assert torch.get_num_threads() == 1

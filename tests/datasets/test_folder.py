@@ -175,11 +175,11 @@ def test_folders_are_labels(tmp_path: Path) -> None:
         ("image,dog\n3.png,1\n4.png,0\n", r"none of its 2 images is in .*, not even 3\.png: paths begin in that"),
         ("", r"labels\.csv cannot be read as a table, CSV in UTF-8 or \.parquet: Empty CSV file"),
         ("image,label\na.png,dog,1\n", r"labels\.csv cannot be read as a table, .*Expected 2 columns, got 3"),
-        ("image,label\na.png,\"dog\nb.png,cat\n", r"a cell holds a control character: 'dog\\nb\.png"),
+        ("image,label\na.png,\"dog\nb.png,cat\n", r"a cell holds a control character: 'dog\\nb\.png.*a quotation mark"),
         ("image,label\n,dog\n", r"row 1 below the heading: it has no image"),
         ("image,label\n../x.png,dog\n", r"\.\./x\.png is no path inside the folder"),
         ("image,label\n/etc/x.png,dog\n", r"/etc/x\.png is no path inside the folder"),
-        ("image,label\na.png,d\x01g\n", r"a cell holds a control character: 'd\\x01g'"),
+        ("image,label\na.png,d\x01g\n", r"a cell holds a control character: 'd\\x01g'$"),
         (b"image,label\na.png,\xe4\n", r"labels\.csv is not text in UTF-8; save it as CSV UTF-8"),
         (f"{LONG}a\u0308 b/3.png,dog,1,\n", r"3\.png is listed twice, in two Unicode forms"),
     ],
@@ -221,7 +221,7 @@ def test_it_is_found_below_the_folder_of_data_sets(root: Path, monkeypatch: pyte
     monkeypatch.setenv("AAAM_DATA_DIR", str(root.parent))
     assert read_folder("root", FolderParams(), NullReporter()).splits == expected.splits
     # names of folders, and a table that is somewhere else
-    with pytest.raises(DatasetError, match=r"root: no image is known to be without 'ä b'"):
+    with pytest.raises(DatasetError, match=r"root: no image is known to be without 'ä b': .* add images that lack it$"):
         read_folder("root", FolderParams(labels="folders"), NullReporter())
     elsewhere = (root / "labels.csv").rename(root.parent / "labels.csv")
     assert read_folder("root", FolderParams(labels=str(elsewhere)), NullReporter()).splits == expected.splits
