@@ -90,7 +90,7 @@ def read(session: "JudgingSession", path: Path, report: "Reporter") -> None:
 def _rows(path: Path) -> list[dict[str, str]]:
     name = path_text(path)
     try:
-        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
+        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True)
         if missing := set(COLUMNS) - set(rows.fieldnames or ()):
             raise UsageError(f"{name} is no list that --sample wrote: it has no column {min(missing)}")
         found = [{key: row[key] or "" for key in COLUMNS} for row in rows]

@@ -12,11 +12,13 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import msgspec
 
+from aaam_pipeline.core import csv_rows
 from aaam_pipeline.core.artifacts import PARTIAL
 from aaam_pipeline.core.csv_cells import from_cell, to_cells
 from aaam_pipeline.core.errors import UsageError
@@ -135,11 +137,10 @@ def _csv(path: Path, stream: io.TextIOBase) -> Iterator[DecisionRow]:
             f"{shown!r}"
         )
     labels = () if "label" in known else others
-    rows = csv.reader(stream, delimiter=delimiter)
-    for cells in rows:
+    # the heading is line 1
+    for number, cells in csv_rows.read(chain([""], stream), delimiter):
         if not any(cells):
             continue
-        number = rows.line_num + 1
         if len(cells) > len(heading):
             raise UsageError(f"{path}, line {number}: it has more cells than the heading; one with commas needs quotes")
         row = dict.fromkeys(heading, "") | dict(zip(heading, map(from_cell, map(str.strip, cells)), strict=False))

@@ -98,7 +98,7 @@ def _object(each: Any) -> dict[str, Any]:
 
 
 def _of_csv(text: str) -> list[tuple[str, float | None]]:
-    rows = csv.DictReader(io.StringIO(text, newline=""))
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     if not {"label", "threshold"} <= set(rows.fieldnames or ()):
         raise ValueError("a column label or threshold is missing")
     return [(from_cell(row["label"] or ""), _number(row["threshold"] or None)) for row in rows]

@@ -14,16 +14,16 @@ from aaam_pipeline.formats import familiarity
 from aaam_pipeline.formats.familiarity import Familiarity
 from aaam_pipeline.formats.parts import round_embedding
 from aaam_pipeline.formats.words import WordSupport
-from aaam_pipeline.models.info import BundleInfo, familiarity_of, read_info
+from aaam_pipeline.models.info import familiarity_of, read_info
 from aaam_pipeline.models.runtime_form import FormMaker, FormRequest, LabelledImages
 from aaam_pipeline.training.predict import SplitPredictions
 from aaam_pipeline.training.state import TrainJob
 
 
-def form_maker(job: TrainJob, validated: BundleInfo | None = None) -> FormMaker | None:
+def form_maker(job: TrainJob) -> FormMaker | None:
     """Return what makes the runtime form; before the training, so that a missing package is said then.
 
-    int8 is measured on validation. Without it, the form is that of the network that was `validated`, which was trained
+    int8 is measured on validation. Without it, the form is that of the network that was validated, which was trained
     alike; else fp32.
 
     Raises:
@@ -36,7 +36,7 @@ def form_maker(job: TrainJob, validated: BundleInfo | None = None) -> FormMaker 
     if job.val:
         labelled = LabelledImages(job.val.pixels_NSS3, job.val.targets_NL, metrics.evaluate)
         return FormMaker(FormRequest(chosen), training_NSS3, labelled, job.report)
-    like = validated.runtime if validated else None
+    like = job.validated.runtime if job.validated else None
     if like is None and chosen == "auto":
         chosen = "fp32"
     return FormMaker(FormRequest(chosen), training_NSS3, report=job.report, like=like)
@@ -55,20 +55,18 @@ def familiarity_with(found: Mapping[str, SplitPredictions], validated: Path | No
     return before and Familiarity(familiarity.centroids(train_ND), before.threshold)
 
 
-def word_facts(
-    job: TrainJob, scores_NL: NDArray[np.float32] | None, validated: BundleInfo | None = None
-) -> list[WordSupport]:
+def word_facts(job: TrainJob, scores_NL: NDArray[np.float32] | None) -> list[WordSupport]:
     """Return what is known of each word: training images, and from the scores of validation images how good it is.
 
-    Without scores, what the `validated` bundle says of validation is taken.
+    Without scores, what the validated network's bundle says of validation is taken.
     """
     train_yes, train_no = _counts(job.train.targets_NL)
     if job.val and scores_NL is not None:
         yes, no = _counts(job.val.targets_NL)
         ap_L = metrics.average_precision(scores_NL, job.val.targets_NL).tolist()
         judged = [(*each, round(ap, 4) if each[0] else None) for *each, ap in zip(yes, no, ap_L, strict=True)]
-    elif validated and validated.words:
-        judged = [(word.val_yes, word.val_no, word.ap) for word in validated.words]
+    elif job.validated and job.validated.words:
+        judged = [(word.val_yes, word.val_no, word.ap) for word in job.validated.words]
     else:
         judged = [(0, 0, None)] * len(job.labels)
     return [WordSupport(*numbers) for numbers in zip(train_yes, train_no, *zip(*judged, strict=True), strict=True)]

@@ -22,9 +22,9 @@ from aaam_pipeline.core.locks import exclusive
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.listing import SPLITS, Listing
 from aaam_pipeline.datasets.prepare import prepare
-from aaam_pipeline.datasets.prepared import read_labels, read_split
+from aaam_pipeline.datasets.prepared import read_split
 from aaam_pipeline.formats.calibration import calibrate
-from aaam_pipeline.formats.scores import read_scores
+from aaam_pipeline.formats.scores import ScoredSplit, read_scores
 from aaam_pipeline.formats.words import FEWEST_TRAIN, FEWEST_VAL
 from aaam_pipeline.models import bundle
 from aaam_pipeline.models.info import GENERATED, familiarity_of, read_info
@@ -172,22 +172,13 @@ def _bad_images(prepared: Path) -> list[str]:
 
 def _report(last: PhasePaths, out: Path, prepared: Path, val: dict[str, float], chosen: str) -> OwnReport:
     """Return what is said of the words; photographs that could not be decoded do not count."""
-    scored, splits = read_scores(last.scores), {split: read_split(prepared, split) for split in SPLITS}
-    ap_L = metrics.average_precision(scored.scores_NL, scored.targets_NL)
-    yes_L, no_L = ((scored.targets_NL == value).sum(0).tolist() for value in (1, 0))
-    given_NL = calibrate(scored.scores_NL, scored.calibration) >= np.array(read_info(last.bundle).thresholds)
-    given_L, right_L = ((given_NL & (scored.targets_NL >= least)).sum(0).tolist() for least in (0, 1))
+    info, splits = read_info(last.bundle), {split: read_split(prepared, split) for split in SPLITS}
     learnt_L = sum((splits[split].targets_NL == 1).sum(0) for split in ("train", "val")).tolist()
-    words = [
-        OwnWord(word, learnt, yes, no, round(float(ap), 4) if yes else None, given, right)
-        for word, learnt, yes, no, ap, given, right in zip(
-            read_labels(prepared), learnt_L, yes_L, no_L, ap_L, given_L, right_L, strict=True
-        )
-    ]
+    words = _words(read_scores(last.scores), info.thresholds, learnt_L)
     judged = [word.ap for word in words if word.ap is not None]
     return OwnReport(
         bundle=str(out),
-        model_id=read_info(last.bundle).model_id,
+        model_id=info.model_id,
         photographs={split: len(each.image_ids) for split, each in splits.items()},
         val={way: round(value, 4) for way, value in val.items()},
         chosen=chosen,
@@ -195,6 +186,19 @@ def _report(last: PhasePaths, out: Path, prepared: Path, val: dict[str, float], 
         words=words,
         without=sum(int((~(each.targets_NL == 1).any(1)).sum()) for each in splits.values()),
     )
+
+
+def _words(scored: ScoredSplit, thresholds: list[float], learnt_L: list[int]) -> list[OwnWord]:
+    """Return what is said of each word, by the scores of test photographs; what is unknown does not count."""
+    ap_L = metrics.average_precision(scored.scores_NL, scored.targets_NL).tolist()
+    yes_L, no_L = ((scored.targets_NL == value).sum(0).tolist() for value in (1, 0))
+    given_NL = calibrate(scored.scores_NL, scored.calibration) >= np.array(thresholds)
+    given_L, right_L = ((given_NL & (scored.targets_NL >= least)).sum(0).tolist() for least in (0, 1))
+    columns = zip(scored.labels, learnt_L, yes_L, no_L, ap_L, given_L, right_L, strict=True)
+    return [
+        OwnWord(word, learnt, yes, no, round(ap, 4) if yes else None, given, right)
+        for word, learnt, yes, no, ap, given, right in columns
+    ]
 
 
 def _publish(last: PhasePaths, prepared: Path, out: Path, made: OwnReport, report: Reporter) -> None:

@@ -63,7 +63,8 @@ def fit_logistic(network: Network, job: TrainJob) -> float:
     """
     embedding_ND = _embed(network, job).double()
     targets_NL = torch.from_numpy(np.asarray(job.train.targets_NL)).to(embedding_ND)
-    penalty = _choose_penalty(embedding_ND, targets_NL, job) if job.penalty is None else job.penalty
+    penalty = job.validated.metrics.get("penalty") if job.validated else None
+    penalty = _choose_penalty(embedding_ND, targets_NL, job) if penalty is None else float(penalty)
     weight_LD, bias_L = _logistic(embedding_ND, targets_NL, penalty)
     with torch.no_grad():
         network.classifier.weight.copy_(weight_LD)

@@ -82,7 +82,7 @@ def run_phase(
         DeviceError, DatasetError, TrainingError, IntegrityError: as their docstrings say.
     """
     context = DistributedContext(device)
-    labels, validated = read_labels(paths.prepared), _validated(paths)
+    labels = read_labels(paths.prepared)
     train_split, val_split = (read_split(paths.prepared, name) for name in ("train", "val"))
     val = None if settings.refit else val_split
     if settings.refit:
@@ -101,9 +101,9 @@ def run_phase(
         checkpoint=paths.work / "checkpoint.safetensors",
         fingerprint=fingerprint(dataset, phase, settings, paths, context),
         report=report if context.is_main_process else NullReporter(),
-        penalty=validated.metrics.get("penalty") if validated else None,
+        validated=bundle.read_info(paths.decided.bundle) if paths.decided else None,
     )
-    make_form = form_maker(job, validated)
+    make_form = form_maker(job)
     paths.work.mkdir(parents=True, exist_ok=True)
     tracker = PredictionTracker(job.test, settings.k, settings.preprocess, context.device)
     status = train(network, job, tracker)
@@ -137,9 +137,9 @@ def _decide(job: TrainJob, paths: PhasePaths, found: dict[str, SplitPredictions]
 
     Without either, scores stay as they are and the thresholds are 0.5.
     """
-    if paths.decided:
-        info, scores = bundle.read_info(paths.decided.bundle), read_scores(paths.decided.scores)
-        return Decided(info.calibration, info.thresholds, scores.scaling, info.metrics["val"])
+    if job.validated and paths.decided:
+        info, scaling = job.validated, read_scores(paths.decided.scores).scaling
+        return Decided(info.calibration, info.thresholds, scaling, info.metrics["val"])
     if not job.val:
         return Decided(None, [metrics.UNSEEN] * len(job.labels), None, {})
     scores_NL, targets_NL, k = found["val"].scores_NL, job.val.targets_NL, job.settings.k
@@ -173,7 +173,7 @@ def _publish(
         phase=job.phase.name,
         metrics={"best_epoch": status.best_epoch, "val": decided.metrics} | _more(settings, status),
         generated=dataset in GENERATED,
-        words=word_facts(job, found["val"].scores_NL if job.val else None, _validated(paths)),
+        words=word_facts(job, found["val"].scores_NL if job.val else None),
     )
 
 
@@ -183,11 +183,6 @@ def _more(settings: PhaseSettings, status: PhaseStatus) -> dict[str, Any]:
         **({"refit": True} if settings.refit else {}),
         **({} if status.penalty is None else {"penalty": status.penalty}),
     }
-
-
-def _validated(paths: PhasePaths) -> bundle.BundleInfo | None:
-    """Return the bundle of the network that was validated, where this one is refitted."""
-    return bundle.read_info(paths.decided.bundle) if paths.decided else None
 
 
 def _starting_network(

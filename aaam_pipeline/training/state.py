@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from aaam_pipeline.core.progress import Reporter
 from aaam_pipeline.datasets.prepared import Split
 from aaam_pipeline.models import Network
+from aaam_pipeline.models.info import BundleInfo
 from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.phases import Phase, PhaseSettings
 from aaam_pipeline.training.prediction_tracker import PredictionTracker
@@ -27,8 +28,8 @@ HistoryRow = dict[str, float | int]
 class TrainJob(NamedTuple):
     """All that a phase works with and does not change.
 
-    `val`: None where its images are trained on. `penalty`: that of the classifier's start (`fit_logistic`), where a
-    network was validated with it.
+    `val`: None where its images are trained on. `validated`: then what the bundle of the network says that was
+    validated.
     """
 
     name: str
@@ -42,7 +43,7 @@ class TrainJob(NamedTuple):
     checkpoint: Path
     fingerprint: str
     report: Reporter
-    penalty: float | None = None
+    validated: BundleInfo | None = None
 
 
 class PhaseStatus(msgspec.Struct):

@@ -228,6 +228,7 @@ def test_nobody_else_gets_anything(server: JudgingServer) -> None:
         (("--answers", "none.csv"), "No such file"),
         (("--answers", "wrong.csv"), "no list that --sample wrote"),
         (("--answers", "empty.csv"), "no list that --sample wrote"),
+        (("--answers", "quote.csv"), "no list that --sample wrote: unexpected end of data"),
         (("--answers", "maybe.csv"), "'maybe' is neither yes nor no"),
         (("--out", "no/where.json"), "name a file in a folder that is there"),
         (("--sample", "no/where.csv", "-l", "dog"), "cannot write"),
@@ -245,6 +246,7 @@ def test_what_makes_no_sense_is_one_line(
 ) -> None:
     (tmp_path / "wrong.csv").write_text("a,b\n1,2\n")
     (tmp_path / "empty.csv").touch()
+    (tmp_path / "quote.csv").write_text('label,image,shows,sha256\ndog,x,yes,"0\n')
     (tmp_path / "a.jpg").write_text("a photograph")
     (tmp_path / "maybe.csv").write_text(f"label,image,shows,sha256\ndog,x,maybe,{next(iter(truth))}\n")
     (tmp_path / "no").write_text("a file")

@@ -128,6 +128,7 @@ def test_damage_to_what_is_kept_is_said(copy: Path, invoke: Invoke) -> None:
         (("--thresholds", "twice.csv"), "two thresholds for 'dog'"),
         (("--thresholds", "columns.csv"), "a column label or threshold is missing"),
         (("--thresholds", "binary.csv"), "not text in UTF-8"),
+        (("--thresholds", "quote.csv"), "holds no thresholds (unexpected end of data)"),
         (("--model", "nowhere"), "no model 'nowhere'"),
     ],
 )
@@ -143,6 +144,7 @@ def test_what_makes_no_sense_is_one_line(
         "twice.csv": b"label,threshold\ndog,0.5\ndog,0.6\n",
         "columns.csv": b"word,threshold\ndog,0.5\n",
         "binary.csv": b"\xff\xfe\x00",
+        "quote.csv": b'label,threshold\ndog,"0.5\n',
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)

@@ -69,6 +69,18 @@ def test_tables_of_other_programs_are_read(text: str, expected: list[tuple[str, 
     assert [(row.image, row.label, row.value) for row in read_rows(path)] == expected
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_quotation_mark_that_nothing_closes_is_no_silent_end(end: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f'image,label\na,dog\nb,"cat{end}')
+    with pytest.raises(
+        UsageError, match=r"t\.csv cannot be read as CSV: a cell begins with a quotation mark that noth"
+    ):
+        list(read_rows(path))
+    path.write_text(f'image,label\na,dog\nb,"cat"{end}')
+    assert [(row.line, row.label) for row in read_rows(path)] == [(2, "dog"), (3, "cat")]
+
+
 def test_a_line_of_json_may_have_other_fields(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('{"image": "a", "label": "dog", "value": true, "score": 1, "width": 300}\n\n')

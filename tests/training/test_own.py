@@ -13,8 +13,9 @@ from aaam_pipeline.core.errors import UsageError
 from aaam_pipeline.core.progress import NullReporter
 from aaam_pipeline.datasets.folder import splits
 from aaam_pipeline.datasets.listing import SPLITS
+from aaam_pipeline.formats.scores import ScoredSplit
 from aaam_pipeline.models import bundle
-from aaam_pipeline.training import probe
+from aaam_pipeline.training import own, probe
 from aaam_pipeline.training.adopt import adopt
 from aaam_pipeline.training.own import OwnWord
 from aaam_pipeline.training.own_data import OwnData, few_without, read_listing
@@ -97,6 +98,17 @@ def test_one_in_ten_without_all_words_is_enough() -> None:
         "nearly every photograph has one of the words (9 of 100 have none); add photographs that show none of them, or "
         "the words will be found everywhere"
     )
+
+
+def test_what_is_said_of_a_word() -> None:
+    scores_NL = np.array([[0.9, 0.2], [0.6, 0.7], [0.4, 0.8], [0.8, 0.9]], np.float32)
+    targets_NL = np.array([[1, 0], [0, 0], [1, -1], [-1, 0]], np.int8)
+    ids, embedding_ND = [f"{number}.jpg" for number in range(4)], np.zeros((4, 1), np.float16)
+    scored = ScoredSplit(ids, scores_NL, targets_NL, ["cat", "dog"], 2, None, embedding_ND, None)
+    # of the photograph whose label is not known nothing is said
+    cat, dog = own._words(scored, [0.5, 0.6], [7, 3])
+    assert cat == OwnWord("cat", train_yes=7, test_yes=2, test_no=1, ap=0.8333, given=2, right=1)
+    assert dog == OwnWord("dog", train_yes=3, test_yes=0, test_no=3, ap=None, given=2, right=0)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 10, 37])

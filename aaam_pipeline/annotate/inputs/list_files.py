@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from aaam_pipeline.annotate.inputs import remote, web
 from aaam_pipeline.annotate.inputs.base import is_url, reason, suffix
+from aaam_pipeline.core import csv_rows
 from aaam_pipeline.core.artifacts import path_text
 from aaam_pipeline.core.errors import ImageError, UsageError
 from aaam_pipeline.core.text import folded
@@ -42,8 +43,6 @@ _LONGEST_CELL = 64 << 20
 _REMOTE_BLOCK = 4 << 20
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-# a row of its own behind the last line, unless that one is inside quotes
-_END = "\x03end"
 # Excel's own first line
 _SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
@@ -118,16 +117,11 @@ def _table(stream: BinaryIO, column: str | None, shown: str, *, tabs: bool) -> I
             delimiter, first = said[1], text.readline()
         else:
             delimiter = "\t" if tabs else _delimiter(first, column)
-        rows = csv.reader(chain([first], text, [_END]), delimiter=delimiter)
-        header = next(rows)
+        rows = csv_rows.read(chain([first], text), delimiter)
+        _, header = next(rows, (0, []))
         position = header.index(_column(header, column, shown, _ADVICE))
-        row: list[str] = []
-        end = [_END]
-        for row in rows:
-            if row != end:
-                yield row[position] if position < len(row) else ""
-        if row != end:
-            raise UsageError(f"cannot read the list {shown}: a cell begins with a quotation mark that nothing closes")
+        for _, row in rows:
+            yield row[position] if position < len(row) else ""
     finally:
         # standard input, and what the caller closes itself
         text.detach()

@@ -20,6 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from aaam_pipeline.core import csv_rows
 from aaam_pipeline.core.errors import DatasetError, from_system
 from aaam_pipeline.core.logging import CONTROLS
 from aaam_pipeline.datasets.listing import SPLITS
@@ -175,15 +176,28 @@ def _read(path: Path) -> pa.Table:
 
 def _read_csv(path: Path) -> pa.Table:
     with pa.input_stream(str(path), compression="detect") as stream:
-        first = stream.read(1 << 20).splitlines()[:1]
+        text = stream.read()
+    first = text[: 1 << 20].splitlines()[:1]
     heading = first[0].decode("utf-8-sig") if first else ""
     delimiter = max(DELIMITERS, key=heading.count)
     # else a column of dates or numbers would be read as such, and written another way
     names = next(csv.reader([heading], delimiter=delimiter), [])
     kinds = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
-    lines = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    with pa.input_stream(str(path), compression="detect") as stream:
-        return pa.csv.read_csv(stream, pa.csv.ReadOptions(block_size=LONGEST_ROW), lines, kinds)
+    ended = len(names) < 2
+
+    def skip_end(row: pa.csv.InvalidRow) -> str:
+        nonlocal ended
+        is_end = row.text == csv_rows.END
+        ended |= is_end
+        return "skip" if is_end else "error"
+
+    lines = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip_end)
+    if not ended:
+        text = b"\n".join((text, csv_rows.END.encode()))
+    table = pa.csv.read_csv(pa.BufferReader(text), pa.csv.ReadOptions(block_size=LONGEST_ROW), lines, kinds)
+    if not ended:
+        raise DatasetError(f"{path}, row {table.num_rows} below the heading: {csv_rows.UNCLOSED}")
+    return table
 
 
 def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -216,7 +230,7 @@ def _unique(path: Path, column: pa.ChunkedArray) -> tuple[list[str], Ids]:
         encoded = pa.concat_arrays(encoded.chunks) if encoded.num_chunks else pa.array([], column.type)
     texts = encoded.dictionary.to_pylist()
     if control := next((text for text in texts if CONTROLS.search(text)), None):
-        quotes = "; does a quotation mark open before it that nothing closes?" if "\n" in control else ""
+        quotes = "; is a quotation mark not closed there?" if "\n" in control else ""
         raise DatasetError(f"{path}: a cell holds a control character: {control[:80]!r}{quotes}")
     return _in_order(texts, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64))
 
