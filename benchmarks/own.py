@@ -35,7 +35,7 @@ from benchmarks.material import SHARED
 from benchmarks.table import Report
 
 MINUTES = (25.0, 60.0)
-TRAIN, TEST, WORDS = 200, 200, 5
+TRAIN, TEST, WORDS = 200, 500, 5
 # of the photographs, those that have one of the words
 WITH_WORDS = 0.85
 LEAST = {"train": 60, "test": 8}
