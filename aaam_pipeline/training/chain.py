@@ -37,8 +37,7 @@ def train_chain(dataset: str, links: Iterable[Link], prepared: Path, device: str
         start = trained[-1].bundle if trained else None
         paths = PhasePaths(
             prepared, start, folder / "model", folder / "scores.parquet", folder / "history.csv",
-            folder / "paths.parquet", folder / "validation.json", folder / "work", decided,
-            origin,
+            None, folder / "validation.json", folder / "work", decided, origin,
         )  # fmt: skip
         finished, identity = (
             folder / "finished",

@@ -96,7 +96,7 @@ def _start_from_weights(weights: str, backbone: str, size: int | None) -> Start:
 def candidates(
     start: Start, k: int, epochs: int, seed: int, device: str = "auto"
 ) -> dict[str, dict[str, PhaseSettings]]:
-    """Return the ways to train, each with its phases: `head`, the classifier alone; `whole`, all three phases.
+    """Return the ways to train, each with its phases: `head`, the classifier alone; `whole`, then all three phases.
 
     A network that knows nothing has no features to fit a classifier to: it has only `whole`.
     """
@@ -109,7 +109,6 @@ def candidates(
         keep="last",
         # the bundle that is written gets one
         runtime_form="none",
-        probe_epochs="converged" if pretrained else 0,
         augment=Augment(zoom=0.4, aspect=0.25),
     )
     joint, hard = (max(1, round(share * epochs)) if epochs > 2 else 0 for share in (JOINT, HARD))
@@ -128,7 +127,11 @@ def candidates(
         return PhaseSettings(k=k, preprocess=start.preprocess, model=start.model, train=train, phase=params)
 
     whole = {"whole": {name: phase(name, counts[name]) for name in CHAIN}}
-    return {"head": {"bce": phase("bce", 0)}, **whole} if pretrained else whole
+    if not pretrained:
+        return whole
+    head = phase("bce", 0)
+    head = msgspec.structs.replace(head, train=msgspec.structs.replace(train, probe_epochs="converged"))
+    return {"head": {"bce": head}, **whole}
 
 
 def _precision(device: str) -> Literal["auto", "bf16"]:

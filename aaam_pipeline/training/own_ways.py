@@ -1,7 +1,8 @@
 """The ways to train on one's own photographs, each once to be validated and then on validation photographs too.
 
-`head` and `whole` are chains of phases: `own_settings.candidates`. `mean` has the mean of their weights (Wortsman et
-al. 2022, "Robust fine-tuning of zero-shot models"). It is what is used, unless validation says clearly otherwise.
+`head` and `whole` are chains of phases: `own_settings.candidates`; `whole` goes on from `head`. `mean` has the mean of
+their weights (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). It is what is used, unless validation
+says clearly otherwise.
 """
 
 from pathlib import Path
@@ -36,7 +37,9 @@ class OwnWork(NamedTuple):
 
 def validate_all(work: OwnWork, ways: dict[str, Phases]) -> Trained:
     """Train each way, and validate it; `mean` where there are both parts of it."""
-    trained = {way: _train(work, way, phases) for way, phases in ways.items()}
+    trained: Trained = {}
+    for way, phases in ways.items():
+        trained[way] = _train(work, way, phases, trained.get(HEAD))
     return trained | ({MEAN: _mean(work, ways, trained)} if set(trained) == {HEAD, WHOLE} else {})
 
 
@@ -52,15 +55,19 @@ def choose(val: dict[str, float], photographs: int) -> str:
 
 def train_again(work: OwnWork, way: str, ways: dict[str, Phases], validated: Trained) -> PhasePaths:
     """Train a way on training and validation photographs; return the paths of its last phase."""
-    needed = (HEAD, WHOLE) if way == MEAN else (way,)
-    trained = {each: _train(work, each, ways[each], validated[each]) for each in needed}
+    trained: Trained = {}
+    for each in (HEAD,) if way == HEAD else ways:
+        trained[each] = _train(work, each, ways[each], trained.get(HEAD), validated[each])
     return (_mean(work, ways, trained, validated[MEAN]) if way == MEAN else trained[way])[-1]
 
 
-def _train(work: OwnWork, way: str, phases: Phases, decided: list[PhasePaths] | None = None) -> list[PhasePaths]:
+def _train(
+    work: OwnWork, way: str, phases: Phases, head: list[PhasePaths] | None, decided: list[PhasePaths] | None = None
+) -> list[PhasePaths]:
+    """Train a way, from `head` where that is trained."""
     links = []
     for number, (phase, settings) in enumerate(phases.items()):
-        origin = None if number else work.start.origin
+        origin = None if number else head[-1].bundle if head else work.start.origin
         if decided:
             again = for_epochs(settings, settings.phase.epochs)
             title = f"{work.name}, {way}: {phase}, on validation photographs too"
@@ -75,11 +82,7 @@ def _mean(
 ) -> list[PhasePaths]:
     """Return the paths of a phase of no epochs, whose network is the mean."""
     phase, settings = next(reversed(ways[WHOLE].items()))
-    settings = msgspec.structs.replace(
-        settings,
-        train=msgspec.structs.replace(settings.train, probe_epochs=0),
-        phase=msgspec.structs.replace(settings.phase, epochs=0),
-    )
+    settings = msgspec.structs.replace(settings, phase=msgspec.structs.replace(settings.phase, epochs=0))
     folder = work.folder / (f"{MEAN}-all" if decided else MEAN)
     origin = write_mean(trained[HEAD][-1].bundle, trained[WHOLE][-1].bundle, folder / "weights")
     title = f"{work.name}, {MEAN}: weights between {HEAD} and {WHOLE}"

@@ -20,11 +20,13 @@ MOMENTS_AN_EPOCH = 10
 class PredictionTracker:
     """Follows images of the test split that hold at least k labels, the same ones in every training of a data set."""
 
-    def __init__(self, split: Split, k: int, preprocess: Preprocess, device: torch.device) -> None:
-        """Choose the images: at most `IMAGES` of those with k labels, or of all where none has as many."""
+    def __init__(
+        self, split: Split, k: int, preprocess: Preprocess, device: torch.device, images: int = IMAGES
+    ) -> None:
+        """Choose at most `images` of those with k labels, or of all where none has as many; 0: nothing is recorded."""
         full = np.flatnonzero((split.targets_NL > 0).sum(1) >= k)
         rows = full if len(full) else np.arange(len(split.image_ids))
-        self.rows = np.sort(np.random.default_rng(derive(0, "prediction paths")).permutation(rows)[:IMAGES])
+        self.rows = np.sort(np.random.default_rng(derive(0, "prediction paths")).permutation(rows)[:images])
         self.split = split
         self.images_M3SS = preprocess.normalise(torch.tensor(split.pixels_NSS3[self.rows], device=device))
         self.steps: list[int] = []
@@ -32,6 +34,8 @@ class PredictionTracker:
 
     def record(self, network: Network, step: int) -> None:
         """Keep the scores that the network gives after `step` steps; it stays in the mode it was in."""
+        if not len(self.rows):
+            return
         training = network.training
         network.eval()
         # on the CPU, as those of a checkpoint are: they are stacked in the end

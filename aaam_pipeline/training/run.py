@@ -28,7 +28,7 @@ from aaam_pipeline.training.distributed import DistributedContext
 from aaam_pipeline.training.joined import joined
 from aaam_pipeline.training.phases import PHASES, PhaseSettings
 from aaam_pipeline.training.predict import SplitPredictions, predict
-from aaam_pipeline.training.prediction_tracker import PredictionTracker
+from aaam_pipeline.training.prediction_tracker import IMAGES, PredictionTracker
 from aaam_pipeline.training.state import HistoryRow, PhaseStatus, TrainJob
 from aaam_pipeline.training.trainer import train
 
@@ -39,9 +39,9 @@ class PhasePaths(NamedTuple):
     """Where a phase reads and writes. `work` keeps the checkpoint and lies outside what DVC deletes.
 
     `start`: the bundle of the phase before. `validation`: the metrics of the validation split, by which settings are
-    chosen. `recording`: the prediction paths of a few test images. `decided`: where a phase trains on validation as
-    well, the paths of the same phase that was validated. `origin`: a bundle, maybe of other labels, that a phase
-    without `start` takes its network from.
+    chosen. `recording`: the prediction paths of a few test images; None: they are not recorded. `decided`: where a
+    phase trains on validation as well, the paths of the same phase that was validated. `origin`: a bundle, maybe of
+    other labels, that a phase without `start` takes its network from.
     """
 
     prepared: Path
@@ -49,7 +49,7 @@ class PhasePaths(NamedTuple):
     bundle: Path
     scores: Path
     history: Path
-    recording: Path
+    recording: Path | None
     validation: Path
     work: Path
     decided: "PhasePaths | None" = None
@@ -105,7 +105,9 @@ def run_phase(
     )
     make_form = form_maker(job)
     paths.work.mkdir(parents=True, exist_ok=True)
-    tracker = PredictionTracker(job.test, settings.k, settings.preprocess, context.device)
+    tracker = PredictionTracker(
+        job.test, settings.k, settings.preprocess, context.device, IMAGES if paths.recording else 0
+    )
     status = train(network, job, tracker)
     some = metrics.sampled(len(job.train.pixels_NSS3))
     pictures = {"train": job.train.pixels_NSS3[some], "test": job.test.pixels_NSS3}
@@ -114,7 +116,8 @@ def run_phase(
     found = {split: predict(network, settings.preprocess, each, context) for split, each in pictures.items()}
     if context.is_main_process:
         info = _publish(dataset, job, status, paths, found)
-        write_recording(paths.recording, tracker.recording(labels))
+        if paths.recording:
+            write_recording(paths.recording, tracker.recording(labels))
         familiarity = familiarity_with(found, paths.decided.bundle if paths.decided else None)
         saved = bundle.save(network, info, paths.bundle, make_form, familiarity)
         job.checkpoint.unlink(missing_ok=True)
