@@ -85,6 +85,9 @@ def train(
     check_out(out, name)
     begin = start_from(_start(start), backbone, size)
     with render.reporter(quiet) as report:
+        beside = folder / (labels or TABLE)
+        if isinstance(table, Path) and beside.is_file() and not beside.samefile(table):
+            report.info(f"labels: {table}, not {beside}")
         data = OwnData(folder, table, splits, unlisted)
         made = train_own(data, begin, out, name, report, epochs=epochs or EPOCHS, seed=seed, device=device)
         _show(made, as_json)
