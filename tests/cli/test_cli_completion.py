@@ -67,8 +67,8 @@ def test_completing_a_label_is_quick_and_loads_no_torch(folder: Path) -> None:
         complete("aaam-pipe search gr", folder)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    # seconds of a core, whoever shares it
-    assert best < 0.3
+    # seconds of a core, whoever shares it; 0.2 where it is fast, and torch alone takes more than a second
+    assert best < 0.5
     program = (
         "import sys\nfrom aaam_pipeline.cli.app import app\ntry:\n    app(prog_name='aaam-pipe')\n"
         "except SystemExit:\n    print({'torch', 'duckdb', 'rich'} & set(sys.modules), file=sys.stderr)"
