@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 # stages are started by `dvc repro` as `python -m stages...`: the environment's python must come first
 export PATH := $(BIN):$(PATH)
+# where it is set, each process compiles the package anew, which takes longer than the rest of its start
+unexport PYTHONDONTWRITEBYTECODE
 READY := $(VENV)/.installed
 
 .PHONY: install demo photographs test check chaos lint bench docs clean

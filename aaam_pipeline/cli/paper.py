@@ -10,7 +10,6 @@ import typer
 from aaam_pipeline.cli import defaults
 from aaam_pipeline.cli.render import print_paths
 from aaam_pipeline.core.errors import UsageError
-from aaam_pipeline.core.params import ParamsFile
 from aaam_pipeline.core.project import HERE
 
 if TYPE_CHECKING:
@@ -177,6 +176,7 @@ def report(
 
     One page of HTML about all data sets, that needs no other file, and Markdown for each. The paths are printed.
     """
+    from aaam_pipeline.core.params import ParamsFile
     from aaam_pipeline.evaluation import inputs
     from aaam_pipeline.evaluation import report as reports
 
