@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 # stages are started by `dvc repro` as `python -m stages...`: the environment's python must come first
 export PATH := $(BIN):$(PATH)
-# where it is set, each process compiles the package anew, which takes longer than the rest of its start
+# where it is set, each process compiles the package anew: a quarter of the start of a command
 unexport PYTHONDONTWRITEBYTECODE
 READY := $(VENV)/.installed
 

@@ -6,7 +6,7 @@ All minimise the mean of a convex loss over images plus alpha / 2 |W|^2, W being
 Features are standardised (mean 0, deviation 1 over the training images), so that one alpha fits features of any
 backbone; this is done to W and b, and the features are read block by block where they lie.
 
-The losses without a closed solution are minimised for all labels together by SciPy's L-BFGS, in 60 to 200 passes over
+The losses without a closed solution are minimised for all labels together by SciPy's L-BFGS, in 60 to 300 passes over
 the features, more for a smaller alpha. It moves in coordinates Z in which all directions curve about equally:
 
     W = E (Z / sqrt(c v + alpha))        E, v: eigenvectors and eigenvalues of the features' covariance; c: curvatures
