@@ -8,39 +8,18 @@ import copy
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from functools import partial
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from aaam_pipeline import __version__
-from aaam_pipeline.cli import (
-    annotate,
-    decide,
-    decisions,
-    dedup,
-    diff,
-    doctor,
-    export,
-    health,
-    import_keywords,
-    index,
-    keywords,
-    labels,
-    model,
-    paper,
-    relabel,
-    review,
-    search,
-    settings,
-    teach,
-    thresholds,
-    train,
-)
+from aaam_pipeline.cli import settings
 from aaam_pipeline.cli.errors import cli_errors
 from aaam_pipeline.core.artifacts import PARTIAL
 from aaam_pipeline.core.logging import DEBUG, LOG_FILE, VERBOSE
@@ -49,8 +28,55 @@ log = logging.getLogger(__name__)
 # where commands that resume keep what is unfinished, beside their output
 UNFINISHED = {"annotate": f"{{}}{PARTIAL}", "train": ".{}.training"}
 ANYWHERE = ("debug", "verbose", "log_file")
+# in the order of the help; each is a function of this name, or, of a group, an `app`, in the module of this name
+COMMANDS = (
+    "annotate", "relabel", "verify", "index", "search", "similar", "dedup", "labels", "thresholds", "review", "health",
+    "diff", "teach", "export", "train", "decide", "report", "doctor", "config", "import-keywords",
+)  # fmt: skip
+GROUPS = ("decisions", "figures", "keywords", "model")
+# but for these
+MODULES = {"verify": "index", "similar": "search", "report": "paper", "figures": "paper", "config": "settings"}
+
+
+class Commands(Mapping[str, Any]):
+    """The commands and groups by name, each imported and built when it is asked for."""
+
+    def __init__(self) -> None:
+        """Begin with none of them."""
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the command of a name."""
+        if name not in self._built:
+            if name not in (*COMMANDS, *GROUPS):
+                raise KeyError(name)
+            self._built[name] = _build(name)
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names as the help lists them."""
+        return iter((*COMMANDS, *GROUPS))
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(COMMANDS) + len(GROUPS)
+
+
+class Program(TyperGroup):
+    """`aaam-pipe` itself."""
+
+    def __init__(self, **attributes: Any) -> None:
+        """Take what typer gives a group, but for commands."""
+        super().__init__(**attributes)
+        self.commands = Commands()  # type: ignore[assignment]
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands, none of which is built for it."""
+        return list(self.commands)
+
 
 app = typer.Typer(
+    cls=Program,
     name="aaam-pipe",
     help="Annotate folders of photographs with keywords, and search them.",
     epilog="Exit codes: 0 ok, 1 failed, 2 usage or unknown word, 3 more failures than --max-failure-rate, missing "
@@ -211,26 +237,18 @@ class TeachCommand(BaseCommand):
         return super().parse_args(ctx, words)
 
 
-COMMANDS: tuple[Callable[..., None], ...] = (
-    annotate.annotate, relabel.relabel, index.verify, index.index, search.search, search.similar, dedup.dedup,
-    labels.labels,
-    thresholds.thresholds,
-    review.review, health.health, diff.diff,
-    teach.teach,
-    export.export,
-    train.train, decide.decide, paper.report, doctor.doctor, settings.config,
-    import_keywords.import_keywords,
-)  # fmt: skip
-CLASSES: dict[Callable[..., None], type[BaseCommand]] = {search.search: QueryCommand, teach.teach: TeachCommand}
-for function in COMMANDS:
-    app.command(cls=CLASSES.get(function, BaseCommand))(function)
-GROUPS = {
-    "decisions": decisions.app,
-    "figures": paper.app,
-    "keywords": keywords.app,
-    "model": model.app,
-}
-for name, group in GROUPS.items():
-    for command in group.registered_commands:
-        command.cls = BaseCommand
-    app.add_typer(group, name=name)
+CLASSES: dict[str, type[BaseCommand]] = {"search": QueryCommand, "teach": TeachCommand}
+
+
+def _build(name: str) -> Any:
+    """Import and return a command, or a group of them."""
+    function = name.replace("-", "_")
+    module = import_module(f"{__package__}.{MODULES.get(name, function)}")
+    around = typer.Typer(rich_markup_mode=None, callback=lambda: None)
+    if name in GROUPS:
+        for command in module.app.registered_commands:
+            command.cls = BaseCommand
+        around.add_typer(module.app, name=name)
+    else:
+        around.command(cls=CLASSES.get(name, BaseCommand))(getattr(module, function))
+    return typer.main.get_group(around).commands[name]

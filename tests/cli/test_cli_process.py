@@ -1,5 +1,6 @@
 """What only a whole process shows: exit codes, signals, pipes, what is imported, and how long it takes."""
 
+import ast
 import json
 import os
 import re
@@ -198,6 +199,18 @@ def test_torch_is_not_imported(words: str, code: int, project: Path, tmp_path: P
     done = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, timeout=60)
     assert "loaded: " not in done.stderr
     assert done.returncode == code
+
+
+def test_a_command_imports_no_other(tmp_path: Path) -> None:
+    driver = (
+        "import sys\nfrom aaam_pipeline.cli.app import app\ntry:\n    app()\n"
+        "except SystemExit:\n    print(sorted(name for name in sys.modules if name.startswith('aaam_pipeline.cli.')))"
+    )
+    command = [sys.executable, "-c", driver, "labels", "--help"]
+    said = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True).stdout
+    loaded = {name.removeprefix("aaam_pipeline.cli.") for name in ast.literal_eval(said.splitlines()[-1])}
+    assert "labels" in loaded
+    assert not loaded & {"annotate", "search", "train", "decisions", "keywords", "model"}
 
 
 @pytest.mark.parametrize(("words", "limit"), [("--help", 0.3), ("search grass --top 20", 0.8)])
