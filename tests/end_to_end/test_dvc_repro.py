@@ -78,7 +78,7 @@ def edit_params(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def shrink(scenes: dict[str, Any]) -> None:
     scenes["data"] |= {"train": 120, "val": 40, "test": 60, "size": 64}
     scenes["preprocess"]["size"] = 48
-    # int8 is measured elsewhere; here it would be half of the time of a phase
+    # int8 has tests of its own; here it would be a quarter of the time of a phase
     scenes["train"]["runtime_form"] = "fp32"
     for phase, epochs in (("bce", 1), ("joint", 5), ("hard", 3)):
         # patience: no phase may end early, or there would be nothing to go on with
