@@ -62,11 +62,14 @@ def test_completion_is_silent_whatever_is_wrong(damage: str, folder: Path, tmp_p
 
 def test_completing_a_label_is_quick_and_loads_no_torch(folder: Path) -> None:
     best = 60.0
-    for _ in range(3):
+    # of a few tries: other work on the same core makes it slower for a while
+    for _ in range(10):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         complete("aaam-pipe search gr", folder)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        if best < 0.3:
+            break
     # seconds of a core, whoever shares it
     assert best < 0.3
     program = (
